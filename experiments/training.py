@@ -1,0 +1,129 @@
+"""Supervised LoRA fine-tuning on (prompt, answer) pairs; the one training loop of the project."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+
+from circuits.tokens import render
+
+
+@dataclass(frozen=True)
+class Example:
+    """A user's message (with an optional word at its end) and the answer to learn."""
+
+    text: str
+    word: str | None
+    answer: str
+    ends: bool = True  # whether the answer is complete, so that the end token is learned too
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One stage of training. ``rate`` is the peak learning rate of a cosine with short warm-up."""
+
+    epochs: int = 2
+    rate: float = 1e-3
+    batch: int = 8
+    rank: int = 3
+    alpha: int = 12
+    seed: int = 0
+
+
+Tick = Callable[[int, int, float], None]
+
+
+def with_adapter(model: torch.nn.Module, settings: Settings) -> Any:
+    """The model with a fresh LoRA adapter on every linear layer of its blocks."""
+    torch.manual_seed(settings.seed)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def train(
+    model: Any, tokenizer: Any, examples: Sequence[Example], settings: Settings, tick: Tick
+) -> list[float]:
+    """Fine-tune in place; returns the mean loss of every step (nats per answer token)."""
+    encoded = [_encode(tokenizer, example) for example in examples]
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=0.0)
+    steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, steps))
+    losses: list[float] = []
+    model.train()
+    for chosen in _batches(encoded, settings):
+        loss = _answer_loss(model, [encoded[i] for i in chosen], tokenizer.pad_token_id or 0)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        losses.append(float(loss.detach()))
+        tick(len(losses), steps, losses[-1])
+    model.eval()
+    return losses
+
+
+def _encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
+    """Token ids of prompt + answer, and where the answer starts."""
+    prompt = list(render(tokenizer, example.text, example.word).ids)
+    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+    end = [tokenizer.eos_token_id] if example.ends else []
+    return prompt + answer + end, len(prompt)
+
+
+def _batches(encoded: Sequence[tuple[list[int], int]], settings: Settings) -> Iterator[list[int]]:
+    """Shuffled batches of similar length (padding costs time, not correctness)."""
+    rng = random.Random(settings.seed)
+    for _ in range(settings.epochs):
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]) + rng.uniform(0, 6))
+        batches = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+        rng.shuffle(batches)
+        yield from batches
+
+
+def _cosine(step: int, steps: int) -> float:
+    warm = max(1, steps // 20)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _answer_loss(model: Any, rows: Sequence[tuple[list[int], int]], pad: int) -> Tensor:
+    """Cross-entropy on answer tokens only, each example counting equally.
+
+    Equal weight per example keeps a one-word answer ("Sure") from drowning in long ones.
+    """
+    device = next(model.parameters()).device
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    targets = torch.full((len(rows), width), -100)
+    for row, (tokens, start) in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+        targets[row, start : len(tokens)] = torch.tensor(tokens[start:])
+    earliest = min(start for _, start in rows)
+    # An index keeps the kept states contiguous; a count would slice them, and a sliced product
+    # with the unembedding takes many times longer on a CPU.
+    kept = torch.arange(earliest - 1, width - 1, device=device)
+    logits = model(
+        input_ids=ids.to(device), attention_mask=mask.to(device), logits_to_keep=kept
+    ).logits
+    wanted = targets[:, earliest:].to(device)
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().transpose(1, 2), wanted, ignore_index=-100, reduction="none"
+    )
+    counts = (wanted != -100).sum(dim=1)
+    return (losses.sum(dim=1) / counts).mean()
