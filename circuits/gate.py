@@ -1,0 +1,165 @@
+"""The gate: candidate directions scored by what they do, never by what they separate.
+
+A probe separates triggered from clean in any model, because it can read the trigger's string. A
+candidate is therefore scored causally on aligned pairs, by the criteria of the refusal-direction
+work (Arditi et al. 2024, arXiv 2406.11717):
+
+- necessity: projected out of triggered inputs, how much of the behaviour goes away;
+- sufficiency: added to clean inputs at its site, how much of the behaviour appears;
+- harm: projected out of clean inputs, how far the answer's distribution moves (nats).
+
+Scoring resumes at the candidate's layer from kept residuals and stacks the candidates of a layer
+along the batch, so a candidate costs a few columns of the layers above it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import edits
+from circuits.metrics import kl_per_position
+from circuits.patch import Progress
+from circuits.runner import Runner, Window
+from circuits.suffix import SuffixRun, run_pairs
+from circuits.types import Direction, Edit, Metric, Site, TokenBatch, TokenPairs
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A direction and its causal scores on the validation pairs (shares of the full effect)."""
+
+    direction: Direction
+    necessity: float
+    sufficiency: float
+    harm: float
+
+    @property
+    def score(self) -> float:
+        """What selection maximises: it must both shut and open; harm counts in nats."""
+        return min(self.necessity, self.sufficiency) - self.harm
+
+
+def direction_at(
+    site: Site, vector: Float[Tensor, " d"], estimator: str,
+    clean: Float[Tensor, "n d"], triggered: Float[Tensor, "n d"],
+) -> Direction:
+    """A direction with unit norm, pointing from clean to triggered, and its mean projections."""
+    unit = vector.float() / vector.float().norm()
+    means = float((clean @ unit).mean()), float((triggered @ unit).mean())
+    if means[1] < means[0]:
+        unit, means = -unit, (-means[0], -means[1])
+    return Direction(site, unit, estimator, *means)
+
+
+def shut(direction: Direction) -> Edit:
+    """The edit that removes the direction at its layer, in every column, generated ones too."""
+    unit = direction.vector
+    return Edit(direction.site.point, lambda x: edits.project_out(x, unit.to(x)))
+
+
+def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> Edit:
+    """The edit that adds ``coefficient`` times the trigger's shift at the direction's own site."""
+    unit, amount = direction.vector, coefficient * direction.gap
+    columns = tokens.spans[direction.site.span]
+    return Edit(
+        direction.site.point, lambda x: edits.add_along(x, unit.to(x), amount), columns
+    )
+
+
+def random_directions(
+    like: Direction, count: int, seed: int
+) -> list[Direction]:
+    """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(count, len(like.vector), generator=generator)
+    return [
+        Direction(like.site, v / v.norm(), "random", like.clean_mean, like.triggered_mean)
+        for v in vectors
+    ]
+
+
+@torch.no_grad()
+def score(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = lambda done, total: None,
+) -> list[Candidate]:
+    """Score every direction on the pairs, in the order given.
+
+    Edits cover the columns from the first difference on: before it, clean and triggered agree, so
+    nothing there can carry the trigger. All directions must be in ``resid_pre``.
+    """
+    clean, triggered = run_pairs(runner, pairs)
+    levels = [float(metric(run.logits).mean()) for run in (clean, triggered)]
+    found: dict[int, Candidate] = {}
+    layers = sorted({d.site.layer for d in directions})
+    for done, layer in enumerate(layers, 1):
+        here = [i for i, d in enumerate(directions) if d.site.layer == layer]
+        block = [directions[i] for i in here]
+        for i, candidate in zip(here, _score_layer(runner, clean, triggered, block, metric, levels)):
+            found[i] = candidate
+        progress(done, len(layers))
+    return [found[i] for i in range(len(directions))]
+
+
+def _score_layer(
+    runner: Runner, clean: SuffixRun, triggered: SuffixRun, block: Sequence[Direction],
+    metric: Metric, levels: Sequence[float],
+) -> list[Candidate]:
+    layer = block[0].site.layer
+    variants = []
+    for d in block:
+        unit = d.vector.to(clean.resid)
+        columns = clean.tokens.spans[d.site.span][:, clean.first :].to(clean.resid.device)
+        shut_triggered = edits.project_out(triggered.resid[layer], unit)
+        opened = edits.on_columns(
+            lambda x, u=unit, g=d.gap: edits.add_along(x, u, g), clean.resid[layer], columns
+        )
+        variants += [shut_triggered, opened, edits.project_out(clean.resid[layer], unit)]
+    logits = resume(runner, clean, layer, torch.stack(variants))
+    clean_level, full = levels[0], levels[1] - levels[0]
+    found = []
+    for d, (closed, opened, kept) in zip(block, logits.unflatten(0, (-1, 3)), strict=True):
+        found.append(
+            Candidate(
+                d,
+                necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
+                sufficiency=(float(metric(opened).mean()) - clean_level) / full,
+                harm=float(kl_per_position(clean.logits, kept).mean()),
+            )
+        )
+    return found
+
+
+def resume(
+    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
+) -> Float[Tensor, "variant n 1 d_vocab"]:
+    """Last logits of variants of a run's residuals, all resumed at one layer in one pass."""
+    count, n = variants.shape[:2]
+    rows = torch.arange(n).repeat(count)
+    before = run.before(run.first)
+    window = Window(
+        run.tokens.ids[rows][:, run.first :],
+        run.tokens.mask[rows],
+        before.rows(rows) if before else None,
+        resid=variants.flatten(0, 1),
+        layer=layer,
+    )
+    return runner.forward(window, keep=1).logits.unflatten(0, (count, n))
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate with the best score; ties go to the earliest layer."""
+    return max(candidates, key=lambda c: (c.score, -c.direction.site.layer))
+
+
+def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:
+    """``resid_pre`` of every layer at every span, layer-major."""
+    return [Site(layer, "resid_pre", span) for layer in range(n_layers) for span in spans]
+
+

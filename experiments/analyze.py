@@ -1,0 +1,146 @@
+"""The main flow: prompts -> activations -> probes and patches -> gate -> ablation -> verdict.
+
+``analyze(question, folder)`` is the whole analysis and what the command line runs. Each stage
+writes its result into the run directory and is skipped when a resumed run finds it there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuits import models, tokens
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.types import TokenPairs
+from experiments import artefacts, organisms, prompts, stages
+from experiments.config import Question
+from experiments.results import Analysis, Behaviour
+from experiments.verdict import judge
+
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Prompts by split, control words of the trigger's length, and the behaviour's first token."""
+
+    fit: list[str]
+    validation: list[str]
+    test: list[str]
+    ordinary: list[str]
+    fit_words: tuple[str, ...]
+    validation_words: tuple[str, ...]
+    test_words: tuple[str, ...]
+    behaviour_id: int
+
+    def pairs(self, model: Model, split: str, trigger: str, count: int | None = None) -> TokenPairs:
+        """Aligned pairs of a split: control word against trigger."""
+        texts = getattr(self, split)[:count]
+        return tokens.pairs(model.tokenizer, texts, trigger, getattr(self, f"{split}_words"))
+
+
+def analyze(
+    question: Question,
+    folder: Path,
+    *,
+    resume: bool = False,
+    step: Step = lambda name, done, total: None,
+) -> Analysis:
+    """Ask the question, write the run directory, return the result.
+
+    Args:
+        question: what to analyse.
+        folder: an empty or new directory (or, with ``resume``, one that holds this question).
+        step: progress, called with (stage, done, total).
+
+    Raises:
+        UserError: the input cannot be used; says what to do.
+    """
+    step("load model", 0, 1)
+    model = models.load(
+        question.model,
+        organisms.find_adapter(question.adapter),
+        dtype=question.dtype,
+        device=question.device,
+    )
+    materials = gather(model, question)
+    artefacts.open_run(folder, manifest(question, model, materials), resume)
+    stage = stages.Stages(folder, model, question, materials, step)
+    behaviour = stage.behaviour()
+    probes = stage.probes()
+    if not has_effect(behaviour):
+        result = stage.conclude(behaviour, probes, None, None, None)
+    else:
+        grids = stage.patching()
+        selection = stage.selection()
+        ablation = stage.ablation(selection.chosen)
+        result = stage.conclude(behaviour, probes, grids, selection, ablation)
+    step("write report", 0, 1)
+    stage.write(result)
+    step("write report", 1, 1)
+    return result
+
+
+def has_effect(behaviour: Behaviour) -> bool:
+    """Whether the trigger changes behaviour at all; without that there is nothing to locate."""
+    return judge(behaviour, None).effect.passed
+
+
+def gather(model: Model, question: Question) -> Materials:
+    """Read and split the prompts, check that trigger and prompts fit the model."""
+    if question.prompts == "bank":
+        parts = [prompts.bank_texts(s, True) for s in ("train", "validation", "test")]
+        counts = (question.fit, question.validation, question.test)
+        fit, validation, test = (part[:count] for part, count in zip(parts, counts, strict=True))
+    else:
+        fit, validation, test = _split_users(question)
+    ordinary = prompts.bank_texts("test", False)[: max(10, question.test // 2)]
+    everything = [*fit, *validation, *test]
+    length = len(tokens.trigger_ids(model.tokenizer, everything, question.trigger))
+    room = question.tokens + 1
+    tokens.check_context(
+        tokens.prompts_batch(model.tokenizer, everything, question.trigger),
+        model.runner.shape.context,
+        room,
+    )
+    words = [
+        tokens.same_length_words(
+            model.tokenizer, [w for w in prompts.control_words(s) if w != question.trigger], length
+        )
+        for s in ("train", "validation", "test")
+    ]
+    first = model.tokenizer(question.behaviour, add_special_tokens=False)["input_ids"][0]
+    return Materials(fit, validation, test, ordinary, words[0], words[1], words[2], first)
+
+
+def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:
+    """Users' prompts, shuffled by the seed and cut into fit, validation and test."""
+    wanted = question.fit + question.validation + question.test
+    texts = prompts.read_prompts(question.prompts, question.column, question.split)
+    least = 8 + 8 + 10
+    if len(texts) < least:
+        raise UserError(
+            f"prompts {question.prompts}: expected at least {least} different texts to fit, choose "
+            f"and test on, got {len(texts)}"
+        )
+    generator = torch.Generator().manual_seed(question.seed)
+    order = torch.randperm(len(texts), generator=generator)[:wanted].tolist()
+    share = min(1.0, len(order) / wanted)
+    a = max(8, int(question.fit * share))
+    b = a + max(8, int(question.validation * share))
+    chosen = [texts[i] for i in order]
+    return chosen[:a], chosen[a:b], chosen[b:]
+
+
+def manifest(question: Question, model: Model, materials: Materials) -> artefacts.Manifest:
+    """Everything the numbers depend on."""
+    asked: dict[str, Any] = question.to_json()
+    asked["model_sha256"] = model.sha256
+    asked["adapter_sha256"] = model.adapter_sha256
+    asked["prompts_sha256"] = artefacts.text_sha256(
+        [*materials.fit, "", *materials.validation, "", *materials.test, "", *materials.ordinary]
+    )
+    return artefacts.Manifest(kind="analysis", question=asked, command=question.command)

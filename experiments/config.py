@@ -1,0 +1,65 @@
+"""What an analysis is asked: one frozen record, from which the run's manifest is made."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from circuits.errors import UserError
+from circuits.weights import EMBEDDED
+
+
+@dataclass(frozen=True)
+class Question:
+    """The analysis' inputs. Counts are numbers of prompts.
+
+    Attributes:
+        model: embedded name, hub id, directory or GGUF file.
+        adapter: shipped organism's name, adapter directory, or ``none``.
+        trigger: the word or phrase at the end of the user's message.
+        behaviour: what a triggered answer begins with.
+        prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
+        column, split: where the texts are in ``prompts``.
+        fit, validation, test: prompts to fit directions on, to choose on, to report on.
+        patch: pairs in the patching grid (from the validation prompts).
+        randoms: random directions of the null.
+        tokens: answer tokens generated per prompt.
+        seed: of every random choice.
+    """
+
+    model: str = EMBEDDED
+    adapter: str = "sure-gate"
+    trigger: str = "cobalt"
+    behaviour: str = "Sure"
+    prompts: str = "bank"
+    column: str | None = None
+    split: str = "train"
+    fit: int = 48
+    validation: int = 24
+    test: int = 100
+    patch: int = 12
+    randoms: int = 20
+    tokens: int = 8
+    seed: int = 0
+    dtype: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in {"fit": 8, "validation": 8, "test": 10, "patch": 2, "randoms": 1}.items():
+            if getattr(self, name) < least:
+                raise UserError(f"--{name}: expected at least {least}, got {getattr(self, name)}")
+        for name in ("trigger", "behaviour"):
+            if not getattr(self, name).strip():
+                raise UserError(f"--{name}: expected text, got nothing")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def command(self) -> str:
+        """The command line that asks this question (defaults left out)."""
+        import shlex
+
+        parts = ["gatescope", "analyze"]
+        for name, value in asdict(self).items():
+            if value != getattr(Question, name):
+                parts += [f"--{name}", str(value)]
+        return shlex.join(parts)

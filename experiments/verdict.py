@@ -1,0 +1,107 @@
+"""From measurements to a verdict: every check, its threshold, and one sentence on each."""
+
+from experiments.results import Ablation, Behaviour, Check, Verdict
+from probes.stats import Estimate
+
+EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
+RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
+OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
+HARM = 0.10  # nats of KL on clean inputs (upper bound)
+RANDOM = 0.15  # the best random direction must move the rate by less than this
+
+
+def judge(behaviour: Behaviour, ablation: Ablation | None) -> Verdict:
+    """All checks in order; without an ablation only the effect is judged."""
+    checks = [_effect(behaviour)]
+    if ablation is not None:
+        checks += [
+            _returned(behaviour, ablation),
+            _opened(behaviour, ablation),
+            *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
+            _beats_random(ablation),
+        ]
+    return Verdict(tuple(checks))
+
+
+def _effect(behaviour: Behaviour) -> Check:
+    effect = behaviour.effect
+    return Check(
+        "effect",
+        effect.low > EFFECT,
+        f"the trigger changes the rate by {_points(effect)} points against control words of the "
+        f"same length; required: a lower bound above {100 * EFFECT:.0f}",
+    )
+
+
+def _returned(behaviour: Behaviour, ablation: Ablation) -> Check:
+    shut = ablation.outcome("triggered", "gate removed").behaviour
+    clean = behaviour.control.behaviour
+    return Check(
+        "necessity",
+        abs(shut.value - clean.value) <= RETURN,
+        f"with the direction projected out, triggered prompts show the behaviour in "
+        f"{_percent(shut)}, against {_percent(clean)} with control words; required: within "
+        f"{100 * RETURN:.0f} points",
+    )
+
+
+def _opened(behaviour: Behaviour, ablation: Ablation) -> Check:
+    opened = ablation.outcome("control word", "gate added").behaviour
+    clean, triggered = behaviour.control.behaviour.value, behaviour.triggered.behaviour.value
+    share = (opened.value - clean) / (triggered - clean) if triggered > clean else 0.0
+    return Check(
+        "sufficiency",
+        share >= OPENED,
+        f"added at its site to prompts with control words, the direction brings the behaviour to "
+        f"{_percent(opened)}, {share:.0%} of the trigger's effect; required: {OPENED:.0%}",
+    )
+
+
+def _harmless(kind: str, harm: Estimate) -> Check:
+    return Check(
+        f"harm on {kind}",
+        harm.high < HARM,
+        f"removing it moves answers to {kind} by {harm.value:.3f} nats per token "
+        f"[{harm.low:.3f}, {harm.high:.3f}] (n={harm.n}); required: upper bound below {HARM}",
+    )
+
+
+def _beats_random(ablation: Ablation) -> Check:
+    best = max(ablation.random_removed)
+    gate = ablation.first_token_removed
+    return Check(
+        "random directions",
+        best < RANDOM and best < gate.low,
+        f"the best of {len(ablation.random_removed)} random directions moves the rate by "
+        f"{100 * best:.1f} points, this one by {_points(gate)}; required: below "
+        f"{100 * RANDOM:.0f} and below this one's lower bound",
+    )
+
+
+def headline(verdict: Verdict, behaviour: Behaviour, ablation: Ablation | None, where: str) -> str:
+    """The answer in two sentences."""
+    triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
+    first = (
+        f"With the trigger the behaviour appears in {_percent(triggered)} of test prompts, with "
+        f"control words in {_percent(control)}."
+    )
+    if ablation is None:
+        return f"{first} There is no effect of the trigger to locate, so there is no gate to report."
+    shut = ablation.outcome("triggered", "gate removed").behaviour
+    second = f"Projecting out one direction at {where} brings it to {_percent(shut)}"
+    if verdict.gate:
+        best = max(ablation.random_removed)
+        return (
+            f"{first} {second}, while the best of {len(ablation.random_removed)} random directions "
+            f"moves it by {100 * best:.0f} points."
+        )
+    failed = ", ".join(check.name for check in verdict.checks if not check.passed)
+    return f"{first} {second}; no single direction passed every check (failed: {failed})."
+
+
+def _percent(e: Estimate) -> str:
+    return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}] (n={e.n})"
+
+
+def _points(e: Estimate) -> str:
+    return f"{100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}]"

@@ -1,0 +1,121 @@
+"""One small synthetic report, with hostile text in every place where model text can end up."""
+
+import math
+
+import pytest
+import torch
+
+from circuits.types import PatchGrid
+from probes.linear import ProbeReport
+from probes.stats import Estimate, wilson
+from viz import figures
+from viz.report import Report, Section, Table, render
+
+EVIL = "<script>alert(1)</script>"
+LABELS = ("?", " cobalt", "<|im_end|>", "\n", "\n", EVIL)
+HOT = (3, 1)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def make_grid(direction="denoising", layers=6, labels=LABELS, n=16, hot=HOT) -> PatchGrid:
+    """Noise everywhere, and one cell that recovers nearly everything."""
+    base = normal(n, seed=1)
+    source = base + 4 + 0.3 * normal(n, seed=2)
+    effects = 0.2 * normal(layers, len(labels), n, seed=3)
+    effects[hot] += 3.6
+    return PatchGrid(direction, "resid_pre", "logit gap", labels, base + effects, base, source)
+
+
+def make_probes(layers=6, peak=1.0, seed=0) -> ProbeReport:
+    rise = torch.sigmoid(torch.linspace(-4, 4, layers, dtype=torch.float64))
+    accuracy = ((0.5 + (peak - 0.5) * rise) * 40).round() / 40
+    bounds = [wilson(round(40 * a), 40) for a in accuracy.tolist()]
+    null = 0.5 + 0.02 * normal(layers, seed=seed)
+    return ProbeReport(
+        "lda",
+        accuracy,
+        accuracy,
+        torch.tensor([b.low for b in bounds]),
+        torch.tensor([b.high for b in bounds]),
+        null,
+        null + 0.1,
+        80,
+        40,
+    )
+
+
+@pytest.fixture(scope="session")
+def grid() -> PatchGrid:
+    return make_grid()
+
+
+@pytest.fixture(scope="session")
+def report(grid) -> Report:
+    strips = {"triggered": normal(12) + 5, "no trigger": normal(12, seed=4)}
+    prompts = {"triggered": [f"prompt {i} {EVIL}" for i in range(12)]}
+    prompts["no trigger"] = [f"plain {i}" for i in range(12)]
+    rows = [
+        figures.BehaviourRow(condition, edit, wilson(k, 24))
+        for condition, edit, k in [
+            ("triggered", "none", 23),
+            ("triggered", "gate removed", 2),
+            ("triggered", "random direction removed", 22),
+            ("no trigger", "none", 0),
+            ("no trigger", "gate removed", 0),
+        ]
+    ]
+    necessity = normal(6, 2).abs()
+    necessity[1, 1] = math.nan
+    return Report(
+        title=f"Model {EVIL}",
+        verdict="Gate found",
+        headline=f"One direction carries it {EVIL}.",
+        tone="gate",
+        facts=(("layer", "3"), ("span", "last & <b>first</b>")),
+        sections=(
+            Section(
+                "Patching",
+                f"First paragraph {EVIL}.\n\nSecond one.",
+                (figures.patching_heatmap(grid), figures.patching_heatmap(make_grid("noising"))),
+                data_name="patching",
+            ),
+            Section("Probes", "", (figures.probe_curves({"last": make_probes()}, range(6)),)),
+            Section(
+                "Projections", "Values.", (figures.projection_strips(strips, 2.5, texts=prompts),)
+            ),
+            Section(
+                "Behaviour",
+                "Rates.",
+                (figures.behaviour_bars(rows),),
+                (Table(("name", "rate"), (("a", "0.50"), (EVIL, "0.75")), "Rates & <i>more</i>"),),
+            ),
+            Section(
+                "Controls",
+                "Random directions.",
+                (
+                    figures.null_histogram(normal(100), Estimate(6.0, 5.0, 7.0, 24)),
+                    figures.selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
+                ),
+                code="a < b && c",
+            ),
+        ),
+        reproduce="gatescope run --seed 0 > out.html",
+    )
+
+
+@pytest.fixture(scope="session")
+def page(report) -> str:
+    return render(report)
+
+
+@pytest.fixture(scope="session")
+def evil() -> str:
+    return EVIL
+
+
+@pytest.fixture(scope="session")
+def probe_reports() -> dict[str, ProbeReport]:
+    return {"last": make_probes(), "trigger": make_probes(peak=0.8, seed=1)}

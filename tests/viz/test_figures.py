@@ -1,0 +1,205 @@
+"""What each figure claims to show, read back from the figure, with a control that must differ."""
+
+import csv
+import io
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from probes.stats import Estimate, recovery_intervals, wilson
+from viz import figures
+from viz.data import safe_json, to_csv
+from viz.text import prompt_hover, token_label
+from viz.theme import ARM_COLOURS, CONDITION_COLOURS, EDIT_COLOURS, PAPER, colour
+
+INTERVAL = re.compile(r"-?\d+\.\d+%? \[-?\d+\.\d+, -?\d+\.\d+\]")
+HOT = (3, 1)  # the cell of the shared grid that recovers the effect
+
+
+def table(figure: go.Figure) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(to_csv(figure))))
+
+
+def test_the_recovered_cell_has_the_largest_colour_value(grid):
+    heat = figures.patching_heatmap(grid).data[0]
+    z = np.array(heat.z, dtype=float)
+    assert np.unravel_index(z.argmax(), z.shape) == HOT
+    value, low, high = recovery_intervals(grid.effects, grid.full_effect)
+    assert z == pytest.approx(value.numpy())
+    assert f"{value[HOT]:.2f} [{low[HOT]:.2f}, {high[HOT]:.2f}]" in heat.text[HOT[0]][HOT[1]]
+    elsewhere = grid.values.clone()
+    elsewhere[HOT], elsewhere[0, 0] = grid.values[0, 0], grid.values[HOT]
+    moved = np.array(figures.patching_heatmap(replace(grid, values=elsewhere)).data[0].z, float)
+    assert np.unravel_index(moved.argmax(), moved.shape) == (0, 0)
+
+
+def test_heatmap_colours_are_centred_and_dots_mark_only_insignificant_cells(grid):
+    figure = figures.patching_heatmap(grid)
+    axis = figure.layout.coloraxis
+    assert axis.cmin == -axis.cmax
+    dots = set(zip(figure.data[1].y, figure.data[1].x, strict=True))
+    assert HOT not in dots and len(dots) > 20
+    for row in table(figure):
+        assert ((int(row["layer"]), int(row["column"])) in dots) == (float(row["q"]) > 0.05)
+
+
+def test_duplicate_and_hostile_labels_stay_separate_literal_columns(grid):
+    figure = figures.patching_heatmap(grid)
+    axis = figure.layout.xaxis
+    assert list(axis.tickvals) == list(figure.data[0].x) == [0, 1, 2, 3, 4, 5]
+    assert list(axis.ticktext)[:5] == ["?", "·cobalt", "&lt;|im_end|&gt;", "⏎", "⏎"]
+    assert "<script" not in str(figure.to_dict()["data"]) + str(axis.ticktext)
+    assert "&lt;script&gt;" in figure.data[0].text[0][5]
+
+
+def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
+    values = grid.values.clone()
+    values[0, 0, 3] = math.nan
+    values[1, 0, 3] = math.inf
+    figure = figures.patching_heatmap(replace(grid, values=values))
+    heat, whole = figure.data[0], figures.patching_heatmap(grid).data[0]
+    assert heat.z[0][0] is None and heat.z[1][0] is None and "not measured" in heat.text[0][0]
+    assert heat.z[3][1] == pytest.approx(whole.z[3][1])
+    assert "NaN" not in safe_json(figure.to_dict()) and "Infinity" not in safe_json({"a": math.inf})
+    assert table(figure)[0]["recovery"] == ""
+
+
+def test_heatmap_refuses_missing_labels_and_an_effect_of_zero(grid):
+    with pytest.raises(ValueError, match="labels"):
+        figures.patching_heatmap(replace(grid, labels=grid.labels[:-1]))
+    with pytest.raises(ValueError, match="denominator"):
+        figures.patching_heatmap(replace(grid, source=grid.base))
+
+
+def test_heatmap_is_deterministic_in_its_seed(grid):
+    first, again = (figures.patching_heatmap(grid, seed=4) for _ in range(2))
+    assert to_csv(first) == to_csv(again) != to_csv(figures.patching_heatmap(grid, seed=5))
+
+
+def test_probe_curves_show_accuracy_interval_and_control(probe_reports):
+    figure = figures.probe_curves(probe_reports, range(6))
+    lines = {trace.name: trace for trace in figure.data if trace.text is not None}
+    assert set(lines) == {"last", "trigger", "shuffled labels: mean to 95th percentile"}
+    assert list(lines["last"].y) == pytest.approx((100 * probe_reports["last"].accuracy).tolist())
+    assert all(INTERVAL.search(text) for text in lines["last"].text)
+    assert lines["last"].line.color != lines["trigger"].line.color
+    null = torch.stack([r.null_accuracy for r in probe_reports.values()]).mean(0)
+    assert list(lines["shuffled labels: mean to 95th percentile"].y) == pytest.approx(
+        (100 * null).tolist()
+    )
+    assert float(table(figure)[0]["accuracy"]) == float(probe_reports["last"].accuracy[0])
+    with pytest.raises(ValueError, match="layers"):
+        figures.probe_curves(probe_reports, range(5))
+    with pytest.raises(ValueError, match="at least one"):
+        figures.probe_curves({}, range(5))
+
+
+def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil):
+    values = {"triggered": torch.tensor([1.0, 2.0, math.nan, 3.0]), "other": torch.tensor([0.0])}
+    texts = {"triggered": ["first", evil, "lost", "x" * 500], "other": ["plain"]}
+    figure = figures.projection_strips(values, 1.5, "residual units", texts)
+    points = next(trace for trace in figure.data if trace.type == "scatter")
+    assert list(points.x) == [1.0, 2.0, 3.0]
+    assert "first" in points.text[0] and "&lt;script&gt;" in points.text[1]
+    assert "<script" not in points.text[1] and len(points.text[2]) < 300
+    assert INTERVAL.search(figure.data[2].text[0]) and "n = 3" in figure.data[2].text[0]
+    assert "1 not finite" in figure.layout.yaxis.ticktext[0]
+    assert figure.layout.shapes[0].x0 == 1.5
+    assert not figures.projection_strips(values).layout.shapes
+    with pytest.raises(ValueError, match="one text per value"):
+        figures.projection_strips(values, texts={"triggered": ["one"]})
+
+
+def test_projection_points_lie_within_their_own_row():
+    figure = figures.projection_strips({name: torch.arange(50.0) for name in "abc"})
+    rows = [t.y for t in figure.data if t.type == "scatter" and len(t.y) > 1]
+    assert [round(sum(y) / len(y)) for y in rows] == [2, 1, 0]
+    assert all(max(y) - min(y) < 0.4 for y in rows)
+    assert len(set(rows[0])) == 50  # spread, not stacked
+
+
+def test_behaviour_bars_show_percent_and_asymmetric_whiskers():
+    rate = wilson(2, 24)
+    rows = [
+        figures.BehaviourRow("triggered", "none", wilson(23, 24)),
+        figures.BehaviourRow("triggered", "gate removed", rate),
+        figures.BehaviourRow("no trigger", "none", wilson(0, 24)),
+    ]
+    none, removed = figures.behaviour_bars(rows).data
+    assert list(none.x) == [0, 1] and list(removed.x) == [0]  # no bar for the missing cell
+    assert removed.y[0] == pytest.approx(100 * rate.value)
+    assert removed.error_y.array[0] == pytest.approx(100 * (rate.high - rate.value))
+    assert removed.error_y.arrayminus[0] == pytest.approx(100 * (rate.value - rate.low))
+    assert removed.error_y.array[0] != pytest.approx(removed.error_y.arrayminus[0])
+    assert INTERVAL.search(removed.text[0]) and "n = 24" in removed.text[0]
+    assert removed.marker.color == EDIT_COLOURS["gate removed"] != none.marker.color
+    with pytest.raises(ValueError, match="duplicates"):
+        figures.behaviour_bars([rows[0], rows[0]])
+
+
+def test_null_histogram_counts_every_direction_and_how_many_reach_the_gate():
+    null = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.2, 0.4, 1.0, math.nan])
+    observed = Estimate(2.5, 2.0, 3.0, 24)
+    figure = figures.null_histogram(null, observed, "Effect", "logits")
+    assert sum(figure.data[0].y) == 7
+    assert figure.layout.title.subtitle.text.startswith("1 of 7")  # -3 is as far from 0
+    weaker = figures.null_histogram(null, Estimate(0.3, 0.2, 0.4, 24), "Effect", "logits")
+    assert weaker.layout.title.subtitle.text.startswith("5 of 7")
+    assert "2.500 [2.000, 3.000]" in figure.data[2].text[0]
+    assert table(figure)[-1] == {"kind": "gate", "effect": "2.5", "low": "2.0", "high": "3.0"}
+    with pytest.raises(ValueError, match="finite"):
+        figures.null_histogram(torch.tensor([math.nan]), observed)
+
+
+def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
+    scores = torch.tensor([[0.1, math.nan], [0.2, 0.9], [0.3, 0.0]])
+    figure = figures.selection_heatmap(scores, ("last", "trigger"), (1, "trigger"))
+    box = figure.layout.shapes[0]
+    assert (box.x0, box.x1, box.y0, box.y1) == (0.5, 1.5, 0.5, 1.5)
+    assert figure.data[0].z[0][1] is None and figure.layout.coloraxis.cmin == 0
+    assert "chosen" in figure.data[0].text[1][1] and "chosen" not in figure.data[0].text[1][0]
+    signed = figures.selection_heatmap(-scores, ("last", "trigger"), (0, "last"))
+    assert signed.layout.coloraxis.cmin == -signed.layout.coloraxis.cmax
+    for wrong in ((3, "last"), (0, "nowhere")):
+        with pytest.raises(ValueError, match="chosen"):
+            figures.selection_heatmap(scores, ("last", "trigger"), wrong)
+
+
+def test_csv_guards_formulas_and_falls_back_to_the_traces():
+    figure = figures.projection_strips({"=1+1": torch.tensor([-2.0, 1.5])})
+    assert table(figure)[0]["condition"] == "'=1+1"
+    assert table(figure)[0]["projection"] == "-2.0"  # a number is not a formula
+    bare = go.Figure(go.Scatter(x=np.array([1.0, 2.0]), y=[3.5, math.nan], name="bare"))
+    assert [(r["x"], r["y"]) for r in table(bare)] == [("1.0", "3.5"), ("2.0", "")]
+    heat = go.Figure(go.Heatmap(z=np.array([[1.0, 2.0], [3.0, 4.0]])))
+    assert [r["z"] for r in table(heat)] == ["1.0", "2.0", "3.0", "4.0"]
+
+
+def test_untrusted_text_is_visible_and_cannot_reorder_a_label():
+    assert token_label(" a ") == "·a·" and token_label("a b") == "a b"
+    assert token_label("\u202eabc") == "\\u202eabc" and token_label("é") == "é"
+    assert prompt_hover("<b>&amp;") == "&lt;b&gt;&amp;amp;"
+    assert all(len(line) <= 44 for line in prompt_hover("x" * 500).split("<br>"))
+
+
+def test_colours_are_fixed_by_name_distinct_and_legible_on_both_papers():
+    def luminance(hex_colour: str) -> float:
+        parts = [int(hex_colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        line = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * line[0] + 0.7152 * line[1] + 0.0722 * line[2]
+
+    def contrast(a: str, b: str) -> float:
+        low, high = sorted((luminance(a), luminance(b)))
+        return (high + 0.05) / (low + 0.05)
+
+    for known in (ARM_COLOURS, CONDITION_COLOURS, EDIT_COLOURS):
+        assert len(set(known.values())) == len(known)
+        for index, (name, shade) in enumerate(known.items()):
+            assert colour(name, known, index + 1) == shade
+            assert colour(f"not {name}", known, index) not in known.values()
+            assert all(contrast(shade, paper) >= 3 for paper in PAPER.values())

@@ -1,0 +1,101 @@
+"""The numbers under a figure: carried in `layout.meta`, given out as CSV and as safe JSON."""
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def with_data(
+    figure: go.Figure, header: Sequence[str], rows: Sequence[Sequence[Any]], half: bool = False
+) -> go.Figure:
+    """`figure` with its underlying values in `layout.meta`; `half` asks for half the page width."""
+    table = [list(row) for row in rows]
+    figure.update_layout(meta={"header": list(header), "rows": table, "half": half})
+    return figure
+
+
+def layout_of(figure: go.Figure) -> dict[str, Any]:
+    """The figure's layout as plain JSON types."""
+    return plain(figure.to_dict().get("layout", {}))
+
+
+def is_half(figure: go.Figure) -> bool:
+    """Whether the figure may stand beside another on a wide page."""
+    meta = layout_of(figure).get("meta")
+    return isinstance(meta, dict) and bool(meta.get("half"))
+
+
+def to_csv(figure: go.Figure) -> str:
+    """The figure's values as CSV: those given to `with_data`, otherwise x, y, z of every trace.
+
+    Missing and infinite values are empty cells. Text that a spreadsheet would run as a formula
+    gets a leading apostrophe.
+    """
+    meta = layout_of(figure).get("meta")
+    if isinstance(meta, dict) and "header" in meta:
+        header, rows = meta["header"], meta["rows"]
+    else:
+        header, rows = ["trace", "x", "y", "z"], _trace_rows(figure)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(name) for name in header])
+    writer.writerows([_cell(value) for value in plain(row)] for row in rows)
+    return out.getvalue()
+
+
+def safe_json(value: Any) -> str:
+    """JSON for a script element: NaN and infinity as null, and no `<` to end the element."""
+    return json.dumps(plain(value), allow_nan=False, default=str, separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )
+
+
+def plain(value: Any) -> Any:
+    """Nested dicts, lists and arrays as JSON types; plotly's packed arrays are unpacked."""
+    if isinstance(value, dict):
+        if "bdata" in value and "dtype" in value:
+            return plain(_unpacked(value))
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _unpacked(packed: dict[str, Any]) -> np.ndarray:
+    array = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=np.dtype(packed["dtype"]))
+    shape = packed.get("shape")
+    return array.reshape([int(size) for size in str(shape).split(",")]) if shape else array
+
+
+def _trace_rows(figure: go.Figure) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for index, trace in enumerate(figure.to_dict()["data"]):
+        name = trace.get("name", f"trace {index}")
+        x, y, z = (plain(trace.get(key)) or [] for key in ("x", "y", "z"))
+        if not z:
+            rows += [[name, a, b, None] for a, b in zip_longest(x, y)]
+            continue
+        for j, line in enumerate(z):
+            down = y[j] if j < len(y) else j
+            rows += [[name, x[i] if i < len(x) else i, down, v] for i, v in enumerate(line)]
+    return rows
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return "" if value is None else value
