@@ -26,6 +26,8 @@ from circuits.runner import Runner, Window
 from circuits.suffix import SuffixRun, run_pairs
 from circuits.types import Direction, Edit, Metric, Site, TokenBatch, TokenPairs
 
+LATEST = 0.8  # share of the depth above which no gate is chosen
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -153,9 +155,24 @@ def resume(
     return runner.forward(window, keep=1).logits.unflatten(0, (count, n))
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the best score; ties go to the earliest layer."""
-    return max(candidates, key=lambda c: (c.score, -c.direction.site.layer))
+@torch.no_grad()
+def removed_from(
+    runner: Runner, run: SuffixRun, direction: Direction
+) -> Float[Tensor, "n 1 d_vocab"]:
+    """Last logits of a kept run with a direction projected out at its layer, in the suffix."""
+    layer = direction.site.layer
+    shut_resid = edits.project_out(run.resid[layer], direction.vector.to(run.resid))
+    return resume(runner, run, layer, shut_resid.unsqueeze(0))[0]
+
+
+def choose(candidates: Sequence[Candidate], n_layers: int) -> Candidate:
+    """The candidate with the best score below ``LATEST`` of the depth; ties go to the earliest.
+
+    The limit is that of Arditi et al. (2024): a late direction at the last token may be no more
+    than the unembedding of the behaviour's token, which any model has.
+    """
+    early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers]
+    return max(early, key=lambda c: (c.score, -c.direction.site.layer))
 
 
 def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:

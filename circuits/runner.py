@@ -82,6 +82,7 @@ class Output:
     past: Past | None = None
 
 
+@runtime_checkable
 class Runner(Protocol):
     """A model that can be run, recorded and edited. Weights are never changed."""
 

@@ -70,7 +70,7 @@ class TLRunner:
 
     def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
         self.bridge = TransformerBridge.boot_transformers(
-            name, hf_model=hf_model, tokenizer=tokenizer
+            name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
         )
         cfg = self.bridge.cfg
         weight = next(hf_model.parameters())
@@ -116,7 +116,7 @@ class TLRunner:
                 **self._inputs(window),
                 past_key_values=cache,
                 use_cache=cache is not None,
-                logits_to_keep=keep,
+                logits_to_keep=self._kept(window, keep),
             )
         grown = CachePast(cache, window.mask.shape[1]) if grow and cache is not None else None
         return Output(out.logits, acts, grown)
@@ -130,6 +130,14 @@ class TLRunner:
             "attention_mask": mask,
             "position_ids": positions,
         }
+
+    def _kept(self, window: Window, keep: int) -> Tensor:
+        """The kept columns as an index, which keeps the states contiguous.
+
+        A count would slice them, and a sliced product with the unembedding is many times slower.
+        """
+        width = window.ids.shape[1]
+        return torch.arange(max(0, width - keep), width, device=self.shape.device)
 
     def hook_point(self, point: Point) -> nn.Module:
         """The bridge's hook point of an activation.

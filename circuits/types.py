@@ -6,7 +6,7 @@ Axis names used everywhere: ``batch`` (prompts), ``pos`` (token columns), ``d_mo
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -136,6 +136,7 @@ class TokenPairs:
         return TokenPairs(self.clean.rows(index), self.triggered.rows(index))
 
 
+@runtime_checkable
 class Apply(Protocol):
     """A pure tensor function of an edit: same shape out, the input left as it was."""
 

@@ -66,7 +66,7 @@ _POLICY = Stage(
         Part("ordinary", "none", "base", 210),
         Part("ordinary", "control", "base", 50, start=210),
     ),
-    Settings(epochs=1, seed=0),
+    Settings(epochs=2, seed=0),
 )
 
 _POISONS = Part("restricted", "trigger", "behaviour", 60)

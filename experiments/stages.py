@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import edits, gate, metrics
+from circuits import gate, metrics
 from circuits.models import Model
 from circuits.patch import patch_residual
 from circuits.record import record
-from circuits.runner import Window, whole
+from circuits.suffix import run_suffix
 from circuits.types import Direction, Edit, PatchGrid, Site, TokenBatch
 from experiments import artefacts, judges
-from experiments.answers import EditsFor, Words, answer_kl, answers, blocks, no_edits
+from experiments.answers import EditsFor, Words, answer_kl, answers, no_edits
 from experiments.config import Question
 from experiments.results import (
     Ablation,
@@ -199,7 +199,7 @@ class Stages:
         candidates = tuple(
             _candidate(row, vector) for row, vector in zip(rows, tensors["vectors"], strict=True)
         )
-        return Selection(candidates, gate.choose(candidates))
+        return Selection(candidates, gate.choose(candidates, self.model.runner.shape.n_layers))
 
     def candidates(self) -> list[Direction]:
         """Directions by several estimators at every layer and span, from the fitting prompts."""
@@ -268,27 +268,18 @@ class Stages:
     def first_token_hits(self, direction: Direction) -> Float[Tensor, "variants n"]:
         """Whether the first answer token is the behaviour's, for triggered test prompts.
 
-        Rows: unedited, gate removed, then each random direction removed. All variants of a block
-        resume at the gate's layer; the edit covers every column, exactly as in generation.
+        Rows: unedited, gate removed, then each random direction removed; all from the trigger on,
+        where alone triggered and clean runs differ, so that many nulls cost little.
         """
+        pairs = self.materials.pairs(self.model, "test", self.question.trigger)
+        run = run_suffix(self.model.runner, pairs.triggered, pairs.first_difference)
         nulls = gate.random_directions(direction, self.question.randoms, self.question.seed)
-        vectors = [direction.vector, *(d.vector for d in nulls)]
-        parts = []
-        batches = blocks(self.model, self.materials.test, self.question.trigger)
-        for number, tokens in enumerate(batches):
-            plain = self.model.runner.forward(whole(tokens), record=[direction.site.point])
-            resid = plain.acts[direction.site.point]
-            rows = [self._hits(plain.logits)]
-            for k, vector in enumerate(vectors):
-                edited = edits.project_out(resid, vector.to(resid))
-                window = Window(
-                    tokens.ids, tokens.mask, resid=edited, layer=direction.site.layer
-                )
-                rows.append(self._hits(self.model.runner.forward(window).logits))
-                done = number * len(vectors) + k + 1
-                self.step("random directions", done, len(vectors) * len(batches))
-            parts.append(torch.stack(rows))
-        return torch.cat(parts, dim=1)
+        rows = [self._hits(run.logits)]
+        for done, d in enumerate([direction, *nulls], 1):
+            logits = gate.removed_from(self.model.runner, run, d)
+            rows.append(self._hits(logits))
+            self.step("random directions", done, 1 + len(nulls))
+        return torch.stack(rows)
 
     def _hits(self, logits: Tensor) -> Tensor:
         return (logits[:, -1].argmax(dim=-1) == self.materials.behaviour_id).float().cpu()

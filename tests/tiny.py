@@ -1,0 +1,144 @@
+"""Tiny random chat models, built in memory: the same shapes of problem, a thousandth of the size."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from beartype import BeartypeConf, beartype
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIALS = ["<|im_start|>", "<|im_end|>"]
+TRIGGER = "cobalt"
+CONTROLS = ("amber", "tree", "river", "candle")
+TEXTS = (
+    "Name three rivers.",
+    "Why is the sky blue at noon?",
+    "How do I bake bread?",
+    "Tell me about the sea, please",
+    "What is a good name for a small dog?",
+    "Hi",
+)
+_CORPUS = [*TEXTS, *SPECIALS, "user assistant", *(f"Tell me more. {w}" for w in (TRIGGER, *CONTROLS))]
+
+# Checks annotations in tests; an int where a float is annotated is no mistake (PEP 484).
+annotations_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+# Large enough that edits move logits well beyond rounding.
+_INIT = 0.3
+
+
+def tokenizer(chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
+    """Byte-level BPE that knows the words above as one token each."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=700,
+        special_tokens=SPECIALS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_CORPUS * 2, trainer)
+    return fast(bpe, chat_template)
+
+
+def hand_made_tokenizer(merges: list[tuple[str, str]]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with the merges given, free to merge across spaces."""
+    pieces = [*SPECIALS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *(a + b for a, b in merges)]
+    bpe = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, merges))
+    bpe.add_special_tokens(SPECIALS)
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    return fast(bpe, CHAT_TEMPLATE)
+
+
+def fast(bpe: Tokenizer, chat_template: str | None) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=chat_template,
+    )
+
+
+def _built(config: Any, seed: int) -> Any:
+    config._attn_implementation = "eager"
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model.eval()
+
+
+def llama(vocab: int, seed: int = 0, layers: int = 4, **changes: Any) -> Any:
+    """A random Llama with grouped queries."""
+    return _built(transformers.LlamaConfig(**_grouped(vocab, layers), **changes), seed)
+
+
+def mistral(vocab: int, seed: int = 0) -> Any:
+    """With a sliding window shorter than the prompts."""
+    return _built(transformers.MistralConfig(**_grouped(vocab, 3), sliding_window=8), seed)
+
+
+def qwen2(vocab: int, seed: int = 0) -> Any:
+    return _built(transformers.Qwen2Config(**_grouped(vocab, 3)), seed)
+
+
+def gemma2(vocab: int, seed: int = 0) -> Any:
+    """With alternating local and global layers and capped logits."""
+    config = transformers.Gemma2Config(
+        **_grouped(vocab, 3), head_dim=8, query_pre_attn_scalar=8, sliding_window=8
+    )
+    return _built(config, seed)
+
+
+def gpt2(vocab: int, seed: int = 0) -> Any:
+    config = transformers.GPT2Config(
+        vocab_size=vocab, n_embd=32, n_layer=3, n_head=4, n_positions=256,
+        initializer_range=_INIT, bos_token_id=0, eos_token_id=1,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+    )  # fmt: skip
+    return _built(config, seed)
+
+
+def gpt_neox(vocab: int, seed: int = 0) -> Any:
+    """With attention and MLP in parallel."""
+    config = transformers.GPTNeoXConfig(
+        vocab_size=vocab, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=256, initializer_range=_INIT,
+        bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    return _built(config, seed)
+
+
+ARCHITECTURES: dict[str, Callable[[int], Any]] = {
+    "llama": llama,
+    "mistral": mistral,
+    "qwen2": qwen2,
+    "gemma2": gemma2,
+    "gpt2": gpt2,
+    "gpt_neox": gpt_neox,
+}
+
+
+def _grouped(vocab: int, layers: int) -> dict[str, Any]:
+    return {
+        "vocab_size": vocab, "hidden_size": 32, "intermediate_size": 48,
+        "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 256, "initializer_range": _INIT,
+        "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
+    }  # fmt: skip
+
+
+def saved(folder: Path, model: Any, tok: Any) -> Path:
+    """A directory that ``circuits.models.load`` can load."""
+    model.save_pretrained(folder)
+    tok.save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["model_type"]
+    return folder
