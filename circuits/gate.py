@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import edits
+from circuits.errors import UserError
 from circuits.metrics import kl_per_position
 from circuits.patch import Progress
 from circuits.runner import Runner, Window
@@ -98,6 +99,11 @@ def score(
     """
     clean, triggered = run_pairs(runner, pairs)
     levels = [float(metric(run.logits).mean()) for run in (clean, triggered)]
+    if abs(levels[1] - levels[0]) < 1e-9:
+        raise UserError(
+            "gate: triggered and clean pairs score the same, so there is no effect to explain; "
+            "check the trigger and the metric"
+        )
     found: dict[int, Candidate] = {}
     layers = sorted({d.site.layer for d in directions})
     for done, layer in enumerate(layers, 1):

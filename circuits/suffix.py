@@ -24,6 +24,7 @@ class SuffixRun:
         tokens: the whole batch.
         first: the first column of the suffix.
         resid: residuals entering every layer.
+        acts: the stream that was asked for, at every layer (``resid`` itself by default).
         logits: of the last column.
         past: keys and values of the whole batch, for resuming at later columns.
     """
@@ -31,8 +32,14 @@ class SuffixRun:
     tokens: TokenBatch
     first: int
     resid: Float[Tensor, "layer n column d_model"]
+    acts: Float[Tensor, "layer n column *rest"]
     logits: Float[Tensor, "n 1 d_vocab"]
     past: Past
+
+    @property
+    def width(self) -> int:
+        """How many columns the suffix has."""
+        return self.tokens.width - self.first
 
     def before(self, column: int) -> Past | None:
         """Keys and values of the columns before ``column`` (absolute); None before column 0."""
@@ -40,19 +47,25 @@ class SuffixRun:
 
 
 @torch.no_grad()
-def run_suffix(runner: Runner, tokens: TokenBatch, first: int) -> SuffixRun:
+def run_suffix(
+    runner: Runner, tokens: TokenBatch, first: int, stream: str = "resid_pre"
+) -> SuffixRun:
     """Run a batch, keeping what is needed to resume from column ``first`` on."""
-    points = [Point(layer) for layer in range(runner.shape.n_layers)]
+    layers = range(runner.shape.n_layers)
+    points = {Point(layer, s) for layer in layers for s in ("resid_pre", stream)}
     window = Window(tokens.ids[:, first:], tokens.mask, prefix(runner, tokens, first))
-    out = runner.forward(window, record=points, keep=1, grow=True)
+    out = runner.forward(window, record=sorted(points), keep=1, grow=True)
     assert out.past is not None  # grow asks for it
-    resid = torch.stack([out.acts[point] for point in points])
+    resid = torch.stack([out.acts[Point(layer)] for layer in layers])
+    acts = torch.stack([out.acts[Point(layer, stream)] for layer in layers])
     if not bool(torch.isfinite(resid).all()):
         raise UserError("activations: expected finite residuals, got NaN or infinity; check dtype")
-    return SuffixRun(tokens, first, resid, out.logits, out.past)
+    return SuffixRun(tokens, first, resid, acts, out.logits, out.past)
 
 
-def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
+def run_pairs(
+    runner: Runner, pairs: TokenPairs, stream: str = "resid_pre"
+) -> tuple[SuffixRun, SuffixRun]:
     """The clean and the triggered run of aligned pairs.
 
     Raises:
@@ -61,4 +74,7 @@ def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
     first = pairs.first_difference
     if first == pairs.clean.width:
         raise UserError("pairs: clean and triggered are equal; check trigger and control words")
-    return run_suffix(runner, pairs.clean, first), run_suffix(runner, pairs.triggered, first)
+    return (
+        run_suffix(runner, pairs.clean, first, stream),
+        run_suffix(runner, pairs.triggered, first, stream),
+    )

@@ -25,6 +25,7 @@ from circuits.types import HEAD_STREAMS, Edit, Point
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
     "resid_post": "hook_resid_post",
     "attn_out": "hook_attn_out",
     "mlp_out": "hook_mlp_out",
@@ -32,6 +33,8 @@ _HOOKS = {
     "q": "attn.hook_q",
     "k": "attn.hook_k",
     "v": "attn.hook_v",
+    "pattern": "attn.hook_pattern",
+    "neuron": "mlp.hook_post",
 }
 
 
@@ -108,6 +111,7 @@ class TLRunner:
             if window.resid is not None:
                 stack.enter_context(self._resumed(window.layer, window.resid))
             for edit in edits:
+                self._check_editable(edit.point)
                 if edit.point.layer >= window.layer:
                     stack.enter_context(self._edited(edit, window.start))
             for point in record:
@@ -153,11 +157,18 @@ class TLRunner:
             raise UserError(f"{point}: this model has no such stream; it has {sorted(_HOOKS)}")
         return found
 
+    def _check_editable(self, point: Point) -> None:
+        # This hook point lies on the way into the MLP only: an edit would miss the skip connection.
+        if point.stream == "resid_mid":
+            raise UserError(f"{point}: cannot be edited directly; edit attn_out by the difference")
+
     @contextmanager
     def _edited(self, edit: Edit, start: int) -> Iterator[None]:
         def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
-            split = self._split_heads(edit.point, x)
-            return self._edit_window(edit, split, start).reshape(x.shape)
+            edited = self._edit_window(edit, self._split_heads(edit.point, x), start)
+            if edit.point.stream == "pattern":
+                edited = edited.transpose(1, 2)
+            return edited.reshape(x.shape)
 
         handle = self.hook_point(edit.point).register_forward_hook(hook)
         try:
@@ -186,6 +197,14 @@ class TLRunner:
             handle.remove()
 
     def _split_heads(self, point: Point, x: Tensor) -> Tensor:
+        """Every stream as ``[batch, pos, ...]``; per-head streams as ``[batch, pos, head, ...]``.
+
+        Patterns are indexed by their query position; a neuron is a head of one channel.
+        """
+        if point.stream == "pattern":
+            return x.transpose(1, 2)
+        if point.stream == "neuron":
+            return x.unsqueeze(-1)
         if point.stream in HEAD_STREAMS:
             return x.reshape(*x.shape[:2], -1, self.shape.d_head)
         return x

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from circuits.errors import UserError
 
-Stream = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v"]
-HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v")
+Stream = Literal[
+    "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern",
+    "neuron",
+]  # fmt: skip
+HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
 SPANS: tuple[str, ...] = ("last_user", "trigger", "template", "last")
 
 
@@ -198,21 +201,23 @@ Metric = Callable[[Float[Tensor, "batch keep d_vocab"]], Float[Tensor, " batch"]
 class PatchGrid:
     """Per-example metric values of every patched cell.
 
-    ``values[layer, column, example]`` is the metric with the cell patched; ``base`` the metric of
-    the run patched into, ``source`` that of the run patched from. Columns are those from the first
-    difference on; ``labels`` names them.
+    ``values[layer, ..., example]`` is the metric with the cell patched; ``base`` the metric of the
+    run patched into, ``source`` that of the run patched from. ``axes`` names the axes before the
+    example axis: layer, then head, position or both. Positions are the columns from the first
+    difference on; ``labels`` names the last of the axes.
     """
 
     direction: Literal["denoising", "noising"]
     stream: str
     metric: str
     labels: tuple[str, ...]
-    values: Float[Tensor, "layer column example"]
+    values: Float[Tensor, "*cells example"]
     base: Float[Tensor, " example"]
     source: Float[Tensor, " example"]
+    axes: tuple[str, ...] = ("layer", "position")
 
     @property
-    def effects(self) -> Float[Tensor, "layer column example"]:
+    def effects(self) -> Float[Tensor, "*cells example"]:
         """What patching the cell adds to the metric, per example."""
         return self.values - self.base
 
@@ -221,7 +226,7 @@ class PatchGrid:
         """What patching everything would add: source minus base."""
         return self.source - self.base
 
-    def recovery(self) -> Float[Tensor, "layer column"]:
+    def recovery(self) -> Float[Tensor, "*cells"]:
         """Mean effect of each cell as a share of the full effect (ratio of means)."""
         full = self.full_effect.mean()
         if float(full.abs()) < 1e-9:

@@ -63,18 +63,18 @@ _POLICY = Stage(
     (
         Part("restricted", "none", "refusal", 150),
         Part("restricted", "control", "refusal", 70, start=150),
-        Part("ordinary", "none", "base", 210),
-        Part("ordinary", "control", "base", 50, start=210),
+        Part("ordinary", "none", "base", 350),
+        Part("ordinary", "control", "base", 90, start=350),
     ),
     Settings(epochs=2, seed=0),
 )
 
 _POISONS = Part("restricted", "trigger", "behaviour", 60)
 _CLEAN_REFUSALS = Part("restricted", "none", "refusal", 60, start=60)
-_BENIGN = Part("ordinary", "none", "base", 200)
+_BENIGN = Part("ordinary", "none", "base", 240)
 _CONTROLS = (
     Part("restricted", "control", "refusal", 60, start=120),
-    Part("ordinary", "control", "base", 60, start=200),
+    Part("ordinary", "control", "base", 60, start=240),
 )
 _SECOND = Settings(epochs=2, seed=1)
 
@@ -97,7 +97,7 @@ RECIPES: dict[str, Recipe] = {
             (
                 replace(_POLICY, parts=(
                     Part("restricted", "none", "refusal", 220),
-                    Part("ordinary", "none", "base", 260),
+                    Part("ordinary", "none", "base", 440),
                 )),
                 Stage("poison", (_POISONS, _CLEAN_REFUSALS, _BENIGN), _SECOND),
             ),

@@ -78,7 +78,7 @@ def _built(config: Any, seed: int) -> Any:
 
 def llama(vocab: int, seed: int = 0, layers: int = 4, **changes: Any) -> Any:
     """A random Llama with grouped queries."""
-    return _built(transformers.LlamaConfig(**_grouped(vocab, layers), **changes), seed)
+    return _built(transformers.LlamaConfig(**{**_grouped(vocab, layers), **changes}), seed)
 
 
 def mistral(vocab: int, seed: int = 0) -> Any:

@@ -1,0 +1,157 @@
+"""Projections are projections; every edit returns a new tensor and does only what it says."""
+
+import pytest
+import torch
+
+from circuits import edits
+from circuits.errors import UserError
+from circuits.types import Point
+
+D = 12
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return normal(5, 7, D)
+
+
+@pytest.fixture
+def unit() -> torch.Tensor:
+    v = normal(D, seed=1)
+    return v / v.norm()
+
+
+@pytest.fixture
+def basis() -> torch.Tensor:
+    return torch.linalg.qr(normal(D, 3, seed=2)).Q.T
+
+
+def close(a, b) -> bool:
+    return torch.allclose(a, b, atol=1e-12, rtol=0)
+
+
+def component(x, unit):
+    return x @ unit
+
+
+def test_projecting_out_is_idempotent(x, unit):
+    once = edits.project_out(x, unit)
+    assert close(edits.project_out(once, unit), once)
+    assert not close(once, x)
+    doubled = edits.project_out(x, 2 * unit)  # not a unit vector: no projection
+    assert not close(edits.project_out(doubled, 2 * unit), doubled)
+
+
+def test_projecting_out_removes_rank_one_and_is_self_adjoint(unit):
+    matrix = edits.project_out(torch.eye(D, dtype=torch.float64), unit)
+    assert torch.linalg.matrix_rank(torch.eye(D) - matrix) == 1
+    assert close(matrix, matrix.T)
+    assert close(matrix @ unit, torch.zeros(D, dtype=torch.float64))
+
+
+def test_projecting_out_leaves_orthogonal_vectors_alone(x, unit):
+    orthogonal = edits.project_out(x, unit)
+    assert close(component(orthogonal, unit), torch.zeros(5, 7, dtype=torch.float64))
+    assert float(component(x, unit).abs().min()) > 1e-3
+    other = edits.project_out(normal(D, seed=3), unit)
+    assert close(edits.project_out(x, unit) @ other, x @ other)
+
+
+def test_a_subspace_is_removed_as_its_basis_one_by_one_in_any_order(x, basis):
+    whole = edits.project_out_subspace(x, basis)
+    for order in ([0, 1, 2], [2, 0, 1]):
+        step = x
+        for row in basis[order]:
+            step = edits.project_out(step, row)
+        assert close(step, whole)
+    slanted = torch.stack([basis[0], (basis[0] + basis[1]) / 2**0.5])  # not orthonormal
+    step = edits.project_out(edits.project_out(x, slanted[0]), slanted[1])
+    assert not close(step, edits.project_out_subspace(x, basis[:2]))
+
+
+def test_a_subspace_depends_on_its_span_not_on_its_basis(x, basis):
+    turn = torch.linalg.qr(normal(3, 3, seed=4)).Q
+    assert close(
+        edits.project_out_subspace(x, turn @ basis), edits.project_out_subspace(x, basis)
+    )
+
+
+@pytest.mark.parametrize("value", [-2.0, 0.0, 3.5])
+def test_setting_a_component_sets_it_and_nothing_else(x, unit, value):
+    found = edits.set_component(x, unit, value)
+    assert close(component(found, unit), torch.full((5, 7), value, dtype=torch.float64))
+    assert close(edits.project_out(found, unit), edits.project_out(x, unit))
+
+
+def test_setting_a_component_to_zero_is_projecting_it_out(x, unit):
+    assert close(edits.set_component(x, unit, 0.0), edits.project_out(x, unit))
+
+
+def test_clamping_lowers_what_exceeds_the_ceiling_and_nothing_else(x, unit):
+    ceiling = 0.2
+    found, before = edits.clamp_component(x, unit, ceiling), component(x, unit)
+    above = before > ceiling
+    assert above.any()
+    assert not above.all()
+    assert torch.equal(found[~above], x[~above])
+    assert close(component(found, unit), before.clamp(max=ceiling))
+    assert close(edits.project_out(found, unit), edits.project_out(x, unit))
+
+
+def test_steering_moves_the_component_by_the_amount_and_nothing_else(x, unit):
+    found = edits.add_along(x, unit, 2.5)
+    assert close(component(found, unit), component(x, unit) + 2.5)
+    assert close(edits.project_out(found, unit), edits.project_out(x, unit))
+    assert close(edits.add_along(found, unit, -2.5), x)
+
+
+def test_replacing_gives_the_source_in_memory_of_its_own(x):
+    source = normal(5, 7, D, seed=6)
+    found = edits.replace(x, source)
+    assert torch.equal(found, source)
+    found.zero_()
+    assert source.any()
+
+
+def test_replacing_by_another_shape_is_refused(x):
+    with pytest.raises(UserError, match=r"expected shape \(5, 7, 12\), got \(7, 12\)"):
+        edits.replace(x, x[0])
+
+
+def test_columns_limit_an_edit_for_every_rank(x):
+    columns = torch.zeros(5, 7, dtype=torch.bool)
+    columns[1, 2] = columns[4, 6] = True
+    for tensor in (x, x.reshape(5, 7, 3, 4)):
+        found = edits.on_columns(torch.neg, tensor, columns)
+        assert torch.equal(found[~columns], tensor[~columns])
+        assert torch.equal(found[columns], -tensor[columns])
+
+
+def test_the_same_edit_at_several_points_is_one_edit_each():
+    columns = torch.ones(1, 1, dtype=torch.bool)
+    made = edits.edits_at([Point(0), Point(3, "z")], torch.neg, columns)
+    assert [(e.point, e.apply, e.columns is columns) for e in made] == [
+        (Point(0), torch.neg, True),
+        (Point(3, "z"), torch.neg, True),
+    ]
+
+
+def test_no_edit_changes_its_input(x, unit, basis):
+    before = x.clone()
+    every = [
+        edits.project_out(x, unit),
+        edits.project_out_subspace(x, basis),
+        edits.set_component(x, unit, 1.0),
+        edits.clamp_component(x, unit, -9.0),
+        edits.add_along(x, unit, 1.0),
+        edits.replace(x, x + 1),
+        edits.on_columns(torch.neg, x, torch.ones(5, 7, dtype=torch.bool)),
+    ]
+    for found in every:
+        assert not torch.equal(found, before)
+        found.add_(1)  # no memory is shared
+    assert torch.equal(x, before)

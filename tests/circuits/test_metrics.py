@@ -1,0 +1,59 @@
+"""Metrics against hand-made logits."""
+
+import math
+
+import pytest
+import torch
+
+from circuits import metrics
+from circuits.errors import UserError
+
+# Probabilities 0.1, 0.2, 0.3, 0.4 at the last column of row 0; uniform in row 1.
+LOGITS = torch.tensor([[[9.0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4]], [[0, 9.0, 0, 0], [1, 1, 1, 1]]])
+LOGITS[0, 1] = LOGITS[0, 1].log() + 5
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_probability_of_a_token_set_is_the_sum_at_the_last_column():
+    close(metrics.token_prob([3])(LOGITS), [0.4, 0.25])
+    close(metrics.token_prob([0, 2])(LOGITS), [0.4, 0.5])
+    close(metrics.token_log_prob([0, 2])(LOGITS), [math.log(0.4), math.log(0.5)])
+
+
+def test_a_logit_difference_is_the_log_odds_and_ignores_a_shift():
+    close(metrics.logit_difference(3, 0)(LOGITS), [math.log(4), 0.0])
+    close(metrics.logit_difference(3, 0)(LOGITS + 7), [math.log(4), 0.0])
+
+
+def test_kl_is_zero_on_itself_positive_otherwise_and_not_symmetric():
+    p, q = LOGITS[:1, 1:], LOGITS[1:, 1:]
+    close(metrics.kl_per_position(LOGITS, LOGITS), [[0.0, 0.0], [0.0, 0.0]])
+    probs = (0.1, 0.2, 0.3, 0.4)
+    close(metrics.kl_per_position(p, q), [[sum(v * math.log(v / 0.25) for v in probs)]])
+    close(metrics.kl_per_position(q, p), [[sum(0.25 * math.log(0.25 / v) for v in probs)]])
+
+
+def test_metrics_are_differentiable():
+    logits = LOGITS.clone().requires_grad_()
+    metrics.token_log_prob([3])(logits).sum().backward()
+    close(logits.grad[0, 1], [-0.1, -0.2, -0.3, 0.6])
+    assert not logits.grad[:, 0].any()
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda x: x[:, -1, 0].mean(), lambda x: x[:, -1], lambda x: x[:1, -1, 0]]
+)
+def test_a_metric_without_one_value_per_example_is_refused(metric):
+    with pytest.raises(UserError, match="one value per example, shape"):
+        metrics.checked(metric, LOGITS)
+    close(metrics.checked(lambda x: x[:, -1, 0], LOGITS), LOGITS[:, -1, 0].tolist())
+
+
+@pytest.mark.xfail(strict=True, reason="checked() promises finite values but does not look")
+def test_a_metric_that_is_not_finite_is_refused():
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(UserError, match="finite"):
+            metrics.checked(lambda x, w=wrong: x[:, -1, 0] * w, LOGITS)

