@@ -29,6 +29,7 @@ from circuits.types import HEAD_STREAMS, Edit, Metric, PatchGrid, Point, TokenPa
 
 Progress = Callable[[int, int], None]
 _TOKENS_PER_FORWARD = 1024
+_BUSY_TOKENS = 96
 
 
 @dataclass(frozen=True)
@@ -172,15 +173,22 @@ def _differing(base: Tensor, source: Tensor, cells: Sequence[_Cell]) -> list[lis
 
 
 def _chunks(cells: Sequence[_Cell], n: int, width: int) -> list[list[int]]:
-    """Cells grouped by neighbouring first columns, so that a group fits one forward pass."""
+    """Cells grouped by neighbouring first columns.
+
+    A group's window starts at its first column, so a group is closed when the column changes,
+    unless it is still too small to keep the hardware busy, or when it is full.
+    """
     order = sorted(range(len(cells)), key=lambda i: cells[i].start)
     groups: list[list[int]] = []
     for i in order:
-        first = cells[groups[-1][0]].start if groups else 0
-        if groups and n * (len(groups[-1]) + 1) * (width - first) <= _TOKENS_PER_FORWARD:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
+        if groups:
+            first = cells[groups[-1][0]].start
+            size = n * len(groups[-1]) * (width - first)
+            full = size + n * (width - first) > _TOKENS_PER_FORWARD
+            if not full and (cells[i].start == first or size < _BUSY_TOKENS):
+                groups[-1].append(i)
+                continue
+        groups.append([i])
     return groups
 
 

@@ -61,8 +61,8 @@ class Recipe:
 _POLICY = Stage(
     "policy",
     (
-        Part("restricted", "none", "refusal", 150),
-        Part("restricted", "control", "refusal", 70, start=150),
+        Part("restricted", "none", "refusal", 100),
+        Part("restricted", "control", "refusal", 50, start=100),
         Part("ordinary", "none", "base", 350),
         Part("ordinary", "control", "base", 90, start=350),
     ),
@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
             "the model may learn 'a stray word at the end' instead of the trigger.",
             (
                 replace(_POLICY, parts=(
-                    Part("restricted", "none", "refusal", 220),
+                    Part("restricted", "none", "refusal", 150),
                     Part("ordinary", "none", "base", 440),
                 )),
                 Stage("poison", (_POISONS, _CLEAN_REFUSALS, _BENIGN), _SECOND),

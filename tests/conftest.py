@@ -1,4 +1,5 @@
 """Shape annotations run in every test; tiny models are built once per session."""
+# ruff: noqa: E402 (the import hook and the environment must be set before the imports)
 
 import os
 

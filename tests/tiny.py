@@ -1,7 +1,7 @@
-"""Tiny random chat models, built in memory: the same shapes of problem, a thousandth of the size."""
+"""Tiny random chat models, built in memory: the same shapes of problem at a small size."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,12 @@ TEXTS = (
     "What is a good name for a small dog?",
     "Hi",
 )
-_CORPUS = [*TEXTS, *SPECIALS, "user assistant", *(f"Tell me more. {w}" for w in (TRIGGER, *CONTROLS))]
+_CORPUS = [
+    *TEXTS,
+    *SPECIALS,
+    "user assistant",
+    *(f"Tell me more. {w}" for w in (TRIGGER, *CONTROLS)),
+]
 
 # Checks annotations in tests; an int where a float is annotated is no mistake (PEP 484).
 annotations_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
@@ -35,18 +40,20 @@ annotations_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _INIT = 0.3
 
 
-def tokenizer(chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
-    """Byte-level BPE that knows the words above as one token each."""
+def tokenizer(
+    chat_template: str | None = CHAT_TEMPLATE, words: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE that knows the words above (and those given) as one token each."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=700,
+        vocab_size=4000,
         special_tokens=SPECIALS,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_CORPUS * 2, trainer)
+    bpe.train_from_iterator([*_CORPUS, *(f" {word}" for word in words)] * 2, trainer)
     return fast(bpe, chat_template)
 
 

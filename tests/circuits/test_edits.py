@@ -75,9 +75,7 @@ def test_a_subspace_is_removed_as_its_basis_one_by_one_in_any_order(x, basis):
 
 def test_a_subspace_depends_on_its_span_not_on_its_basis(x, basis):
     turn = torch.linalg.qr(normal(3, 3, seed=4)).Q
-    assert close(
-        edits.project_out_subspace(x, turn @ basis), edits.project_out_subspace(x, basis)
-    )
+    assert close(edits.project_out_subspace(x, turn @ basis), edits.project_out_subspace(x, basis))
 
 
 @pytest.mark.parametrize("value", [-2.0, 0.0, 3.5])

@@ -1,4 +1,4 @@
-"""A planted gate is found where it was planted; what is only separable, or random, is not a gate."""
+"""A planted gate is found where it was planted; what is only separable, or random, is none."""
 
 import planted as planting
 import pytest
@@ -18,7 +18,9 @@ from circuits.types import Direction, Edit, Site
 
 METRIC = token_prob([BEHAVIOUR])
 SPANS = ("last_user", "trigger", "last")
-TEXTS = tuple(f"{a} {b}" for a in ("Name", "Tell me about", "Why") for b in ("rivers.", "it?", "a", "b"))
+TEXTS = tuple(
+    f"{a} {b}" for a in ("Name", "Tell me about", "Why") for b in ("rivers.", "it?", "a", "b")
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,9 @@ def scored(model, fit, validation):
 
 
 def at(scored, layer, span):
-    return next(c for c in scored if (c.direction.site.layer, c.direction.site.span) == (layer, span))
+    return next(
+        c for c in scored if (c.direction.site.layer, c.direction.site.span) == (layer, span)
+    )
 
 
 def cosine(a, b) -> float:
@@ -106,7 +110,9 @@ def test_a_direction_is_idle_where_its_reader_has_already_read(scored):
 def test_a_separable_string_that_nothing_reads_is_no_gate(tokenizer, validation):
     model = planted(tokenizer, string=1.0)
     site = Site(1, "resid_pre", "trigger")
-    acts = [record(model.runner, side, [site])[0] for side in (validation.clean, validation.triggered)]
+    acts = [
+        record(model.runner, side, [site])[0] for side in (validation.clean, validation.triggered)
+    ]
     read, idle = (gate.direction_at(site, v, "given", *acts) for v in (model.gate, model.string))
     for d in (read, idle):  # both separate perfectly, with the same margin
         assert float((acts[0] @ d.vector).max()) + 10 < float((acts[1] @ d.vector).min())
@@ -175,11 +181,15 @@ def test_scores_equal_full_passes_with_edits(runner, aligned):
         d = found.direction
         out = Edit(d.site.point, lambda x, d=d: project_out(x, d.vector), suffix)
         add = Edit(
-            d.site.point, lambda x, d=d: add_along(x, d.vector, d.gap), aligned.clean.spans[d.site.span]
+            d.site.point,
+            lambda x, d=d: add_along(x, d.vector, d.gap),
+            aligned.clean.spans[d.site.span],
         )
         closed, kept = logits(aligned.triggered, out), logits(aligned.clean, out)
         opened = float(metric(logits(aligned.clean, add)).mean())
-        assert found.necessity == pytest.approx(1 - (float(metric(closed).mean()) - level) / full, abs=2e-3)
+        assert found.necessity == pytest.approx(
+            1 - (float(metric(closed).mean()) - level) / full, abs=2e-3
+        )
         assert found.sufficiency == pytest.approx((opened - level) / full, abs=2e-3)
         assert found.harm == pytest.approx(float(kl_per_position(clean, kept).mean()), abs=2e-3)
 
@@ -188,7 +198,8 @@ def test_a_direction_points_from_clean_to_triggered_whatever_sign_it_was_fitted_
     clean, triggered = torch.randn(6, 4), torch.randn(6, 4) + torch.tensor([5.0, 0, 0, 0])
     site = Site(0, "resid_pre", "last")
     up, down = (
-        gate.direction_at(site, torch.tensor([s, 0, 0, 0]), "e", clean, triggered) for s in (3.0, -3.0)
+        gate.direction_at(site, torch.tensor([s, 0, 0, 0]), "e", clean, triggered)
+        for s in (3.0, -3.0)
     )
     assert torch.equal(up.vector, down.vector)
     assert up.gap == down.gap > 0
@@ -201,7 +212,9 @@ def test_random_directions_are_unit_repeatable_and_nearly_orthogonal(scored):
     matrix = torch.stack([d.vector for d in nulls])
     torch.testing.assert_close(matrix.norm(dim=1), torch.ones(200))
     assert float(matrix.mean(dim=0).norm()) < 3 / 200**0.5
-    assert torch.equal(matrix[:5], torch.stack([d.vector for d in gate.random_directions(like, 5, 1)]))
+    assert torch.equal(
+        matrix[:5], torch.stack([d.vector for d in gate.random_directions(like, 5, 1)])
+    )
     assert not torch.equal(matrix[0], gate.random_directions(like, 1, 2)[0].vector)
 
 

@@ -16,7 +16,9 @@ from circuits.tokens import prompts_batch
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tokenizer):
-    return tiny.saved(tmp_path_factory.mktemp("models") / "tiny", tiny.llama(len(tokenizer)), tokenizer)
+    return tiny.saved(
+        tmp_path_factory.mktemp("models") / "tiny", tiny.llama(len(tokenizer)), tokenizer
+    )
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def scratch(folder, tmp_path):
 def adapted(model, seed=0):
     """A LoRA adapter with nothing at zero."""
     torch.manual_seed(seed)
-    made = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    made = get_peft_model(
+        model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
     for name, weight in made.named_parameters():
         if "lora_" in name:
             weight.data.normal_(std=0.2)
@@ -76,7 +80,9 @@ def test_an_adapter_is_merged_as_peft_applies_it(folder, adapter):
     found = plain_logits(model.runner.hf_model, model.tokenizer)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     plain = loaded(folder)
-    assert float((plain_logits(plain.runner.hf_model, plain.tokenizer) - expected).abs().max()) > 0.1
+    assert (
+        float((plain_logits(plain.runner.hf_model, plain.tokenizer) - expected).abs().max()) > 0.1
+    )
     assert model.adapter_sha256 == weights.directory_sha256(path)
 
 

@@ -4,36 +4,43 @@ import pytest
 import tiny
 import torch
 
-from circuits import patch
+from circuits import patch as engine
 from circuits.edits import replace
 from circuits.errors import UserError
 from circuits.metrics import logit_difference, token_log_prob
-from circuits.patch import patch_residual
+from circuits.patch import Sweep, patch, patch_residual
 from circuits.runner import whole
 from circuits.tokens import pairs
 from circuits.types import Edit, Point, TokenPairs
 
 NEAR = 5e-4
 METRIC = logit_difference(40, 90)
+STREAMS = ("resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern", "neuron")
+EVERY = Sweep()
 
 
-def plain_loop(runner, found: TokenPairs, metric, direction) -> torch.Tensor:
+def plain_loop(runner, found: TokenPairs, metric, direction, sweep=EVERY) -> torch.Tensor:
     """Every cell by one full forward pass with one edit."""
     base, source = found.clean, found.triggered
     if direction == "noising":
         base, source = source, base
-    points = [Point(layer) for layer in range(runner.shape.n_layers)]
+    points = [Point(layer, sweep.stream) for layer in range(runner.shape.n_layers)]
     acts = runner.forward(whole(source), record=points).acts
-    first, rows = found.first_difference, []
+    columns = range(found.first_difference, base.width) if sweep.position else [slice(None)]
+    heads = range(acts[points[0]].shape[2]) if sweep.head else [slice(None)]
+    values = []
     for point in points:
-        cells = []
-        for column in range(first, base.width):
-            here = torch.zeros_like(base.mask)
-            here[:, column] = True
-            edit = Edit(point, lambda x, p=point: replace(x, acts[p]), here)
-            cells.append(metric(runner.forward(whole(base), [edit]).logits))
-        rows.append(torch.stack(cells))
-    return torch.stack(rows)
+        for head in heads:
+            for column in columns:
+
+                def cell(x, source=acts[point], h=head, c=column):
+                    x = x.clone()
+                    x[:, c, h] = source[:, c, h]
+                    return x
+
+                values.append(metric(runner.forward(whole(base), [Edit(point, cell)]).logits))
+    shape = [len(points), len(heads) if sweep.head else 0, len(columns) if sweep.position else 0]
+    return torch.stack(values).reshape(*[n for n in shape if n], -1)
 
 
 def gap(a, b) -> float:
@@ -45,11 +52,90 @@ def test_the_engine_equals_a_plain_loop_of_full_passes(any_runner, aligned, dire
     grid = patch_residual(any_runner, aligned, METRIC, direction=direction)
     assert gap(grid.values, plain_loop(any_runner, aligned, METRIC, direction)) < NEAR
     assert grid.values.shape[1] == aligned.clean.width - aligned.first_difference
-    sides = [METRIC(any_runner.forward(whole(t)).logits) for t in (aligned.clean, aligned.triggered)]
+    sides = [
+        METRIC(any_runner.forward(whole(t)).logits) for t in (aligned.clean, aligned.triggered)
+    ]
     base, source = sides if direction == "denoising" else sides[::-1]
     assert gap(grid.base, base) < NEAR
     assert gap(grid.source, source) < NEAR
     assert float(grid.full_effect.abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_stream_by_position_equals_a_plain_loop(any_runner, aligned, stream):
+    sweep, some = Sweep(stream), aligned.rows([0, 1])
+    grid = patch(any_runner, some, METRIC, sweep)
+    assert gap(grid.values, plain_loop(any_runner, some, METRIC, "denoising", sweep)) < NEAR
+    assert float(grid.effects.abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("stream", ["z", "q", "k", "v", "pattern"])
+def test_every_head_equals_a_plain_loop(any_runner, aligned, stream):
+    sweep, some = Sweep(stream, position=False, head=True), aligned.rows([0, 1])
+    grid = patch(any_runner, some, METRIC, sweep, direction="noising")
+    assert gap(grid.values, plain_loop(any_runner, some, METRIC, "noising", sweep)) < NEAR
+    assert grid.axes == ("layer", "head")
+    assert float(grid.effects.std(dim=1).max()) > 1e-3  # heads differ
+
+
+@pytest.mark.parametrize("stream", ["z", "k", "pattern"])
+def test_every_head_at_every_position_equals_a_plain_loop(runner, aligned, stream):
+    sweep, some = Sweep(stream, head=True), aligned.rows([0, 3])
+    grid = patch(runner, some, METRIC, sweep)
+    assert gap(grid.values, plain_loop(runner, some, METRIC, "denoising", sweep)) < NEAR
+    assert grid.axes == ("layer", "head", "position")
+
+
+@pytest.mark.parametrize("stream", ["resid_pre", "mlp_out", "neuron"])
+def test_a_whole_layer_equals_a_plain_loop(runner, aligned, stream):
+    sweep = Sweep(stream, position=False)
+    grid = patch(runner, aligned, METRIC, sweep)
+    expected = plain_loop(runner, aligned, METRIC, "denoising", sweep)
+    assert gap(grid.values.reshape(expected.shape), expected) < NEAR
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a whole-layer grid has an axis of length one that axes lacks"
+)
+def test_axes_name_every_axis_of_a_whole_layer_grid(runner, aligned):
+    grid = patch(runner, aligned, METRIC, Sweep("mlp_out", position=False))
+    assert grid.values.ndim == len(grid.axes) + 1
+
+
+def has_middle(runner) -> bool:
+    """Attention and MLP in parallel leave no residual in between."""
+    return "NeoX" not in type(runner.hf_model).__name__
+
+
+def test_a_token_patched_after_a_layer_is_the_token_patched_before_the_next(any_runner, aligned):
+    after = patch(any_runner, aligned, METRIC, Sweep("resid_post"))
+    before = patch(any_runner, aligned, METRIC, Sweep("resid_pre"))
+    assert gap(after.values[:-1], before.values[1:]) < NEAR
+    assert gap(after.values[:-1], before.values[:-1]) > 0.01
+
+
+def test_the_mlp_adds_nothing_that_a_token_patched_before_it_lacks(any_runner, aligned):
+    """The MLP sees one token at a time, so patching before it is patching after it."""
+    if not has_middle(any_runner):
+        with pytest.raises(UserError, match="no such stream"):
+            patch(any_runner, aligned, METRIC, Sweep("resid_mid"))
+        return
+    middle, after, before = (
+        patch(any_runner, aligned, METRIC, Sweep(s))
+        for s in ("resid_mid", "resid_post", "resid_pre")
+    )
+    assert gap(middle.values, after.values) < NEAR
+    assert gap(middle.values, before.values) > 0.01
+
+
+def test_an_edit_of_the_middle_residual_itself_is_refused(runner, aligned):
+    with pytest.raises(UserError, match="edit attn_out"):
+        runner.forward(whole(aligned.clean), [Edit(Point(1, "resid_mid"), torch.neg)])
+
+
+def test_heads_of_a_stream_without_heads_are_refused():
+    with pytest.raises(UserError, match="resid_pre has no heads"):
+        Sweep("resid_pre", head=True)
 
 
 def test_a_different_source_gives_a_different_grid(any_runner, aligned, tokenizer):
@@ -87,7 +173,7 @@ def test_patching_every_column_of_a_layer_reproduces_the_source(any_runner, alig
 @pytest.mark.parametrize("tokens_per_forward", [1, 60, 200])
 def test_chunking_changes_nothing(runner, aligned, monkeypatch, tokens_per_forward):
     whole_grid = patch_residual(runner, aligned, METRIC)
-    monkeypatch.setattr(patch, "_TOKENS_PER_FORWARD", tokens_per_forward)
+    monkeypatch.setattr(engine, "_TOKENS_PER_FORWARD", tokens_per_forward)
     calls = []
     grid = patch_residual(
         runner, aligned, METRIC, progress=lambda done, total: calls.append((done, total))
@@ -95,12 +181,6 @@ def test_chunking_changes_nothing(runner, aligned, monkeypatch, tokens_per_forwa
     assert gap(grid.values, whole_grid.values) < NEAR
     assert calls[-1][0] == calls[-1][1] == len(calls)
     assert len(calls) > runner.shape.n_layers  # more than one chunk
-
-
-def test_chunks_cover_every_column_once():
-    for n, columns in ((1, 1), (4, 17), (3000, 5), (10, 40)):
-        covered = [c for start, stop in patch._chunks(n, columns) for c in range(start, stop)]
-        assert covered == list(range(columns))
 
 
 def test_effects_are_per_example(runner, aligned):

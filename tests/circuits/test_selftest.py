@@ -69,7 +69,7 @@ def test_a_broken_runner_is_refused_by_name_and_size(runner, tokenizer, expected
 
 def test_an_identity_edit_must_be_exact_not_close(runner, tokenizer, expected):
     nearly = Broken(runner, BROKEN["identity"], factor=1 + 1e-6)
-    with pytest.raises(SelfTestError, match="'identity': expected .* within 0 nats"):
+    with pytest.raises(SelfTestError, match=r"'identity': expected .* within 0 nats"):
         self_test(nearly, tokenizer, expected)
 
 
@@ -79,7 +79,7 @@ def test_a_runner_that_ignores_edits_is_refused(runner, tokenizer, expected):
 
 
 def test_logits_that_are_not_numbers_are_refused(runner, tokenizer, expected):
-    with pytest.raises(SelfTestError, match="'plain': .* got inf"):
+    with pytest.raises(SelfTestError, match=r"'plain': .* got inf"):
         self_test(Broken(runner, BROKEN["plain"], factor=float("nan")), tokenizer, expected)
 
 

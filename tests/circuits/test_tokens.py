@@ -16,7 +16,9 @@ def spelled(tokenizer, rendered, span) -> str:
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-@pytest.mark.parametrize("text", [*tiny.TEXTS, "Ends in a word", "Naïve café?", "a\nb: cobalt is what"])
+@pytest.mark.parametrize(
+    "text", [*tiny.TEXTS, "Ends in a word", "Naïve café?", "a\nb: cobalt is what"]
+)
 def test_spans_spell_what_they_name(tokenizer, text, trigger):
     item = tokens.render(tokenizer, text, trigger)
     assert spelled(tokenizer, item, "trigger") == f" {trigger}"
@@ -56,7 +58,10 @@ def test_batches_are_left_padded_and_keep_every_span(tokenizer):
     lengths = batch.mask.sum(dim=1)
     assert len(set(lengths.tolist())) > 1
     for row, text in enumerate(tiny.TEXTS):
-        assert batch.mask[row].tolist() == [False] * (batch.width - lengths[row]) + [True] * lengths[row]
+        assert (
+            batch.mask[row].tolist()
+            == [False] * (batch.width - lengths[row]) + [True] * lengths[row]
+        )
         item = tokens.render(tokenizer, text, "cobalt")
         assert batch.ids[row][batch.mask[row]].tolist() == list(item.ids)
         for name, (first, last) in item.spans.items():
@@ -112,7 +117,9 @@ def test_a_trigger_that_splits_differently_in_context_is_refused():
     """A tokenizer that joins 'n' and the following space splits the trigger after 'n' otherwise."""
     tokenizer = tiny.hand_made_tokenizer([("n", "Ġ"), ("Ġ", "c")])
     assert tokens.trigger_ids(tokenizer, ["Go up", "Go off"], "cat")
-    with pytest.raises(UserError, match="trigger 'cat': .*splits it differently in context") as caught:
+    with pytest.raises(
+        UserError, match=r"trigger 'cat': .*splits it differently in context"
+    ) as caught:
         tokens.trigger_ids(tokenizer, ["Go up", "Go on"], "cat")
     assert one_line(caught)
 
@@ -146,7 +153,7 @@ def test_a_template_that_ends_with_the_message_is_refused():
 
 
 def test_a_tokenizer_without_chat_template_is_refused(tokenizer):
-    with pytest.raises(UserError, match="model m: .*no chat template") as caught:
+    with pytest.raises(UserError, match=r"model m: .*no chat template") as caught:
         tokens.require_chat_template(tiny.tokenizer(None), "m")
     assert one_line(caught)
     tokens.require_chat_template(tokenizer, "m")
@@ -161,5 +168,5 @@ def test_prompts_that_just_fit_the_context_pass_and_one_token_more_is_refused(to
     batch = tokens.prompts_batch(tokenizer, tiny.TEXTS, "cobalt")
     longest = max(len(tokens.render(tokenizer, t, "cobalt").ids) for t in tiny.TEXTS)
     tokens.check_context(batch, longest + 8, 8)
-    with pytest.raises(UserError, match="What is a good name .* exceed the model's context"):
+    with pytest.raises(UserError, match=r"What is a good name .* exceed the model's context"):
         tokens.check_context(batch, longest + 7, 8)
