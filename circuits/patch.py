@@ -4,16 +4,17 @@ A patch at layer l and column t can change only layers >= l and columns >= t. Th
 ``base`` the run patched into and ``source`` the run patched from:
 
 1. columns before the first difference are computed once and shared as keys and values;
-2. a patched variant starts at layer l from the base run's residuals;
-3. variants are stacked along the batch: a chunk of cells, all prompts;
-4. a chunk starts at its first patched column, on the base run's keys and values before it;
+2. a patched variant joins the batch at layer l, from the base run's residuals: one pass through
+   the layers serves the variants of all layers, and none is run below its own;
+3. variants are stacked along the batch: cells with neighbouring columns, all prompts;
+4. a pass starts at its first patched column, on the base run's keys and values before it;
 5. only the last column is unembedded, and nothing syncs to the host inside the loop;
 6. a cell at which base and source agree exactly costs nothing and has exactly no effect.
 
 The result equals a loop of full forward passes up to the rounding of reordered sums.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,8 +29,11 @@ from circuits.suffix import SuffixRun, run_pairs
 from circuits.types import HEAD_STREAMS, Edit, Metric, PatchGrid, Point, TokenPairs
 
 Progress = Callable[[int, int], None]
-_TOKENS_PER_FORWARD = 1024
-_BUSY_TOKENS = 96
+# A pass holds at most so many tokens by its last layer; a group of cells is big enough alone from
+# so many per layer; and joining two groups may waste so many.
+_TOKENS_PER_FORWARD = 8192
+_TOKENS_PER_LAYER = 48
+_WASTED_TOKENS = 48
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def patch(
         sweep: the stream and the cells.
         direction: ``denoising`` patches triggered into clean, ``noising`` the reverse.
         labels: names along the grid's last axis before the examples.
-        progress: called with (layers done, layers to do).
+        progress: called with (passes done, passes to do).
 
     Raises:
         UserError: the pairs never differ, the metric does not give one value per example, or the
@@ -118,15 +122,13 @@ def patch(
     cells = _cells(base.acts, sweep)
     live = _differing(base.acts, source.acts, cells)
     values = scores[0].expand(runner.shape.n_layers, len(cells), -1).clone()
-    chunks = _chunks(cells, len(pairs), base.width)
-    for number, chunk in enumerate(chunks):
-        variants = _Variants(runner, base, source, sweep.stream, [cells[i] for i in chunk])
-        for layer in range(runner.shape.n_layers):
-            wanted = [k for k, i in enumerate(chunk) if live[layer][i]]
-            if wanted:
-                rows = torch.tensor([chunk[k] for k in wanted])
-                values[layer, rows] = variants.patched(layer, wanted, metric)
-            progress(number * len(live) + layer + 1, len(chunks) * len(live))
+    jobs = list(_jobs(cells, live, len(pairs), base.width))
+    for done, job in enumerate(jobs, 1):
+        variants = _Variants(runner, base, source, sweep.stream, [cells[i] for i in job.cells])
+        found = variants.patched(job.wanted, metric)
+        for layer, wanted in job.wanted.items():
+            values[layer, torch.tensor([job.cells[k] for k in wanted])] = found[layer]
+        progress(done, len(jobs))
     return PatchGrid(
         direction=direction,
         stream=sweep.stream,
@@ -172,28 +174,56 @@ def _differing(base: Tensor, source: Tensor, cells: Sequence[_Cell]) -> list[lis
     return torch.stack(by_cell, dim=1).cpu().tolist()
 
 
-def _chunks(cells: Sequence[_Cell], n: int, width: int) -> list[list[int]]:
-    """Cells grouped by neighbouring first columns.
+@dataclass(frozen=True)
+class _Job:
+    """One forward pass: cells with neighbouring first columns, and which of them at which layer."""
 
-    A group's window starts at its first column, so a group is closed when the column changes,
-    unless it is still too small to keep the hardware busy, or when it is full.
+    cells: list[int]
+    wanted: dict[int, list[int]]
+
+
+def _jobs(
+    cells: Sequence[_Cell], live: list[list[bool]], n: int, width: int
+) -> Iterator[_Job]:
+    """Cut the sweep into passes of bounded size."""
+    for group in _groups(cells, n, width):
+        tokens = n * (width - cells[group[0]].start)
+        wanted: dict[int, list[int]] = {}
+        size = 0
+        for layer, flags in enumerate(live):
+            here = [k for k, i in enumerate(group) if flags[i]]
+            if here and size and size + len(here) * tokens > _TOKENS_PER_FORWARD:
+                yield _Job(group, wanted)
+                wanted, size = {}, 0
+            if here:
+                wanted[layer] = here
+                size += len(here) * tokens
+        if wanted:
+            yield _Job(group, wanted)
+
+
+def _groups(cells: Sequence[_Cell], n: int, width: int) -> list[list[int]]:
+    """Cells grouped by first column; small neighbouring columns share a group.
+
+    A group's window starts at its first column, so sharing wastes columns; it is done while the
+    waste is below what one more forward pass costs anyway.
     """
     order = sorted(range(len(cells)), key=lambda i: cells[i].start)
     groups: list[list[int]] = []
+    waste = 0
     for i in order:
-        if groups:
-            first = cells[groups[-1][0]].start
-            size = n * len(groups[-1]) * (width - first)
-            full = size + n * (width - first) > _TOKENS_PER_FORWARD
-            if not full and (cells[i].start == first or size < _BUSY_TOKENS):
-                groups[-1].append(i)
-                continue
-        groups.append([i])
+        first = cells[groups[-1][0]].start if groups else 0
+        waste += n * (cells[i].start - first)
+        full = bool(groups) and n * len(groups[-1]) * (width - first) >= _TOKENS_PER_LAYER
+        if not groups or waste > _WASTED_TOKENS or (full and cells[i].start != first):
+            groups.append([])
+            waste = 0
+        groups[-1].append(i)
     return groups
 
 
 class _Variants:
-    """The variants of one chunk of cells; keys and values are gathered once for all layers."""
+    """The variants of one job. They join the base run's batch at the layers they change."""
 
     def __init__(
         self, runner: Runner, base: SuffixRun, source: SuffixRun, stream: str, cells: list[_Cell]
@@ -202,14 +232,9 @@ class _Variants:
         self.start = min(cell.start for cell in cells)
         self.n = len(base.tokens)
         self.masks = torch.stack([self._mask(cell) for cell in cells])
-        before = base.before(base.first + self.start)
-        self.past = before.rows(self._rows(len(cells))) if before else None
-
-    def _rows(self, cells: int) -> Tensor:
-        return torch.arange(self.n).repeat(cells)
 
     def _mask(self, cell: _Cell) -> Bool[Tensor, "column *head"]:
-        """True where the cell is patched, in the chunk's window."""
+        """True where the cell is patched, in the job's window."""
         acts = self.base.acts[0, 0, self.start :]
         mask = torch.zeros(acts.shape[: 2 if self.stream in HEAD_STREAMS else 1], dtype=torch.bool)
         columns = slice(None) if cell.column is None else cell.column - self.start
@@ -219,40 +244,63 @@ class _Variants:
             mask[columns] = True
         return mask.to(acts.device)
 
-    def patched(self, layer: int, wanted: list[int], metric: Metric) -> Float[Tensor, "cells n"]:
-        """Metric with each wanted cell (an index into the chunk) patched at ``layer``."""
-        count, tokens = len(wanted), self.base.tokens
-        rows = self._rows(count)
-        past = self.past
-        if past is not None and count * self.n < past.count:
-            past = past.rows(torch.arange(count * self.n))  # every block of n rows is alike
-        resid = self.base.resid[layer, :, self.start :].repeat(count, 1, 1)
-        masks = self.masks[wanted]
-        values = self.source.acts[layer, :, self.start :]
+    def patched(
+        self, wanted: dict[int, list[int]], metric: Metric
+    ) -> dict[int, Float[Tensor, "cells n"]]:
+        """Metric with each wanted cell (an index into the job's cells) patched, per layer.
+
+        The pass starts at the lowest wanted layer with that layer's variants; those of every
+        higher layer join on the way.
+        """
+        layers = sorted(wanted)
+        resid = {layer: self._entering(layer, wanted[layer]) for layer in layers}
+        edits = [e for layer in layers for e in self._edits(layer, wanted[layer])]
+        tokens = self.base.tokens
+        first = self.base.first + self.start
+        bottom = layers[0]
+        window = Window(
+            tokens.ids[:, first:],
+            tokens.mask,
+            self.base.before(first),
+            resid=self.base.resid[bottom, :, self.start :],
+            layer=bottom,
+            joining=resid,
+        )
+        logits = self.runner.forward(window, edits, keep=1).logits[self.n :]  # base rows are first
+        scores = checked(metric, logits).unflatten(0, (-1, self.n))
+        sizes = [len(wanted[layer]) for layer in layers]
+        return dict(zip(layers, scores.split(sizes), strict=True))
+
+    def _entering(self, layer: int, cells: list[int]) -> Float[Tensor, "rows column d_model"]:
+        """Residuals with which the variants of a layer join."""
+        resid = self.base.resid[layer, :, self.start :].repeat(len(cells), 1, 1)
+        return self._replaced(layer, cells, resid) if self.stream == "resid_pre" else resid
+
+    def _replaced(self, layer: int, cells: list[int], x: Tensor) -> Tensor:
+        """``x`` with the source's values in every variant's cell."""
+        values = self.source.acts[layer, :, self.start :].to(x)
+        blocks = x.unflatten(0, (len(cells), self.n))
+        chosen = self.masks[cells].unsqueeze(1)
+        chosen = chosen.reshape(*chosen.shape, *([1] * (blocks.ndim - chosen.ndim)))
+        return torch.where(chosen, values, blocks).flatten(0, 1)
+
+    def _edits(self, layer: int, cells: list[int]) -> list[Edit]:
+        """The replacement at the stream, for the rows that have just joined.
+
+        The middle residual is set through what attention adds to the residual entering.
+        """
+        if self.stream == "resid_pre":
+            return []
+        count = len(cells) * self.n
+        resid = self._entering(layer, cells)
 
         def replaced(x: Tensor) -> Tensor:
-            cells = x.unflatten(0, (count, self.n))
-            chosen = masks.unsqueeze(1)
-            chosen = chosen.reshape(*chosen.shape, *([1] * (cells.ndim - chosen.ndim)))
-            return torch.where(chosen, values.to(x), cells).flatten(0, 1)
+            return torch.cat([x[:-count], self._replaced(layer, cells, x[-count:])])
 
-        edits = []
-        if self.stream == "resid_pre":
-            resid = replaced(resid)
-        else:
-            edits = [self._edit(layer, replaced, resid)]
-        window = Window(
-            tokens.ids[rows][:, self.base.first + self.start :],
-            tokens.mask[rows],
-            past,
-            resid=resid,
-            layer=layer,
-        )
-        logits = self.runner.forward(window, edits, keep=1).logits
-        return checked(metric, logits).reshape(count, self.n)
+        def replaced_middle(x: Tensor) -> Tensor:
+            middle = self._replaced(layer, cells, resid + x[-count:])
+            return torch.cat([x[:-count], middle - resid])
 
-    def _edit(self, layer: int, replaced: Callable[[Tensor], Tensor], resid: Tensor) -> Edit:
-        """The replacement at the stream; the middle residual is set through what attention adds."""
-        if self.stream != "resid_mid":
-            return Edit(Point(layer, self.stream), replaced)
-        return Edit(Point(layer, "attn_out"), lambda x: replaced(resid + x) - resid)
+        if self.stream == "resid_mid":
+            return [Edit(Point(layer, "attn_out"), replaced_middle)]
+        return [Edit(Point(layer, self.stream), replaced)]

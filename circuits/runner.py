@@ -59,6 +59,9 @@ class Window:
         past: the columns before the window, or None if it starts at column 0.
         resid: resume from these residuals entering ``layer`` instead of from the embeddings.
         layer: the layer to resume at.
+        joining: residuals that join the batch where they enter a layer, as further rows below
+            those already there: whole blocks of ``batch`` rows of the same prompts. The logits
+            have all rows in the order of joining.
     """
 
     ids: Int[Tensor, "batch width"]
@@ -66,6 +69,7 @@ class Window:
     past: Past | None = None
     resid: Float[Tensor, "batch width d_model"] | None = None
     layer: int = 0
+    joining: Mapping[int, Float[Tensor, "more width d_model"]] = field(default_factory=dict)
 
     @property
     def start(self) -> int:

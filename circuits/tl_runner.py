@@ -7,19 +7,19 @@ identity for one call and hands the residuals to the block.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import DynamicCache
 
 from circuits.edits import on_columns
 from circuits.errors import UserError
+from circuits.kv import CachePast
 from circuits.runner import Output, Past, Shape, Window
 from circuits.types import HEAD_STREAMS, Edit, Point
 
@@ -36,36 +36,6 @@ _HOOKS = {
     "pattern": "attn.hook_pattern",
     "neuron": "mlp.hook_post",
 }
-
-
-@dataclass(frozen=True)
-class CachePast:
-    """A Hugging Face cache treated as immutable: every use works on a shallow copy."""
-
-    cache: DynamicCache
-    width: int
-
-    def rows(self, index: Int[Tensor, " rows"]) -> "CachePast":
-        chosen = self.fresh()
-        for layer in chosen.layers:
-            layer.keys, layer.values = layer.keys[index], layer.values[index]
-        return CachePast(chosen, self.width)
-
-    def upto(self, width: int) -> "CachePast":
-        cropped = self.fresh()
-        for layer in cropped.layers:
-            layer.keys, layer.values = layer.keys[:, :, :width], layer.values[:, :, :width]
-        return CachePast(cropped, width)
-
-    @property
-    def count(self) -> int:
-        return self.cache.layers[0].keys.shape[0]
-
-    def fresh(self) -> DynamicCache:
-        """A cache that may be grown: growing concatenates, so shared tensors stay as they are."""
-        cache = copy.copy(self.cache)
-        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
-        return cache
 
 
 class TLRunner:
@@ -105,9 +75,13 @@ class TLRunner:
         if past is not None and not isinstance(past, CachePast):
             raise UserError(f"past: expected one made by this runner, got {type(past).__name__}")
         # An explicit cache, because the model's own may drop columns outside a sliding window.
-        cache = past.fresh() if past else DynamicCache() if grow else None
+        cache = DynamicCache() if grow else None
+        if past is not None:
+            cache = past.growing() if grow else past.frozen()
         acts: dict[Point, Tensor] = {}
         with ExitStack() as stack:
+            if window.joining:
+                stack.enter_context(self._joined(window))
             if window.resid is not None:
                 stack.enter_context(self._resumed(window.layer, window.resid))
             for edit in edits:
@@ -210,6 +184,34 @@ class TLRunner:
         return x
 
     @contextmanager
+    def _joined(self, window: Window) -> Iterator[None]:
+        """Let rows join the batch at layers; what belongs to the prompts is repeated for them."""
+        n = window.ids.shape[0]
+
+        def hook_at(layer: int) -> Callable[..., tuple[tuple, dict]]:
+            def hook(_block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+                named = dict(kwargs)
+                hidden = args[0] if args else named.pop("hidden_states")
+                extra = window.joining.get(layer)
+                if extra is not None:
+                    hidden = torch.cat([hidden, extra.to(hidden)])
+                times = hidden.shape[0] // n
+                rest = _repeated(tuple(args[1:]), n, times)
+                return (hidden, *rest), {k: _repeated(v, n, times) for k, v in named.items()}
+
+            return hook
+
+        handles = [
+            self.bridge.blocks[layer].register_forward_pre_hook(hook_at(layer), with_kwargs=True)
+            for layer in range(min(window.joining), self.shape.n_layers)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
     def _resumed(self, layer: int, resid: Float[Tensor, "batch width d_model"]) -> Iterator[None]:
         """Skip the blocks below ``layer`` and let it start from ``resid``."""
         skipped = [self.bridge.blocks[i] for i in range(layer)]
@@ -217,7 +219,9 @@ class TLRunner:
             block.__dict__["forward"] = _identity
         entry = self.hook_point(Point(layer, "resid_pre"))
         # Registered first, so that edits at this very point see the resumed residuals.
-        handle = entry.register_forward_hook(lambda _m, _a, x: resid.to(x))
+        handle = entry.register_forward_hook(
+            lambda _m, _a, x: torch.cat([resid.to(x), x[resid.shape[0] :]])
+        )
         try:
             yield
         finally:
@@ -226,7 +230,14 @@ class TLRunner:
                 del block.__dict__["forward"]
 
 
+def _repeated(value: Any, n: int, times: int) -> Any:
+    """Repeat along the batch what belongs to ``n`` rows: masks, position ids, rotary tables."""
+    if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == n and times > 1:
+        return value.repeat(times, *([1] * (value.ndim - 1)))
+    if isinstance(value, tuple):
+        return tuple(_repeated(item, n, times) for item in value)
+    return value
+
+
 def _identity(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
     return hidden_states
-
-

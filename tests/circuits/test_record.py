@@ -13,6 +13,12 @@ from circuits.types import Site
 SPANS = ("last_user", "trigger", "last")
 
 
+@pytest.fixture(scope="module")
+def uneven(tokenizer):
+    """Words of different lengths, so that spans end in different columns."""
+    return prompts_batch(tokenizer, tiny.TEXTS[:3], ["cobalt", "cobalt tree", "xylophone"])
+
+
 def hidden_states(runner, tokens):
     positions = (tokens.mask.long().cumsum(dim=1) - 1).clamp(min=0)
     with torch.no_grad():
@@ -23,16 +29,17 @@ def hidden_states(runner, tokens):
     return out.hidden_states
 
 
-def test_recorded_residuals_are_hugging_faces_hidden_states(any_runner, batch):
+def test_recorded_residuals_are_hugging_faces_hidden_states(any_runner, uneven):
     layers = range(any_runner.shape.n_layers)
     sites = [Site(layer, "resid_pre", span) for layer in layers for span in SPANS]
-    found = record(any_runner, batch, sites)
-    expected = hidden_states(any_runner, batch)
-    rows = torch.arange(len(batch))
+    found = record(any_runner, uneven, sites)
+    expected = hidden_states(any_runner, uneven)
+    assert len(set(uneven.span_column("last_user").tolist())) == 3
+    rows = torch.arange(len(uneven))
     for site, acts in zip(sites, found, strict=True):
         here = expected[site.layer]
-        torch.testing.assert_close(acts, here[rows, batch.span_column(site.span)])
-        wrong = here[rows, batch.span_column(site.span) - 1]
+        torch.testing.assert_close(acts, here[rows, uneven.span_column(site.span)])
+        wrong = here[rows, uneven.span_column(site.span) - 1]
         assert float((acts - wrong).abs().max()) > 1e-3
 
 

@@ -1,5 +1,7 @@
 """A window, a past and a resumed layer are only ways to compute less: nothing they give differs."""
 
+from itertools import pairwise
+
 import tiny
 import torch
 
@@ -152,3 +154,23 @@ def test_the_callers_tokenizer_is_left_as_it_was(tokenizer):
     TLRunner(tiny.llama(len(theirs)), theirs, "llama")
     for name in ("bos_token", "eos_token", "pad_token", "padding_side"):
         assert getattr(theirs, name) == getattr(tiny.tokenizer(), name)
+
+
+def test_rows_that_join_at_a_layer_equal_rows_resumed_on_their_own(any_runner, batch):
+    half, last = batch.width - 6, any_runner.shape.n_layers - 1
+    past = prefix(any_runner, batch, half)
+    acts = any_runner.forward(whole(batch), record=[Point(1), Point(last)]).acts
+    extra = {layer: 2 * acts[Point(layer)][:, half:] for layer in (1, last)}
+    extra[1] = torch.cat([extra[1], -extra[1]])  # two variants at once
+    ids = batch.ids[:, half:]
+    joined = logits(any_runner, Window(ids, batch.mask, past, joining=extra))
+    assert len(joined) == 4 * len(batch)
+    alone = [logits(any_runner, Window(ids, batch.mask, past))]
+    for layer, block in (
+        (1, extra[1][: len(batch)]),
+        (1, extra[1][len(batch) :]),
+        (last, extra[last]),
+    ):
+        alone.append(logits(any_runner, Window(ids, batch.mask, past, block, layer)))
+    assert gap(joined, torch.cat(alone)) < NEAR
+    assert min(gap(a, b) for a, b in pairwise(alone)) > 0.01
