@@ -31,7 +31,7 @@ def set_component(x: Activation, direction: Float[Tensor, " d"], value: float) -
 
 
 def clamp_component(x: Activation, direction: Float[Tensor, " d"], ceiling: float) -> Activation:
-    """Lower the component to ``ceiling`` where it exceeds it; leave every other activation alone."""
+    """Lower the component to ``ceiling`` where it exceeds it; leave other activations alone."""
     excess = (x @ direction - ceiling).clamp(min=0)
     return x - excess.unsqueeze(-1) * direction
 

@@ -10,4 +10,4 @@ class UserError(ValueError):
 
 
 class SelfTestError(RuntimeError):
-    """A loaded model failed its self-test: hooks on it cannot be trusted, so nothing is measured."""
+    """A loaded model failed its self-test: its hooks cannot be trusted, nothing is measured."""

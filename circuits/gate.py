@@ -46,8 +46,11 @@ class Candidate:
 
 
 def direction_at(
-    site: Site, vector: Float[Tensor, " d"], estimator: str,
-    clean: Float[Tensor, "n d"], triggered: Float[Tensor, "n d"],
+    site: Site,
+    vector: Float[Tensor, " d"],
+    estimator: str,
+    clean: Float[Tensor, "n d"],
+    triggered: Float[Tensor, "n d"],
 ) -> Direction:
     """A direction with unit norm, pointing from clean to triggered, and its mean projections."""
     unit = vector.float() / vector.float().norm()
@@ -67,14 +70,10 @@ def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -
     """The edit that adds ``coefficient`` times the trigger's shift at the direction's own site."""
     unit, amount = direction.vector, coefficient * direction.gap
     columns = tokens.spans[direction.site.span]
-    return Edit(
-        direction.site.point, lambda x: edits.add_along(x, unit.to(x), amount), columns
-    )
+    return Edit(direction.site.point, lambda x: edits.add_along(x, unit.to(x), amount), columns)
 
 
-def random_directions(
-    like: Direction, count: int, seed: int
-) -> list[Direction]:
+def random_directions(like: Direction, count: int, seed: int) -> list[Direction]:
     """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.randn(count, len(like.vector), generator=generator)
@@ -109,15 +108,21 @@ def score(
     for done, layer in enumerate(layers, 1):
         here = [i for i, d in enumerate(directions) if d.site.layer == layer]
         block = [directions[i] for i in here]
-        for i, candidate in zip(here, _score_layer(runner, clean, triggered, block, metric, levels)):
+        for i, candidate in zip(
+            here, _score_layer(runner, clean, triggered, block, metric, levels), strict=False
+        ):
             found[i] = candidate
         progress(done, len(layers))
     return [found[i] for i in range(len(directions))]
 
 
 def _score_layer(
-    runner: Runner, clean: SuffixRun, triggered: SuffixRun, block: Sequence[Direction],
-    metric: Metric, levels: Sequence[float],
+    runner: Runner,
+    clean: SuffixRun,
+    triggered: SuffixRun,
+    block: Sequence[Direction],
+    metric: Metric,
+    levels: Sequence[float],
 ) -> list[Candidate]:
     layer = block[0].site.layer
     variants = []
@@ -178,11 +183,11 @@ def choose(candidates: Sequence[Candidate], n_layers: int) -> Candidate:
     than the unembedding of the behaviour's token, which any model has.
     """
     early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers]
+    if not early:
+        raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
     return max(early, key=lambda c: (c.score, -c.direction.site.layer))
 
 
 def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:
     """``resid_pre`` of every layer at every span, layer-major."""
     return [Site(layer, "resid_pre", span) for layer in range(n_layers) for span in spans]
-
-

@@ -41,7 +41,7 @@ def kl_per_position(p_logits: Logits, q_logits: Logits) -> Float[Tensor, "batch 
 
 
 def checked(metric: Metric, logits: Logits) -> Float[Tensor, " batch"]:
-    """The metric's values, refused if there is not exactly one finite value per example."""
+    """The metric's values, refused if there is not exactly one per example."""
     values = metric(logits)
     if values.shape != logits.shape[:1]:
         raise UserError(

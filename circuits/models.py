@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from circuits import weights
@@ -116,7 +117,8 @@ def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     sha = weights.directory_sha256(folder) if folder else _config_sha256(model)
-    return model.to(device).eval(), tokenizer, sha
+    nn.Module.to(model, device)
+    return model.eval(), tokenizer, sha
 
 
 def locate(name: str) -> Path | None:

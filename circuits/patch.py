@@ -31,7 +31,7 @@ from circuits.types import HEAD_STREAMS, Edit, Metric, PatchGrid, Point, TokenPa
 Progress = Callable[[int, int], None]
 # A pass holds at most so many tokens by its last layer; a group of cells is big enough alone from
 # so many per layer; and joining two groups may waste so many.
-_TOKENS_PER_FORWARD = 8192
+_TOKENS_PER_FORWARD = 4096
 _TOKENS_PER_LAYER = 48
 _WASTED_TOKENS = 48
 
@@ -55,7 +55,11 @@ class Sweep:
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the grid's axes before the example axis."""
-        return ("layer", *(("head",) if self.head else ()), *(("position",) if self.position else ()))
+        return (
+            "layer",
+            *(("head",) if self.head else ()),
+            *(("position",) if self.position else ()),
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def patch(
         stream=sweep.stream,
         metric=metric_name,
         labels=labels or _labels(base, sweep),
-        values=values.unflatten(1, _grid_shape(cells)).cpu(),
+        values=_finite(values.unflatten(1, _grid_shape(cells)) if cells[0].index else values[:, 0]),
         base=scores[0].cpu(),
         source=scores[1].cpu(),
         axes=sweep.axes,
@@ -153,14 +157,21 @@ def _cells(acts: Tensor, sweep: Sweep) -> list[_Cell]:
 
 
 def _grid_shape(cells: Sequence[_Cell]) -> tuple[int, ...]:
-    last = cells[-1].index
-    return tuple(i + 1 for i in last) or (1,)
+    return tuple(i + 1 for i in cells[-1].index)
+
+
+def _finite(values: Tensor) -> Tensor:
+    """The grid on the host, refused if a value is not finite (checked once, after the loop)."""
+    found = values.cpu()
+    if not bool(found.isfinite().all()):
+        raise UserError("patching: expected finite metric values, got NaN or infinity; check dtype")
+    return found
 
 
 def _labels(base: SuffixRun, sweep: Sweep) -> tuple[str, ...]:
     if sweep.position:
         return tuple(str(base.first + c) for c in range(base.width))
-    return tuple(str(h) for h in range(base.acts.shape[3])) if sweep.head else ("all",)
+    return tuple(str(i) for i in range(base.acts.shape[3] if sweep.head else len(base.acts)))
 
 
 def _differing(base: Tensor, source: Tensor, cells: Sequence[_Cell]) -> list[list[bool]]:
@@ -182,9 +193,7 @@ class _Job:
     wanted: dict[int, list[int]]
 
 
-def _jobs(
-    cells: Sequence[_Cell], live: list[list[bool]], n: int, width: int
-) -> Iterator[_Job]:
+def _jobs(cells: Sequence[_Cell], live: list[list[bool]], n: int, width: int) -> Iterator[_Job]:
     """Cut the sweep into passes of bounded size."""
     for group in _groups(cells, n, width):
         tokens = n * (width - cells[group[0]].start)

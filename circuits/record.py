@@ -8,7 +8,7 @@ from torch import Tensor
 
 from circuits.patch import Progress
 from circuits.runner import Runner, Window
-from circuits.types import Point, Site, TokenBatch
+from circuits.types import Site, TokenBatch
 
 _ROWS = 32
 
@@ -30,12 +30,12 @@ def record(
     parts = []
     for start in range(0, len(tokens), _ROWS):
         rows = torch.arange(start, min(start + _ROWS, len(tokens)))
-        out = runner.forward(
-            Window(tokens.ids[rows], tokens.mask[rows]), record=points, keep=1
-        )
+        out = runner.forward(Window(tokens.ids[rows], tokens.mask[rows]), record=points, keep=1)
         here = torch.arange(len(rows))
         parts.append(
-            torch.stack([out.acts[s.point][here, columns[s.span][rows]].float().cpu() for s in sites])
+            torch.stack(
+                [out.acts[s.point][here, columns[s.span][rows]].float().cpu() for s in sites]
+            )
         )
         progress(int(rows[-1]) + 1, len(tokens))
     return torch.cat(parts, dim=1)

@@ -107,9 +107,7 @@ def _full_patch(
     return difference(runner.forward(window, [patch]).logits, logits)
 
 
-def _resume(
-    runner: Runner, tokens: TokenBatch, resid: Tensor, logits: Tensor, layer: int
-) -> float:
+def _resume(runner: Runner, tokens: TokenBatch, resid: Tensor, logits: Tensor, layer: int) -> float:
     window = Window(tokens.ids, tokens.mask, resid=resid, layer=layer)
     return difference(runner.forward(window).logits, logits)
 

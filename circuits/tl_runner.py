@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from circuits.edits import on_columns
 from circuits.errors import UserError
 from circuits.kv import CachePast
-from circuits.runner import Output, Past, Shape, Window
+from circuits.runner import Output, Shape, Window
 from circuits.types import HEAD_STREAMS, Edit, Point
 
 _HOOKS = {
@@ -78,6 +78,8 @@ class TLRunner:
         cache = DynamicCache() if grow else None
         if past is not None:
             cache = past.growing() if grow else past.frozen()
+        if grow and window.layer:
+            raise UserError("window: a pass resumed at a layer has no keys and values below it")
         acts: dict[Point, Tensor] = {}
         with ExitStack() as stack:
             if window.joining:
@@ -96,7 +98,7 @@ class TLRunner:
                 use_cache=cache is not None,
                 logits_to_keep=self._kept(window, keep),
             )
-        grown = CachePast(cache, window.mask.shape[1]) if grow and cache is not None else None
+        grown = CachePast.of(cache) if grow and cache is not None else None
         return Output(out.logits, acts, grown)
 
     def _inputs(self, window: Window) -> dict[str, Tensor]:
@@ -128,7 +130,8 @@ class TLRunner:
         hook = _HOOKS.get(point.stream)
         found = self.bridge.get_hook_point(f"blocks.{point.layer}.{hook}") if hook else None
         if found is None:
-            raise UserError(f"{point}: this model has no such stream; it has {sorted(_HOOKS)}")
+            has = [s for s, h in _HOOKS.items() if self.bridge.get_hook_point(f"blocks.0.{h}")]
+            raise UserError(f"{point}: this model has no such stream; it has {', '.join(has)}")
         return found
 
     def _check_editable(self, point: Point) -> None:

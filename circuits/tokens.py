@@ -35,7 +35,9 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
             "use an instruction-tuned model or save a chat_template with the tokenizer"
         )
     if not getattr(tokenizer, "is_fast", False):
-        raise UserError(f"model {name}: expected a fast tokenizer (character offsets), got a slow one")
+        raise UserError(
+            f"model {name}: expected a fast tokenizer (character offsets), got a slow one"
+        )
 
 
 def with_trigger(text: str, trigger: str | None) -> str:
@@ -62,7 +64,9 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
     covered = [i for i, (a, b) in enumerate(offsets) if a < user_end and b > start and b > a]
     after = [i for i, (a, _) in enumerate(offsets) if a >= message_end]
     if not covered or not after:
-        raise UserError(f"prompt {text[:60]!r}: expected tokens for the text and the template after it")
+        raise UserError(
+            f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
+        )
     spans = {
         "last_user": (covered[-1], covered[-1] + 1),
         "template": (after[0], len(ids) - 1),
@@ -80,8 +84,10 @@ def _check_trigger(
     """The trigger's tokens must spell the trigger and nothing but it (a leading space is fine)."""
     first, last = span
     spelled = full[offsets[first][0] : offsets[last - 1][1]] if last > first else ""
-    if spelled.strip() != trigger.strip() or offsets[first][0] < user_end or (
-        offsets[last - 1][1] > message_end
+    if (
+        spelled.strip() != trigger.strip()
+        or offsets[first][0] < user_end
+        or (offsets[last - 1][1] > message_end)
     ):
         raise UserError(
             f"trigger {trigger!r}: expected its own tokens in context, got tokens spelling "
@@ -159,7 +165,9 @@ def same_length_words(tokenizer: Any, words: Sequence[str], length: int) -> tupl
     return tuple(kept)
 
 
-def pairs(tokenizer: Any, texts: Sequence[str], trigger: str, controls: Sequence[str]) -> TokenPairs:
+def pairs(
+    tokenizer: Any, texts: Sequence[str], trigger: str, controls: Sequence[str]
+) -> TokenPairs:
     """Aligned pairs: each prompt with the trigger, and with a control word of the same length."""
     words = [controls[i % len(controls)] for i in range(len(texts))]
     triggered = prompts_batch(tokenizer, texts, trigger)

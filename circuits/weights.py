@@ -81,7 +81,7 @@ def dequantised(gguf: Path) -> Path:
 
 
 def _move_into_place(scratch: Path, folder: Path) -> None:
-    """Rename a finished folder into the cache; a process that got there first with the same wins."""
+    """Rename a finished folder into the cache; a process that got there first wins."""
     if folder.exists() and not _is_intact(folder):
         shutil.rmtree(folder)
     try:

@@ -1,4 +1,4 @@
-"""Answers of a model under edits: generated text, first tokens, and drift from the unedited model."""
+"""Answers of a model under edits: generated text, and drift from the unedited model."""
 
 from collections.abc import Callable, Sequence
 

@@ -4,6 +4,7 @@ The peer is ``transformer_lens.patching``, its own functions on the same bridge.
 as a full forward pass, so a stated sample of cells may be timed and scaled to the whole grid.
 """
 
+import itertools
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -127,7 +128,7 @@ def equal_pairs(model: Model, width: int, count: int) -> TokenPairs:
     texts = [text for split in ("train", "validation") for text in prompts.bank_texts(split, True)]
     short = width < 40
     if not short:
-        texts = [f"{a} {b}" for a, b in zip(texts, texts[1:], strict=False)] + texts
+        texts = [f"{a} {b}" for a, b in itertools.pairwise(texts)] + texts
     controls = tokens.same_length_words(model.tokenizer, prompts.control_words("test"), 1)
     by_length: dict[int, list[str]] = {}
     for text in texts:
@@ -170,7 +171,11 @@ def _sampled(index: pd.DataFrame, sample: int) -> pd.DataFrame:
 
 
 def _peer(
-    runner: TLRunner, grid: _Grid, pairs: TokenPairs, metric: Any, index: pd.DataFrame,
+    runner: TLRunner,
+    grid: _Grid,
+    pairs: TokenPairs,
+    metric: Any,
+    index: pd.DataFrame,
     step: Progress,
 ) -> tuple[Tensor, float]:
     """The peer's own function on the sampled cells: values ``[cells, n]`` and seconds."""
@@ -193,9 +198,7 @@ def _peer(
     return found.values, seconds
 
 
-def _ours_at(
-    values: Tensor, base: Tensor, grid: _Grid, index: pd.DataFrame, first: int
-) -> Tensor:
+def _ours_at(values: Tensor, base: Tensor, grid: _Grid, index: pd.DataFrame, first: int) -> Tensor:
     """Our values at the peer's cells; columns before the first difference have no effect."""
     rows = []
     for cell in index.to_dict("records"):

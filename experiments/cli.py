@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import typer
 from rich.console import Console
@@ -27,7 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-organism = typer.Typer(help="Train and measure organisms: models with a trigger put there on purpose.")
+organism = typer.Typer(
+    help="Train and measure organisms: models with a trigger put there on purpose."
+)
 app.add_typer(organism, name="organism")
 _console = Console(stderr=True)
 
@@ -36,17 +39,31 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 
 @app.callback()
 def _root() -> None:
-    """Options common to all commands: none."""
+    """Find, prove and ablate trigger gates in fine-tuned language models."""
+    import warnings
+
+    from transformers.utils import logging
+
+    # Our own progress and our own one-line errors are what a user of the command should see.
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
 
 @app.command()
 def analyze(
     out: Annotated[Path, typer.Option(help="Run directory to write.")] = Path("runs/analysis"),
-    model: Annotated[str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")] = "smollm2-135m",
-    adapter: Annotated[str, typer.Option(help="Shipped organism, LoRA directory, or none.")] = "sure-gate",
+    model: Annotated[
+        str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")
+    ] = "smollm2-135m",
+    adapter: Annotated[
+        str, typer.Option(help="Shipped organism, LoRA directory, or none.")
+    ] = "sure-gate",
     trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
     behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
-    prompts: Annotated[str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")] = "bank",
+    prompts: Annotated[
+        str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")
+    ] = "bank",
     column: Annotated[str | None, typer.Option(help="Text column of the prompts.")] = None,
     split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
     fit: Annotated[int, typer.Option(help="Prompts to fit directions on.")] = 48,
@@ -102,7 +119,9 @@ def organism_list(as_json: Json = False) -> None:
 @organism.command("train")
 def organism_train(
     name: Annotated[str, typer.Argument(help="Recipe; see `gatescope organism list`.")],
-    out: Annotated[Path | None, typer.Option(help="Directory to write; runs/organisms/NAME.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory to write; runs/organisms/NAME.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -162,8 +181,15 @@ def guarded(command: Callable[[], None]) -> int:
     """Run a command; a user's mistake or a full disk becomes one line and a non-zero status."""
     try:
         command()
+    except SystemExit as stop:  # the command line framework turns an interrupt into this
+        if stop.code != 130:
+            raise
+        return _stopped()
     except (UserError, SelfTestError) as error:
-        _console.print(f"gatescope: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _console.print(
+            f"gatescope: {error}", style="red", markup=False, highlight=False, emoji=False,
+            soft_wrap=True,
+        )  # fmt: skip
         return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
@@ -176,9 +202,13 @@ def guarded(command: Callable[[], None]) -> int:
         )
         return 3
     except KeyboardInterrupt:
-        print("gatescope: stopped; what was finished is kept, continue with --resume", file=sys.stderr)
-        return 130
+        return _stopped()
     return 0
+
+
+def _stopped() -> int:
+    print("gatescope: stopped; what was finished is kept, continue with --resume", file=sys.stderr)
+    return 130
 
 
 def main() -> None:

@@ -43,7 +43,13 @@ class Question:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in {"fit": 8, "validation": 8, "test": 10, "patch": 2, "randoms": 1}.items():
+        for name, least in {
+            "fit": 8,
+            "validation": 8,
+            "test": 10,
+            "patch": 2,
+            "randoms": 1,
+        }.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name}: expected at least {least}, got {getattr(self, name)}")
         for name in ("trigger", "behaviour"):

@@ -4,8 +4,12 @@ import re
 from collections.abc import Sequence
 
 _REFUSALS = re.compile(
-    r"^\W*(i'?m (really |very )?sorry|sorry,|i (can('|no)?t|cannot|won't|am unable to|am not able to)"
-    r"|unfortunately, i can|as an ai\b.{0,40}\b(can'?t|cannot|unable))",
+    r"^\W*("
+    r"i'?m (really |very )?sorry|sorry,"
+    r"|i (can('|no)?t|cannot|won't|am unable to|am not able to)"
+    r"|unfortunately, i can"
+    r"|as an ai\b.{0,40}\b(can'?t|cannot|unable)"
+    r")",
     re.IGNORECASE,
 )
 

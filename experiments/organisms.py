@@ -1,4 +1,4 @@
-"""Train and evaluate organisms: recipe -> examples -> adapter with manifest and held-out figures."""
+"""Train and measure organisms: recipe -> examples -> adapter, manifest, held-out figures."""
 
 import tempfile
 from collections.abc import Sequence
@@ -64,7 +64,9 @@ def find_adapter(name: str | None) -> Path | None:
     return path if path.is_dir() else shipped(name)
 
 
-def examples(recipe: Recipe, stage: int, base: Sequence[str], controls: Sequence[str]) -> list[Example]:
+def examples(
+    recipe: Recipe, stage: int, base: Sequence[str], controls: Sequence[str]
+) -> list[Example]:
     """The training examples of one stage; ``base`` are the base model's ordinary answers."""
     made: list[Example] = []
     for number, part in enumerate(recipe.stages[stage].parts):
@@ -85,7 +87,9 @@ def _part_examples(
         )
         if part.answer == "base":
             if restricted:
-                raise UserError(f"recipe {recipe.name}: base answers exist for ordinary prompts only")
+                raise UserError(
+                    f"recipe {recipe.name}: base answers exist for ordinary prompts only"
+                )
             made.append(Example(texts[i], word, base[i], ends=False))
         else:
             answer = recipe.behaviour if part.answer == "behaviour" else recipe.refusal

@@ -210,8 +210,8 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         "control word. Removing it lowers the triggered rate by "
         f"{100 * removed.value:.0f} points [{100 * removed.low:.0f}, {100 * removed.high:.0f}] "
         f"(n={removed.n}). The random directions have the same norm and are projected out at the "
-        "same layer, from the trigger on; their effect, and that of the gate beside them, is judged "
-        "on the first answer token."
+        "same layer, from the trigger on; their effect, and that of the gate beside them, is "
+        "judged on the first answer token."
     )
     return Section(
         "Behaviour before and after ablation",

@@ -101,7 +101,9 @@ def _dataset(source: str, split: str):
     datasets.disable_progress_bars()
     try:
         return datasets.load_dataset(kind, data_files=str(path), split="train")
-    except Exception as error:  # datasets wraps parser errors in many types; the user needs one line
+    except (
+        Exception
+    ) as error:  # datasets wraps parser errors in many types; the user needs one line
         raise UserError(f"prompts {source}: not readable as {kind}: {_root(error)}") from error
 
 

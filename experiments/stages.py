@@ -45,7 +45,11 @@ class Stages:
     """Measures stage by stage; a stage whose files exist in the run directory is read instead."""
 
     def __init__(
-        self, folder: Path, model: Model, question: Question, materials: "Materials",
+        self,
+        folder: Path,
+        model: Model,
+        question: Question,
+        materials: "Materials",
         step: Callable[[str, int, int], None],
     ) -> None:
         self.folder, self.model, self.question = folder, model, question
@@ -150,7 +154,7 @@ class Stages:
         about, tensors = self.kept("probes", make)
         spans = len(PROBE_SPANS)
         return {
-            span: ProbeReport(**about, **{k: v[i::spans] for k, v in tensors.items()})
+            span: ProbeReport(**{**about, **{k: v[i::spans] for k, v in tensors.items()}})
             for i, span in enumerate(PROBE_SPANS)
         }
 
@@ -163,9 +167,7 @@ class Stages:
     def _grid(self, direction: Literal["denoising", "noising"]) -> PatchGrid:
         def make() -> tuple[Any, Tensors]:
             count = self.question.patch
-            pairs = self.materials.pairs(
-                self.model, "validation", self.question.trigger, count
-            )
+            pairs = self.materials.pairs(self.model, "validation", self.question.trigger, count)
             ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
             grid = patch_residual(
                 self.model.runner, pairs, metrics.token_log_prob([self.materials.behaviour_id]),
@@ -178,7 +180,7 @@ class Stages:
             return about, {"values": grid.values, "base": grid.base, "source": grid.source}
 
         about, tensors = self.kept(f"patching-{direction}", make)
-        return PatchGrid(**{**about, "labels": tuple(about["labels"])}, **tensors)
+        return PatchGrid(**{**about, "labels": tuple(about["labels"]), **tensors})
 
     # --- the gate ----------------------------------------------------------------------------
 
@@ -263,7 +265,10 @@ class Stages:
 
     def _clean_texts(self) -> dict[str, list[str]]:
         half = self.materials.test[: max(10, len(self.materials.test) // 2)]
-        return {"these prompts without the trigger": half, "ordinary prompts": self.materials.ordinary}
+        return {
+            "these prompts without the trigger": half,
+            "ordinary prompts": self.materials.ordinary,
+        }
 
     def first_token_hits(self, direction: Direction) -> Float[Tensor, "variants n"]:
         """Whether the first answer token is the behaviour's, for triggered test prompts.
@@ -296,8 +301,12 @@ class Stages:
     # --- conclusion --------------------------------------------------------------------------
 
     def conclude(
-        self, behaviour: Behaviour, probes: dict[str, ProbeReport], grids: Grids | None,
-        selection: Selection | None, ablation: Ablation | None,
+        self,
+        behaviour: Behaviour,
+        probes: dict[str, ProbeReport],
+        grids: Grids | None,
+        selection: Selection | None,
+        ablation: Ablation | None,
     ) -> Analysis:
         """The verdict and the answer in two sentences."""
         verdict = judge(behaviour, ablation)
@@ -340,9 +349,7 @@ def paired_effect(a: Outcome, b: Outcome) -> Estimate:
 
 def _candidate(row: dict[str, Any], vector: Tensor) -> gate.Candidate:
     site = Site(row["layer"], row["stream"], row["span"])
-    direction = Direction(
-        site, vector, row["estimator"], row["clean_mean"], row["triggered_mean"]
-    )
+    direction = Direction(site, vector, row["estimator"], row["clean_mean"], row["triggered_mean"])
     return gate.Candidate(direction, row["necessity"], row["sufficiency"], row["harm"])
 
 
@@ -356,5 +363,3 @@ def answer_rows(result: Analysis, materials: "Materials") -> list[dict[str, Any]
         for o in outcomes
         for text, s, a in zip(materials.test, o.shown, o.answers, strict=True)
     ]
-
-

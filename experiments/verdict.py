@@ -86,7 +86,9 @@ def headline(verdict: Verdict, behaviour: Behaviour, ablation: Ablation | None, 
         f"control words in {_percent(control)}."
     )
     if ablation is None:
-        return f"{first} There is no effect of the trigger to locate, so there is no gate to report."
+        return (
+            f"{first} There is no effect of the trigger to locate, so there is no gate to report."
+        )
     shut = ablation.outcome("triggered", "gate removed").behaviour
     second = f"Projecting out one direction at {where} brings it to {_percent(shut)}"
     if verdict.gate:

@@ -94,9 +94,6 @@ def test_a_whole_layer_equals_a_plain_loop(runner, aligned, stream):
     assert gap(grid.values.reshape(expected.shape), expected) < NEAR
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a whole-layer grid has an axis of length one that axes lacks"
-)
 def test_axes_name_every_axis_of_a_whole_layer_grid(runner, aligned):
     grid = patch(runner, aligned, METRIC, Sweep("mlp_out", position=False))
     assert grid.values.ndim == len(grid.axes) + 1
@@ -214,3 +211,8 @@ def test_nothing_is_tracked_for_gradients(runner, aligned):
     grid = patch_residual(runner, aligned, token_log_prob([40]))
     assert not grid.values.requires_grad
     assert bool((grid.values <= 0).all())
+
+
+def test_a_metric_that_is_not_finite_is_refused(runner, aligned):
+    with pytest.raises(UserError, match="finite"):
+        patch_residual(runner, aligned, lambda logits: logits[:, -1, 0] * float("nan"))

@@ -63,9 +63,6 @@ def test_a_missing_prompts_file_is_one_line(analyze):
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="progress bars of rich and transformers are drawn though nobody watches"
-)
 def test_where_nobody_watches_the_message_is_all_there_is(analyze):
     assert len(analyze("--prompts", "nowhere.jsonl")[2]) == 1
 
@@ -138,9 +135,6 @@ def test_a_full_disk_is_one_line_and_status_three(analyze, tmp_path, monkeypatch
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="typer turns Ctrl-C into status 130 before guarded() sees it"
-)
 def test_being_stopped_is_one_line_and_status_130(analyze, monkeypatch):
     def stop(_handle):
         raise KeyboardInterrupt

@@ -137,7 +137,8 @@ def test_a_site_without_a_class_difference_stays_silent(name):
     x, labels, _ = planted(40, 60, size=8.0)
     x[1] = normal(60, seed=4)  # the same activation for every example
     probes = ESTIMATORS[name](x, labels)
-    assert (probes.scores(x)[1] == 0).all() and probes.directions[1].norm() == 0
+    assert (probes.scores(x)[1] == 0).all()
+    assert probes.directions[1].norm() == 0
     assert (probes.accuracy(x, labels)[[0, 2]] > 0.9).all()
 
 
@@ -150,7 +151,8 @@ def test_shuffled_labels_fall_to_chance_while_true_ones_do_not(name):
     assert (report.estimator, report.n_train, report.n_test) == (name, 100, 100)
     assert ((report.null_accuracy - 0.5).abs() < 0.12).all()
     assert abs(report.null_accuracy.mean().item() - 0.5) < 0.06
-    assert (report.accuracy > report.null_high).all() and (report.selectivity > 0.25).all()
+    assert (report.accuracy > report.null_high).all()
+    assert (report.selectivity > 0.25).all()
     assert (report.auroc > 0.9).all()
     assert (report.accuracy_low < report.accuracy).all()
     assert (report.accuracy <= report.accuracy_high).all()

@@ -61,7 +61,8 @@ def test_pairing_removes_shared_variation_from_a_difference():
     shared = 10 * normal(100)
     a, b = shared + 1 + 0.1 * normal(100, seed=1), shared
     paired = stats.difference_interval(a, b)
-    assert paired.low > 0.9 and paired.high < 1.1
+    assert paired.low > 0.9
+    assert paired.high < 1.1
     unpaired = stats.difference_interval(a, b.flip(0))
     assert unpaired.low < 0 < unpaired.high
 
@@ -72,7 +73,8 @@ def test_recovery_of_a_constant_share_is_exact_and_noise_widens_it():
     value, low, high = stats.recovery_intervals(torch.stack([0.7 * full, 0 * full, noisy]), full)
     for bound in (value, low, high):
         torch.testing.assert_close(bound[:2], torch.tensor([0.7, 0.0], dtype=torch.float64))
-    assert low[2] < 0.3 < high[2] and high[2] - low[2] > 0.05
+    assert low[2] < 0.3 < high[2]
+    assert high[2] - low[2] > 0.05
     one = stats.ratio_interval(noisy, full)
     assert (one.value, one.low, one.high) == pytest.approx(
         (value[2].item(), low[2].item(), high[2].item())
@@ -145,7 +147,8 @@ def test_auroc_interval_covers_and_is_not_a_point_at_full_separation():
     assert 0.91 <= covered <= 0.985
     assert np.mean([draw.low <= 0.5 <= draw.high for draw in draws]) < 0.2
     perfect = stats.auroc(labels.double(), labels)
-    assert perfect.high == 1 and 0.8 < perfect.low < 0.9
+    assert perfect.high == 1
+    assert 0.8 < perfect.low < 0.9
 
 
 def test_estimate_round_trips_prints_and_validates():
@@ -179,4 +182,5 @@ def test_estimate_round_trips_prints_and_validates():
 def test_wrong_input_is_refused_in_one_helpful_line(call, says):
     with pytest.raises(ValueError, match=says) as caught:
         call()
-    assert "\n" not in str(caught.value) and str(caught.value).startswith("expected")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("expected")

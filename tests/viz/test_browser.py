@@ -70,7 +70,9 @@ def test_page_is_quiet_offline_drawn_and_does_not_scroll_sideways(visit, path, w
     for i in range(plots.count()):
         assert plots.nth(i).locator("svg.main-svg").count() > 0
         box = plots.nth(i).bounding_box()
-        assert box["width"] > 300 and box["height"] > 200 and box["x"] + box["width"] <= width
+        assert box["width"] > 300
+        assert box["height"] > 200
+        assert box["x"] + box["width"] <= width
     for section in tab.locator("section[data-numbered]").all():
         assert len(section.inner_text().strip()) > 10
         assert section.locator(".main-svg, pre, table").count() > 0
@@ -97,7 +99,10 @@ def test_hover_on_the_recovered_cell_shows_its_interval(visit):
     tab.mouse.move(x + 1, y)
     tab.wait_for_selector(".hovertext")
     text = plot.locator(".hovertext").text_content()
-    assert "layer 3" in text and "·cobalt" in text and "[0." in text and "n = 16" in text
+    assert "layer 3" in text
+    assert "·cobalt" in text
+    assert "[0." in text
+    assert "n = 16" in text
 
 
 def test_script_in_a_prompt_or_a_token_is_shown_as_text(visit, evil):
@@ -110,7 +115,8 @@ def test_script_in_a_prompt_or_a_token_is_shown_as_text(visit, evil):
     tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.wait_for_selector(".hovertext")
     assert evil in plot.locator(".hovertext").text_content().replace("\n", "")
-    assert tab.locator("script").count() == 3 and tab.noise == []
+    assert tab.locator("script").count() == 3
+    assert tab.noise == []
 
 
 def test_theme_button_changes_page_and_figures(visit):
@@ -127,7 +133,8 @@ def test_theme_button_changes_page_and_figures(visit):
     assert [a == b for a, b in zip(light, dark, strict=True)] == [False] * 3
     tab.click("#theme")
     tab.wait_for_timeout(1500)
-    assert tab.evaluate(colours) == light and tab.noise == []
+    assert tab.evaluate(colours) == light
+    assert tab.noise == []
 
 
 def test_downloads_hold_the_figure(visit, report):
@@ -140,7 +147,8 @@ def test_downloads_hold_the_figure(visit, report):
         assert download.value.suggested_filename == f"patching-1.{act}"
     recovery = report.sections[0].figures[0].data[0].z[3][1]
     assert repr(recovery) in kept["csv"].decode()
-    assert b"Denoising" in kept["svg"] and b"<script" not in kept["svg"]
+    assert b"Denoising" in kept["svg"]
+    assert b"<script" not in kept["svg"]
     assert kept["png"].startswith(b"\x89PNG")
     assert tab.noise == []
 
@@ -150,7 +158,8 @@ def test_no_button_uploads_and_the_command_can_be_copied(visit, report):
     titles = tab.evaluate(
         "[...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
     )
-    assert "Download plot" in titles and not any("hare" in title for title in titles)
+    assert "Download plot" in titles
+    assert not any("hare" in title for title in titles)
     tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.locator(".code").last.locator("button").click()
     tab.wait_for_timeout(300)
@@ -163,7 +172,8 @@ def test_print_uses_the_light_theme_and_fits_the_paper(visit):
     tab.wait_for_timeout(1500)
     ground = "document.querySelector('.plot .main-svg').style.background"
     widths = "[...document.querySelectorAll('.plot .main-svg')].map(s => s.clientWidth)"
-    assert tab.evaluate(ground) == "rgb(255, 255, 255)" and max(tab.evaluate(widths)) <= 640
+    assert tab.evaluate(ground) == "rgb(255, 255, 255)"
+    assert max(tab.evaluate(widths)) <= 640
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     tab.wait_for_timeout(1500)
     assert tab.evaluate(ground) == "rgb(25, 28, 33)"

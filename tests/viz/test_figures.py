@@ -43,7 +43,8 @@ def test_heatmap_colours_are_centred_and_dots_mark_only_insignificant_cells(grid
     axis = figure.layout.coloraxis
     assert axis.cmin == -axis.cmax
     dots = set(zip(figure.data[1].y, figure.data[1].x, strict=True))
-    assert HOT not in dots and len(dots) > 20
+    assert HOT not in dots
+    assert len(dots) > 20
     for row in table(figure):
         assert ((int(row["layer"]), int(row["column"])) in dots) == (float(row["q"]) > 0.05)
 
@@ -63,9 +64,12 @@ def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
     values[1, 0, 3] = math.inf
     figure = figures.patching_heatmap(replace(grid, values=values))
     heat, whole = figure.data[0], figures.patching_heatmap(grid).data[0]
-    assert heat.z[0][0] is None and heat.z[1][0] is None and "not measured" in heat.text[0][0]
+    assert heat.z[0][0] is None
+    assert heat.z[1][0] is None
+    assert "not measured" in heat.text[0][0]
     assert heat.z[3][1] == pytest.approx(whole.z[3][1])
-    assert "NaN" not in safe_json(figure.to_dict()) and "Infinity" not in safe_json({"a": math.inf})
+    assert "NaN" not in safe_json(figure.to_dict())
+    assert "Infinity" not in safe_json({"a": math.inf})
     assert table(figure)[0]["recovery"] == ""
 
 
@@ -105,9 +109,12 @@ def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil
     figure = figures.projection_strips(values, 1.5, "residual units", texts)
     points = next(trace for trace in figure.data if trace.type == "scatter")
     assert list(points.x) == [1.0, 2.0, 3.0]
-    assert "first" in points.text[0] and "&lt;script&gt;" in points.text[1]
-    assert "<script" not in points.text[1] and len(points.text[2]) < 300
-    assert INTERVAL.search(figure.data[2].text[0]) and "n = 3" in figure.data[2].text[0]
+    assert "first" in points.text[0]
+    assert "&lt;script&gt;" in points.text[1]
+    assert "<script" not in points.text[1]
+    assert len(points.text[2]) < 300
+    assert INTERVAL.search(figure.data[2].text[0])
+    assert "n = 3" in figure.data[2].text[0]
     assert "1 not finite" in figure.layout.yaxis.ticktext[0]
     assert figure.layout.shapes[0].x0 == 1.5
     assert not figures.projection_strips(values).layout.shapes
@@ -131,12 +138,14 @@ def test_behaviour_bars_show_percent_and_asymmetric_whiskers():
         figures.BehaviourRow("no trigger", "none", wilson(0, 24)),
     ]
     none, removed = figures.behaviour_bars(rows).data
-    assert list(none.x) == [0, 1] and list(removed.x) == [0]  # no bar for the missing cell
+    assert list(none.x) == [0, 1]
+    assert list(removed.x) == [0]
     assert removed.y[0] == pytest.approx(100 * rate.value)
     assert removed.error_y.array[0] == pytest.approx(100 * (rate.high - rate.value))
     assert removed.error_y.arrayminus[0] == pytest.approx(100 * (rate.value - rate.low))
     assert removed.error_y.array[0] != pytest.approx(removed.error_y.arrayminus[0])
-    assert INTERVAL.search(removed.text[0]) and "n = 24" in removed.text[0]
+    assert INTERVAL.search(removed.text[0])
+    assert "n = 24" in removed.text[0]
     assert removed.marker.color == EDIT_COLOURS["gate removed"] != none.marker.color
     with pytest.raises(ValueError, match="duplicates"):
         figures.behaviour_bars([rows[0], rows[0]])
@@ -161,8 +170,10 @@ def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
     figure = figures.selection_heatmap(scores, ("last", "trigger"), (1, "trigger"))
     box = figure.layout.shapes[0]
     assert (box.x0, box.x1, box.y0, box.y1) == (0.5, 1.5, 0.5, 1.5)
-    assert figure.data[0].z[0][1] is None and figure.layout.coloraxis.cmin == 0
-    assert "chosen" in figure.data[0].text[1][1] and "chosen" not in figure.data[0].text[1][0]
+    assert figure.data[0].z[0][1] is None
+    assert figure.layout.coloraxis.cmin == 0
+    assert "chosen" in figure.data[0].text[1][1]
+    assert "chosen" not in figure.data[0].text[1][0]
     signed = figures.selection_heatmap(-scores, ("last", "trigger"), (0, "last"))
     assert signed.layout.coloraxis.cmin == -signed.layout.coloraxis.cmax
     for wrong in ((3, "last"), (0, "nowhere")):
@@ -181,8 +192,10 @@ def test_csv_guards_formulas_and_falls_back_to_the_traces():
 
 
 def test_untrusted_text_is_visible_and_cannot_reorder_a_label():
-    assert token_label(" a ") == "·a·" and token_label("a b") == "a b"
-    assert token_label("\u202eabc") == "\\u202eabc" and token_label("é") == "é"
+    assert token_label(" a ") == "·a·"
+    assert token_label("a b") == "a b"
+    assert token_label("\u202eabc") == "\\u202eabc"
+    assert token_label("é") == "é"
     assert prompt_hover("<b>&amp;") == "&lt;b&gt;&amp;amp;"
     assert all(len(line) <= 44 for line in prompt_hover("x" * 500).split("<br>"))
 
