@@ -85,7 +85,7 @@ class Manifest:
     question: dict[str, Any]
     command: str
     versions: dict[str, str] = field(default_factory=lambda: package_versions())
-    machine: str = field(default_factory=platform.platform)
+    machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
     schema: str = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

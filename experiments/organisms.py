@@ -135,7 +135,7 @@ def train_organism(recipe: Recipe, out: Path, tick: Tick, seed: int = 0) -> Path
             "model_sha256": sha,
             "prompts_sha256": artefacts.text_sha256([p.text for p in prompts.bank()]),
         },
-        command=f"gatescope organism train {recipe.name} --seed {seed} --out {out.name}",
+        command=f"gatescope organism train {recipe.name} --seed {seed}",
     )
     artefacts.write_json(out / "manifest.json", manifest.to_json())
     return out
