@@ -32,6 +32,8 @@ organism = typer.Typer(
     help="Train and measure organisms: models with a trigger put there on purpose."
 )
 app.add_typer(organism, name="organism")
+bench = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
+app.add_typer(bench, name="bench")
 _console = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -159,6 +161,40 @@ def organism_eval(
             model, recipe, lambda done, total: progress.step("measure", done, total)
         )
     _report_figures([c.to_json() for c in found], as_json)
+
+
+@bench.command("patching")
+def bench_patching(
+    grid: Annotated[str, typer.Option(help="residual, head, head-position, or all.")] = "all",
+    width: Annotated[int, typer.Option(help="Prompt length in tokens, about.")] = 25,
+    count: Annotated[int, typer.Option(help="Prompts.")] = 8,
+    sample: Annotated[int, typer.Option(help="Cells of the peer to time; 0 is all of them.")] = 40,
+    adapter: Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")] = "sure-gate",
+    as_json: Json = False,
+) -> None:
+    """Time exact patching against TransformerLens' own functions."""
+    from circuits import models
+    from experiments import organisms
+    from experiments.bench import GRIDS
+    from experiments.bench import bench_patching as run
+
+    rows = []
+    with StageProgress(_console) as progress:
+        progress.step("load model", 0, 1)
+        model = models.load(adapter=organisms.find_adapter(adapter))
+        progress.step("load model", 1, 1)
+        for name in GRIDS if grid == "all" else (grid,):
+            rows.append(run(model, name, width, count, sample, progress.step).to_json())
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for r in rows:
+        print(
+            f"{r['grid']}: {r['ratio']:.0f}x faster on {r['prompts']} prompts of {r['tokens']} "
+            f"tokens ({r['seconds']:.1f} s; the peer {r['peer_seconds']:.0f} s, from "
+            f"{r['peer_sample']} of {r['peer_cells']} cells); largest difference "
+            f"{r['largest_difference']:.1g} nats over {r['compared']} cells"
+        )
 
 
 def _report_figures(figures: list[dict[str, Any]], as_json: bool) -> None:

