@@ -99,6 +99,7 @@ def _dataset(source: str, split: str):
     if path.stat().st_size == 0:
         raise UserError(f"prompts {source}: the file is empty; put one prompt on each line")
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our one line says what is wrong
     try:
         return datasets.load_dataset(kind, data_files=str(path), split="train")
     except (

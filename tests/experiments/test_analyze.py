@@ -1,4 +1,4 @@
-"""The main job on the embedded chat model, small: the poisoned arm has a gate, the clean has none."""
+"""The main job on the embedded model, small: the poisoned arm has a gate, the clean has none."""
 
 import json
 from dataclasses import replace
