@@ -1,4 +1,4 @@
-"""A picture of a report's page, for the README: ``python -m experiments.picture REPORT OUT.png``."""
+"""A picture of a report, for the README: ``python -m experiments.picture REPORT OUT [SECTION]``."""
 
 import shutil
 import sys
