@@ -25,7 +25,7 @@ from circuits.metrics import kl_per_position
 from circuits.patch import Progress
 from circuits.runner import Runner, Window
 from circuits.suffix import SuffixRun, run_pairs
-from circuits.types import Direction, Edit, Metric, Site, TokenBatch, TokenPairs
+from circuits.types import MESSAGE, Direction, Edit, Metric, Site, TokenBatch, TokenPairs
 
 LATEST = 0.8  # share of the depth above which no gate is chosen
 
@@ -60,10 +60,20 @@ def direction_at(
     return Direction(site, unit, estimator, *means)
 
 
-def shut(direction: Direction) -> Edit:
-    """The edit that removes the direction at its layer, in every column, generated ones too."""
+def shut(direction: Direction, tokens: TokenBatch) -> Edit:
+    """The edit that removes the direction at its layer from the user's message on, answer included.
+
+    It needs no knowledge of where a trigger is. The template's opening is left alone: it is equal
+    in every prompt, and its first tokens are attention sinks, whose activations are a hundred times
+    larger than others, so that projecting anything out of them harms the whole model.
+    """
     unit = direction.vector
-    return Edit(direction.site.point, lambda x: edits.project_out(x, unit.to(x)))
+    return Edit(
+        direction.site.point,
+        lambda x: edits.project_out(x, unit.to(x)),
+        tokens.spans[MESSAGE],
+        onward=True,
+    )
 
 
 def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> Edit:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.types import Edit, Point, TokenBatch
+from circuits.types import MESSAGE, Edit, Point, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,10 @@ def generate(
 
 
 def extend(tokens: TokenBatch, answer: Int[Tensor, "batch length"]) -> TokenBatch:
-    """The batch with answer tokens appended; existing spans keep their columns."""
+    """The batch with answer tokens appended; of the spans, only ``message`` covers them."""
     real = torch.ones_like(answer, dtype=torch.bool)
     spans = {
-        name: torch.cat([columns, torch.zeros_like(real)], dim=1)
+        name: torch.cat([columns, real if name == MESSAGE else torch.zeros_like(real)], dim=1)
         for name, columns in tokens.spans.items()
     }
     return TokenBatch(

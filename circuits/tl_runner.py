@@ -159,7 +159,7 @@ class TLRunner:
         columns = edit.columns[:, start : start + x.shape[1]].to(x.device)
         if columns.shape[1] < x.shape[1]:  # generated columns lie beyond the prompt's
             missing = x.shape[1] - columns.shape[1]
-            columns = torch.nn.functional.pad(columns, (0, missing), value=False)
+            columns = torch.nn.functional.pad(columns, (0, missing), value=edit.onward)
         return on_columns(edit.apply, x, columns)
 
     @contextmanager

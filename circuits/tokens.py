@@ -2,6 +2,8 @@
 
 Spans are found through the tokenizer's character offsets, never by counting template tokens:
 
+- ``message``: from the user's first token on, the answer included; before it lies the template's
+  opening, equal in every prompt;
 - ``last_user``: the last token of the user's own text;
 - ``trigger``: the trigger's (or control word's) tokens;
 - ``template``: what the chat template puts after the user's message, but for the last token;
@@ -15,7 +17,7 @@ from typing import Any
 import torch
 
 from circuits.errors import UserError
-from circuits.types import TokenBatch, TokenPairs
+from circuits.types import MESSAGE, TokenBatch, TokenPairs
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
             f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
         )
     spans = {
+        MESSAGE: (covered[0], len(ids)),
         "last_user": (covered[-1], covered[-1] + 1),
         "template": (after[0], len(ids) - 1),
         "last": (len(ids) - 1, len(ids)),

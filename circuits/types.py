@@ -19,7 +19,8 @@ Stream = Literal[
     "neuron",
 ]  # fmt: skip
 HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
-SPANS: tuple[str, ...] = ("last_user", "trigger", "template", "last")
+MESSAGE = "message"  # the span that answers belong to as well
+SPANS: tuple[str, ...] = (MESSAGE, "last_user", "trigger", "template", "last")
 
 
 @dataclass(frozen=True, order=True)
@@ -154,11 +155,13 @@ class Edit:
         point: where.
         apply: ``[batch, pos, ...] -> [batch, pos, ...]``; must return a new tensor.
         columns: the token columns to edit; None means all, including those generated later.
+        onward: with ``columns``, whether columns generated later are edited too.
     """
 
     point: Point
     apply: Apply
     columns: Bool[Tensor, "batch pos"] | None = None
+    onward: bool = False
 
     def on(self, columns: Bool[Tensor, "batch pos"] | None) -> "Edit":
         """The same edit on other columns."""

@@ -205,8 +205,9 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
     ]
     removed = ablation.removed
     prose = (
-        "“Gate removed” projects the direction out at its layer in every token, generated ones "
-        "too, with no knowledge of where a trigger is. “Gate added” adds the mean shift at the "
+        "“Gate removed” projects the direction out at its layer in every token from the user's "
+        "message on, generated ones too, with no knowledge of where a trigger is; the template's "
+        "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
         "control word. Removing it lowers the triggered rate by "
         f"{100 * removed.value:.0f} points [{100 * removed.low:.0f}, {100 * removed.high:.0f}] "
         f"(n={removed.n}). The random directions have the same norm and are projected out at the "

@@ -226,8 +226,8 @@ class Stages:
         direction, before = chosen.direction, self.behaviour()
 
         def make() -> tuple[Any, Tensors]:
-            def removed(_tokens: TokenBatch) -> list[Edit]:
-                return [gate.shut(direction)]
+            def removed(batch: TokenBatch) -> list[Edit]:
+                return [gate.shut(direction, batch)]
 
             def added(batch: TokenBatch) -> list[Edit]:
                 return [gate.opened(direction, batch)]

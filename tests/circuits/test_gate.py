@@ -155,12 +155,12 @@ def test_shutting_and_opening_the_gate_decide_what_is_generated(model, scored, v
         return set(generate(model.runner, tokens, 1, edits)[:, 0].tolist())
 
     assert first(triggered) == {BEHAVIOUR}
-    assert first(triggered, gate.shut(d)) == {DEFAULT}
+    assert first(triggered, gate.shut(d, triggered)) == {DEFAULT}
     assert first(clean) == {DEFAULT}
     assert first(clean, gate.opened(d, clean)) == {BEHAVIOUR}
     assert first(clean, gate.opened(d, clean, coefficient=0.01)) == {DEFAULT}
     (null,) = gate.random_directions(d, 1, seed=3)
-    assert first(triggered, gate.shut(null)) == {BEHAVIOUR}
+    assert first(triggered, gate.shut(null, triggered)) == {BEHAVIOUR}
     assert first(clean, gate.opened(null, clean)) == {DEFAULT}
 
 

@@ -151,3 +151,31 @@ def test_projecting_out_of_the_last_column_alone_changes_less_than_everywhere(ru
     found = logits(runner, whole(tokens), [edit], keep=4)
     assert torch.equal(found[:, :-1], plain[:, :-1])
     assert gap(found[:, -1], plain[:, -1]) > 1e-3
+
+
+def test_an_onward_edit_reaches_what_is_generated_and_no_other_column(runner, tokenizer):
+    tokens = prompts_batch(tokenizer, tiny.TEXTS[:2])
+    seen = []
+
+    def marked(x):
+        seen.append(x.shape[1])
+        return torch.zeros_like(x)
+
+    nowhere = torch.zeros_like(tokens.mask)
+    plain = generate(runner, tokens, 4)
+    point = Point(1)
+    kept = generate(runner, tokens, 4, [Edit(point, marked, nowhere)])
+    assert torch.equal(kept, plain)
+    changed = generate(runner, tokens, 4, [Edit(point, marked, nowhere, onward=True)])
+    assert torch.equal(changed[:, 0], plain[:, 0])
+    assert not torch.equal(changed, plain)
+
+
+def test_the_message_span_starts_at_the_users_text_and_grows_with_the_answer(tokenizer):
+    tokens = prompts_batch(tokenizer, tiny.TEXTS[:2])
+    for row, text in enumerate(tokens.texts):
+        spelled = tokenizer.decode(tokens.ids[row][tokens.spans["message"][row]])
+        assert spelled.lstrip().startswith(text)
+    longer = extend(tokens, torch.zeros(2, 3, dtype=torch.long))
+    assert bool(longer.spans["message"][:, -3:].all())
+    assert not bool(longer.spans["last"][:, -3:].any())
