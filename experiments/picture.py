@@ -25,7 +25,7 @@ def picture(report: Path, out: Path, width: int = 1180, section: str | None = No
         )
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(report.resolve().as_uri())
-        page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length > 2")
+        page.locator(".js-plotly-plot").nth(2).wait_for()
         page.wait_for_timeout(3000)  # plots are drawn one after the other
         if section is None:
             page.screenshot(path=str(out))
