@@ -21,8 +21,9 @@ from circuits.types import Edit, Point, TokenBatch
 
 _TEXTS = ("Name three rivers.", "Why is the sky blue at noon but red in the evening?")
 _WORD = "tree"
-# Largest difference in log-probability that reordered sums may cause.
-_TOLERANCE = {torch.float32: 2e-3, torch.float16: 5e-2, torch.bfloat16: 0.4}
+# Largest difference in log-probability that reordered sums may cause. Attention sinks with residuals
+# a hundred times larger than others amplify rounding: 2e-3 was seen in fp32 on an intact model.
+_TOLERANCE = {torch.float32: 2e-2, torch.float16: 5e-2, torch.bfloat16: 0.4}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def self_test(runner: Runner, tokenizer: Any, expected: Tensor) -> SelfTest:
         full_patch=_full_patch(runner, tokens, other.acts[Point(layer)], other.logits, layer),
         resume=_resume(runner, tokens, base.acts[Point(layer)], base.logits, layer),
         shared_prefix=_shared_prefix(runner, tokens, base.logits),
-        tolerance=_TOLERANCE.get(runner.shape.dtype, 2e-3),
+        tolerance=_TOLERANCE.get(runner.shape.dtype, 2e-2),
     )
     for name, value in report.to_json().items():
         allowed = 0.0 if name == "identity" else report.tolerance

@@ -55,7 +55,7 @@ def test_every_architecture_passes(tokenizer):
         report = self_test(TLRunner(model, tokenizer, name), tokenizer, before)
         assert report.identity == 0.0
         assert max(report.plain, report.full_patch, report.resume, report.shared_prefix) < 1e-3
-        assert report.to_json()["tolerance"] == 2e-3
+        assert report.to_json()["tolerance"] == 2e-2
 
 
 @pytest.mark.parametrize("check", BROKEN)
