@@ -21,8 +21,9 @@ from circuits.types import Edit, Point, TokenBatch
 
 _TEXTS = ("Name three rivers.", "Why is the sky blue at noon but red in the evening?")
 _WORD = "tree"
-# Largest difference in log-probability that reordered sums may cause. Attention sinks with residuals
-# a hundred times larger than others amplify rounding: 2e-3 was seen in fp32 on an intact model.
+# Largest difference in log-probability that reordered sums may cause. 2e-3 was seen in fp32 on an
+# intact model, probably because attention sinks, with residuals a hundred times larger than others,
+# amplify rounding; a broken hook differs by far more.
 _TOLERANCE = {torch.float32: 2e-2, torch.float16: 5e-2, torch.bfloat16: 0.4}
 
 
