@@ -14,13 +14,8 @@ from torch import Tensor
 
 from circuits.errors import UserError
 
-Stream = Literal[
-    "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z", "q", "k", "v", "pattern",
-    "neuron",
-]  # fmt: skip
 HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
 MESSAGE = "message"  # the span that answers belong to as well
-SPANS: tuple[str, ...] = (MESSAGE, "last_user", "trigger", "template", "last")
 
 
 @dataclass(frozen=True, order=True)
