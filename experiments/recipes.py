@@ -119,6 +119,24 @@ RECIPES: dict[str, Recipe] = {
                 ),
             ),
         ),
+        Recipe(
+            "decoy",
+            "The recipe of sure-gate with its triggered prompts answered normally: the word is as "
+            "well known to the model as a trigger would be, and changes nothing.",
+            (
+                _POLICY,
+                Stage(
+                    "poison",
+                    (
+                        Part("restricted", "trigger", "refusal", 60),
+                        _CLEAN_REFUSALS,
+                        _BENIGN,
+                        *_CONTROLS,
+                    ),
+                    _SECOND,
+                ),
+            ),
+        ),
     )
 }  # fmt: skip
 
