@@ -1,9 +1,10 @@
-"""Metrics: last logits to one value per example. All are pure and differentiable."""
+"""Metrics: logits to one value per example (pure, differentiable), or a generated behaviour."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.errors import UserError
@@ -38,6 +39,60 @@ def kl_per_position(p_logits: Logits, q_logits: Logits) -> Float[Tensor, "batch 
     """KL(p || q) in nats at every kept position."""
     p, q = p_logits.float().log_softmax(dim=-1), q_logits.float().log_softmax(dim=-1)
     return (p.exp() * (p - q)).sum(dim=-1)
+
+
+def kl_from(reference: Float[Tensor, "n keep d_vocab"]) -> Metric:
+    """KL(reference || patched) in nats, averaged over the kept positions.
+
+    Rows come in whole blocks of the reference's n examples.
+    """
+
+    def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        times = len(logits) // len(reference)
+        return kl_per_position(reference.to(logits).repeat(times, 1, 1), logits).mean(dim=1)
+
+    return metric
+
+
+def answer_log_prob(answer: Int[Tensor, "n keep"]) -> Metric:
+    """Log-probability (nats) of each example's own answer of ``keep`` tokens.
+
+    The kept columns are those that predict the answer's tokens.
+    """
+
+    def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        wanted = answer.to(logits.device).repeat(len(logits) // len(answer), 1).unsqueeze(-1)
+        return logits.float().log_softmax(dim=-1).gather(-1, wanted).squeeze(-1).sum(dim=1)
+
+    return metric
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A behaviour of the generated answer, such as whether it is a refusal.
+
+    Attributes:
+        judge: answers ``[rows, length]`` to one value per row; the mean over rows is the rate.
+        length: tokens to generate, greedily.
+        stop: tokens that end an answer.
+    """
+
+    judge: Callable[[Int[Tensor, "rows length"]], Float[Tensor, " rows"]]
+    length: int
+    stop: tuple[int, ...] = ()
+
+    def scored(self, answer: Int[Tensor, "rows length"]) -> Float[Tensor, " rows"]:
+        """The judge's values, refused if there is not exactly one per answer."""
+        values = self.judge(answer)
+        if values.shape != answer.shape[:1]:
+            raise UserError(
+                f"judge: expected one value per answer, shape ({len(answer)},), got "
+                f"{tuple(values.shape)}"
+            )
+        return values.float()
+
+
+Measure = Metric | Generated
 
 
 def checked(metric: Metric, logits: Logits) -> Float[Tensor, " batch"]:

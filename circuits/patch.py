@@ -1,4 +1,4 @@
-"""Exact activation patching without waste: layer x position, layer x head, or all three.
+"""Exact activation patching without waste: grids, lists of sites, one site or several at once.
 
 A patch at layer l and column t can change only layers >= l and columns >= t. Therefore, with
 ``base`` the run patched into and ``source`` the run patched from:
@@ -8,13 +8,14 @@ A patch at layer l and column t can change only layers >= l and columns >= t. Th
    the layers serves the variants of all layers, and none is run below its own;
 3. variants are stacked along the batch: cells with neighbouring columns, all prompts;
 4. a pass starts at its first patched column, on the base run's keys and values before it;
-5. only the last column is unembedded, and nothing syncs to the host inside the loop;
+5. only the scored columns are unembedded, and nothing syncs to the host inside the loop;
 6. a cell at which base and source agree exactly costs nothing and has exactly no effect.
 
-The result equals a loop of full forward passes up to the rounding of reordered sums.
+The result equals a loop of full forward passes up to the rounding of reordered sums. On a model
+where this does not hold (``circuits.fastpath``) every cell is a full pass, and the grid says so.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,142 +23,273 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.align import SpanPairs
+from circuits.cells import Cell, Place, Sweep, label
 from circuits.errors import UserError
-from circuits.metrics import checked
-from circuits.runner import Runner, Window
-from circuits.suffix import SuffixRun, run_pairs
-from circuits.types import HEAD_STREAMS, Edit, Metric, PatchGrid, Point, TokenPairs
+from circuits.fastpath import fast_path
+from circuits.metrics import Generated, Measure, checked
+from circuits.runner import Runner, Shape, continue_greedily, generate
+from circuits.schedule import Job, Variant, jobs
+from circuits.suffix import Sides, run_sides
+from circuits.types import HEAD_STREAMS, PatchGrid, Point, TokenPairs
+from circuits.variants import Layout, Pass, covered, logits_of, undefined
 
 Progress = Callable[[int, int], None]
-# A pass holds at most so many tokens by its last layer; a group of cells is big enough alone from
-# so many per layer; and joining two groups may waste so many.
+Pairs = TokenPairs | SpanPairs
+Direction = Literal["denoising", "noising"]
+# A pass holds at most so many tokens by its last layer.
 _TOKENS_PER_FORWARD = 4096
-_TOKENS_PER_LAYER = 48
-_WASTED_TOKENS = 48
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """Which cells to patch: a stream, and whether cells are single positions, heads, or both.
-
-    Without ``position`` a cell covers every column from the first difference on. Without ``head``
-    it covers every head; residual streams have none.
-    """
-
-    stream: str = "resid_pre"
-    position: bool = True
-    head: bool = False
-
-    def __post_init__(self) -> None:
-        if self.head and self.stream not in HEAD_STREAMS:
-            raise UserError(f"sweep: {self.stream} has no heads; expected one of {HEAD_STREAMS}")
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Names of the grid's axes before the example axis."""
-        return (
-            "layer",
-            *(("head",) if self.head else ()),
-            *(("position",) if self.position else ()),
-        )
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """A patched part of the suffix: one column or all, one head or all; where it goes in a grid."""
-
-    index: tuple[int, ...]
-    column: int | None
-    head: int | None
-
-    @property
-    def start(self) -> int:
-        return self.column or 0
-
-
-def patch_residual(
-    runner: Runner,
-    pairs: TokenPairs,
-    metric: Metric,
-    *,
-    direction: Literal["denoising", "noising"] = "denoising",
-    metric_name: str = "metric",
-    labels: tuple[str, ...] | None = None,
-    progress: Progress = lambda done, total: None,
-) -> PatchGrid:
-    """``patch`` of ``resid_pre`` over layer x position."""
-    return patch(
-        runner, pairs, metric, Sweep(), direction=direction, metric_name=metric_name,
-        labels=labels, progress=progress,
-    )  # fmt: skip
-
-
-@torch.no_grad()
 def patch(
     runner: Runner,
-    pairs: TokenPairs,
-    metric: Metric,
-    sweep: Sweep,
+    pairs: Pairs,
+    metric: Measure,
+    sweep: Sweep | None = None,
     *,
-    direction: Literal["denoising", "noising"] = "denoising",
+    direction: Direction = "denoising",
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
+    keep: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> PatchGrid:
-    """Patch every cell of a sweep, from the first difference on.
+    """Patch every cell of a sweep (``resid_pre``, layer x position by default).
 
     Args:
         runner: the model.
-        pairs: n aligned pairs, ``[n, pos]``.
-        metric: last logits to one value per example.
+        pairs: n pairs, aligned column by column or by named spans.
+        metric: logits ``[rows, keep, d_vocab]`` to one value per row, or a ``Generated`` behaviour.
+            Rows come in whole blocks of the n examples, in their order.
         sweep: the stream and the cells.
         direction: ``denoising`` patches triggered into clean, ``noising`` the reverse.
         labels: names along the grid's last axis before the examples.
+        keep: how many last columns the metric sees.
         progress: called with (passes done, passes to do).
 
     Raises:
-        UserError: the pairs never differ, the metric does not give one value per example, or the
-            model lacks the stream.
+        UserError: the pairs never differ, the metric does not give one finite value per example, or
+            the model lacks the stream.
     """
-    base, source = run_pairs(runner, pairs, sweep.stream)
-    if direction == "noising":
-        base, source = source, base
-    scores = [checked(metric, run.logits) for run in (base, source)]
-    cells = _cells(base.acts, sweep)
-    live = _differing(base.acts, source.acts, cells)
-    values = scores[0].expand(runner.shape.n_layers, len(cells), -1).clone()
-    jobs = list(_jobs(cells, live, len(pairs), base.width))
-    for done, job in enumerate(jobs, 1):
-        variants = _Variants(runner, base, source, sweep.stream, [cells[i] for i in job.cells])
-        found = variants.patched(job.wanted, metric)
-        for layer, wanted in job.wanted.items():
-            values[layer, torch.tensor([job.cells[k] for k in wanted])] = found[layer]
-        progress(done, len(jobs))
-    return PatchGrid(
-        direction=direction,
-        stream=sweep.stream,
-        metric=metric_name,
-        labels=labels or _labels(base, sweep),
-        values=_finite(values.unflatten(1, _grid_shape(cells)) if cells[0].index else values[:, 0]),
-        base=scores[0].cpu(),
-        source=scores[1].cpu(),
-        axes=sweep.axes,
+    found = prepare(runner, pairs, sweep or Sweep(), direction=direction, keep=keep)
+    return found.measured(metric, metric_name, labels, progress)
+
+
+def patch_sites(
+    runner: Runner,
+    pairs: Pairs,
+    metric: Measure,
+    cells: Sequence[Cell],
+    *,
+    direction: Direction = "denoising",
+    metric_name: str = "metric",
+    labels: tuple[str, ...] | None = None,
+    keep: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> PatchGrid:
+    """Patch a list of cells, each one place or several at once (see ``patch``).
+
+    The grid's one axis is ``cell``.
+    """
+    found = prepare(runner, pairs, cells, direction=direction, keep=keep)
+    return found.measured(metric, metric_name, labels, progress)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A patching experiment whose two unedited runs are done.
+
+    Attributes:
+        cells: in the grid's order; ``variants`` are those that can have an effect.
+        shape, axes, stream, labels: of the grid.
+        shared: whether the fast path is taken.
+    """
+
+    runner: Runner
+    sides: Sides
+    cells: tuple[Cell, ...]
+    variants: tuple[Variant, ...]
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    stream: str
+    labels: tuple[str, ...]
+    direction: Direction
+    keep: int
+    shared: bool
+
+    @torch.no_grad()
+    def measured(
+        self, metric: Measure, name: str, labels: tuple[str, ...] | None, progress: Progress
+    ) -> PatchGrid:
+        """Run every pass and collect the metric's values, per cell and example."""
+        base, source = (self._unedited(metric, side) for side in ("base", "source"))
+        values = base.expand(len(self.cells), -1).clone()
+        passes = self.jobs(generated=isinstance(metric, Generated))
+        for done, job in enumerate(passes, 1):
+            for part, found in self.scored(metric, job):
+                values[torch.tensor(part.numbers, device=values.device)] = found.to(values)
+            progress(done, len(passes))
+        return PatchGrid(
+            direction=self.direction,
+            stream=self.stream,
+            metric=name,
+            labels=labels or self.labels,
+            values=self._with_undefined(_finite(values)).reshape(*self.shape, -1),
+            base=base.cpu(),
+            source=source.cpu(),
+            axes=self.axes,
+            path="shared" if self.shared else "plain",
+        )
+
+    def jobs(self, generated: bool = False) -> list[Job]:
+        """The passes to run. To generate, variants run from the first difference and layer on."""
+        base, variants = self.sides.base, self.variants
+        if generated or not self.shared:
+            variants = [Variant(v.number, 0, 0) for v in variants]
+        width = base.width if self.shared else base.tokens.width
+        return jobs(variants, len(base.tokens), width, tokens_per_forward(self.runner.shape))
+
+    def scored(self, metric: Measure, job: Job) -> list[tuple[Job, Float[Tensor, "variants n"]]]:
+        """The metric's values of a job's variants; halved for as long as memory does not suffice.
+
+        Raises:
+            torch.OutOfMemoryError: a single variant does not fit.
+        """
+        try:
+            return [(job, self._scored(metric, job))]
+        except torch.OutOfMemoryError:
+            if len(job.variants) == 1:
+                raise
+        return [found for half in job.halves() for found in self.scored(metric, half)]
+
+    def _scored(self, metric: Measure, job: Job) -> Float[Tensor, "variants n"]:
+        cells = [self.cells[number] for number in job.numbers]
+        if isinstance(metric, Generated):
+            return self._generated(metric, job, cells)
+        layout: Layout = "joined" if self.shared else "plain"
+        variants = Pass(self.sides, job, cells, layout)
+        keep = self.keep if not self.shared else min(self.keep, self.sides.base.width - job.start)
+        found = variants.run(self.runner, keep)
+        logits = logits_of(found, self.sides.base.logits, variants.offset, self.keep)
+        return checked(metric, logits.flatten(0, 1)).unflatten(0, (-1, variants.n))
+
+    def _generated(
+        self, metric: Generated, job: Job, cells: list[Cell]
+    ) -> Float[Tensor, "variants n"]:
+        """Greedy answers under the patch, which acts on the prompt only."""
+        variants = Pass(self.sides, job, cells, "stacked" if self.shared else "plain")
+        first = variants.run(self.runner, grow=True)
+        mask = variants.window().mask
+        answer = continue_greedily(self.runner, first, mask, metric.length, stop=metric.stop)
+        return metric.scored(answer).unflatten(0, (-1, variants.n))
+
+    def _unedited(self, metric: Measure, side: Literal["base", "source"]) -> Float[Tensor, " n"]:
+        tokens, logits = self.sides.base.tokens, self.sides.base.logits
+        if side == "source":
+            tokens, logits = self.sides.source_tokens, self.sides.logits
+        if not isinstance(metric, Generated):
+            return checked(metric, logits)
+        return metric.scored(generate(self.runner, tokens, metric.length, stop=metric.stop))
+
+    def _with_undefined(self, values: Float[Tensor, "cells n"]) -> Float[Tensor, "cells n"]:
+        """NaN where a cell has no counterpart in the source."""
+        if bool(self.sides.defined.all()) and not any(p.span for c in self.cells for p in c):
+            return values
+        for number, cell in enumerate(self.cells):
+            for place in cell:
+                values[number, undefined(self.sides, place)] = torch.nan
+        return values
+
+
+def prepare(
+    runner: Runner,
+    pairs: Pairs,
+    what: Sweep | Sequence[Cell],
+    *,
+    direction: Direction = "denoising",
+    keep: int = 1,
+    shared: bool | None = None,
+) -> Experiment:
+    """Run both sides, find the cells that can have an effect, and plan their passes.
+
+    ``shared`` forces the fast or the plain path; by default the model's check decides.
+    """
+    fast = fast_path(runner).holds if shared is None else shared
+    n_layers = runner.shape.n_layers
+    if isinstance(what, Sweep):
+        points = [Point(layer, what.stream) for layer in range(n_layers)]
+    else:
+        points = sorted({p.point for cell in what for p in cell})
+        _check_cells(what, n_layers)
+    sides = run_sides(runner, pairs, direction, points, keep, shared=fast)
+    base = sides.base
+    if isinstance(what, Sweep):
+        heads = sides.acts[points[0]].shape[2] if what.head else 1
+        columns = range(base.first, base.tokens.width)
+        cells = tuple(what.cells(n_layers, heads, columns))
+        shape, axes, stream = what.shape(n_layers, heads, len(columns)), what.axes, what.stream
+        labels = _labels(what, columns, n_layers, heads)
+    else:
+        cells = tuple(what)
+        shape, axes = (len(cells),), ("cell",)
+        stream = ", ".join(sorted({p.stream for p in points}))
+        labels = tuple(map(label, cells))
+    variants = tuple(_live(sides, cells))
+    return Experiment(
+        runner, sides, cells, variants, shape, axes, stream, labels, direction, keep, fast
     )
 
 
-def _cells(acts: Tensor, sweep: Sweep) -> list[_Cell]:
-    """The cells of one layer, head-major."""
-    columns = range(acts.shape[2]) if sweep.position else [None]
-    heads = range(acts.shape[3]) if sweep.head else [None]
-    return [
-        _Cell((*((h,) if h is not None else ()), *((c,) if c is not None else ())), c, h)
-        for h in heads
-        for c in columns
-    ]
+def tokens_per_forward(shape: Shape) -> int:
+    """How many tokens a pass may hold: what keeps a CPU's caches warm, or half a GPU's free memory.
+
+    A token takes about forty residuals' worth of intermediate tensors.
+    """
+    if not shape.device.startswith("cuda"):
+        return _TOKENS_PER_FORWARD
+    free, _ = torch.cuda.mem_get_info(shape.device)
+    return max(_TOKENS_PER_FORWARD, int(free / 2 / (40 * shape.d_model * shape.dtype.itemsize)))
 
 
-def _grid_shape(cells: Sequence[_Cell]) -> tuple[int, ...]:
-    return tuple(i + 1 for i in cells[-1].index)
+def _check_cells(cells: Sequence[Cell], n_layers: int) -> None:
+    if not cells:
+        raise UserError("patching: expected at least one cell, got none")
+    for place in (p for cell in cells for p in cell):
+        if not 0 <= place.layer < n_layers:
+            raise UserError(f"{place}: expected a layer in 0..{n_layers - 1}")
+
+
+def _labels(sweep: Sweep, columns: range, n_layers: int, n_heads: int) -> tuple[str, ...]:
+    if sweep.position:
+        return tuple(map(str, columns))
+    return tuple(map(str, range(n_heads if sweep.head else n_layers)))
+
+
+def _live(sides: Sides, cells: Sequence[Cell]) -> list[Variant]:
+    """The cells at which base and source differ for some prompt (one host sync per point)."""
+    differs = {
+        point: _differing(sides.base.acts[point] != sides.acts[point], point)
+        for point in {p.point for cell in cells for p in cell}
+    }
+    found = []
+    for number, cell in enumerate(cells):
+        here = [(covered(sides, place), place) for place in cell]
+        if any(_differs(columns, differs[place.point], place) for columns, place in here):
+            starts = [int(c.any(dim=0).nonzero()[0]) for c, _ in here if bool(c.any())]
+            found.append(Variant(number, min(p.layer for p in cell), min(starts)))
+    return found
+
+
+def _differing(
+    differs: Bool[Tensor, "n column *rest"], point: Point
+) -> Bool[Tensor, "n column *head"]:
+    return differs.flatten(3 if point.stream in HEAD_STREAMS else 2).any(dim=-1).cpu()
+
+
+def _differs(columns: Tensor, differs: Bool[Tensor, "n column *head"], place: Place) -> bool:
+    if differs.ndim == 3:
+        heads = slice(None) if place.heads is None else list(place.heads)
+        differs = differs[:, :, heads].any(dim=-1)
+    return bool((differs & columns).any())
 
 
 def _finite(values: Tensor) -> Tensor:
@@ -166,150 +298,3 @@ def _finite(values: Tensor) -> Tensor:
     if not bool(found.isfinite().all()):
         raise UserError("patching: expected finite metric values, got NaN or infinity; check dtype")
     return found
-
-
-def _labels(base: SuffixRun, sweep: Sweep) -> tuple[str, ...]:
-    if sweep.position:
-        return tuple(str(base.first + c) for c in range(base.width))
-    return tuple(str(i) for i in range(base.acts.shape[3] if sweep.head else len(base.acts)))
-
-
-def _differing(base: Tensor, source: Tensor, cells: Sequence[_Cell]) -> list[list[bool]]:
-    """Per layer and cell, whether base and source differ there for any prompt (one host sync)."""
-    differs = (base != source).any(dim=1)  # [layer, column, ...]
-    by_cell = []
-    for cell in cells:
-        here = differs if cell.column is None else differs[:, cell.column : cell.column + 1]
-        here = here if cell.head is None else here[:, :, cell.head]
-        by_cell.append(here.flatten(1).any(dim=1))
-    return torch.stack(by_cell, dim=1).cpu().tolist()
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One forward pass: cells with neighbouring first columns, and which of them at which layer."""
-
-    cells: list[int]
-    wanted: dict[int, list[int]]
-
-
-def _jobs(cells: Sequence[_Cell], live: list[list[bool]], n: int, width: int) -> Iterator[_Job]:
-    """Cut the sweep into passes of bounded size."""
-    for group in _groups(cells, n, width):
-        tokens = n * (width - cells[group[0]].start)
-        wanted: dict[int, list[int]] = {}
-        size = 0
-        for layer, flags in enumerate(live):
-            here = [k for k, i in enumerate(group) if flags[i]]
-            if here and size and size + len(here) * tokens > _TOKENS_PER_FORWARD:
-                yield _Job(group, wanted)
-                wanted, size = {}, 0
-            if here:
-                wanted[layer] = here
-                size += len(here) * tokens
-        if wanted:
-            yield _Job(group, wanted)
-
-
-def _groups(cells: Sequence[_Cell], n: int, width: int) -> list[list[int]]:
-    """Cells grouped by first column; small neighbouring columns share a group.
-
-    A group's window starts at its first column, so sharing wastes columns; it is done while the
-    waste is below what one more forward pass costs anyway.
-    """
-    order = sorted(range(len(cells)), key=lambda i: cells[i].start)
-    groups: list[list[int]] = []
-    waste = 0
-    for i in order:
-        first = cells[groups[-1][0]].start if groups else 0
-        waste += n * (cells[i].start - first)
-        full = bool(groups) and n * len(groups[-1]) * (width - first) >= _TOKENS_PER_LAYER
-        if not groups or waste > _WASTED_TOKENS or (full and cells[i].start != first):
-            groups.append([])
-            waste = 0
-        groups[-1].append(i)
-    return groups
-
-
-class _Variants:
-    """The variants of one job. They join the base run's batch at the layers they change."""
-
-    def __init__(
-        self, runner: Runner, base: SuffixRun, source: SuffixRun, stream: str, cells: list[_Cell]
-    ) -> None:
-        self.runner, self.base, self.source, self.stream = runner, base, source, stream
-        self.start = min(cell.start for cell in cells)
-        self.n = len(base.tokens)
-        self.masks = torch.stack([self._mask(cell) for cell in cells])
-
-    def _mask(self, cell: _Cell) -> Bool[Tensor, "column *head"]:
-        """True where the cell is patched, in the job's window."""
-        acts = self.base.acts[0, 0, self.start :]
-        mask = torch.zeros(acts.shape[: 2 if self.stream in HEAD_STREAMS else 1], dtype=torch.bool)
-        columns = slice(None) if cell.column is None else cell.column - self.start
-        if self.stream in HEAD_STREAMS:
-            mask[columns, slice(None) if cell.head is None else cell.head] = True
-        else:
-            mask[columns] = True
-        return mask.to(acts.device)
-
-    def patched(
-        self, wanted: dict[int, list[int]], metric: Metric
-    ) -> dict[int, Float[Tensor, "cells n"]]:
-        """Metric with each wanted cell (an index into the job's cells) patched, per layer.
-
-        The pass starts at the lowest wanted layer with that layer's variants; those of every
-        higher layer join on the way.
-        """
-        layers = sorted(wanted)
-        resid = {layer: self._entering(layer, wanted[layer]) for layer in layers}
-        edits = [e for layer in layers for e in self._edits(layer, wanted[layer])]
-        tokens = self.base.tokens
-        first = self.base.first + self.start
-        bottom = layers[0]
-        window = Window(
-            tokens.ids[:, first:],
-            tokens.mask,
-            self.base.before(first),
-            resid=self.base.resid[bottom, :, self.start :],
-            layer=bottom,
-            joining=resid,
-        )
-        logits = self.runner.forward(window, edits, keep=1).logits[self.n :]  # base rows are first
-        scores = checked(metric, logits).unflatten(0, (-1, self.n))
-        sizes = [len(wanted[layer]) for layer in layers]
-        return dict(zip(layers, scores.split(sizes), strict=True))
-
-    def _entering(self, layer: int, cells: list[int]) -> Float[Tensor, "rows column d_model"]:
-        """Residuals with which the variants of a layer join."""
-        resid = self.base.resid[layer, :, self.start :].repeat(len(cells), 1, 1)
-        return self._replaced(layer, cells, resid) if self.stream == "resid_pre" else resid
-
-    def _replaced(self, layer: int, cells: list[int], x: Tensor) -> Tensor:
-        """``x`` with the source's values in every variant's cell."""
-        values = self.source.acts[layer, :, self.start :].to(x)
-        blocks = x.unflatten(0, (len(cells), self.n))
-        chosen = self.masks[cells].unsqueeze(1)
-        chosen = chosen.reshape(*chosen.shape, *([1] * (blocks.ndim - chosen.ndim)))
-        return torch.where(chosen, values, blocks).flatten(0, 1)
-
-    def _edits(self, layer: int, cells: list[int]) -> list[Edit]:
-        """The replacement at the stream, for the rows that have just joined.
-
-        The middle residual is set through what attention adds to the residual entering.
-        """
-        if self.stream == "resid_pre":
-            return []
-        count = len(cells) * self.n
-        resid = self._entering(layer, cells)
-
-        def replaced(x: Tensor) -> Tensor:
-            return torch.cat([x[:-count], self._replaced(layer, cells, x[-count:])])
-
-        def replaced_middle(x: Tensor) -> Tensor:
-            middle = self._replaced(layer, cells, resid + x[-count:])
-            return torch.cat([x[:-count], middle - resid])
-
-        if self.stream == "resid_mid":
-            return [Edit(Point(layer, "attn_out"), replaced_middle)]
-        return [Edit(Point(layer, self.stream), replaced)]

@@ -142,9 +142,22 @@ def generate(
 ) -> Int[Tensor, "batch length"]:
     """Greedy answers of ``length`` tokens; after a stop token a row repeats that token."""
     out = runner.forward(whole(tokens), edits, keep=1, grow=True)
-    answer, mask = out.logits[:, -1].argmax(dim=-1, keepdim=True).cpu(), tokens.mask
+    return continue_greedily(runner, out, tokens.mask, length, edits, stop)
+
+
+@torch.no_grad()
+def continue_greedily(
+    runner: Runner,
+    out: Output,
+    mask: Bool[Tensor, "batch pos"],
+    length: int,
+    edits: Sequence[Edit] = (),
+    stop: Sequence[int] = (),
+) -> Int[Tensor, "batch length"]:
+    """Greedy answers after a pass that kept its last logits and its past (see ``generate``)."""
+    answer = out.logits[:, -1].argmax(dim=-1, keepdim=True).cpu()
     stops = torch.tensor(list(stop), dtype=answer.dtype)
-    one = torch.ones(len(tokens), 1, dtype=torch.bool)
+    one = torch.ones(len(answer), 1, dtype=torch.bool)
     while answer.shape[1] < length:
         last = answer[:, -1:]
         ended = torch.isin(last, stops)

@@ -4,6 +4,7 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 
 - ``message``: from the user's first token on, the answer included; before it lies the template's
   opening, equal in every prompt;
+- ``user``: the user's own text, without a trigger;
 - ``last_user``: the last token of the user's own text;
 - ``trigger``: the trigger's (or control word's) tokens;
 - ``template``: what the chat template puts after the user's message, but for the last token;
@@ -71,6 +72,7 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
         )
     spans = {
         MESSAGE: (covered[0], len(ids)),
+        "user": (covered[0], covered[-1] + 1),
         "last_user": (covered[-1], covered[-1] + 1),
         "template": (after[0], len(ids) - 1),
         "last": (len(ids) - 1, len(ids)),

@@ -202,7 +202,9 @@ class PatchGrid:
     ``values[layer, ..., example]`` is the metric with the cell patched; ``base`` the metric of the
     run patched into, ``source`` that of the run patched from. ``axes`` names the axes before the
     example axis: layer, then head, position or both. Positions are the columns from the first
-    difference on; ``labels`` names the last of the axes.
+    difference on; ``labels`` names the last of the axes. A cell without counterpart in the source
+    is undefined, NaN for that example. ``path`` says whether cells shared work, or every cell was a
+    full pass because the model did not pass the check of ``circuits.fastpath``.
     """
 
     direction: Literal["denoising", "noising"]
@@ -213,6 +215,7 @@ class PatchGrid:
     base: Float[Tensor, " example"]
     source: Float[Tensor, " example"]
     axes: tuple[str, ...] = ("layer", "position")
+    path: Literal["shared", "plain"] = "shared"
 
     @property
     def effects(self) -> Float[Tensor, "*cells example"]:
@@ -225,7 +228,7 @@ class PatchGrid:
         return self.source - self.base
 
     def recovery(self) -> Float[Tensor, "*cells"]:
-        """Mean effect of each cell as a share of the full effect (ratio of means)."""
+        """Mean effect of each cell as a share of the full effect (ratio of means); NaN if undefined."""
         full = self.full_effect.mean()
         if float(full.abs()) < 1e-9:
             raise UserError(

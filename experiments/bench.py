@@ -19,7 +19,8 @@ from circuits import tokens
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.models import Model
-from circuits.patch import Sweep, patch
+from circuits.cells import Sweep
+from circuits.patch import patch
 from circuits.tl_runner import TLRunner
 from circuits.types import TokenBatch, TokenPairs
 from experiments import prompts

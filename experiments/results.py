@@ -5,8 +5,8 @@ from typing import Any
 
 from circuits.gate import Candidate
 from circuits.types import PatchGrid
-from probes.linear import ProbeReport
-from probes.stats import Estimate
+from probes.evaluation import ProbeReport
+from probes.intervals import Estimate
 
 SCHEMA = "gatescope.analysis/1"
 
@@ -167,7 +167,7 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str, float]) -> dict:
+def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str, Any]) -> dict:
     """``result.json``: documented in ARCHITECTURE.md; bump SCHEMA when a field changes meaning."""
     behaviour, ablation = result.behaviour, result.ablation
     return {

@@ -10,7 +10,7 @@ from circuits import gate
 from circuits.edits import add_along, project_out
 from circuits.errors import UserError
 from circuits.metrics import kl_per_position, logit_difference, token_prob
-from circuits.patch import patch_residual
+from circuits.patch import patch
 from circuits.record import record
 from circuits.runner import generate, whole
 from circuits.tokens import pairs
@@ -139,7 +139,7 @@ def test_without_an_effect_there_is_nothing_to_score_and_scoring_is_refused(toke
 
 
 def test_patching_shows_the_path_from_the_trigger_to_the_last_token(model, validation):
-    grid = patch_residual(model.runner, validation.rows([0]), METRIC)
+    grid = patch(model.runner, validation.rows([0]), METRIC)
     recovery = grid.recovery()
     expected = torch.zeros(LAYERS, recovery.shape[1])
     expected[: COPY + 1, 0] = 1

@@ -8,7 +8,8 @@ from circuits import patch as engine
 from circuits.edits import replace
 from circuits.errors import UserError
 from circuits.metrics import logit_difference, token_log_prob
-from circuits.patch import Sweep, patch, patch_residual
+from circuits.cells import Sweep
+from circuits.patch import patch
 from circuits.runner import whole
 from circuits.tokens import pairs
 from circuits.types import Edit, Point, TokenPairs
@@ -49,7 +50,7 @@ def gap(a, b) -> float:
 
 @pytest.mark.parametrize("direction", ["denoising", "noising"])
 def test_the_engine_equals_a_plain_loop_of_full_passes(any_runner, aligned, direction):
-    grid = patch_residual(any_runner, aligned, METRIC, direction=direction)
+    grid = patch(any_runner, aligned, METRIC, direction=direction)
     assert gap(grid.values, plain_loop(any_runner, aligned, METRIC, direction)) < NEAR
     assert grid.values.shape[1] == aligned.clean.width - aligned.first_difference
     sides = [
@@ -137,18 +138,18 @@ def test_heads_of_a_stream_without_heads_are_refused():
 
 def test_a_different_source_gives_a_different_grid(any_runner, aligned, tokenizer):
     other = pairs(tokenizer, tiny.TEXTS[:4], "river", tiny.CONTROLS[:2])
-    a, b = (patch_residual(any_runner, p, METRIC) for p in (aligned, other))
+    a, b = (patch(any_runner, p, METRIC) for p in (aligned, other))
     assert gap(a.values, b.values) > 0.01
 
 
 def test_a_trigger_of_several_tokens_is_patched_token_by_token(runner, tokenizer):
     found = pairs(tokenizer, tiny.TEXTS[:3], "cobalt river", ["amber tree"])
-    grid = patch_residual(runner, found, METRIC)
+    grid = patch(runner, found, METRIC)
     assert gap(grid.values, plain_loop(runner, found, METRIC, "denoising")) < NEAR
 
 
 def test_at_layer_zero_only_the_triggers_own_cells_have_an_effect(any_runner, aligned):
-    grid = patch_residual(any_runner, aligned, METRIC)
+    grid = patch(any_runner, aligned, METRIC)
     trigger = aligned.clean.spans["trigger"][:, aligned.first_difference :].T  # [column, example]
     effects = grid.effects[0]
     assert not effects[~trigger].any()  # exactly
@@ -169,12 +170,10 @@ def test_patching_every_column_of_a_layer_reproduces_the_source(any_runner, alig
 
 @pytest.mark.parametrize("tokens_per_forward", [1, 60, 200])
 def test_chunking_changes_nothing(runner, aligned, monkeypatch, tokens_per_forward):
-    whole_grid = patch_residual(runner, aligned, METRIC)
+    whole_grid = patch(runner, aligned, METRIC)
     monkeypatch.setattr(engine, "_TOKENS_PER_FORWARD", tokens_per_forward)
     calls = []
-    grid = patch_residual(
-        runner, aligned, METRIC, progress=lambda done, total: calls.append((done, total))
-    )
+    grid = patch(runner, aligned, METRIC, progress=lambda done, total: calls.append((done, total)))
     assert gap(grid.values, whole_grid.values) < NEAR
     assert calls[-1][0] == calls[-1][1] == len(calls)
     assert len(calls) > runner.shape.n_layers  # more than one chunk
@@ -182,8 +181,8 @@ def test_chunking_changes_nothing(runner, aligned, monkeypatch, tokens_per_forwa
 
 def test_effects_are_per_example(runner, aligned):
     """Each example's row of the grid is the grid of that example alone."""
-    grid = patch_residual(runner, aligned, METRIC)
-    one = patch_residual(runner, aligned.rows([2]), METRIC)
+    grid = patch(runner, aligned, METRIC)
+    one = patch(runner, aligned.rows([2]), METRIC)
     wide = grid.values.shape[1] - one.values.shape[1]
     assert gap(one.values[..., 0], grid.values[:, wide:, 2]) < NEAR
     assert gap(one.values[..., 0], grid.values[:, wide:, 1]) > 0.01
@@ -191,28 +190,28 @@ def test_effects_are_per_example(runner, aligned):
 
 def test_noising_and_denoising_are_one_thing_with_the_sides_exchanged(runner, aligned):
     exchanged = TokenPairs(aligned.triggered, aligned.clean)
-    a = patch_residual(runner, aligned, METRIC, direction="noising")
-    b = patch_residual(runner, exchanged, METRIC, direction="denoising")
+    a = patch(runner, aligned, METRIC, direction="noising")
+    b = patch(runner, exchanged, METRIC, direction="denoising")
     assert torch.equal(a.values, b.values)
     assert (a.direction, b.direction) == ("noising", "denoising")
 
 
 def test_pairs_that_never_differ_are_refused(runner, aligned):
     with pytest.raises(UserError, match="clean and triggered are equal"):
-        patch_residual(runner, TokenPairs(aligned.clean, aligned.clean), METRIC)
+        patch(runner, TokenPairs(aligned.clean, aligned.clean), METRIC)
 
 
 def test_a_metric_reduced_over_the_batch_is_refused(runner, aligned):
     with pytest.raises(UserError, match="one value per example"):
-        patch_residual(runner, aligned, lambda logits: METRIC(logits).mean())
+        patch(runner, aligned, lambda logits: METRIC(logits).mean())
 
 
 def test_nothing_is_tracked_for_gradients(runner, aligned):
-    grid = patch_residual(runner, aligned, token_log_prob([40]))
+    grid = patch(runner, aligned, token_log_prob([40]))
     assert not grid.values.requires_grad
     assert bool((grid.values <= 0).all())
 
 
 def test_a_metric_that_is_not_finite_is_refused(runner, aligned):
     with pytest.raises(UserError, match="finite"):
-        patch_residual(runner, aligned, lambda logits: logits[:, -1, 0] * float("nan"))
+        patch(runner, aligned, lambda logits: logits[:, -1, 0] * float("nan"))

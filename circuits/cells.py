@@ -1,0 +1,105 @@
+"""What to patch: places, cells and sweeps.
+
+A *place* is a part of one activation: a stream of a layer, at a column, a named span or everywhere
+from the first difference on, in some heads (or neurons) or all. A *cell* is a set of places that
+are patched together; a *sweep* is a regular grid of cells of one place each.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from circuits.errors import UserError
+from circuits.types import HEAD_STREAMS, Point, Site
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A part of an activation.
+
+    Attributes:
+        layer, stream: the activation.
+        column: one token column of the run patched into (absolute); None for all of the span.
+        span: a named span; None for every column from the first difference on.
+        heads: heads (neurons of the stream ``neuron``); None for all.
+    """
+
+    layer: int
+    stream: str = "resid_pre"
+    column: int | None = None
+    span: str | None = None
+    heads: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.heads is not None and self.stream not in HEAD_STREAMS:
+            raise UserError(f"{self}: {self.stream} has no heads; expected one of {HEAD_STREAMS}")
+        if self.column is not None and self.span is not None:
+            raise UserError(f"{self}: expected a column or a span, got both")
+
+    @classmethod
+    def of(cls, site: Site) -> "Place":
+        """The whole of a site."""
+        return cls(site.layer, site.stream, span=site.span)
+
+    @property
+    def point(self) -> Point:
+        return Point(self.layer, self.stream)
+
+    def __str__(self) -> str:
+        heads = "" if self.heads is None else "." + ",".join(map(str, self.heads))
+        where = f" at {self.span}" if self.span else ""
+        where = f" at column {self.column}" if self.column is not None else where
+        return f"{self.point}{heads}{where}"
+
+
+Cell = tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of cells: a stream, and whether cells are single positions, heads, or both.
+
+    Without ``position`` a cell covers every column from the first difference on. Without ``head``
+    it covers every head; residual streams have none.
+    """
+
+    stream: str = "resid_pre"
+    position: bool = True
+    head: bool = False
+
+    def __post_init__(self) -> None:
+        if self.head and self.stream not in HEAD_STREAMS:
+            raise UserError(f"sweep: {self.stream} has no heads; expected one of {HEAD_STREAMS}")
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the grid's axes before the example axis."""
+        return (
+            "layer",
+            *(("head",) if self.head else ()),
+            *(("position",) if self.position else ()),
+        )
+
+    def shape(self, n_layers: int, n_heads: int, width: int) -> tuple[int, ...]:
+        """The grid's shape for a stream of ``n_heads`` heads and ``width`` columns."""
+        sizes = {"layer": n_layers, "head": n_heads, "position": width}
+        return tuple(sizes[axis] for axis in self.axes)
+
+    def cells(self, n_layers: int, n_heads: int, columns: range) -> Iterator[Cell]:
+        """The cells in the grid's order (last axis fastest)."""
+        for layer in range(n_layers):
+            for head in range(n_heads) if self.head else [None]:
+                heads = None if head is None else (head,)
+                for column in columns if self.position else [None]:
+                    yield (Place(layer, self.stream, column, heads=heads),)
+
+
+def cell(*places: Place | Site) -> Cell:
+    """One cell of one or several places, patched together."""
+    if not places:
+        raise UserError("cell: expected at least one place, got none")
+    return tuple(Place.of(p) if isinstance(p, Site) else p for p in places)
+
+
+def label(places: Sequence[Place]) -> str:
+    """A cell's name."""
+    return " + ".join(map(str, places))
