@@ -21,8 +21,8 @@ from torch import Tensor
 
 from circuits import edits
 from circuits.errors import UserError
+from circuits.experiment import Progress
 from circuits.metrics import kl_per_position
-from circuits.patch import Progress
 from circuits.runner import Runner, Window
 from circuits.suffix import SuffixRun, run_pairs
 from circuits.types import MESSAGE, Direction, Edit, Metric, Site, TokenBatch, TokenPairs

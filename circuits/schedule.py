@@ -79,7 +79,7 @@ def _groups(variants: Sequence[Variant], n: int, width: int) -> list[list[Varian
 def token_layers(found: Sequence[Job], n: int, width: int, n_layers: int) -> int:
     """How many tokens all passes send through how many layers: what the time is linear in."""
     return sum(
-        n * (width - job.start) * ((n_layers - v.layer))
+        n * (width - job.start) * (n_layers - v.layer)
         for job in found
         for v in job.variants
     )  # fmt: skip

@@ -7,7 +7,7 @@ layer are to be kept, as in generation. *Plain*: all variants run from the embed
 prompt; needs nothing of a back-end but whole windows, edits and recording.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,13 +30,15 @@ class Pass:
     """The variants of a job in one forward pass over ``n`` prompts.
 
     ``cells`` are those of the job's variants, in its order. Blocks of ``n`` rows follow each other:
-    the base run first if variants join it, then one block per variant.
+    the base run first if variants join it, then one block per variant. Patched values are the
+    sides' source, or ``own`` values of every variant, ``[variant, n, column, ...]``.
     """
 
     sides: Sides
     job: Job
     cells: Sequence[Cell]
     layout: Layout
+    own: Mapping[Point, Tensor] | None = None
 
     @property
     def n(self) -> int:
@@ -97,7 +99,7 @@ class Pass:
         found = resid.expand(len(here), *resid.shape)
         masks = self._masks(Point(layer), here)
         if masks is not None:
-            found = torch.where(masks.unsqueeze(-1), self._values(Point(layer)), found)
+            found = torch.where(masks.unsqueeze(-1), self._values(Point(layer), here), found)
         return found.flatten(0, 1)
 
     def patches(self) -> list[Edit]:
@@ -121,7 +123,7 @@ class Pass:
 
     def _patches_at(self, point: Point, which: list[int], masks: Tensor) -> list[Edit]:
         def replaced(x: Tensor) -> Tensor:
-            return self.changed(x, which, lambda old: self._chosen(point, masks, old))
+            return self.changed(x, which, lambda old: self._chosen(point, which, masks, old))
 
         if point.stream != "resid_mid":
             return [Edit(point, replaced)]
@@ -140,14 +142,19 @@ class Pass:
             Edit(Point(point.layer, "attn_out"), lambda x: self.changed_only(x, which, added(x))),
         ]
 
-    def _chosen(self, point: Point, masks: Tensor, old: Tensor) -> Tensor:
+    def _chosen(self, point: Point, which: list[int], masks: Tensor, old: Tensor) -> Tensor:
         shape = masks.shape + (1,) * (old.ndim - masks.ndim)
-        return torch.where(masks.reshape(shape), self._values(point).to(old), old)
+        return torch.where(masks.reshape(shape), self._values(point, which).to(old), old)
 
-    def _values(self, point: Point) -> Stream:
+    def _values(self, point: Point, which: list[int]) -> Float[Tensor, "..."]:
+        """What replaces a point in the variants given (one for all, or one for each)."""
+        if self.own is not None:
+            return self.own[point][which]
         return self.sides.acts[point][:, self.start :]
 
-    def changed(self, x: Stream, which: Sequence[int], change) -> Stream:
+    def changed(
+        self, x: Stream, which: Sequence[int], change: Callable[[Tensor], Tensor]
+    ) -> Stream:
         """``x`` with ``change`` applied to the blocks ``[variant, n, column, ...]`` given."""
         opening, suffix = x[:, : self.skipped], x[:, self.skipped :]
         blocks = suffix.unflatten(0, (-1, self.n))
@@ -173,9 +180,11 @@ class Pass:
         )
 
     def _mask(self, point: Point, places: Sequence[Place]) -> Bool[Tensor, "n column *head"]:
-        values = self._values(point)
-        heads = values.shape[2:3] if point.stream in HEAD_STREAMS else ()
-        found = torch.zeros(*values.shape[:2], *heads, dtype=torch.bool)
+        base, heads = self.sides.base, ()
+        if point.stream in HEAD_STREAMS:
+            act = self.own[point][0] if self.own is not None else self.sides.acts[point]
+            heads = act.shape[2:3]
+        found = torch.zeros(self.n, base.width - self.start, *heads, dtype=torch.bool)
         for place in places:
             columns = covered(self.sides, place)[:, self.start :]
             if not heads:

@@ -4,11 +4,11 @@ import pytest
 import tiny
 import torch
 
-from circuits import patch as engine
+from circuits import experiment as engine
+from circuits.cells import Sweep
 from circuits.edits import replace
 from circuits.errors import UserError
 from circuits.metrics import logit_difference, token_log_prob
-from circuits.cells import Sweep
 from circuits.patch import patch
 from circuits.runner import whole
 from circuits.tokens import pairs
