@@ -3,14 +3,12 @@
 Directions are unit vectors ``[d]``; activations are ``[..., d]``.
 """
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from circuits.types import Apply, Edit, Point
+from circuits.types import Apply
 
 Activation = Float[Tensor, "*batch d"]
 
@@ -23,6 +21,20 @@ def project_out(x: Activation, direction: Float[Tensor, " d"]) -> Activation:
 def project_out_subspace(x: Activation, basis: Float[Tensor, "k d"]) -> Activation:
     """Remove the components in the span of orthonormal rows."""
     return x - (x @ basis.T) @ basis
+
+
+def affine_erase(
+    x: Activation,
+    read: Float[Tensor, "k d"],
+    write: Float[Tensor, "k d"],
+    level: Float[Tensor, " k"],
+) -> Activation:
+    """Move the readings ``read @ x`` to ``level`` by changing ``x`` along the rows of ``write``.
+
+    With ``read @ write.T`` the identity this is idempotent and of rank k. Equal orthonormal rows
+    and level zero are :func:`project_out_subspace`; other readings make it oblique.
+    """
+    return x - (x @ read.T - level) @ write
 
 
 def set_component(x: Activation, direction: Float[Tensor, " d"], value: float) -> Activation:
@@ -54,6 +66,27 @@ def on_columns(fn: Apply, x: Float[Tensor, "batch pos *rest"], columns: Bool[Ten
     return torch.where(chosen, fn(x), x)
 
 
-def edits_at(points: list[Point], fn: Callable[[Tensor], Tensor], columns=None) -> list[Edit]:
-    """The same edit at several points."""
-    return [Edit(point, fn, columns) for point in points]
+def orthonormal(vectors: Float[Tensor, "n d"], tolerance: float = 1e-9) -> Float[Tensor, "k d"]:
+    """An orthonormal basis of the rows' span, largest singular value first.
+
+    Singular values up to ``tolerance`` times the largest count as zero, so k is the rank.
+    """
+    _, sizes, rows = torch.linalg.svd(vectors, full_matrices=False)
+    return rows[sizes > tolerance * sizes.max().clamp(min=torch.finfo(sizes.dtype).tiny)]
+
+
+def require_orthonormal(basis: Float[Tensor, "k d"], what: str) -> None:
+    """Refuse rows that are no orthonormal basis (to 1e-3, as fp32 and bf16 files round).
+
+    Raises:
+        UserError: the shape or the products of the rows are wrong.
+    """
+    if basis.ndim != 2 or not 1 <= basis.shape[0] <= basis.shape[1]:
+        raise UserError(f"{what}: expected a basis of shape [k, d], got {tuple(basis.shape)}")
+    gram = basis.double() @ basis.double().T
+    error = float((gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).abs().max())
+    if not error < 1e-3:
+        raise UserError(
+            f"{what}: expected orthonormal rows, got products that differ from the identity by "
+            f"{error:.2g}; use circuits.edits.orthonormal(vectors)"
+        )

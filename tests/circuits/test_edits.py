@@ -5,7 +5,6 @@ import torch
 
 from circuits import edits
 from circuits.errors import UserError
-from circuits.types import Point
 
 D = 12
 
@@ -129,13 +128,55 @@ def test_columns_limit_an_edit_for_every_rank(x):
         assert torch.equal(found[columns], -tensor[columns])
 
 
-def test_the_same_edit_at_several_points_is_one_edit_each():
-    columns = torch.ones(1, 1, dtype=torch.bool)
-    made = edits.edits_at([Point(0), Point(3, "z")], torch.neg, columns)
-    assert [(e.point, e.apply, e.columns is columns) for e in made] == [
-        (Point(0), torch.neg, True),
-        (Point(3, "z"), torch.neg, True),
-    ]
+def test_affine_erasure_sets_the_readings_and_moves_only_along_what_it_writes(x, basis):
+    write = basis[:2]
+    read = torch.linalg.solve(normal(2, D, seed=5) @ write.T, normal(2, D, seed=5))
+    level = normal(2, seed=7)
+    found = edits.affine_erase(x, read, write, level)
+    assert close(found @ read.T, level.expand(5, 7, 2))
+    assert close(edits.affine_erase(found, read, write, level), found)
+    assert close(edits.project_out_subspace(found - x, write), torch.zeros_like(x))
+    assert not close(found @ write.T, level.expand(5, 7, 2))  # oblique: it reads elsewhere
+
+
+def test_affine_erasure_with_equal_rows_and_level_zero_is_projecting_out(x, basis):
+    level = torch.zeros(3, dtype=torch.float64)
+    found = edits.affine_erase(x, basis, basis, level)
+    assert close(found, edits.project_out_subspace(x, basis))
+    assert not close(edits.affine_erase(x, basis, basis, level + 1), found)
+
+
+def test_affine_erasure_of_nothing_is_the_identity_in_memory_of_its_own(x):
+    none = torch.zeros(0, D, dtype=torch.float64)
+    found = edits.affine_erase(x, none, none, none[:, 0])
+    assert torch.equal(found, x)
+    assert found.data_ptr() != x.data_ptr()
+
+
+def test_an_orthonormal_basis_spans_the_rows_and_counts_their_rank():
+    vectors = normal(4, D, seed=8)
+    vectors[2] = vectors[0] - 2 * vectors[1]
+    found = edits.orthonormal(vectors)
+    assert len(found) == 3
+    assert close(found @ found.T, torch.eye(3, dtype=torch.float64))
+    assert close(edits.project_out_subspace(vectors, found), torch.zeros_like(vectors))
+    assert not close(edits.project_out_subspace(vectors, found[:2]), torch.zeros_like(vectors))
+    assert edits.orthonormal(torch.zeros(2, D)).shape == (0, D)
+
+
+def test_a_basis_that_is_not_orthonormal_is_refused(basis):
+    edits.require_orthonormal(basis, "basis")
+    slanted = torch.stack([basis[0], (basis[0] + basis[1]) / 2**0.5])
+    for wrong, says in [
+        (2 * basis, "orthonormal"),
+        (slanted, "orthonormal"),
+        (basis * float("nan"), "orthonormal"),
+        (basis[0], r"shape \[k, d\]"),
+        (basis[:0], r"shape \[k, d\]"),
+    ]:
+        with pytest.raises(UserError, match=says) as caught:
+            edits.require_orthonormal(wrong, "basis")
+        assert "\n" not in str(caught.value)
 
 
 def test_no_edit_changes_its_input(x, unit, basis):
@@ -143,6 +184,7 @@ def test_no_edit_changes_its_input(x, unit, basis):
     every = [
         edits.project_out(x, unit),
         edits.project_out_subspace(x, basis),
+        edits.affine_erase(x, basis, basis, normal(3, seed=9)),
         edits.set_component(x, unit, 1.0),
         edits.clamp_component(x, unit, -9.0),
         edits.add_along(x, unit, 1.0),
