@@ -5,6 +5,7 @@ from the first difference on, in some heads (or neurons) or all. A *cell* is a s
 are patched together; a *sweep* is a regular grid of cells of one place each.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -103,3 +104,35 @@ def cell(*places: Place | Site) -> Cell:
 def label(places: Sequence[Place]) -> str:
     """A cell's name."""
     return " + ".join(map(str, places))
+
+
+_PLACE = re.compile(
+    r"(?P<stream>\w+)\[(?P<layer>\d+)\](?:\.(?P<heads>\d+(?:,\d+)*))?"
+    r"(?: at (?:column (?P<column>\d+)|(?P<span>\w+)))?"
+)
+
+
+def parse(text: str) -> Cell:
+    """The inverse of ``label``: ``z[12].3,4 at trigger + mlp_out[3] at column 17``.
+
+    Raises:
+        UserError: says what was expected.
+    """
+    return cell(*(_parsed(part.strip()) for part in text.split("+")))
+
+
+def _parsed(text: str) -> Place:
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise UserError(
+            f"site {text!r}: expected STREAM[LAYER], then .HEAD,HEAD for some heads or neurons, "
+            "then ' at SPAN' or ' at column N', as in 'z[12].3 at trigger'"
+        )
+    heads, column = found["heads"], found["column"]
+    return Place(
+        int(found["layer"]),
+        found["stream"],
+        column=int(column) if column else None,
+        span=found["span"],
+        heads=tuple(map(int, heads.split(","))) if heads else None,
+    )

@@ -5,7 +5,7 @@ A model is used only after its self-test (see ``circuits.selftest``).
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def load(
     *,
     dtype: str = "auto",
     device: str = "auto",
-    backend: Backend | None = None,
+    backend: str | Backend = "transformer_lens",
 ) -> Model:
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
@@ -73,19 +73,20 @@ def load(
         adapter: directory of a PEFT LoRA adapter made for this model.
         dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
         device: cpu, cuda, mps, or auto (a GPU if there is one).
-        backend: back-end factory; TransformerLens by default.
+        backend: transformer_lens, nnsight, or a factory of back-ends.
 
     Raises:
-        UserError: there is no such model, or the adapter belongs to another one.
+        UserError: there is no such model or back-end, or the adapter belongs to another model.
         SelfTestError: hooks on this model cannot be trusted.
     """
     place = resolve_device(device)
+    make = resolve_backend(backend)
     hf_model, tokenizer, sha = load_plain(name, resolve_dtype(dtype, place), place)
     adapter_sha = None
     if adapter is not None:
         hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name)
     expected = plain_logits(hf_model, tokenizer)
-    runner = (backend or _transformer_lens)(hf_model, tokenizer, name)
+    runner = make(hf_model, tokenizer, name)
     report = self_test(runner, tokenizer, expected)
     return Model(
         runner, tokenizer, name, sha, str(adapter) if adapter else None, adapter_sha, report
@@ -96,6 +97,28 @@ def _transformer_lens(hf_model: Any, tokenizer: Any, name: str) -> Runner:
     from circuits.tl_runner import TLRunner  # takes seconds to import; not needed to read runs
 
     return TLRunner(hf_model, tokenizer, name)
+
+
+def _nnsight(hf_model: Any, tokenizer: Any, name: str) -> Runner:
+    from circuits.nnsight_runner import NNsightRunner  # importing nnsight patches torch
+
+    return NNsightRunner(hf_model, tokenizer, name)
+
+
+BACKENDS: Mapping[str, Backend] = {"transformer_lens": _transformer_lens, "nnsight": _nnsight}
+
+
+def resolve_backend(backend: str | Backend) -> Backend:
+    """The factory of a name.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if not isinstance(backend, str):
+        return backend
+    if backend not in BACKENDS:
+        raise UserError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
+    return BACKENDS[backend]
 
 
 def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:

@@ -9,19 +9,17 @@ identity for one call and hands the residuals to the block.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import DynamicCache
 
-from circuits.edits import on_columns
-from circuits.errors import UserError
-from circuits.kv import CachePast
+from circuits import hf
 from circuits.runner import Output, Shape, Window
-from circuits.types import HEAD_STREAMS, Edit, Point
+from circuits.types import Edit, Point
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -71,15 +69,8 @@ class TLRunner:
         keep: int = 1,
         grow: bool = False,
     ) -> Output:
-        past = window.past
-        if past is not None and not isinstance(past, CachePast):
-            raise UserError(f"past: expected one made by this runner, got {type(past).__name__}")
-        # An explicit cache, because the model's own may drop columns outside a sliding window.
-        cache = DynamicCache() if grow else None
-        if past is not None:
-            cache = past.growing() if grow else past.frozen()
-        if grow and window.layer:
-            raise UserError("window: a pass resumed at a layer has no keys and values below it")
+        hf.require_evaluation(self.hf_model)
+        call = hf.arguments(window, keep, grow, self.shape.device)
         acts: dict[Point, Tensor] = {}
         with ExitStack() as stack:
             if window.joining:
@@ -87,37 +78,13 @@ class TLRunner:
             if window.resid is not None:
                 stack.enter_context(self._resumed(window.layer, window.resid))
             for edit in edits:
-                self._check_editable(edit.point)
+                hf.require_editable(edit.point, self.shape.n_layers)
                 if edit.point.layer >= window.layer:
                     stack.enter_context(self._edited(edit, window.start))
             for point in record:
                 stack.enter_context(self._recorded(point, acts))
-            out = self.hf_model(
-                **self._inputs(window),
-                past_key_values=cache,
-                use_cache=cache is not None,
-                logits_to_keep=self._kept(window, keep),
-            )
-        grown = CachePast.of(cache) if grow and cache is not None else None
-        return Output(out.logits, acts, grown)
-
-    def _inputs(self, window: Window) -> dict[str, Tensor]:
-        device = self.shape.device
-        mask = window.mask.to(device).long()
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, window.start :]
-        return {
-            "input_ids": window.ids.to(device),
-            "attention_mask": mask,
-            "position_ids": positions,
-        }
-
-    def _kept(self, window: Window, keep: int) -> Tensor:
-        """The kept columns as an index, which keeps the states contiguous.
-
-        A count would slice them, and a sliced product with the unembedding is many times slower.
-        """
-        width = window.ids.shape[1]
-        return torch.arange(max(0, width - keep), width, device=self.shape.device)
+            out = self.hf_model(**call)
+        return Output(out.logits, acts, hf.grown(call["past_key_values"], grow))
 
     def hook_point(self, point: Point) -> nn.Module:
         """The bridge's hook point of an activation.
@@ -125,27 +92,18 @@ class TLRunner:
         Raises:
             UserError: the architecture does not have it, or the layer does not exist.
         """
-        if not 0 <= point.layer < self.shape.n_layers:
-            raise UserError(f"{point}: expected a layer in 0..{self.shape.n_layers - 1}")
+        hf.require_layer(point, self.shape.n_layers)
         hook = _HOOKS.get(point.stream)
         found = self.bridge.get_hook_point(f"blocks.{point.layer}.{hook}") if hook else None
         if found is None:
             has = [s for s, h in _HOOKS.items() if self.bridge.get_hook_point(f"blocks.0.{h}")]
-            raise UserError(f"{point}: this model has no such stream; it has {', '.join(has)}")
+            raise hf.no_such_stream(point, has)
         return found
-
-    def _check_editable(self, point: Point) -> None:
-        # This hook point lies on the way into the MLP only: an edit would miss the skip connection.
-        if point.stream == "resid_mid":
-            raise UserError(f"{point}: cannot be edited directly; edit attn_out by the difference")
 
     @contextmanager
     def _edited(self, edit: Edit, start: int) -> Iterator[None]:
         def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
-            edited = self._edit_window(edit, self._split_heads(edit.point, x), start)
-            if edit.point.stream == "pattern":
-                edited = edited.transpose(1, 2)
-            return edited.reshape(x.shape)
+            return hf.edited(edit, x, start, self.shape.d_head)
 
         handle = self.hook_point(edit.point).register_forward_hook(hook)
         try:
@@ -153,38 +111,16 @@ class TLRunner:
         finally:
             handle.remove()
 
-    def _edit_window(self, edit: Edit, x: Tensor, start: int) -> Tensor:
-        if edit.columns is None:
-            return edit.apply(x)
-        columns = edit.columns[:, start : start + x.shape[1]].to(x.device)
-        if columns.shape[1] < x.shape[1]:  # generated columns lie beyond the prompt's
-            missing = x.shape[1] - columns.shape[1]
-            columns = torch.nn.functional.pad(columns, (0, missing), value=edit.onward)
-        return on_columns(edit.apply, x, columns)
-
     @contextmanager
     def _recorded(self, point: Point, acts: dict[Point, Tensor]) -> Iterator[None]:
         def hook(_module: nn.Module, _args: Any, x: Tensor) -> None:
-            acts[point] = self._split_heads(point, x).detach().clone()
+            acts[point] = hf.recorded(point.stream, x, self.shape.d_head)
 
         handle = self.hook_point(point).register_forward_hook(hook)
         try:
             yield
         finally:
             handle.remove()
-
-    def _split_heads(self, point: Point, x: Tensor) -> Tensor:
-        """Every stream as ``[batch, pos, ...]``; per-head streams as ``[batch, pos, head, ...]``.
-
-        Patterns are indexed by their query position; a neuron is a head of one channel.
-        """
-        if point.stream == "pattern":
-            return x.transpose(1, 2)
-        if point.stream == "neuron":
-            return x.unsqueeze(-1)
-        if point.stream in HEAD_STREAMS:
-            return x.reshape(*x.shape[:2], -1, self.shape.d_head)
-        return x
 
     @contextmanager
     def _joined(self, window: Window) -> Iterator[None]:
@@ -193,14 +129,7 @@ class TLRunner:
 
         def hook_at(layer: int) -> Callable[..., tuple[tuple, dict]]:
             def hook(_block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-                named = dict(kwargs)
-                hidden = args[0] if args else named.pop("hidden_states")
-                extra = window.joining.get(layer)
-                if extra is not None:
-                    hidden = torch.cat([hidden, extra.to(hidden)])
-                times = hidden.shape[0] // n
-                rest = _repeated(tuple(args[1:]), n, times)
-                return (hidden, *rest), {k: _repeated(v, n, times) for k, v in named.items()}
+                return hf.changed_input(args, kwargs, partial(hf.joined, window, layer), n)
 
             return hook
 
@@ -221,25 +150,18 @@ class TLRunner:
         for block in skipped:
             block.__dict__["forward"] = _identity
         entry = self.hook_point(Point(layer, "resid_pre"))
+
+        def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
+            return hf.resumed(resid, x)
+
         # Registered first, so that edits at this very point see the resumed residuals.
-        handle = entry.register_forward_hook(
-            lambda _m, _a, x: torch.cat([resid.to(x), x[resid.shape[0] :]])
-        )
+        handle = entry.register_forward_hook(hook)
         try:
             yield
         finally:
             handle.remove()
             for block in skipped:
                 del block.__dict__["forward"]
-
-
-def _repeated(value: Any, n: int, times: int) -> Any:
-    """Repeat along the batch what belongs to ``n`` rows: masks, position ids, rotary tables."""
-    if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == n and times > 1:
-        return value.repeat(times, *([1] * (value.ndim - 1)))
-    if isinstance(value, tuple):
-        return tuple(_repeated(item, n, times) for item in value)
-    return value
 
 
 def _identity(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:

@@ -228,7 +228,7 @@ class PatchGrid:
         return self.source - self.base
 
     def recovery(self) -> Float[Tensor, "*cells"]:
-        """Mean effect of a cell as a share of the full effect (ratio of means); NaN if undefined."""
+        """Mean effect of a cell, as a share of the full effect (ratio of means); or NaN."""
         full = self.full_effect.mean()
         if float(full.abs()) < 1e-9:
             raise UserError(

@@ -17,8 +17,8 @@ import pytest
 import tiny
 import torch
 
+from circuits.models import BACKENDS
 from circuits.runner import Runner
-from circuits.tl_runner import TLRunner
 from circuits.tokens import pairs
 from circuits.types import TokenBatch, TokenPairs
 
@@ -38,17 +38,35 @@ def tokenizer():
     return tiny.tokenizer()
 
 
+# These files say what a back-end must do: they run on every back-end with every architecture.
+_CONFORMANCE = ("test_runner", "test_runner_edits")
+
+
+def pytest_generate_tests(metafunc):
+    """Tests of ``any_runner``: every architecture; outside the above, nnsight with two of them."""
+    if "any_runner" in metafunc.fixturenames:
+        everything = metafunc.module.__name__.rsplit(".", 1)[-1] in _CONFORMANCE
+        pairs = [
+            (backend, name)
+            for backend in BACKENDS
+            for name in tiny.ARCHITECTURES
+            if everything or backend == "transformer_lens" or name in ("llama", "gpt2")
+        ]
+        ids = [f"{name}-{backend}" for backend, name in pairs]
+        metafunc.parametrize("any_runner", pairs, ids=ids, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
 def runner(tokenizer) -> Runner:
     """A random Llama of four layers."""
-    return TLRunner(tiny.llama(len(tokenizer)), tokenizer, "llama")
+    return BACKENDS["transformer_lens"](tiny.llama(len(tokenizer)), tokenizer, "llama")
 
 
-@pytest.fixture(scope="session", params=tiny.ARCHITECTURES)
+@pytest.fixture(scope="session")
 def any_runner(request, tokenizer) -> Runner:
-    """A random model of every architecture."""
-    model = tiny.ARCHITECTURES[request.param](len(tokenizer))
-    return TLRunner(model, tokenizer, request.param)
+    """A random model of a back-end and an architecture."""
+    backend, name = request.param
+    return BACKENDS[backend](tiny.ARCHITECTURES[name](len(tokenizer)), tokenizer, name)
 
 
 @pytest.fixture(scope="session")

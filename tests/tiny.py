@@ -105,6 +105,21 @@ def gemma2(vocab: int, seed: int = 0) -> Any:
     return _built(config, seed)
 
 
+def qwen3(vocab: int, seed: int = 0) -> Any:
+    """With normalised queries and keys."""
+    return _built(transformers.Qwen3Config(**_grouped(vocab, 3), head_dim=8), seed)
+
+
+def gemma3(vocab: int, seed: int = 0) -> Any:
+    """With normalised queries and keys, and other rotary angles in local layers."""
+    config = transformers.Gemma3TextConfig(
+        **_grouped(vocab, 3), head_dim=8, query_pre_attn_scalar=8, sliding_window=8,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        architectures=["Gemma3ForCausalLM"],
+    )  # fmt: skip
+    return _built(config, seed)
+
+
 def gpt2(vocab: int, seed: int = 0) -> Any:
     config = transformers.GPT2Config(
         vocab_size=vocab, n_embd=32, n_layer=3, n_head=4, n_positions=256,
@@ -128,7 +143,9 @@ ARCHITECTURES: dict[str, Callable[[int], Any]] = {
     "llama": llama,
     "mistral": mistral,
     "qwen2": qwen2,
+    "qwen3": qwen3,
     "gemma2": gemma2,
+    "gemma3": gemma3,
     "gpt2": gpt2,
     "gpt_neox": gpt_neox,
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuits.cells import Place, Sweep, cell, label
+from circuits.cells import Place, Sweep, cell, label, parse
 from circuits.errors import UserError
 from circuits.types import Point, Site
 
@@ -48,3 +48,19 @@ def test_labels_name_every_place():
 def test_what_does_not_exist_is_refused(make, why):
     with pytest.raises(UserError, match=why):
         make()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["z[12].3,4 at trigger + mlp_out[3] at column 17", "resid_pre[0]", "neuron[1].7 at last"],
+)
+def test_reading_a_label_gives_the_cell_back(text):
+    assert label(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "z", "z[a]", "z[1].x", "z[1] at", "z[1] + ", "z[1] at column x"]
+)
+def test_a_site_that_cannot_be_read_is_refused(text):
+    with pytest.raises(UserError, match="expected STREAM"):
+        parse(text)

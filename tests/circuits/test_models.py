@@ -146,6 +146,23 @@ def test_an_unknown_dtype_is_refused_and_known_ones_are_used(folder):
     assert loaded(folder, dtype="auto").runner.shape.dtype == torch.float32
 
 
+def test_a_back_end_is_chosen_by_name_or_given(folder):
+    base = loaded(folder)
+    chosen = {name: loaded(folder, backend=name) for name in models.BACKENDS}
+    kinds = {name: type(model.runner).__name__ for name, model in chosen.items()}
+    assert kinds == {"transformer_lens": "TLRunner", "nnsight": "NNsightRunner"}
+    assert type(base.runner).__name__ == "TLRunner"
+    for model in chosen.values():
+        torch.testing.assert_close(logits(model), logits(base), atol=1e-4, rtol=1e-4)
+        assert model.selftest.plain < 1e-4
+    given = loaded(folder, backend=models.BACKENDS["nnsight"])
+    assert type(given.runner).__name__ == "NNsightRunner"
+
+
+def test_an_unknown_back_end_is_refused(folder):
+    refused("backend 'garcon': expected transformer_lens, nnsight", folder, backend="garcon")
+
+
 def test_the_hash_is_of_the_content(folder, scratch, tokenizer):
     before = loaded(folder).sha256
     assert loaded(scratch).sha256 == before

@@ -2,16 +2,24 @@
 
 from itertools import pairwise
 
+import pytest
 import tiny
 import torch
 
+from circuits.errors import UserError
+from circuits.models import BACKENDS
 from circuits.runner import Window, extend, generate, prefix, whole
-from circuits.tl_runner import TLRunner
 from circuits.tokens import batch as make_batch
 from circuits.tokens import render
 from circuits.types import Edit, Point
 
 NEAR = 2e-4
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def runner(request, tokenizer):
+    """A random Llama of four layers, on every back-end."""
+    return BACKENDS[request.param](tiny.llama(len(tokenizer)), tokenizer, "llama")
 
 
 def gap(a, b) -> float:
@@ -149,9 +157,10 @@ def test_generation_equals_the_whole_pass_over_the_extended_batch(runner, batch)
     assert not full.spans["last"][:, batch.width :].any()
 
 
-def test_the_callers_tokenizer_is_left_as_it_was(tokenizer):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_callers_tokenizer_is_left_as_it_was(backend):
     theirs = tiny.tokenizer()
-    TLRunner(tiny.llama(len(theirs)), theirs, "llama")
+    BACKENDS[backend](tiny.llama(len(theirs)), theirs, "llama")
     for name in ("bos_token", "eos_token", "pad_token", "padding_side"):
         assert getattr(theirs, name) == getattr(tiny.tokenizer(), name)
 
@@ -174,3 +183,26 @@ def test_rows_that_join_at_a_layer_equal_rows_resumed_on_their_own(any_runner, b
         alone.append(logits(any_runner, Window(ids, batch.mask, past, block, layer)))
     assert gap(joined, torch.cat(alone)) < NEAR
     assert min(gap(a, b) for a, b in pairwise(alone)) > 0.01
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("part", ["", "model.layers.1.self_attn"])
+def test_a_model_in_training_mode_is_refused(backend, part, tokenizer, batch):
+    model = tiny.llama(len(tokenizer), attention_dropout=0.5)
+    runner = BACKENDS[backend](model, tokenizer, "llama")
+    before = logits(runner, whole(batch))
+    trained = runner.hf_model.get_submodule(part)
+    trained.train()
+    with pytest.raises(UserError, match=r"expected evaluation mode, got training mode .* \.eval"):
+        logits(runner, whole(batch))
+    runner.hf_model.eval()
+    assert torch.equal(logits(runner, whole(batch)), before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_active_dropout_is_refused_by_its_name(backend, tokenizer, batch):
+    runner = BACKENDS[backend](tiny.gpt2(len(tokenizer)), tokenizer, "gpt2")
+    logits(runner, whole(batch))
+    next(m for m in runner.hf_model.modules() if isinstance(m, torch.nn.Dropout)).train()
+    with pytest.raises(UserError, match=r"dropout on\) in \S*drop\S*; call"):
+        logits(runner, whole(batch))

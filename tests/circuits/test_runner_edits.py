@@ -6,13 +6,19 @@ import torch
 
 from circuits.edits import add_along, project_out
 from circuits.errors import UserError
+from circuits.models import BACKENDS
 from circuits.runner import Window, extend, generate, prefix, whole
-from circuits.tl_runner import TLRunner
 from circuits.tokens import prompts_batch
 from circuits.types import Edit, Point
 
 NEAR = 2e-4
 STREAMS = ("resid_pre", "resid_post", "attn_out", "mlp_out", "z")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def runner(request, tokenizer):
+    """A random Llama of four layers, on every back-end."""
+    return BACKENDS[request.param](tiny.llama(len(tokenizer)), tokenizer, "llama")
 
 
 def gap(a, b) -> float:
@@ -33,8 +39,18 @@ def push(point, columns=None, seed=0) -> Edit:
     return Edit(point, apply, columns)
 
 
-def hook_count(runner) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in runner.bridge.modules())
+def traces(runner) -> list:
+    """What a pass could leave behind in any module: hooks, and replaced methods."""
+    modules = getattr(runner, "bridge", runner.hf_model).modules()
+    return [
+        (
+            len(m._forward_hooks),
+            len(m._forward_pre_hooks),
+            set(m.__dict__),
+            m.__dict__.get("forward"),
+        )
+        for m in modules
+    ]
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -110,36 +126,38 @@ def test_a_head_edit_sees_heads(any_runner, batch):
     assert z[:, :, 1].any()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", tiny.ARCHITECTURES)
-def test_no_use_changes_weights_or_leaves_a_hook(name, tokenizer, batch):
-    runner = TLRunner(tiny.ARCHITECTURES[name](len(tokenizer)), tokenizer, name)
-    runner.forward(whole(batch))  # the bridge wires hooks of its own when first used
+def test_no_use_changes_weights_or_leaves_a_hook(backend, name, tokenizer, batch):
+    runner = BACKENDS[backend](tiny.ARCHITECTURES[name](len(tokenizer)), tokenizer, name)
+    plain = logits(runner, whole(batch))  # the bridge wires hooks of its own when first used
     before = {k: v.clone() for k, v in runner.hf_model.state_dict().items()}
-    hooks, forwards = hook_count(runner), [dict(b.__dict__) for b in runner.bridge.blocks]
+    left = traces(runner)
     resid = runner.forward(whole(batch), record=[Point(1)]).acts[Point(1)]
     window = Window(batch.ids, batch.mask, resid=resid, layer=1)
 
     def fail(x):
         raise RuntimeError("an edit failed")
 
-    for edit in (push(Point(1)), push(Point(0, "z")), Edit(Point(2), fail)):
+    for edit in (push(Point(1)), push(Point(1, "z")), Edit(Point(2), fail)):
         for seen in (whole(batch), window):
             if edit.apply is fail:
                 with pytest.raises(RuntimeError, match="an edit failed"):
                     runner.forward(seen, [edit], record=[Point(0)])
             else:
-                runner.forward(seen, [edit], record=[Point(1)])
+                assert gap(logits(runner, seen, [edit]), plain) > 1e-3
     after = runner.hf_model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[k], after[k]) for k in before)
-    assert hook_count(runner) == hooks
-    assert [b.__dict__.keys() for b in runner.bridge.blocks] == [f.keys() for f in forwards]
+    assert traces(runner) == left
+    assert torch.equal(logits(runner, whole(batch)), plain)
 
 
 @pytest.mark.parametrize("point", [Point(4), Point(-1), Point(0, "soul")])
 def test_a_point_that_is_not_there_is_refused(runner, batch, point):
-    with pytest.raises(UserError, match=r"expected a layer|no such stream"):
-        runner.forward(whole(batch), record=[point])
+    for asked in ({"record": [point]}, {"edits": [push(point)]}):
+        with pytest.raises(UserError, match=r"expected a layer|no such stream"):
+            runner.forward(whole(batch), **asked)
 
 
 def test_projecting_out_of_the_last_column_alone_changes_less_than_everywhere(runner, tokenizer):

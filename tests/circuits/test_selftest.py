@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import pytest
 import tiny
-import torch
 
 from circuits import selftest
 from circuits.errors import SelfTestError
 from circuits.runner import Output
-from circuits.selftest import difference, plain_logits, self_test
+from circuits.selftest import plain_logits, self_test
 from circuits.tl_runner import TLRunner
 
 
@@ -38,8 +37,6 @@ BROKEN = {
     "plain": lambda window, edits: True,
     "identity": lambda window, edits: len(edits) > 1,
     "full_patch": lambda window, edits: len(edits) == 1,
-    "resume": lambda window, edits: window.resid is not None,
-    "shared_prefix": lambda window, edits: window.past is not None,
 }
 
 
@@ -54,8 +51,18 @@ def test_every_architecture_passes(tokenizer):
         before = plain_logits(model, tokenizer)
         report = self_test(TLRunner(model, tokenizer, name), tokenizer, before)
         assert report.identity == 0.0
-        assert max(report.plain, report.full_patch, report.resume, report.shared_prefix) < 1e-3
+        assert max(report.plain, report.full_patch, report.fast_path.difference) < 1e-3
+        assert report.fast_path.holds
         assert report.to_json()["tolerance"] == 2e-2
+
+
+def test_a_model_without_the_fast_path_is_accepted_and_the_report_says_so(
+    runner, tokenizer, expected
+):
+    slow = Broken(runner, lambda window, edits: window.past is not None)
+    report = self_test(slow, tokenizer, expected)
+    assert not report.fast_path.holds
+    assert "fast path not taken" in str(report.fast_path)
 
 
 @pytest.mark.parametrize("check", BROKEN)
@@ -98,10 +105,3 @@ def test_a_span_one_column_off_is_refused(runner, tokenizer, expected, monkeypat
     monkeypatch.setattr(selftest, "prompts_batch", shifted)
     with pytest.raises(SelfTestError, match="'spans': expected the trigger span to spell 'tree'"):
         self_test(runner, tokenizer, expected)
-
-
-def test_a_difference_is_in_log_probability_so_a_shift_is_none():
-    a = torch.randn(3, 1, 9)
-    assert difference(a, a + 5) < 1e-5
-    assert difference(a, a * 2) > 0.1
-    assert difference(a, a * float("nan")) == float("inf")
