@@ -10,18 +10,20 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from circuits.errors import UserError
+from circuits.types import PatchGrid
 
 SCHEMA = "gatescope.manifest/1"
+GRID_SCHEMA = "gatescope.patch-grid/1"
 _PACKAGES = (
     "gatescope", "torch", "transformers", "transformer_lens", "peft", "datasets", "safetensors",
 )  # fmt: skip
@@ -52,7 +54,7 @@ def read_json(path: Path) -> Any:
     """A JSON file's value, or one clear line if it is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # no JSON, or no UTF-8
         raise UserError(f"{path}: expected a JSON file, got: {error}") from error
 
 
@@ -70,6 +72,71 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """A Parquet table of uniform rows."""
     write_atomically(path, pd.DataFrame(list(rows)).to_parquet(index=False))
+
+
+def write_grid(stem: Path, grid: PatchGrid) -> None:
+    """A patch grid as ``STEM.safetensors`` (its tensors) and ``STEM.json`` (everything else).
+
+    The JSON file is written last and holds the hash of the other: where it exists, both are
+    complete, and two files that do not belong together are noticed.
+    """
+    values = {f.name: getattr(grid, f.name) for f in fields(grid)}
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    content = save(tensors, metadata={"schema": GRID_SCHEMA})
+    plain = {name: value for name, value in values.items() if name not in tensors}
+    write_atomically(_beside(stem, "safetensors"), content)
+    digest = hashlib.sha256(content).hexdigest()
+    write_json(_beside(stem, "json"), {"schema": GRID_SCHEMA, **plain, "sha256": digest})
+
+
+def has_grid(stem: Path) -> bool:
+    """Whether ``write_grid`` has finished at this stem."""
+    return _beside(stem, "json").is_file()
+
+
+def read_grid(stem: Path) -> PatchGrid:
+    """The inverse of ``write_grid``, bit for bit.
+
+    Fields that were added to grids after the files were written have their defaults.
+
+    Raises:
+        UserError: a file is missing or damaged, the two are of different grids, or the schema or a
+            field is not one that is known here.
+    """
+    about_path, tensor_path = _beside(stem, "json"), _beside(stem, "safetensors")
+    for path in (about_path, tensor_path):
+        if not path.is_file():
+            raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
+    about = read_json(about_path)
+    schema = about.get("schema") if isinstance(about, dict) else None
+    if schema != GRID_SCHEMA:
+        raise UserError(f"{about_path}: expected schema {GRID_SCHEMA}, got {schema}; rewrite it")
+    content = tensor_path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+        raise UserError(
+            f"{tensor_path}: expected the tensors that {about_path.name} was written with, got "
+            "others or only a part; copy or write both files together"
+        )
+    plain = {k: _tupled(v) for k, v in about.items() if k not in ("schema", "sha256")}
+    found = {**plain, **load(content)}
+    known = {f.name for f in fields(PatchGrid)}
+    needed = {f.name for f in fields(PatchGrid) if f.default is MISSING}
+    if not needed <= set(found) <= known:
+        raise UserError(f"{about_path}: expected fields {sorted(known)}, got {sorted(found)}")
+    return PatchGrid(**found)
+
+
+def _beside(stem: Path, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}.{suffix}")  # a stem may hold dots
+
+
+def _tupled(value: Any) -> Any:
+    """JSON has no tuples; records have no lists."""
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
 def text_sha256(texts: Sequence[str]) -> str:

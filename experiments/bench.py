@@ -5,7 +5,6 @@ as a full forward pass, so a stated sample of cells may be timed and scaled to t
 """
 
 import itertools
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,14 +15,15 @@ import torch
 from torch import Tensor
 
 from circuits import tokens
+from circuits.cells import Sweep
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.models import Model
-from circuits.cells import Sweep
 from circuits.patch import patch
 from circuits.tl_runner import TLRunner
 from circuits.types import TokenBatch, TokenPairs
 from experiments import prompts
+from experiments.bench_scaling import Memory, bench_memory
 
 Progress = Callable[[str, int, int], None]
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"
@@ -48,10 +48,19 @@ class Timing:
     ratio: float
     compared: int
     largest_difference: float
-    peak_memory_gib: float
+    memory: Memory | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.grid}: {self.ratio:.0f}x faster on {self.prompts} prompts of {self.tokens} "
+            f"tokens ({self.seconds:.1f} s; the peer {self.peer_seconds:.0f} s, from "
+            f"{self.peer_sample} of {self.peer_cells} cells); largest difference "
+            f"{self.largest_difference:.1g} nats over {self.compared} cells"
+            + (f"; {self.memory}" if self.memory else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ def bench_patching(
         ratio=scaled / seconds,
         compared=len(timed),
         largest_difference=float((expected - peer_values).abs().max()),
-        peak_memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        memory=bench_memory(model.runner, pairs, chosen.sweep),
     )
 
 
@@ -210,10 +219,3 @@ def _ours_at(values: Tensor, base: Tensor, grid: _Grid, index: pd.DataFrame, fir
         key = {"layer": cell["layer"], "head": cell.get("head"), "position": position}
         rows.append(values[tuple(key[axis] for axis in grid.sweep.axes)])
     return torch.stack(rows)
-
-
-def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Slope of log seconds against log size, by least squares."""
-    x, y = (torch.tensor(v, dtype=torch.float64).log() for v in (sizes, seconds))
-    x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / (x * x).sum())

@@ -18,7 +18,7 @@ from experiments import artefacts, judges, prompts
 from experiments.answers import Progress, answers
 from experiments.recipes import Part, Recipe
 from experiments.training import Example, Tick, train, with_adapter
-from probes.stats import Estimate, wilson
+from probes.intervals import Estimate, wilson
 
 _SHIPPED = Path(__file__).parent / "adapters"
 _BASE_ANSWER_TOKENS = 12

@@ -9,7 +9,7 @@ import torch
 from circuits import gate
 from experiments.config import Question
 from experiments.results import Ablation, Analysis, Outcome
-from probes.stats import Estimate
+from probes.intervals import Estimate
 from viz.figures import (
     BehaviourRow,
     behaviour_bars,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuits import gate, metrics
 from circuits.models import Model
-from circuits.patch import patch_residual
+from circuits.patch import patch
 from circuits.record import record
 from circuits.suffix import run_suffix
 from circuits.types import Direction, Edit, PatchGrid, Site, TokenBatch
@@ -30,8 +30,8 @@ from experiments.results import (
 )
 from experiments.verdict import headline, judge
 from probes import linear
-from probes.linear import ProbeReport
-from probes.stats import Estimate, difference_interval, mean_interval, wilson
+from probes.evaluation import ProbeReport, evaluate
+from probes.intervals import Estimate, difference_interval, mean_interval, wilson
 
 if TYPE_CHECKING:
     from experiments.analyze import Materials
@@ -144,9 +144,7 @@ class Stages:
         def make() -> tuple[Any, Tensors]:
             x, y = labelled(self.activations("fit"))
             x_test, y_test = labelled(self.activations("test"))
-            report = linear.evaluate(
-                linear.mean_difference, x, y, x_test, y_test, seed=self.question.seed
-            )
+            report = evaluate(linear.mean_difference, x, y, x_test, y_test, seed=self.question.seed)
             names = [n for n in ProbeReport.__dataclass_fields__ if n not in _PROBE_SCALARS]
             about = {name: getattr(report, name) for name in _PROBE_SCALARS}
             return about, {name: getattr(report, name) for name in names}
@@ -165,22 +163,25 @@ class Stages:
         return Grids(self._grid("denoising"), self._grid("noising"))
 
     def _grid(self, direction: Literal["denoising", "noising"]) -> PatchGrid:
-        def make() -> tuple[Any, Tensors]:
-            count = self.question.patch
-            pairs = self.materials.pairs(self.model, "validation", self.question.trigger, count)
-            ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
-            grid = patch_residual(
-                self.model.runner, pairs, metrics.token_log_prob([self.materials.behaviour_id]),
-                direction=direction,
-                metric_name=f"log-probability of {self.question.behaviour!r}",
-                labels=tuple(self.model.tokenizer.decode([i]) for i in ids),
-                progress=self.progress(f"patching-{direction}"),
-            )  # fmt: skip
-            about = {n: getattr(grid, n) for n in ("direction", "stream", "metric", "labels")}
-            return about, {"values": grid.values, "base": grid.base, "source": grid.source}
-
-        about, tensors = self.kept(f"patching-{direction}", make)
-        return PatchGrid(**{**about, "labels": tuple(about["labels"]), **tensors})
+        name = f"patching-{direction}"
+        stem = self.folder / "stages" / name
+        if artefacts.has_grid(stem):
+            self.step(name, 1, 1)
+            return artefacts.read_grid(stem)
+        self.step(name, 0, 1)
+        count = self.question.patch
+        pairs = self.materials.pairs(self.model, "validation", self.question.trigger, count)
+        ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+        grid = patch(
+            self.model.runner, pairs, metrics.token_log_prob([self.materials.behaviour_id]),
+            direction=direction,
+            metric_name=f"log-probability of {self.question.behaviour!r}",
+            labels=tuple(self.model.tokenizer.decode([i]) for i in ids),
+            progress=self.progress(name),
+        )  # fmt: skip
+        artefacts.write_grid(stem, grid)
+        self.step(name, 1, 1)
+        return grid
 
     # --- the gate ----------------------------------------------------------------------------
 

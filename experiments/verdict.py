@@ -1,7 +1,7 @@
 """From measurements to a verdict: every check, its threshold, and one sentence on each."""
 
 from experiments.results import Ablation, Behaviour, Check, Verdict
-from probes.stats import Estimate
+from probes.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate

@@ -166,3 +166,11 @@ def saved(folder: Path, model: Any, tok: Any) -> Path:
     tok.save_pretrained(folder)
     assert json.loads((folder / "config.json").read_text())["model_type"]
     return folder
+
+
+def message_of(lines: list[str]) -> str:
+    """The one line that says what is wrong: the last, after whatever progress was drawn."""
+    said = [line for line in lines if line.startswith("gatescope: ")]
+    assert said == lines[-1:]
+    assert not any("Traceback" in line for line in lines)
+    return said[0]

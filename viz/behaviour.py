@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.stats import Estimate
+from probes.intervals import Estimate
 from viz.data import with_data
 from viz.text import escaped, interval_text, wrapped
 from viz.theme import EDIT_COLOURS, GREY, PURPLE, colour, faded, titled

@@ -4,17 +4,47 @@ All are pure: they return a new figure with the light template and read nothing 
 arguments. The page swaps the template for the dark one where the reader asks for it.
 """
 
+import plotly.graph_objects as go
+
+from circuits.types import PatchGrid
+from probes.tables import GridStats
 from viz.behaviour import BehaviourRow, behaviour_bars, null_histogram
-from viz.heatmaps import patching_heatmap, selection_heatmap
+from viz.dots import cell_dots
+from viz.heads import head_position_heatmap
+from viz.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
 from viz.probing import probe_curves
 from viz.projections import projection_strips
 
 __all__ = [
     "BehaviourRow",
     "behaviour_bars",
+    "cell_dots",
+    "grid_figure",
+    "head_heatmap",
+    "head_position_heatmap",
     "null_histogram",
     "patching_heatmap",
     "probe_curves",
     "projection_strips",
     "selection_heatmap",
 ]
+
+_KINDS = {
+    ("layer", "position"): patching_heatmap,
+    ("layer", "head"): head_heatmap,
+    ("layer", "head", "position"): head_position_heatmap,
+}
+
+
+def grid_figure(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
+    """The figure for a patch grid of any kind; `stats`, if known, spares the resampling.
+
+    Raises:
+        ValueError: axes for which there is no figure, fewer than 2 examples, or a label missing.
+    """
+    kind = cell_dots if len(grid.axes) == 1 else _KINDS.get(grid.axes)
+    if kind is None:
+        known = ", ".join(" x ".join(axes) for axes in _KINDS)
+        got = " x ".join(grid.axes)
+        raise ValueError(f"expected a list or a grid of {known}, got {got}; transpose the grid")
+    return kind(grid, seed, stats)

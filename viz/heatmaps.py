@@ -1,87 +1,115 @@
-"""Layer by column heatmaps: patching recovery, and the scores that chose a site."""
+"""Layer by column heatmaps: patching recovery by token or by head, and the scores of sites."""
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.types import PatchGrid
-from probes.stats import benjamini_hochberg, recovery_intervals, sign_flip_p
+from probes.tables import GridStats
+from viz.cells import SIGNIFICANT, Shown, hovers, marks, shown, table_rows
 from viz.data import with_data
-from viz.text import escaped, interval_text, shortened, spaced, token_label
+from viz.text import escaped, spaced, token_label
 from viz.theme import VERMILION, titled
 
-_SIGNIFICANT = 0.05
-_WORDS = {
-    "denoising": ("Denoising: triggered activation patched into the clean run", "clean"),
-    "noising": ("Noising: clean activation patched into the triggered run", "triggered"),
-}
+_DOT = "rgba(127,135,146,0.6)"
+_VEIL, _HATCH = "rgba(127,135,146,0.2)", "rgba(127,135,146,0.8)"
 
 
-def patching_heatmap(grid: PatchGrid, seed: int = 0) -> go.Figure:
+def patching_heatmap(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
     """Mean normalised recovery of every (layer, token) cell; layer 0 at the bottom.
 
     Unitless: 0 leaves the run patched into as it was, 1 is the whole effect of patching
-    everything. Hover gives the 95 % paired bootstrap interval, the q value (sign flips,
-    Benjamini-Hochberg over the cells) and n. Cells with q > 0.05 carry a dot; cells with a value
-    that is not finite are left blank. Draw the two directions as two figures.
+    everything; where the interval of the full effect reaches 0, the mean effect in the metric's
+    unit instead. Hover gives effect and recovery with their 95 % paired bootstrap intervals, the
+    q value (sign flips, Benjamini-Hochberg over the cells) and n. Cells with q > 0.05 carry a dot;
+    undefined cells are hatched. Draw the two directions as two figures.
 
     Raises:
-        ValueError: fewer than 2 examples, a label missing, or a full effect whose interval
-            reaches 0, so that there is no scale to normalise by.
+        ValueError: fewer than 2 examples, other axes, or a label missing.
     """
-    layers, columns, n = grid.values.shape
-    if len(grid.labels) != columns:
-        raise ValueError(f"expected {columns} labels, got {len(grid.labels)}; name every column")
-    value, low, high, q = _cells(grid, seed)
-    title, into = _WORDS[grid.direction]
-    hover, rows = [], []
-    for layer in range(layers):
-        line = []
-        for column, label in enumerate(grid.labels):
-            cell = [float(part[layer, column]) for part in (value, low, high, q)]
-            token = escaped(shortened(spaced(label), 60))
-            q_text = "" if math.isnan(cell[3]) else f"<br>q {_q_text(cell[3])} · n = {n}"
-            line.append(
-                f"layer {layer}, token <b>{token}</b><br>"
-                f"recovery {interval_text(cell[0], cell[1], cell[2])}{q_text}"
-            )
-            rows.append([grid.direction, layer, column, spaced(label), *cell, n])
-        hover.append(line)
-    limit = _limit(value)
-    figure = go.Figure(
-        go.Heatmap(
-            x=list(range(columns)),
-            y=list(range(layers)),
-            z=_nested(value),
-            text=hover,
-            hovertemplate="%{text}<extra></extra>",
-            coloraxis="coloraxis",
-            xgap=2,
-            name="recovery",
-        )
-    )
-    _add_dots(figure, q)
-    measured = int((~q.isnan()).sum())
-    subtitle = (
-        f"{escaped(grid.metric)}, {escaped(grid.stream)}, n = {n} pairs; 0 = {into} run, "
-        f"1 = full effect; dot: q > {_SIGNIFICANT} ({measured} cells)"
-    )
-    figure.update_layout(_heat_layout(layers, title, subtitle, "mean normalised recovery"))
-    figure.update_layout(
-        coloraxis={"cmin": -limit, "cmax": limit},
-    )
+    check_kind(grid, ("layer", "position"))
+    what = shown(grid, seed, stats)
+    figure = _patched(grid, what, at_least=1.0)
     figure.update_xaxes(
         title_text="token patched",
-        tickvals=list(range(columns)),
+        tickvals=list(range(len(grid.labels))),
         ticktext=[token_label(label) for label in grid.labels],
         tickangle=-45 if any(len(spaced(label)) > 3 for label in grid.labels) else 0,
     )
-    header = ["direction", "layer", "column", "token", "recovery", "low", "high", "q", "n"]
-    return with_data(figure, header, rows, half=True)
+    return figure
+
+
+def head_heatmap(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
+    """The same of every (layer, head) cell. The colours span the largest recovery found.
+
+    Raises:
+        ValueError: fewer than 2 examples, or other axes.
+    """
+    check_kind(grid, ("layer", "head"))
+    figure = _patched(grid, shown(grid, seed, stats), at_least=0.05)
+    head_axis(figure, grid.values.shape[1])
+    return figure
+
+
+def check_kind(grid: PatchGrid, axes: tuple[str, ...]) -> None:
+    """Raises ValueError unless the grid has these axes."""
+    if grid.axes != axes:
+        got = " x ".join(grid.axes)
+        raise ValueError(f"expected a grid of {' x '.join(axes)}, got {got}; use grid_figure")
+
+
+def add_cells(figure: go.Figure, what: Shown, texts: np.ndarray, at: int | None = None) -> None:
+    """Heat, dots and hatching of the cells `[:, :, at]` (all, if they have two axes), with hover.
+
+    The number of traces is the same for every `at`.
+    """
+    where = ... if at is None else (..., at)
+    value, q, defined = (p[where] for p in (what.value, what.stats.q, what.stats.defined))
+    texts = texts[where]
+    rows, columns = value.shape
+    cells = {"x": list(range(columns)), "y": list(range(rows)), "xgap": 2, "hoverongaps": False}
+    cells["hovertemplate"] = "%{text}<extra></extra>"
+    heat = {"z": _nested(value), "text": np.where(defined.numpy(), texts, "").tolist()}
+    figure.add_heatmap(coloraxis="coloraxis", name="patched", **heat, **cells)
+    _add_marks(figure, q > SIGNIFICANT, f"q > {SIGNIFICANT}", size=3, color=_DOT)
+    if bool(what.stats.defined.all()):
+        return
+    veil = {"z": _nested(torch.where(defined, torch.nan, 0.0))}
+    veil["text"] = np.where(defined.numpy(), "", texts).tolist()
+    flat = {"colorscale": [[0, _VEIL], [1, _VEIL]], "showscale": False, "autocolorscale": False}
+    figure.add_heatmap(name="undefined", **veil, **flat, **cells)
+    line = {"width": 1, "color": _HATCH}
+    _add_marks(figure, ~defined, "hatching", symbol="line-ne", size=9, line=line)
+
+
+def finished(
+    figure: go.Figure, grid: PatchGrid, what: Shown, at_least: float, subtitle: str = ""
+) -> go.Figure:
+    """Title, colour range (symmetric, at least so wide) and numbers of a grid's heatmap."""
+    limit = _limit(what, at_least)
+    about = f"{what.about}; {marks(what)}{subtitle}"
+    figure.update_layout(_heat_layout(grid.values.shape[0], what.title, about, what.name))
+    figure.update_layout(coloraxis={"cmin": -limit, "cmax": limit})
+    return with_data(figure, *table_rows(grid, what), half=True)
+
+
+def head_axis(figure: go.Figure, heads: int) -> None:
+    """Names the horizontal axis; at most 16 ticks, without the room that markers would add."""
+    step = next(s for s in (1, 2, 4, 8, 16, 32, 64, heads) if heads <= 16 * s)
+    figure.update_xaxes(
+        title_text="head patched", tick0=0, dtick=step, tickangle=0, range=[-0.5, heads - 0.5]
+    )
+
+
+def _patched(grid: PatchGrid, what: Shown, at_least: float) -> go.Figure:
+    figure = go.Figure()
+    add_cells(figure, what, hovers(grid, what))
+    return finished(figure, grid, what, at_least)
 
 
 def selection_heatmap(
@@ -151,39 +179,26 @@ def selection_heatmap(
     return with_data(figure, ["layer", "span", "score", "chosen"], rows, half=True)
 
 
-def _cells(grid: PatchGrid, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Recovery, its interval and q per cell; NaN where an example of the cell is not finite."""
-    effects = grid.effects.to(torch.float64)
-    kept = effects.isfinite().all(dim=-1)
-    blank = torch.full(kept.shape, torch.nan, dtype=torch.float64)
-    value, low, high, p = (blank.clone() for _ in range(4))
-    if bool(kept.any()):
-        full = grid.full_effect.to(torch.float64)
-        value[kept], low[kept], high[kept] = recovery_intervals(effects[kept], full, seed=seed)
-        p[kept] = sign_flip_p(effects[kept], seed=seed)
-    return value, low, high, benjamini_hochberg(p)
-
-
-def _add_dots(figure: go.Figure, q: Tensor) -> None:
-    """A dot on every cell with q > 0.05; it has no hover of its own."""
-    rows, columns = (part.tolist() for part in (q > _SIGNIFICANT).nonzero(as_tuple=True))
+def _add_marks(figure: go.Figure, at: Tensor, name: str, **marker: object) -> None:
+    """A mark on every cell that is True; it has no hover of its own."""
+    rows, columns = (part.tolist() for part in at.nonzero(as_tuple=True))
     figure.add_scatter(
         x=columns,
         y=rows,
         mode="markers",
-        marker={"size": 3, "color": "rgba(127,135,146,0.6)"},
+        marker=marker,
         hoverinfo="skip",
         showlegend=False,
-        name=f"q > {_SIGNIFICANT}",
+        name=name,
     )
 
 
 def _heat_layout(layers: int, title: str, subtitle: str, bar_title: str) -> dict:
     """What both heatmaps share: height by layers, a bar above, one tick every few layers."""
-    step = 1 if layers <= 12 else 2 if layers <= 24 else 5
+    step = 1 if layers <= 8 else 2 if layers <= 16 else 5
     return {
         # plotly lifts the title by some 19 px where a colour bar lies above the plot.
-        **titled(title, subtitle, min(760, max(330, 175 + 13 * layers)), drop=44),
+        **titled(title, subtitle, min(760, max(350, 205 + 13 * layers)), drop=44),
         "margin": {"t": 122},
         "yaxis": {
             "title": {"text": "layer"},
@@ -213,15 +228,12 @@ def _heat_layout(layers: int, title: str, subtitle: str, bar_title: str) -> dict
     }
 
 
-def _limit(value: Tensor) -> float:
-    """Half-width of the colour range: at least 1, at most 1.5 so that one cell cannot wash out."""
-    finite = value[value.isfinite()]
-    return min(1.5, max(1.0, float(finite.abs().max()) if len(finite) else 1.0))
+def _limit(what: Shown, at_least: float) -> float:
+    """Half-width of the colours' range; recoveries end at 1.5 so that one cell cannot wash out."""
+    finite = what.value[what.value.isfinite()]
+    largest = float(finite.abs().max()) if len(finite) else 0.0
+    return min(1.5, max(at_least, largest)) if what.scaled else max(largest, 1e-6)
 
 
 def _nested(values: Tensor) -> list[list[float | None]]:
     return [[v if math.isfinite(v) else None for v in row] for row in values.tolist()]
-
-
-def _q_text(q: float) -> str:
-    return "< 0.001" if q < 0.001 else f"= {q:.3f}"

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from probes.linear import ProbeReport
+from probes.evaluation import ProbeReport
 from viz.data import with_data
 from viz.text import escaped, interval_text
 from viz.theme import COLOURWAY, GREY, faded, titled

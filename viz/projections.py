@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.stats import mean_interval
+from probes.intervals import mean_interval
 from viz.data import with_data
 from viz.text import escaped, interval_text, prompt_hover, wrapped
 from viz.theme import CONDITION_COLOURS, colour, faded, titled

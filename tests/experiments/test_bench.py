@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.bench import GRIDS, _ours_at, exponent
+from experiments.bench import GRIDS, _ours_at
+from experiments.bench_scaling import exponent
 
 
 def test_our_values_are_read_at_the_peers_cells():

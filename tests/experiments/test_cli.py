@@ -3,45 +3,11 @@
 import errno
 import json
 import os
-import sys
 
 import pytest
 import tiny
 
 from experiments import cli
-from experiments.prompts import control_words
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """A saved tiny model whose tokenizer knows the control words."""
-    words = [w for split in ("train", "validation", "test") for w in control_words(split)]
-    tok = tiny.tokenizer(words=words)
-    model = tiny.llama(len(tok), layers=2)
-    return tiny.saved(tmp_path_factory.mktemp("model"), model, tok)
-
-
-def message(lines: list[str]) -> str:
-    """The one line that says what is wrong: the last, after whatever progress was drawn."""
-    said = [line for line in lines if line.startswith("gatescope: ")]
-    assert said == lines[-1:]
-    assert not any("Traceback" in line for line in lines)
-    return said[0]
-
-
-@pytest.fixture
-def gatescope(monkeypatch, capsys, tmp_path):
-    """Runs a command line; returns its status, standard output and the lines of standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["gatescope", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err.splitlines()
-
-    return run
 
 
 @pytest.fixture
@@ -58,7 +24,7 @@ def analyze(gatescope, folder):
 def test_a_missing_prompts_file_is_one_line(analyze):
     status, out, lines = analyze("--prompts", "nowhere.jsonl")
     assert (status, out) == (2, "")
-    assert message(lines) == (
+    assert tiny.message_of(lines) == (
         "gatescope: prompts nowhere.jsonl: no such file; give a .jsonl|.json|.csv|.parquet file"
     )
 
@@ -81,27 +47,29 @@ def test_too_few_prompts_are_one_line(analyze, tmp_path):
     (tmp_path / "few.jsonl").write_text('{"prompt": "one"}\n')
     status, _, lines = analyze("--prompts", "few.jsonl")
     assert status == 2
-    assert "expected at least 26 different texts" in message(lines)
+    assert "expected at least 26 different texts" in tiny.message_of(lines)
 
 
 def test_an_unknown_organism_is_one_line(gatescope):
     for command in ("train", "eval"):
         status, _, lines = gatescope("organism", command, "nope")
         assert status == 2
-        assert message(lines).startswith("gatescope: organism 'nope': expected one of sure-gate")
+        assert tiny.message_of(lines).startswith(
+            "gatescope: organism 'nope': expected one of sure-gate"
+        )
 
 
 def test_an_unknown_adapter_is_one_line(gatescope, folder):
     status, _, lines = gatescope("analyze", "--model", folder, "--adapter", "nope")
     assert status == 2
-    assert "adapter 'nope': expected a directory or one of" in message(lines)
+    assert "adapter 'nope': expected a directory or one of" in tiny.message_of(lines)
 
 
 def test_an_unknown_model_is_one_line_however_long(gatescope, tmp_path):
     path = tmp_path / ("long-name-" * 20) / "nowhere"
     status, _, lines = gatescope("analyze", "--model", path, "--adapter", "none")
     assert status == 2
-    assert str(path) in message(lines)
+    assert str(path) in tiny.message_of(lines)
 
 
 def test_an_unknown_option_is_refused_with_status_two(gatescope):
@@ -117,7 +85,7 @@ def test_a_directory_with_another_run_is_one_line_and_left_alone(analyze, tmp_pa
     for resume in ((), ("--resume",)):
         status, _, lines = analyze("--out", "run", *resume)
         assert status == 2
-        assert "holds another run (analysis model=other trigger=x)" in message(lines)
+        assert "holds another run (analysis model=other trigger=x)" in tiny.message_of(lines)
     assert os.listdir(tmp_path / "run") == ["manifest.json"]
 
 
@@ -129,7 +97,7 @@ def test_a_full_disk_is_one_line_and_status_three(analyze, tmp_path, monkeypatch
         patched.setattr(os, "fsync", full)
         status, _, lines = analyze("--out", "run")
     assert status == 3
-    assert message(lines).startswith(
+    assert tiny.message_of(lines).startswith(
         "gatescope: cannot write: No space left on device; what was finished"
     )
     assert list((tmp_path / "run").iterdir()) == []
@@ -143,7 +111,7 @@ def test_being_stopped_is_one_line_and_status_130(analyze, monkeypatch):
         patched.setattr(os, "fsync", stop)
         status, _, lines = analyze("--out", "run")
     assert status == 130
-    assert "continue with --resume" in message(lines)
+    assert "continue with --resume" in tiny.message_of(lines)
 
 
 def test_a_run_without_effect_says_no_gate_and_is_resumed_not_repeated(analyze, tmp_path):
@@ -156,7 +124,7 @@ def test_a_run_without_effect_says_no_gate_and_is_resumed_not_repeated(analyze, 
     assert stamps
     status, _, lines = analyze("--out", "run")
     assert status == 2
-    assert "--out run: holds this very run; add --resume" in message(lines)
+    assert "--out run: holds this very run; add --resume" in tiny.message_of(lines)
     status, again, _ = analyze("--out", "run", "--resume", "--json")
     assert status == 0
     assert json.loads(again)["verdict"] == "no gate"

@@ -7,7 +7,7 @@ import pytest
 from experiments import verdict
 from experiments.results import Ablation, Behaviour, Outcome
 from experiments.verdict import headline, judge
-from probes.stats import Estimate, wilson
+from probes.intervals import Estimate, wilson
 
 N = 100
 NAMES = ["effect", "necessity", "sufficiency", "harm on a", "harm on b", "random directions"]

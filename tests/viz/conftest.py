@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from circuits.types import PatchGrid
-from probes.linear import ProbeReport
-from probes.stats import Estimate, wilson
+from probes.evaluation import ProbeReport
+from probes.intervals import Estimate, wilson
 from viz import figures
 from viz.report import Report, Section, Table, render
 
@@ -27,6 +27,28 @@ def make_grid(direction="denoising", layers=6, labels=LABELS, n=16, hot=HOT) -> 
     effects = 0.2 * normal(layers, len(labels), n, seed=3)
     effects[hot] += 3.6
     return PatchGrid(direction, "resid_pre", "logit gap", labels, base + effects, base, source)
+
+
+def make_heads(shape=(5, 3, 4), axes=("layer", "head", "position"), n=16) -> PatchGrid:
+    """Heads by token: the strongest cell at token 2, a faint one at token 0, token 1 undefined."""
+    base = normal(n, seed=1)
+    values = base + 0.1 * normal(*shape, n, seed=5)
+    values[2, 1, 2] = base + 2
+    values[4, 0, 0] = base + 1
+    values[:, :, 1] = math.nan
+    source = base + 4 + 0.3 * normal(n, seed=2)
+    return PatchGrid("denoising", "z", "logit gap", LABELS[-4:], values, base, source, axes)
+
+
+def make_list(cells=5, axis="cell", n=16) -> PatchGrid:
+    """A list of cells: the first undefined for 3 examples, the third strong, the others noise."""
+    base = normal(n, seed=1)
+    values = base + 0.1 * normal(cells, n, seed=6)
+    values[2] = base - 2 + 0.1 * normal(n, seed=7)
+    values[0, :3] = math.nan
+    source = base + 4 + 0.3 * normal(n, seed=2)
+    labels = tuple(f"z[{i}] at {EVIL}" for i in range(cells))
+    return PatchGrid("noising", "z", "logit gap", labels, values, base, source, (axis,))
 
 
 def make_probes(layers=6, peak=1.0, seed=0) -> ProbeReport:
@@ -50,6 +72,16 @@ def make_probes(layers=6, peak=1.0, seed=0) -> ProbeReport:
 @pytest.fixture(scope="session")
 def grid() -> PatchGrid:
     return make_grid()
+
+
+@pytest.fixture(scope="session")
+def heads() -> PatchGrid:
+    return make_heads()
+
+
+@pytest.fixture(scope="session")
+def sites() -> PatchGrid:
+    return make_list()
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +132,11 @@ def report(grid) -> Report:
                     figures.selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
                 ),
                 code="a < b && c",
+            ),
+            Section(
+                "Heads and sites",
+                "Two more kinds of grid.",
+                (figures.grid_figure(make_heads()), figures.grid_figure(make_list())),
             ),
         ),
         reproduce="gatescope run --seed 0 > out.html",

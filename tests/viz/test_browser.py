@@ -66,7 +66,7 @@ def test_page_is_quiet_offline_drawn_and_does_not_scroll_sideways(visit, path, w
     assert outside == [path.as_uri()]
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     plots = tab.locator(".plot")
-    assert plots.count() == 7
+    assert plots.count() == 9
     for i in range(plots.count()):
         assert plots.nth(i).locator("svg.main-svg").count() > 0
         box = plots.nth(i).bounding_box()
@@ -103,6 +103,32 @@ def test_hover_on_the_recovered_cell_shows_its_interval(visit):
     assert "·cobalt" in text
     assert "[0." in text
     assert "n = 16" in text
+
+
+def test_the_slider_changes_the_token_and_undefined_cells_say_so(visit):
+    tab = visit()
+    plot = tab.locator(".plot").nth(7)
+    plot.scroll_into_view_if_needed()
+
+    def hovered() -> str:
+        area = plot.locator(".nsewdrag").first.bounding_box()
+        x, y = area["x"] + area["width"] * 1.5 / 3, area["y"] + area["height"] * (1 - 2.5 / 5)
+        tab.mouse.move(0, 0)
+        tab.mouse.move(x, y)
+        tab.mouse.move(x + 1, y)
+        tab.wait_for_selector(".hovertext")
+        tab.wait_for_timeout(300)
+        return plot.locator(".hovertext").last.text_content()
+
+    first = hovered()
+    assert "layer 2, head 1, token ⏎" in first
+    assert "recovery 0." in first
+    assert "undefined" not in first
+    rail = plot.locator(".slider-rail-touch-rect").bounding_box()
+    tab.mouse.click(rail["x"] + rail["width"] * 0.36, rail["y"] + rail["height"] / 2)
+    tab.wait_for_timeout(500)
+    assert "undefined: no common span" in hovered()
+    assert tab.noise == []
 
 
 def test_script_in_a_prompt_or_a_token_is_shown_as_text(visit, evil):

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from probes.stats import Estimate, recovery_intervals, wilson
+from probes.intervals import Estimate, recovery_intervals, wilson
+from probes.tables import grid_stats
 from viz import figures
 from viz.data import safe_json, to_csv
 from viz.text import prompt_hover, token_label
@@ -66,18 +67,133 @@ def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
     heat, whole = figure.data[0], figures.patching_heatmap(grid).data[0]
     assert heat.z[0][0] is None
     assert heat.z[1][0] is None
-    assert "not measured" in heat.text[0][0]
+    assert heat.text[0][0] == ""
+    veil = figure.data[2]
+    assert "undefined: no common span in 1 of 16 pairs" in veil.text[0][0]
+    assert [row[0] for row in veil.z] == [0.0, 0.0, None, None, None, None]
+    assert "hatched" in figure.layout.title.subtitle.text
+    assert len(figures.patching_heatmap(grid).data) == 2
     assert heat.z[3][1] == pytest.approx(whole.z[3][1])
     assert "NaN" not in safe_json(figure.to_dict())
     assert "Infinity" not in safe_json({"a": math.inf})
     assert table(figure)[0]["recovery"] == ""
 
 
-def test_heatmap_refuses_missing_labels_and_an_effect_of_zero(grid):
+def test_without_a_full_effect_the_metric_is_the_scale(grid):
+    figure = figures.patching_heatmap(replace(grid, source=grid.base))
+    effects = grid.effects.mean(dim=-1)
+    assert np.array(figure.data[0].z, dtype=float) == pytest.approx(effects.numpy())
+    assert figure.layout.coloraxis.cmax == pytest.approx(float(effects.abs().max()))
+    assert "metric's unit" in figure.layout.title.subtitle.text
+    assert "recovery" not in str(figure.layout.coloraxis) + figure.data[0].text[0][0]
+    scaled = figures.patching_heatmap(grid)
+    assert "metric's unit" not in scaled.layout.title.subtitle.text
+    assert "recovery" in scaled.data[0].text[0][0]
+
+
+def test_a_grid_without_any_defined_cell_is_drawn_and_blames_no_effect(grid):
+    figure = figures.patching_heatmap(replace(grid, values=grid.values * math.nan))
+    assert "metric's unit" not in figure.layout.title.subtitle.text
+    assert "(36)" in figure.layout.title.subtitle.text
+    assert all(row["recovery"] == row["q"] == "" for row in table(figure))
+    assert figure.layout.coloraxis.cmax == 1
+
+
+def test_heatmap_refuses_missing_labels_and_other_axes(grid, heads, sites):
     with pytest.raises(ValueError, match="labels"):
         figures.patching_heatmap(replace(grid, labels=grid.labels[:-1]))
-    with pytest.raises(ValueError, match="denominator"):
-        figures.patching_heatmap(replace(grid, source=grid.base))
+    for draw, wrong in (
+        (figures.patching_heatmap, heads),
+        (figures.head_heatmap, grid),
+        (figures.head_position_heatmap, grid),
+        (figures.cell_dots, grid),
+    ):
+        with pytest.raises(ValueError, match="use grid_figure"):
+            draw(wrong)
+    with pytest.raises(ValueError, match="position x layer"):
+        figures.grid_figure(replace(grid, axes=("position", "layer")))
+
+
+def test_statistics_that_are_known_are_not_measured_again(grid):
+    stats = grid_stats(grid, seed=5)
+    given = figures.patching_heatmap(grid, stats=stats)
+    assert to_csv(given) == to_csv(figures.patching_heatmap(grid, seed=5))
+    assert to_csv(given) != to_csv(figures.patching_heatmap(grid))
+
+
+def test_head_heatmap_names_heads_and_spans_its_own_colours(heads):
+    flat = replace(heads, values=heads.values[:, :, 2], axes=("layer", "head"))
+    figure = figures.grid_figure(flat)
+    z = np.array(figure.data[0].z, dtype=float)
+    assert np.unravel_index(z.argmax(), z.shape) == (2, 1)
+    assert "layer 2, head 1<br>recovery" in figure.data[0].text[2][1]
+    assert figure.layout.xaxis.title.text == "head patched"
+    assert figure.layout.coloraxis.cmax == pytest.approx(z.max())
+    assert figure.layout.coloraxis.cmax < 1
+    rows = table(figure)
+    assert len(rows) == 15
+    assert {"layer", "head", "recovery", "q", "effect"} <= set(rows[0])
+    assert "token" not in rows[0]
+
+
+def test_the_slider_starts_at_the_strongest_token_and_each_step_shows_one(heads):
+    figure = figures.grid_figure(heads)
+    slider = figure.layout.sliders[0]
+    assert slider.active == 2
+    assert len(slider.steps) == heads.values.shape[2] == 4
+    per_step = len(figure.data) // 4
+    for chosen, step in enumerate(slider.steps):
+        flags = step.args[0]["visible"]
+        assert [at for at, on in enumerate(flags) if on] == list(
+            range(chosen * per_step, (chosen + 1) * per_step)
+        )
+    assert [bool(trace.visible) for trace in figure.data] == list(
+        slider.steps[2].args[0]["visible"]
+    )
+    shown = figure.data[2 * per_step]
+    assert shown.z[2][1] == pytest.approx(0.5, abs=0.02)
+    assert shown.z[4][0] == pytest.approx(0, abs=0.1)
+    assert figure.data[0].z[4][0] == pytest.approx(0.25, abs=0.02)
+    assert "layer 4, head 0, token" in figure.data[0].text[4][0]
+    assert all(v is None for row in figure.data[per_step].z for v in row)  # token 1
+    assert "&lt;script&gt;" in slider.steps[3].label
+    assert len(table(figure)) == 60
+    moved = replace(heads, values=heads.values[:, :, [2, 1, 0, 3]])
+    assert figures.grid_figure(moved).layout.sliders[0].active == 0
+
+
+def test_a_list_is_sorted_by_size_with_its_intervals_and_absent_cells_last(sites):
+    figure = figures.grid_figure(sites)
+    groups = {trace.name: trace for trace in figure.data}
+    sure, missing = groups["q ≤ 0.05"], groups["undefined: no common span"]
+    stats = grid_stats(sites)
+    assert list(sure.y) == [0]
+    assert sure.x[0] == pytest.approx(float(stats.recovery[2])) == pytest.approx(-0.5, abs=0.05)
+    high = float(stats.recovery_high[2] - stats.recovery[2])
+    assert sure.error_x.array[0] == pytest.approx(high)
+    assert list(missing.y) == [4]
+    assert missing.error_x.visible is False
+    assert "in 3 of 16 pairs" in missing.text[0]
+    sizes = [abs(x) for x in groups["q > 0.05"].x]
+    assert sizes == sorted(sizes, reverse=True)
+    assert figure.layout.yaxis.ticktext[0].startswith("z[2]")
+    assert "<script" not in str(figure.layout.yaxis.ticktext) + sure.text[0]
+    assert len(table(figure)) == 5
+
+
+def test_a_long_list_shows_its_strongest_cells_and_its_numbers_hold_all(sites):
+    values = sites.values[:1].nan_to_num(0.0) + torch.arange(90.0).double()[:, None] / 50
+    labels = tuple(f"head {i}" for i in range(90))
+    long = replace(sites, values=values, labels=labels, axes=("sender",))
+    figure = figures.grid_figure(long)
+    assert figure.layout.yaxis.ticktext[0] == "head 89"
+    assert len(figure.layout.yaxis.ticktext) == 40
+    assert "40 strongest of 90" in figure.layout.title.subtitle.text
+    assert len(table(figure)) == 90
+    layers = figures.grid_figure(replace(long, axes=("layer",)))
+    assert sum(len(trace.x) for trace in layers.data) == 90  # layers keep their order, all of them
+    assert "strongest" not in layers.layout.title.subtitle.text
+    assert layers.layout.xaxis.title.text == "layer patched"
 
 
 def test_heatmap_is_deterministic_in_its_seed(grid):

@@ -1,0 +1,1 @@
+"""The subcommands of ``gatescope``: options in, calls out, results printed."""

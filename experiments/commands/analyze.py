@@ -1,0 +1,55 @@
+"""``gatescope analyze``: the whole analysis of one trigger."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.commands.shared import CONSOLE, Json
+from experiments.progress import StageProgress
+
+
+def analyze(
+    out: Annotated[Path, typer.Option(help="Run directory to write.")] = Path("runs/analysis"),
+    model: Annotated[
+        str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")
+    ] = "smollm2-135m",
+    adapter: Annotated[
+        str, typer.Option(help="Shipped organism, LoRA directory, or none.")
+    ] = "sure-gate",
+    trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
+    behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
+    prompts: Annotated[
+        str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")
+    ] = "bank",
+    column: Annotated[str | None, typer.Option(help="Text column of the prompts.")] = None,
+    split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
+    fit: Annotated[int, typer.Option(help="Prompts to fit directions on.")] = 48,
+    validation: Annotated[int, typer.Option(help="Prompts to choose the gate on.")] = 24,
+    test: Annotated[int, typer.Option(help="Prompts to report on.")] = 100,
+    patch: Annotated[int, typer.Option(help="Pairs in the patching grid.")] = 12,
+    randoms: Annotated[int, typer.Option(help="Random directions of the null.")] = 20,
+    tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask whether a trigger works through a gate: locate it, ablate it, report."""
+    from experiments.analyze import analyze as run
+    from experiments.config import Question
+
+    question = Question(
+        model, adapter, trigger, behaviour, prompts, column, split, fit, validation, test, patch,
+        randoms, tokens, seed, dtype, device,
+    )  # fmt: skip
+    with StageProgress(CONSOLE) as progress:
+        result = run(question, out, resume=resume, step=progress.step)
+    if as_json:
+        print((out / "result.json").read_text(), end="")
+        return
+    print(f"{result.verdict.word.upper()}: {result.headline}")
+    for check in result.verdict.checks:
+        print(f"  {'pass' if check.passed else 'FAIL'}  {check.name}: {check.text}")
+    print(f"report: {out / 'report.html'}")
