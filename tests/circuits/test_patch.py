@@ -10,7 +10,8 @@ from circuits.edits import replace
 from circuits.errors import UserError
 from circuits.metrics import logit_difference, token_log_prob
 from circuits.patch import patch
-from circuits.runner import whole
+from circuits.runner import Window, whole
+from circuits.tl_runner import TLRunner
 from circuits.tokens import pairs
 from circuits.types import Edit, Point, TokenPairs
 
@@ -215,3 +216,79 @@ def test_nothing_is_tracked_for_gradients(runner, aligned):
 def test_a_metric_that_is_not_finite_is_refused(runner, aligned):
     with pytest.raises(UserError, match="finite"):
         patch(runner, aligned, lambda logits: logits[:, -1, 0] * float("nan"))
+
+
+def test_patching_a_run_with_itself_changes_nothing_bit_for_bit(any_runner, aligned):
+    points = [
+        Point(i, s) for i in range(any_runner.shape.n_layers) for s in ("resid_pre", *STREAMS)
+    ]
+    run = any_runner.forward(whole(aligned.clean), record=points)
+    for point in points:
+        edit = Edit(point, lambda x, p=point: replace(x, run.acts[p]))
+        assert torch.equal(any_runner.forward(whole(aligned.clean), [edit]).logits, run.logits)
+    other = any_runner.forward(whole(aligned.triggered), record=[Point(1)]).acts[Point(1)]
+    edit = Edit(Point(1), lambda x: replace(x, other))
+    assert not torch.equal(any_runner.forward(whole(aligned.clean), [edit]).logits, run.logits)
+
+
+def test_noising_and_denoising_the_whole_residual_mirror_each_other(any_runner, aligned):
+    """Everything patched at a layer is the other run: what one side gains the other loses."""
+    sweep = Sweep("resid_pre", position=False)
+    there = patch(any_runner, aligned, METRIC, sweep)
+    back = patch(any_runner, aligned, METRIC, sweep, direction="noising")
+    assert gap(there.values, there.source.expand_as(there.values)) < NEAR
+    assert gap(there.effects, -back.effects) < NEAR
+    assert float(there.effects.abs().max()) > 0.01
+
+
+def test_batched_equals_unbatched(any_runner, aligned):
+    grid = patch(any_runner, aligned, METRIC, Sweep("z", position=False, head=True))
+    for row in range(len(aligned)):
+        one = patch(any_runner, aligned.rows([row]), METRIC, Sweep("z", position=False, head=True))
+        assert gap(one.values[..., 0], grid.values[..., row]) < NEAR
+        assert gap(one.values[..., 0], grid.values[..., row - 1]) > 1e-3
+
+
+def right_padded(ids, mask):
+    """Every row's real tokens first, and for every row its number of padding columns."""
+    shift = (~mask).sum(dim=1)
+    order = (torch.arange(ids.shape[1]) + shift[:, None]) % ids.shape[1]
+    return ids.gather(1, order), mask.gather(1, order), shift
+
+
+def test_left_and_right_padded_batches_agree(any_runner, aligned):
+    """The trigger's token patched in a right-padded batch, by one plain pass per layer."""
+    grid = patch(any_runner, aligned, METRIC)
+    first = aligned.first_difference
+    column = aligned.clean.spans["trigger"].long().argmax(dim=1)
+    ids, mask, shift = right_padded(aligned.clean.ids, aligned.clean.mask)
+    others, _, _ = right_padded(aligned.triggered.ids, aligned.triggered.mask)
+    rows, width = torch.arange(len(aligned)), ids.shape[1]
+    assert not bool(mask[:, -1].all())
+    for layer in range(any_runner.shape.n_layers):
+        point = Point(layer)
+        source = any_runner.forward(Window(others, mask), record=[point]).acts[point]
+
+        def trigger(x, source=source):
+            x = x.clone()
+            x[rows, column - shift] = source[rows, column - shift]
+            return x
+
+        logits = any_runner.forward(Window(ids, mask), [Edit(point, trigger)], keep=width).logits
+        last = logits[rows, mask.sum(dim=1) - 1].unsqueeze(1)
+        assert gap(METRIC(last), grid.values[layer, column - first, rows]) < NEAR
+
+
+def test_activations_that_are_not_finite_are_refused(tokenizer, aligned):
+    broken = tiny.llama(len(tokenizer))
+    broken.model.layers[1].mlp.down_proj.weight.data[0, 0] = float("nan")
+    with pytest.raises(UserError, match="finite residuals"):
+        patch(TLRunner(broken, tokenizer, "broken"), aligned, METRIC)
+
+
+def test_a_model_in_training_mode_is_refused(tokenizer, aligned):
+    training = tiny.gpt2(len(tokenizer))
+    made = TLRunner(training, tokenizer, "training")
+    training.transformer.h[0].mlp.dropout.train()
+    with pytest.raises(UserError, match="evaluation mode"):
+        patch(made, aligned, METRIC)
