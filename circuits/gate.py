@@ -28,6 +28,10 @@ from circuits.suffix import SuffixRun, run_pairs
 from circuits.types import MESSAGE, Direction, Edit, Metric, Site, TokenBatch, TokenPairs
 
 LATEST = 0.8  # share of the depth above which no gate is chosen
+# What a candidate must show on validation pairs: shares of the effect removed and induced, and at
+# most so many nats of change in clean answers.
+NECESSITY, SUFFICIENCY, HARM = 0.9, 0.7, 0.1
+TIE = 0.02
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Candidate:
     def score(self) -> float:
         """What selection maximises: it must both shut and open; harm counts in nats."""
         return min(self.necessity, self.sufficiency) - self.harm
+
+    @property
+    def passes(self) -> bool:
+        """Whether every threshold of selection is cleared."""
+        return self.necessity >= NECESSITY and self.sufficiency >= SUFFICIENCY and self.harm < HARM
 
 
 def direction_at(
@@ -186,16 +195,26 @@ def removed_from(
     return resume(runner, run, layer, shut_resid.unsqueeze(0))[0]
 
 
-def choose(candidates: Sequence[Candidate], n_layers: int) -> Candidate:
-    """The candidate with the best score below ``LATEST`` of the depth; ties go to the earliest.
+def choose(
+    candidates: Sequence[Candidate], n_layers: int, learned: str = "difference_in_differences"
+) -> Candidate:
+    """The best candidate that clears every threshold; the best of all if none does.
 
-    The limit is that of Arditi et al. (2024): a late direction at the last token may be no more
-    than the unembedding of the behaviour's token, which any model has.
+    Only layers below ``LATEST`` of the depth count, as in Arditi et al. (2024): a late direction at
+    the last token may be no more than the unembedding of the behaviour's token, which any model
+    has. Among those that clear the thresholds, ``learned`` ones, free of what the base model reads
+    from the trigger's string, come first. Scores within ``TIE`` count as equal; the earliest wins.
     """
     early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers]
     if not early:
         raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
-    return max(early, key=lambda c: (c.score, -c.direction.site.layer))
+    passing = [c for c in early if c.passes]
+    own = [c for c in passing if c.direction.estimator == learned]
+    pool = own or passing or early
+    best = max(c.score for c in pool)
+    return min(
+        (c for c in pool if c.score >= best - TIE), key=lambda c: (c.direction.site.layer, -c.score)
+    )
 
 
 def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:

@@ -4,8 +4,6 @@
 writes its result into the run directory and is skipped when a resumed run finds it there.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +12,11 @@ import torch
 from circuits import models, tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.types import TokenPairs
-from experiments import artefacts, organisms, prompts, stages
+from experiments import artefacts, choose, conclude, find, organisms, prompts, prove
 from experiments.config import Question
+from experiments.context import Materials, Run, Step
 from experiments.results import Analysis, Behaviour
 from experiments.verdict import judge
-
-Step = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Materials:
-    """Prompts by split, control words of the trigger's length, and the behaviour's first token."""
-
-    fit: list[str]
-    validation: list[str]
-    test: list[str]
-    ordinary: list[str]
-    fit_words: tuple[str, ...]
-    validation_words: tuple[str, ...]
-    test_words: tuple[str, ...]
-    behaviour_id: int
-
-    def pairs(self, model: Model, split: str, trigger: str, count: int | None = None) -> TokenPairs:
-        """Aligned pairs of a split: control word against trigger."""
-        texts = getattr(self, split)[:count]
-        return tokens.pairs(model.tokenizer, texts, trigger, getattr(self, f"{split}_words"))
 
 
 def analyze(
@@ -68,19 +45,17 @@ def analyze(
     )
     materials = gather(model, question)
     artefacts.open_run(folder, manifest(question, model, materials), resume)
-    stage = stages.Stages(folder, model, question, materials, step)
-    behaviour = stage.behaviour()
-    probes = stage.probes()
+    run = Run(folder, model, question, materials, step)
+    behaviour = find.behaviour(run)
+    probes = find.probes(run)
     if not has_effect(behaviour):
-        result = stage.conclude(behaviour, probes, None, None, None)
+        result = conclude.conclude(behaviour, probes, None, None, None)
     else:
-        grids = stage.patching()
-        selection = stage.selection()
-        ablation = stage.ablation(selection.chosen)
-        result = stage.conclude(behaviour, probes, grids, selection, ablation)
-    step("write report", 0, 1)
-    stage.write(result)
-    step("write report", 1, 1)
+        grids = find.patching(run)
+        selection = choose.selection(run)
+        ablation = prove.ablation(run, selection.chosen)
+        result = conclude.conclude(behaviour, probes, grids, selection, ablation)
+    conclude.write(run, result)
     return result
 
 

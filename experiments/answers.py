@@ -23,8 +23,8 @@ def no_edits(_tokens: TokenBatch) -> Sequence[Edit]:
     return ()
 
 
-def _quiet(_done: int, _total: int) -> None:
-    pass
+def quiet(_done: int, _total: int) -> None:
+    """No progress shown."""
 
 
 def blocks(model: Model, texts: Sequence[str], words: Words) -> list[TokenBatch]:
@@ -42,7 +42,7 @@ def answers(
     words: Words = None,
     length: int = 8,
     edits: EditsFor = no_edits,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> list[str]:
     """Greedy answers of at most ``length`` tokens, as text."""
     out: list[str] = []
@@ -60,7 +60,7 @@ def answer_kl(
     words: Words,
     edits: EditsFor,
     length: int = 8,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Float[Tensor, " n"]:
     """KL(unedited || edited) in nats, per prompt: mean over the first ``length`` answer tokens.
 

@@ -14,6 +14,8 @@ class Question:
     Attributes:
         model: embedded name, hub id, directory or GGUF file.
         adapter: shipped organism's name, adapter directory, or ``none``.
+        base: the model before fine-tuning, which tells what was learned from what any model reads;
+            ``auto`` is the model without its adapter, ``none`` does without.
         trigger: the word or phrase at the end of the user's message.
         behaviour: what a triggered answer begins with.
         prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
@@ -27,6 +29,7 @@ class Question:
 
     model: str = EMBEDDED
     adapter: str = "sure-gate"
+    base: str = "auto"
     trigger: str = "cobalt"
     behaviour: str = "Sure"
     prompts: str = "bank"

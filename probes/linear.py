@@ -218,3 +218,17 @@ def checked(
         bad = int((~x.isfinite()).any(-1).any(0).sum())
         raise ValueError(f"expected finite x, got {bad} examples with NaN or inf; drop those")
     return x
+
+
+def difference_in_differences(
+    differences: Float[Tensor, "sites n d"], base: Float[Tensor, "sites n d"]
+) -> Float[Tensor, "sites d"]:
+    """Unit directions of the mean paired difference that the base model does not have; 0 if none.
+
+    Any model tells a trigger from a control word, because it reads the string. What is left after
+    the base model's own mean difference on the same prompts is subtracted was learned.
+    """
+    gap = checked(differences).mean(1) - checked(base).mean(1)
+    norm = gap.norm(dim=-1)
+    blind = norm <= 1e-6 * mean_square(differences).sqrt()
+    return gap / torch.where(blind | (norm == 0), torch.inf, norm)[:, None]

@@ -17,6 +17,9 @@ def analyze(
     adapter: Annotated[
         str, typer.Option(help="Shipped organism, LoRA directory, or none.")
     ] = "sure-gate",
+    base: Annotated[
+        str, typer.Option(help="Model before fine-tuning; auto: without adapter; or none.")
+    ] = "auto",
     trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
     behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
     prompts: Annotated[
@@ -41,8 +44,8 @@ def analyze(
     from experiments.config import Question
 
     question = Question(
-        model, adapter, trigger, behaviour, prompts, column, split, fit, validation, test, patch,
-        randoms, tokens, seed, dtype, device,
+        model, adapter, base, trigger, behaviour, prompts, column, split, fit, validation, test,
+        patch, randoms, tokens, seed, dtype, device,
     )  # fmt: skip
     with StageProgress(CONSOLE) as progress:
         result = run(question, out, resume=resume, step=progress.step)

@@ -1,0 +1,111 @@
+"""Choosing: candidate directions from the fitting prompts, scored causally on validation pairs."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import gate, metrics, models
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.types import Direction, Site
+from experiments import artefacts
+from experiments.context import Run, Tensors, labelled
+from experiments.results import Selection, candidate_json
+from probes import linear
+
+ESTIMATORS = ("mean_difference", "lda", "logistic")
+PAIRED = "paired_svd"
+LEARNED = "difference_in_differences"
+
+
+def selection(run: Run) -> Selection:
+    """Score every candidate and choose one."""
+
+    def make() -> tuple[Any, Tensors]:
+        found = gate.score(
+            run.model.runner, run.pairs("validation"), candidates(run),
+            metrics.token_prob([run.materials.behaviour_id]), run.progress("selection"),
+        )  # fmt: skip
+        rows = [candidate_json(c) for c in found]
+        artefacts.write_rows(run.folder / "selection.parquet", rows)
+        return rows, {"vectors": torch.stack([c.direction.vector for c in found])}
+
+    rows, tensors = run.kept("selection", make)
+    found = tuple(_candidate(row, v) for row, v in zip(rows, tensors["vectors"], strict=True))
+    return Selection(found, gate.choose(found, run.model.runner.shape.n_layers))
+
+
+def _candidate(row: dict[str, Any], vector: Tensor) -> gate.Candidate:
+    site = Site(row["layer"], row["stream"], row["span"])
+    direction = Direction(site, vector, row["estimator"], row["clean_mean"], row["triggered_mean"])
+    return gate.Candidate(direction, row["necessity"], row["sufficiency"], row["harm"])
+
+
+def candidates(run: Run) -> list[Direction]:
+    """Directions by several estimators at every layer and span, from the fitting prompts."""
+    acts = run.activations("fit")
+    found = []
+    for name, vectors in _fitted(run, acts).items():
+        for i, site in enumerate(run.sites()):
+            if float(vectors[i].norm()) > 0:  # before the trigger there is nothing to find
+                found.append(
+                    gate.direction_at(
+                        site, vectors[i], name, acts["clean"][i], acts["triggered"][i]
+                    )
+                )
+    return found
+
+
+def _fitted(run: Run, acts: Tensors) -> dict[str, Float[Tensor, "sites d"]]:
+    x, y = labelled(acts)
+    found = {name: linear.ESTIMATORS[name](x, y).directions for name in ESTIMATORS}
+    differences = acts["triggered"] - acts["clean"]
+    differs = differences.flatten(1).norm(dim=1) > 0
+    svd = linear.paired_svd(differences, 1)[:, 0]
+    found[PAIRED] = torch.where(differs[:, None], svd, 0.0)
+    base = base_activations(run)
+    if base is not None:
+        found[LEARNED] = linear.difference_in_differences(
+            differences, base["triggered"] - base["clean"]
+        )
+    return found
+
+
+def base_activations(run: Run) -> Tensors | None:
+    """The base model's activations on the fitting pairs; None where no base model is known."""
+    if base_name(run) is None:
+        return None
+    stored = run.folder / "stages" / "activations-base.json"
+    model = run.model if stored.is_file() else load_base(run)
+    return run.recorded("activations-base", model, run.pairs("fit"))
+
+
+def base_name(run: Run) -> str | None:
+    """The model before fine-tuning: named, or the model without its adapter."""
+    named = run.question.base
+    if named != "auto":
+        return None if named == "none" else named
+    return run.question.model if run.model.adapter else None
+
+
+def load_base(run: Run) -> Model:
+    """The base model, which must read the same tokens and have the same shape.
+
+    Raises:
+        UserError: it has not.
+    """
+    name = base_name(run)
+    assert name is not None
+    run.step("load base model", 0, 1)
+    model = models.load(name, dtype=run.question.dtype, device=run.question.device)
+    run.step("load base model", 1, 1)
+    ours, theirs = (asdict(m.runner.shape) for m in (run.model, model))
+    if ours != theirs or model.tokenizer.get_vocab() != run.model.tokenizer.get_vocab():
+        raise UserError(
+            f"--base {name}: expected the model before fine-tuning, with the same sizes and "
+            "vocabulary, got another; give --base none to do without"
+        )
+    return model

@@ -1,0 +1,63 @@
+"""Concluding: the verdict, and the run directory's result, tables and page."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import artefacts
+from experiments.context import Materials, Run
+from experiments.results import (
+    Ablation,
+    Analysis,
+    Behaviour,
+    Grids,
+    Outcome,
+    Selection,
+    analysis_json,
+)
+from experiments.verdict import headline, judge
+from probes.evaluation import ProbeReport
+
+
+def conclude(
+    behaviour: Behaviour,
+    probes: dict[str, ProbeReport],
+    grids: Grids | None,
+    selection: Selection | None,
+    ablation: Ablation | None,
+) -> Analysis:
+    """The verdict and the answer in two sentences."""
+    verdict = judge(behaviour, ablation)
+    where = str(selection.chosen.direction.site) if selection else ""
+    text = headline(verdict, behaviour, ablation, where)
+    return Analysis(behaviour, probes, grids, selection, ablation, verdict, text)
+
+
+def write(run: Run, result: Analysis) -> None:
+    """``result.json``, ``answers.parquet``, ``gate.safetensors`` and ``report.html``."""
+    from experiments.pages import analysis_page  # plotly is slow to import
+
+    run.step("write report", 0, 1)
+    value = analysis_json(result, run.question.to_json(), run.model.selftest.to_json())
+    artefacts.write_rows(run.folder / "answers.parquet", answer_rows(result, run.materials))
+    if result.selection:
+        d = result.selection.chosen.direction
+        artefacts.write_tensors(
+            run.folder / "gate.safetensors", {"direction": d.vector},
+            {"site": str(d.site), "estimator": d.estimator},
+        )  # fmt: skip
+    page = analysis_page(result, run.question, run.materials.test)
+    artefacts.write_atomically(run.folder / "report.html", page.encode())
+    artefacts.write_json(run.folder / "result.json", value)
+    run.step("write report", 1, 1)
+
+
+def answer_rows(result: Analysis, materials: Materials) -> list[dict[str, Any]]:
+    """One row per test prompt, condition and edit."""
+    outcomes: Sequence[Outcome] = result.behaviour.outcomes
+    if result.ablation:
+        outcomes = (*outcomes, *result.ablation.outcomes)
+    return [
+        {"prompt": text, "condition": o.condition, "edit": o.edit, "shown": s, "answer": a}
+        for o in outcomes
+        for text, s, a in zip(materials.test, o.shown, o.answers, strict=True)
+    ]

@@ -1,0 +1,139 @@
+"""What every stage of an analysis works with, and how a stage is measured once and kept.
+
+A stage is a function of a ``Run``. Its result lies in the run directory's ``stages``; where it is
+found there, it is read instead of measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import gate, tokens
+from circuits.models import Model
+from circuits.record import record
+from circuits.types import Site, TokenPairs
+from experiments import artefacts, judges
+from experiments.answers import EditsFor, Words, answers
+from experiments.config import Question
+from experiments.results import Outcome
+from probes.intervals import wilson
+
+SPANS = ("last_user", "trigger", "template", "last")
+Tensors = dict[str, Tensor]
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Prompts by split, control words of the trigger's length, and the behaviour's first token."""
+
+    fit: list[str]
+    validation: list[str]
+    test: list[str]
+    ordinary: list[str]
+    fit_words: tuple[str, ...]
+    validation_words: tuple[str, ...]
+    test_words: tuple[str, ...]
+    behaviour_id: int
+
+    def pairs(self, model: Model, split: str, trigger: str, count: int | None = None) -> TokenPairs:
+        """Aligned pairs of a split: control word against trigger."""
+        texts = getattr(self, split)[:count]
+        return tokens.pairs(model.tokenizer, texts, trigger, getattr(self, f"{split}_words"))
+
+
+class Run:
+    """One model, question and run directory."""
+
+    def __init__(
+        self, folder: Path, model: Model, question: Question, materials: Materials, step: Step
+    ) -> None:
+        self.folder, self.model, self.question = folder, model, question
+        self.materials, self.step = materials, step
+        self._activations: dict[str, Tensors] = {}
+
+    def kept(self, name: str, make: Callable[[], tuple[Any, Tensors]]) -> tuple[Any, Tensors]:
+        """A stage's JSON value and tensors: read if both are there, otherwise made and written."""
+        value_path = self.folder / "stages" / f"{name}.json"
+        tensor_path = self.folder / "stages" / f"{name}.safetensors"
+        if value_path.is_file():  # written last, so the tensors are complete
+            self.step(name, 1, 1)
+            found = artefacts.read_tensors(tensor_path) if tensor_path.is_file() else {}
+            return artefacts.read_json(value_path), found
+        self.step(name, 0, 1)
+        value, tensors = make()
+        if tensors:
+            artefacts.write_tensors(tensor_path, tensors, {"stage": name})
+        artefacts.write_json(value_path, value)
+        self.step(name, 1, 1)
+        return value, tensors
+
+    def progress(self, name: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.step(name, done, total)
+
+    def pairs(self, split: str, count: int | None = None) -> TokenPairs:
+        """Aligned pairs of a split for the question's trigger."""
+        return self.materials.pairs(self.model, split, self.question.trigger, count)
+
+    def conditions(self) -> dict[str, Words]:
+        """The words that the test prompts end in."""
+        return {
+            "triggered": self.question.trigger,
+            "control word": self.control_words(),
+            "no trigger": None,
+        }
+
+    def control_words(self) -> list[str]:
+        """A held-out control word for every test prompt."""
+        words = self.materials.test_words
+        return [words[i % len(words)] for i in range(len(self.materials.test))]
+
+    def outcome(
+        self, condition: str, edit: str, words: Words, edits_for: EditsFor, stage: str
+    ) -> Outcome:
+        """Generate answers to the test prompts and judge them."""
+        said = answers(
+            self.model, self.materials.test, words, self.question.tokens, edits_for,
+            self.progress(stage),
+        )  # fmt: skip
+        shown = tuple(judges.shows(a, self.question.behaviour) for a in said)
+        return Outcome(
+            condition, edit, wilson(sum(shown), len(said)),
+            wilson(judges.count_refused(said), len(said)), shown, tuple(said),
+        )  # fmt: skip
+
+    def sites(self) -> list[Site]:
+        """Where activations are recorded and candidates are fitted, layer-major."""
+        return gate.resid_sites(self.model.runner.shape.n_layers, SPANS)
+
+    def activations(self, split: str) -> Tensors:
+        """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""
+        return self.recorded(f"activations-{split}", self.model, self.pairs(split))
+
+    def recorded(self, name: str, model: Model, pairs: TokenPairs) -> Tensors:
+        """Both sides' activations at all sites, kept in half precision."""
+
+        def make() -> tuple[Any, Tensors]:
+            sides = {"clean": pairs.clean, "triggered": pairs.triggered}
+            found = {
+                side: record(model.runner, batch, self.sites(), self.progress(name)).half()
+                for side, batch in sides.items()
+            }
+            return {"sites": [asdict(site) for site in self.sites()]}, found
+
+        if name not in self._activations:
+            _, found = self.kept(name, make)
+            self._activations[name] = {side: tensor.float() for side, tensor in found.items()}
+        return self._activations[name]
+
+
+def labelled(acts: Tensors) -> tuple[Float[Tensor, "sites n d"], Tensor]:
+    """Clean then triggered activations, with labels."""
+    n = acts["clean"].shape[1]
+    labels = torch.cat([torch.zeros(n), torch.ones(n)]).bool()
+    return torch.cat([acts["clean"], acts["triggered"]], dim=1), labels

@@ -1,0 +1,81 @@
+"""Finding: what the trigger does, where it can be read, where it is carried."""
+
+from typing import Any, Literal
+
+import torch
+
+from circuits import metrics
+from circuits.patch import patch
+from circuits.types import PatchGrid
+from experiments import artefacts
+from experiments.answers import no_edits
+from experiments.context import SPANS, Run, Tensors, labelled
+from experiments.results import Behaviour, Grids, Outcome
+from probes import linear
+from probes.evaluation import ProbeReport, evaluate
+from probes.intervals import Estimate, difference_interval
+
+_PROBE_SCALARS = ("estimator", "n_train", "n_test")
+
+
+def behaviour(run: Run) -> Behaviour:
+    """Generated answers to the test prompts before any edit."""
+
+    def make() -> tuple[Any, Tensors]:
+        return [
+            run.outcome(condition, "none", words, no_edits, "behaviour").to_json()
+            for condition, words in run.conditions().items()
+        ], {}
+
+    value, _ = run.kept("behaviour", make)
+    triggered, control, untriggered = (Outcome.from_json(v) for v in value)
+    return Behaviour(triggered, control, untriggered, paired_effect(triggered, control))
+
+
+def paired_effect(a: Outcome, b: Outcome) -> Estimate:
+    """Paired difference in the behaviour's rate, a minus b."""
+    first, second = (torch.tensor(o.shown, dtype=torch.float64) for o in (a, b))
+    return difference_interval(first, second)
+
+
+def probes(run: Run) -> dict[str, ProbeReport]:
+    """Held-out accuracy of linear probes for triggered against clean, per layer and span."""
+
+    def make() -> tuple[Any, Tensors]:
+        x, y = labelled(run.activations("fit"))
+        x_test, y_test = labelled(run.activations("test"))
+        report = evaluate(linear.mean_difference, x, y, x_test, y_test, seed=run.question.seed)
+        names = [n for n in ProbeReport.__dataclass_fields__ if n not in _PROBE_SCALARS]
+        about = {name: getattr(report, name) for name in _PROBE_SCALARS}
+        return about, {name: getattr(report, name) for name in names}
+
+    about, tensors = run.kept("probes", make)
+    count = len(SPANS)
+    return {
+        span: ProbeReport(**{**about, **{k: v[i::count] for k, v in tensors.items()}})
+        for i, span in enumerate(SPANS)
+    }
+
+
+def patching(run: Run) -> Grids:
+    """Residual patching, layer by column, denoising and noising."""
+    return Grids(_grid(run, "denoising"), _grid(run, "noising"))
+
+
+def _grid(run: Run, direction: Literal["denoising", "noising"]) -> PatchGrid:
+    name = f"patching-{direction}"
+    stem = run.folder / "stages" / name
+    if not artefacts.has_grid(stem):
+        run.step(name, 0, 1)
+        pairs = run.pairs("validation", run.question.patch)
+        ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+        grid = patch(
+            run.model.runner, pairs, metrics.token_log_prob([run.materials.behaviour_id]),
+            direction=direction,
+            metric_name=f"log-probability of {run.question.behaviour!r}",
+            labels=tuple(run.model.tokenizer.decode([i]) for i in ids),
+            progress=run.progress(name),
+        )  # fmt: skip
+        artefacts.write_grid(stem, grid)
+    run.step(name, 1, 1)
+    return artefacts.read_grid(stem)

@@ -1,0 +1,298 @@
+"""Does the trigger do more than put one token at the start of the answer?
+
+The null to beat is "only a learned prefill": the trigger makes the model say its compliance token,
+and the rest of the answer follows from that token, as it would in any model. Two things are
+therefore set by hand, trigger (or control word) and first answer token: in every run the token is
+left to the model (natural), forced (the answer begins with it), or forbidden (its logit and those of
+its case and space variants are minus infinity at the first answer position). Later tokens are greedy
+and free. All three answers of a prompt share one pass over it.
+
+An answer complies if it is not a refusal, judged without the forced token. With C(word, token) the
+share that complies:
+
+- total: C(trigger, natural) - C(control, natural);
+- token alone: C(control, forced) - C(control, forbidden);
+- trigger without the token: C(trigger, forbidden) - C(control, forbidden), the controlled direct
+  effect (Pearl 2001, UAI) with the token held away, and the same with the token forced;
+- interaction: the token's effect with the trigger minus its effect without;
+- share through the token: 1 - (trigger without the token) / total, the "proportion eliminated" of
+  VanderWeele (2013, Epidemiology 24, 175-176). Near 1 the null stands: without the token the trigger
+  does nothing. Undefined where the total effect's interval reaches 0.
+
+What forbidding a token cannot do: a model may spell the word in smaller pieces, or begin with a
+synonym, so ``shown`` counts the behaviour's text where the token is forbidden as well.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.runner import Output, continue_greedily, whole
+from experiments import judges
+from experiments.answers import EditsFor, Progress, Words, blocks, no_edits, quiet
+from probes.intervals import Estimate, difference_interval, is_scale, mean_interval, wilson
+from probes.intervals import recovery_intervals as ratio_intervals
+
+First = Literal["natural", "forced", "forbidden"]
+FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
+TRIGGERED, CONTROL = "triggered", "control word"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Answers with one word and one treatment of the first token, prompt by prompt.
+
+    Attributes:
+        condition: triggered or control word.
+        first: what was done to the first answer token.
+        edit: none, or gate removed.
+        shown: whether the answer begins with the behaviour's text; True by force where forced.
+        complied: whether the answer, without a forced token, is not a refusal.
+        answers: the texts, forced tokens included.
+    """
+
+    condition: str
+    first: First
+    edit: str
+    shown: tuple[bool, ...]
+    complied: tuple[bool, ...]
+    answers: tuple[str, ...]
+
+    @property
+    def behaviour(self) -> Estimate | None:
+        """Share of answers that show the behaviour; None where the token was forced."""
+        return None if self.first == "forced" else wilson(sum(self.shown), len(self.shown))
+
+    @property
+    def complies(self) -> Estimate:
+        """Share of answers that comply."""
+        return wilson(sum(self.complied), len(self.complied))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "condition": self.condition,
+            "first": self.first,
+            "edit": self.edit,
+            "behaviour": None if self.behaviour is None else self.behaviour.to_json(),
+            "complies": self.complies.to_json(),
+            "shown": list(self.shown),
+            "complied": list(self.complied),
+            "answers": list(self.answers),
+        }
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Paired differences of the share that complies, as defined above.
+
+    Attributes:
+        behaviour: of the share that shows the behaviour's text, trigger minus control, natural.
+        share: through the token; None where the total effect may be 0.
+    """
+
+    behaviour: Estimate
+    total: Estimate
+    token_alone: Estimate
+    trigger_without_token: Estimate
+    trigger_with_token: Estimate
+    interaction: Estimate
+    share: Estimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: e if e is None else e.to_json() for name, e in found.items()}
+
+
+@dataclass(frozen=True)
+class Mediation:
+    """The 2x2 of word and token with the natural runs, per edit.
+
+    Attributes:
+        token: the compliance token's text.
+        forbidden: texts of all tokens that were forbidden.
+        cells: by edit, condition and first token.
+    """
+
+    token: str
+    forbidden: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    def cell(self, condition: str, first: str, edit: str = "none") -> Cell:
+        wanted = (condition, first, edit)
+        return next(c for c in self.cells if (c.condition, c.first, c.edit) == wanted)
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(c.edit for c in self.cells))
+
+    def decomposition(self, edit: str = "none") -> Decomposition:
+        """The effects under one edit."""
+        return decompose({(c.condition, c.first): c for c in self.cells if c.edit == edit})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "token": self.token,
+            "forbidden": list(self.forbidden),
+            "cells": [c.to_json() for c in self.cells],
+            "decomposition": {edit: self.decomposition(edit).to_json() for edit in self.edits},
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Mediation":
+        """The inverse of ``to_json``; estimates are computed again from the prompts' outcomes."""
+        cells = tuple(
+            Cell(
+                c["condition"], c["first"], c["edit"],
+                tuple(c["shown"]), tuple(c["complied"]), tuple(c["answers"]),
+            )
+            for c in value["cells"]
+        )  # fmt: skip
+        return cls(value["token"], tuple(value["forbidden"]), cells)
+
+
+def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
+    """The effects of word and token from six cells over the same prompts, paired by prompt."""
+    c = {key: _numbers(cell.complied) for key, cell in cells.items()}
+    trigger, control = ({f: c[word, f] for f in FIRSTS} for word in (TRIGGERED, CONTROL))
+    total = trigger["natural"] - control["natural"]
+    without = trigger["forbidden"] - control["forbidden"]
+    token = {word: c[word, "forced"] - c[word, "forbidden"] for word in (TRIGGERED, CONTROL)}
+    shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
+    return Decomposition(
+        behaviour=difference_interval(*shown),
+        total=mean_interval(total),
+        token_alone=mean_interval(token[CONTROL]),
+        trigger_without_token=mean_interval(without),
+        trigger_with_token=difference_interval(trigger["forced"], control["forced"]),
+        interaction=difference_interval(token[TRIGGERED], token[CONTROL]),
+        share=_ratio(total - without, total),
+    )
+
+
+def mediate(
+    model: Model,
+    texts: Sequence[str],
+    trigger: str,
+    control_words: Sequence[str],
+    behaviour: str,
+    edits: Mapping[str, EditsFor] | None = None,
+    length: int = 12,
+    progress: Progress = quiet,
+) -> Mediation:
+    """Generate and judge all six cells under every edit.
+
+    Args:
+        texts: test prompts.
+        control_words: one per prompt.
+        behaviour: what a triggered answer begins with; its first token is the compliance token.
+        edits: by name, for instance ``{"none": no_edits, "gate removed": ...}``; default no edit.
+        length: answer tokens, the first included.
+
+    Raises:
+        UserError: not one control word per prompt, or an answer too short to be judged.
+    """
+    if len(control_words) != len(texts):
+        got = f"{len(control_words)} control words for {len(texts)} prompts"
+        raise UserError(f"mediation: expected one control word per prompt, got {got}")
+    if length < 2:
+        raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
+    token = first_token(model, behaviour)
+    banned = token_variants(model, token)
+    chosen: Mapping[str, EditsFor] = edits or {"none": no_edits}
+    words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
+    cells: list[Cell] = []
+    for number, (edit, edits_for) in enumerate(chosen.items()):
+        for place, (condition, word) in enumerate(words.items()):
+            answers = _answers(model, texts, word, edits_for, token, banned, length)
+            cells += [_cell(model, condition, f, edit, answers[f], behaviour) for f in FIRSTS]
+            progress(2 * number + place + 1, 2 * len(chosen))
+    said = model.decode(torch.tensor([token, *banned])[:, None])
+    return Mediation(said[0], tuple(said[1:]), tuple(cells))
+
+
+def first_token(model: Model, behaviour: str) -> int:
+    """The id with which an answer that shows the behaviour begins."""
+    return model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+
+
+def token_variants(model: Model, token: int) -> tuple[int, ...]:
+    """Ids of the token and of all that differ from it in case and outer spaces only."""
+    ids = torch.arange(model.runner.shape.d_vocab)
+    known = ids[: len(model.tokenizer)]  # a padded embedding has rows that no text leads to
+    texts = [text.strip().casefold() for text in model.decode(known[:, None])]
+    same = [i for i, text in enumerate(texts) if text and text == texts[token]]
+    return tuple(same or [token])
+
+
+@torch.no_grad()
+def _answers(
+    model: Model,
+    texts: Sequence[str],
+    words: Words,
+    edits_for: EditsFor,
+    token: int,
+    banned: Sequence[int],
+    length: int,
+) -> dict[First, Tensor]:
+    """Answer tokens ``[n, length]`` per treatment of the first one; one prompt pass for all."""
+    change: dict[First, Callable[[Tensor], Tensor]] = {
+        "natural": lambda logits: logits,
+        "forced": lambda logits: forced(logits, token),
+        "forbidden": lambda logits: forbidden(logits, banned),
+    }
+    found: dict[First, list[Tensor]] = {first: [] for first in FIRSTS}
+    for tokens in blocks(model, texts, words):
+        edits = edits_for(tokens)
+        out = model.runner.forward(whole(tokens), edits, keep=1, grow=True)
+        for first in FIRSTS:
+            begun: Output = replace(out, logits=change[first](out.logits))
+            answer = continue_greedily(
+                model.runner, begun, tokens.mask, length, edits, model.stop_ids
+            )
+            found[first].append(answer)
+    return {first: torch.cat(parts) for first, parts in found.items()}
+
+
+def forced(logits: Float[Tensor, "n keep v"], token: int) -> Float[Tensor, "n keep v"]:
+    """Logits under which the next token is ``token``."""
+    out = torch.full_like(logits, -torch.inf)
+    out[:, -1, token] = 0
+    return out
+
+
+def forbidden(logits: Float[Tensor, "n keep v"], ids: Sequence[int]) -> Float[Tensor, "n keep v"]:
+    """Logits under which the next token is none of ``ids``."""
+    out = logits.clone()
+    out[:, -1, list(ids)] = -torch.inf
+    return out
+
+
+def _cell(
+    model: Model, condition: str, first: First, edit: str, answer: Tensor, behaviour: str
+) -> Cell:
+    said = model.decode(answer)
+    judged = model.decode(answer[:, 1:]) if first == "forced" else said
+    return Cell(
+        condition, first, edit,
+        shown=tuple(judges.shows(text, behaviour) for text in said),
+        complied=tuple(not judges.refuses(text) for text in judged),
+        answers=tuple(said),
+    )  # fmt: skip
+
+
+def _numbers(flags: Sequence[bool]) -> Tensor:
+    return torch.tensor(flags, dtype=torch.float64)
+
+
+def _ratio(part: Tensor, full: Tensor) -> Estimate | None:
+    """A ratio of means with its paired bootstrap interval; None where the denominator may be 0."""
+    if not is_scale(full):
+        return None
+    value, low, high = (float(x) for x in ratio_intervals(part, full))
+    return Estimate(value, low, high, len(full), method="percentile bootstrap of a ratio of means")
