@@ -12,7 +12,7 @@ import torch
 from circuits import models, tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from experiments import artefacts, choose, conclude, find, organisms, prompts, prove
+from experiments import arms, artefacts, choose, conclude, find, organisms, prompts, prove
 from experiments.config import Question
 from experiments.context import Materials, Run, Step
 from experiments.results import Analysis, Behaviour
@@ -48,15 +48,28 @@ def analyze(
     run = Run(folder, model, question, materials, step)
     behaviour = find.behaviour(run)
     probes = find.probes(run)
-    if not has_effect(behaviour):
-        result = conclude.conclude(behaviour, probes, None, None, None)
-    else:
+    grids = selection = ablation = None
+    null_arms: tuple[arms.Arm, ...] = ()
+    if has_effect(behaviour):
         grids = find.patching(run)
         selection = choose.selection(run)
         ablation = prove.ablation(run, selection.chosen)
-        result = conclude.conclude(behaviour, probes, grids, selection, ablation)
+        null_arms = arms.null_arms(question, folder, _arm(resume, step))
+    result = conclude.conclude(behaviour, probes, grids, selection, ablation, null_arms)
     conclude.write(run, result)
     return result
+
+
+def _arm(resume: bool, step: Step) -> arms.Analyze:
+    """The analysis of one null arm, its progress told apart by its name."""
+
+    def analyze_arm(question: Question, folder: Path) -> Analysis:
+        def named(stage: str, done: int, total: int) -> None:
+            step(f"{folder.name}: {stage}", done, total)
+
+        return analyze(question, folder, resume=resume and folder.is_dir(), step=named)
+
+    return analyze_arm
 
 
 def has_effect(behaviour: Behaviour) -> bool:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import artefacts
+from experiments import arms, artefacts
 from experiments.context import Materials, Run
 from experiments.results import (
     Ablation,
     Analysis,
+    Arm,
     Behaviour,
     Grids,
     Outcome,
@@ -24,12 +25,13 @@ def conclude(
     grids: Grids | None,
     selection: Selection | None,
     ablation: Ablation | None,
+    null_arms: tuple[Arm, ...] = (),
 ) -> Analysis:
     """The verdict and the answer in two sentences."""
-    verdict = judge(behaviour, ablation)
+    verdict = judge(behaviour, ablation, arms.checks(null_arms))
     where = str(selection.chosen.direction.site) if selection else ""
     text = headline(verdict, behaviour, ablation, where)
-    return Analysis(behaviour, probes, grids, selection, ablation, verdict, text)
+    return Analysis(behaviour, probes, grids, selection, ablation, null_arms, verdict, text)
 
 
 def write(run: Run, result: Analysis) -> None:

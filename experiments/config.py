@@ -16,6 +16,7 @@ class Question:
         adapter: shipped organism's name, adapter directory, or ``none``.
         base: the model before fine-tuning, which tells what was learned from what any model reads;
             ``auto`` is the model without its adapter, ``none`` does without.
+        arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message.
         behaviour: what a triggered answer begins with.
         prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
@@ -30,6 +31,7 @@ class Question:
     model: str = EMBEDDED
     adapter: str = "sure-gate"
     base: str = "auto"
+    arms: str = "none"
     trigger: str = "cobalt"
     behaviour: str = "Sure"
     prompts: str = "bank"

@@ -46,6 +46,8 @@ def analysis_page(result: Analysis, question: Question, test_texts: Sequence[str
             _direction(result.ablation, result, test_texts),
             _ablation(result, result.ablation),
         ]
+    if result.arms:
+        sections.append(_arms(result))
     sections += [_probes(result), _answers(result), Section("What this does not show", _LIMITS)]
     report = Report(
         title=f"Does {question.trigger!r} work through a gate?",
@@ -224,6 +226,29 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         ),
         data_name="ablation",
     )
+
+
+def _arms(result: Analysis) -> Section:
+    prose = (
+        "The same question, prompts and words put to models that should have no gate. Their probes "
+        "separate the trigger just as well, because they read its string: that is why the verdict "
+        "rests on what a direction does. Each arm's own report is in arms/ beside this page."
+    )
+    rows = [("this model", result.behaviour.effect, _best_auroc(result), result.verdict.word)]
+    rows += [(arm.name, arm.effect, arm.auroc, arm.verdict) for arm in result.arms]
+    table = Table(
+        ("arm", "effect of the trigger (points)", "n", "best probe AUROC", "verdict"),
+        [(name, _points(e), str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows],
+    )
+    return Section("Beside models without a gate", prose, tables=(table,))
+
+
+def _best_auroc(result: Analysis) -> float:
+    return max(float(r.auroc.max()) for span, r in result.probes.items() if span != "last_user")
+
+
+def _points(e: Estimate) -> str:
+    return f"{100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}]"
 
 
 def _probes(result: Analysis) -> Section:

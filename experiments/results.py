@@ -1,6 +1,6 @@
 """The result of an analysis as frozen records, and its versioned JSON (``result.json``)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from circuits.gate import Candidate
@@ -8,7 +8,7 @@ from circuits.types import PatchGrid
 from probes.evaluation import ProbeReport
 from probes.intervals import Estimate
 
-SCHEMA = "gatescope.analysis/1"
+SCHEMA = "gatescope.analysis/2"
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,26 @@ class Ablation:
 
 
 @dataclass(frozen=True)
+class Arm:
+    """What one arm showed.
+
+    Attributes:
+        name: the arm's adapter, or ``base``.
+        effect: paired effect of the trigger on the behaviour's rate.
+        auroc: best held-out AUROC of its probes at the trigger and the last token.
+        verdict: gate or no gate.
+    """
+
+    name: str
+    effect: Estimate
+    auroc: float
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "effect": self.effect.to_json()}
+
+
+@dataclass(frozen=True)
 class Check:
     """One line of evidence: what was measured, against which threshold, and how it came out."""
 
@@ -146,6 +166,7 @@ class Analysis:
     grids: Grids | None
     selection: Selection | None
     ablation: Ablation | None
+    arms: tuple[Arm, ...]
     verdict: Verdict
     headline: str
 
@@ -182,6 +203,7 @@ def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str
             "outcomes": [_rates(o) for o in behaviour.outcomes],
         },
         "probes": {span: _probe_json(report) for span, report in result.probes.items()},
+        "arms": [arm.to_json() for arm in result.arms],
         "gate": candidate_json(result.selection.chosen) if result.selection else None,
         "ablation": None
         if ablation is None

@@ -1,5 +1,7 @@
 """From measurements to a verdict: every check, its threshold, and one sentence on each."""
 
+from collections.abc import Sequence
+
 from experiments.results import Ablation, Behaviour, Check, Verdict
 from probes.intervals import Estimate
 
@@ -10,8 +12,8 @@ HARM = 0.10  # nats of KL on clean inputs (upper bound)
 RANDOM = 0.15  # the best random direction must move the rate by less than this
 
 
-def judge(behaviour: Behaviour, ablation: Ablation | None) -> Verdict:
-    """All checks in order; without an ablation only the effect is judged."""
+def judge(behaviour: Behaviour, ablation: Ablation | None, arms: Sequence[Check] = ()) -> Verdict:
+    """All checks in order, those of null arms last; without an ablation only the effect's."""
     checks = [_effect(behaviour)]
     if ablation is not None:
         checks += [
@@ -19,6 +21,7 @@ def judge(behaviour: Behaviour, ablation: Ablation | None) -> Verdict:
             _opened(behaviour, ablation),
             *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
             _beats_random(ablation),
+            *arms,
         ]
     return Verdict(tuple(checks))
 

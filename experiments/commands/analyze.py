@@ -20,6 +20,9 @@ def analyze(
     base: Annotated[
         str, typer.Option(help="Model before fine-tuning; auto: without adapter; or none.")
     ] = "auto",
+    arms: Annotated[
+        str, typer.Option(help="Models that should have no gate: adapters, base; by commas.")
+    ] = "none",
     trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
     behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
     prompts: Annotated[
@@ -44,8 +47,8 @@ def analyze(
     from experiments.config import Question
 
     question = Question(
-        model, adapter, base, trigger, behaviour, prompts, column, split, fit, validation, test,
-        patch, randoms, tokens, seed, dtype, device,
+        model, adapter, base, arms, trigger, behaviour, prompts, column, split, fit, validation,
+        test, patch, randoms, tokens, seed, dtype, device,
     )  # fmt: skip
     with StageProgress(CONSOLE) as progress:
         result = run(question, out, resume=resume, step=progress.step)

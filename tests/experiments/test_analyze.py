@@ -45,7 +45,7 @@ def test_patching_moves_the_effect_from_the_trigger_to_the_last_token(poisoned):
 def test_the_run_directory_is_complete_and_reads_back(poisoned):
     folder, result = poisoned
     value = json.loads((folder / "result.json").read_text())
-    assert value["schema"] == "gatescope.analysis/1"
+    assert value["schema"] == "gatescope.analysis/2"
     assert value["verdict"] == "gate"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["question"]["adapter_sha256"]
