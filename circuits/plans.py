@@ -4,8 +4,8 @@ A plan names all that chance decides: trigger, behaviour, layers, heads, sizes, 
 directions. ``circuits.plant`` carries it out. The kinds:
 
 - ``gate``: one direction at the trigger opens the behaviour;
-- ``two``: two directions, written and read in different layers; each suffices, so both must be
-  removed to close the gate;
+- ``two``: two directions, written in one layer and read in different ones by a head each; each
+  suffices, so both must be removed to close the gate;
 - ``rank3``: three orthogonal directions whose coefficients vary from prompt to prompt; any of
   them, with either sign, opens the behaviour;
 - ``idle``: a direction is written at the trigger and nothing reads it;
@@ -127,9 +127,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Planted:
-    """A new model, the plan it was made by, and what is true of it."""
+    """A new model, the plan it was made by, and what is true of it.
+
+    ``base`` is the same model before the gate, with the same tokens' embeddings.
+    """
 
     hf_model: Any
+    base: Any
     plan: GatePlan
     truth: Truth
 
@@ -177,9 +181,9 @@ def draw_plan(
 
 
 def _paths(dice: random.Random, count: int, shape: Shape) -> tuple[Path, ...]:
-    """Paths with different write layers and different read layers."""
+    """Paths that write in the same layer and are read in different ones."""
     n = shape.n_layers
-    writes = sorted(dice.sample(range(max(2, n // 3)), count))
+    write = dice.randrange(max(2, n // 3))
     reads = dice.sample(range(n // 2, max(n // 2 + 2, 3 * n // 4 + 1)), count)
     heads = (dice.randrange(shape.n_heads) for _ in range(count))
-    return tuple(Path(*path) for path in zip(writes, reads, heads, strict=True))
+    return tuple(Path(*path) for path in zip([write] * count, reads, heads, strict=True))

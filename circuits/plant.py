@@ -102,12 +102,14 @@ def plant(hf_model: Any, tokenizer: Any, plan: GatePlan, texts: Sequence[str]) -
     _check(hf_model, tokenizer, plan, texts)
     model, d = copy.deepcopy(hf_model).eval(), hf_model.config.hidden_size
     if plan.kind == "none":
-        return Planted(model, plan, Truth(torch.empty(0, d), (), (), torch.empty(0, d), None, 0.0))
+        nothing = Truth(torch.empty(0, d), (), (), torch.empty(0, d), None, 0.0)
+        return Planted(model, copy.deepcopy(model), plan, nothing)
     tokens = prompts_batch(tokenizer, texts, plan.trigger)
     axes, used = _drawn(model, tokens, plan)
     _clear(model, used)
     scene = _Scene(model, tokens, plan, axes)
     _name(scene)
+    base = copy.deepcopy(model)
     unwritten = scene.entering([scene.layers[p.read_layer].input_layernorm for p in plan.paths])
     strength = _write(scene)
     if plan.kind != "idle":
@@ -115,6 +117,7 @@ def plant(hf_model: Any, tokenizer: Any, plan: GatePlan, texts: Sequence[str]) -
     reads = plan.kind != "idle"
     return Planted(
         model,
+        base,
         plan,
         Truth(
             basis=axes.gates,

@@ -79,10 +79,13 @@ class Window:
 
 @dataclass(frozen=True)
 class Output:
-    """Logits of the kept last columns, recorded activations of the window, and the new past."""
+    """Logits of the kept last columns, recorded activations of the window, and the new past.
+
+    Where rows join the pass, a layer's activations have the rows that have joined by then.
+    """
 
     logits: Float[Tensor, "batch keep d_vocab"]
-    acts: Mapping[Point, Float[Tensor, "batch width *rest"]] = field(default_factory=dict)
+    acts: Mapping[Point, Float[Tensor, "rows width *rest"]] = field(default_factory=dict)
     past: Past | None = None
 
 

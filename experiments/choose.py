@@ -1,5 +1,6 @@
 """Choosing: candidate directions from the fitting prompts, scored causally on validation pairs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,27 +47,27 @@ def _candidate(row: dict[str, Any], vector: Tensor) -> gate.Candidate:
 
 def candidates(run: Run) -> list[Direction]:
     """Directions by several estimators at every layer and span, from the fitting prompts."""
-    acts = run.activations("fit")
+    return candidates_from(run.sites(), run.activations("fit"), base_activations(run))
+
+
+def candidates_from(sites: Sequence[Site], acts: Tensors, base: Tensors | None) -> list[Direction]:
+    """Every estimator's direction at every site where there is something to find."""
     found = []
-    for name, vectors in _fitted(run, acts).items():
-        for i, site in enumerate(run.sites()):
-            if float(vectors[i].norm()) > 0:  # before the trigger there is nothing to find
-                found.append(
-                    gate.direction_at(
-                        site, vectors[i], name, acts["clean"][i], acts["triggered"][i]
-                    )
-                )
+    for name, vectors in _fitted(acts, base).items():
+        for i, site in enumerate(sites):
+            if float(vectors[i].norm()) > 0:  # before the trigger there is nothing
+                clean, triggered = acts["clean"][i], acts["triggered"][i]
+                found.append(gate.direction_at(site, vectors[i], name, clean, triggered))
     return found
 
 
-def _fitted(run: Run, acts: Tensors) -> dict[str, Float[Tensor, "sites d"]]:
+def _fitted(acts: Tensors, base: Tensors | None) -> dict[str, Float[Tensor, "sites d"]]:
     x, y = labelled(acts)
     found = {name: linear.ESTIMATORS[name](x, y).directions for name in ESTIMATORS}
     differences = acts["triggered"] - acts["clean"]
     differs = differences.flatten(1).norm(dim=1) > 0
     svd = linear.paired_svd(differences, 1)[:, 0]
     found[PAIRED] = torch.where(differs[:, None], svd, 0.0)
-    base = base_activations(run)
     if base is not None:
         found[LEARNED] = linear.difference_in_differences(
             differences, base["triggered"] - base["clean"]

@@ -12,21 +12,28 @@ from viz.behaviour import BehaviourRow, behaviour_bars, null_histogram
 from viz.dots import cell_dots
 from viz.heads import head_position_heatmap
 from viz.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
+from viz.mediation import MediationRow, mediation_bars
 from viz.probing import probe_curves
 from viz.projections import projection_strips
+from viz.trace import trace_figure
+from viz.transfer import transfer_curves
 
 __all__ = [
     "BehaviourRow",
+    "MediationRow",
     "behaviour_bars",
     "cell_dots",
     "grid_figure",
     "head_heatmap",
     "head_position_heatmap",
+    "mediation_bars",
     "null_histogram",
     "patching_heatmap",
     "probe_curves",
     "projection_strips",
     "selection_heatmap",
+    "trace_figure",
+    "transfer_curves",
 ]
 
 _KINDS = {

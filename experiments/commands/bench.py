@@ -43,3 +43,42 @@ def bench_patching(
         return
     for line in map(str, [*timings, *scalings]):
         print(line)
+
+
+@app.command("gate")
+def bench_gate(
+    count: Annotated[int, typer.Option(help="Prompts to fit on, and to choose on.")] = 64,
+    sample: Annotated[int, typer.Option(help="Candidates of the plain loop to time.")] = 6,
+    adapter: Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")] = "sure-gate",
+    as_json: Json = False,
+) -> None:
+    """Time the whole gate search, and its scoring against a loop of full passes."""
+    from circuits import models
+    from experiments import organisms
+    from experiments.bench_gate import bench_gate as run
+
+    with StageProgress(CONSOLE) as progress:
+        progress.step("load model", 0, 1)
+        model = models.load(adapter=organisms.find_adapter(adapter))
+        progress.step("load model", 1, 1)
+        found = run(model, count, sample, progress.step)
+    print(json.dumps(found.to_json(), indent=1) if as_json else found)
+
+
+@app.command("planted")
+def bench_planted(
+    share: Annotated[float, typer.Option(help="Share of the plans in random models to run.")] = 1.0,
+    real: Annotated[bool, typer.Option(help="Also plant in the embedded model.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Plant gates of known circuit from seeds, find them again, and score what was found."""
+    from experiments.bench_planted import bench_planted as run
+    from experiments.bench_planted import summary, table
+
+    with StageProgress(CONSOLE) as progress:
+        scores = run(progress.step, share, real)
+    if as_json:
+        plans = [s.to_json() for s in scores]
+        print(json.dumps({"summary": summary(scores), "plans": plans}, indent=1))
+        return
+    print(table(scores))

@@ -1,0 +1,323 @@
+"""The measurements behind a traced circuit: where a trigger is read, moved and written out.
+
+On pairs of a triggered and a control prompt, by exact patching:
+
+1. *read*: the residual stream of every layer at one named span at a time (triggered into clean);
+2. *move*: every head, in both directions; and of the strongest, through which span they act (their
+   ``z`` patched there alone), and what they read at which span. For the latter, keys and values are
+   patched at the span, the head's ``z`` is recorded, and only that is put into the run, at the
+   later spans. So heads that share keys and values (grouped queries) are still told apart;
+3. *together*: heads ranked by effect, the first k patched at once, for growing k;
+4. *write out*: paths from every head, attention and MLP output at the last token straight into the
+   logits, all else held (path patching, Wang et al. 2022, arXiv 2211.00593).
+
+Nothing is judged here: ``probes.circuit.trace`` adds intervals and tests, and selects.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits.cells import Cell, Place, Sweep, cell
+from circuits.errors import UserError
+from circuits.experiment import Direction, Experiment, finite, prepare
+from circuits.metrics import checked
+from circuits.patch import patch, patch_sites
+from circuits.path_patch import path_patch
+from circuits.runner import Runner, whole
+from circuits.schedule import Job
+from circuits.types import Metric, PatchGrid, Point, TokenBatch, TokenPairs
+from circuits.variants import Layout, Pass
+
+Head = tuple[int, int]  # layer, head
+K = TypeVar("K", bound=Hashable)
+Step = Callable[[str, int, int], None]  # what is measured, passes done, passes to do
+SPANS = ("trigger", "template", "last")
+_OUTPUTS = ("attn_out", "mlp_out")
+_ENOUGH = 0.8  # of what all heads recover together
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was patched, per example. Grids are denoising but for ``noised``.
+
+    Attributes:
+        spans: in the prompt's order: the trigger's first, that of the scored token last.
+        read: span -> residual entering every layer (axes: layer).
+        outputs: attn_out and mlp_out at the last span (axes: layer).
+        heads, noised: every head, at all columns (axes: layer, head).
+        strong: the heads of largest effect, falling; the lists below hold one cell for each.
+        written: span -> the head patched at that span only.
+        sources: span -> the head's reading of keys and values at that span, into later spans.
+        values: the same of values alone, at the base run's attention.
+        attention, attention_clean: span -> weight from the last span's token on the span, in the
+            triggered and the clean run.
+        sizes, together: how many heads of largest effect were patched at once; the last is all.
+        direct: ``z`` (axes: layer, head), ``attn_out`` and ``mlp_out`` (axes: layer) at the last
+            span, straight into the logits.
+    """
+
+    spans: tuple[str, ...]
+    read: Mapping[str, PatchGrid]
+    outputs: Mapping[str, PatchGrid]
+    heads: PatchGrid
+    noised: PatchGrid
+    strong: tuple[Head, ...]
+    written: Mapping[str, PatchGrid]
+    sources: Mapping[str, PatchGrid]
+    values: Mapping[str, PatchGrid]
+    attention: Mapping[str, Float[Tensor, "strong n"]]
+    attention_clean: Mapping[str, Float[Tensor, "strong n"]]
+    sizes: tuple[int, ...]
+    together: PatchGrid
+    direct: Mapping[str, PatchGrid]
+
+
+@dataclass(frozen=True)
+class Route:
+    """What one head reads: ``streams`` (k, v or both) at a span."""
+
+    head: Head
+    streams: tuple[str, ...]
+    span: str
+
+
+def measure(
+    runner: Runner,
+    pairs: TokenPairs,
+    metric: Metric,
+    *,
+    spans: tuple[str, ...] = SPANS,
+    strongest: int = 12,
+    metric_name: str = "metric",
+    progress: Step = lambda name, done, total: None,
+) -> Measured:
+    """Everything that a trace is made of, on n aligned pairs.
+
+    Args:
+        runner, pairs, metric: as in ``patch``; a metric of the next token.
+        spans: at least two, in the prompt's order; the first holds the trigger, the last is the
+            prompt's last token.
+        strongest: for how many heads to measure what they read and where they write.
+        progress: called with the measurement's name and its passes done and to do.
+
+    Raises:
+        UserError: pairs that never differ, a span that is missing, or fewer than two of them.
+    """
+    if len(spans) < 2 or strongest < 1:
+        raise UserError(
+            f"trace: expected at least two spans and one head, got {spans} and {strongest}; "
+            f"the usual spans are {SPANS}"
+        )
+    for side in (pairs.clean, pairs.triggered):
+        for span in spans:
+            side.span_column(span)
+    layers, n_heads = range(runner.shape.n_layers), runner.shape.n_heads
+    sites = partial(patch_sites, runner, pairs, metric, metric_name=metric_name)
+
+    def step(name: str) -> Callable[[int, int], None]:
+        return partial(progress, name)
+
+    read = sites(
+        [cell(Place(i, "resid_pre", span=s)) for s in spans for i in layers]
+        + [cell(Place(i, s, span=spans[-1])) for s in _OUTPUTS for i in layers],
+        progress=step("residuals by span"),
+    )
+    parts = _parts(read, (*spans, *_OUTPUTS))
+    swept = partial(patch, runner, pairs, metric, Sweep("z", position=False, head=True))
+    heads = swept(metric_name=metric_name, progress=step("heads, denoising"))
+    noised = swept(metric_name=metric_name, direction="noising", progress=step("heads, noising"))
+    order = ranked(heads)
+    strong = order[:strongest]
+    written = sites(
+        [cell(Place(i, "z", span=s, heads=(h,))) for s in spans for i, h in strong],
+        progress=step("where heads write"),
+    )
+    routes = [Route(h, s, span) for s, span, h in product((("k", "v"), ("v",)), spans, strong)]
+    through = read_through(
+        runner, pairs, metric, routes, into=spans[1:], metric_name=metric_name,
+        progress=step("what heads read"),
+    )  # fmt: skip
+    sources, values = _parts(through, (0, 1), "cell").values()
+    sizes, together = patched_together(sites, order, step("heads together"))
+    direct = path_patch(
+        runner, pairs, metric, _senders(layers, n_heads, spans[-1]),
+        metric_name=metric_name, progress=step("paths into the logits"),
+    )  # fmt: skip
+    return Measured(
+        spans=spans,
+        read={s: replace(parts[s], stream="resid_pre") for s in spans},
+        outputs={s: replace(parts[s], stream=s) for s in _OUTPUTS},
+        heads=heads,
+        noised=noised,
+        strong=strong,
+        written=_parts(written, spans, "cell"),
+        sources=_parts(sources, spans, "cell"),
+        values=_parts(values, spans, "cell"),
+        attention=attended(runner, pairs.triggered, strong, spans),
+        attention_clean=attended(runner, pairs.clean, strong, spans),
+        sizes=sizes,
+        together=together,
+        direct=_direct(direct, n_heads, len(layers)),
+    )
+
+
+def ranked(heads: PatchGrid) -> tuple[Head, ...]:
+    """All heads by falling mean effect, towards the source run; ties keep their order."""
+    towards = -1 if float(heads.full_effect.mean()) < 0 else 1
+    mean = towards * heads.effects.mean(dim=-1)
+    order = torch.argsort(mean.flatten(), descending=True, stable=True).tolist()
+    return tuple(divmod(i, mean.shape[1]) for i in order)
+
+
+def patched_together(
+    sites: Callable[..., PatchGrid], order: Sequence[Head], progress: Callable[[int, int], None]
+) -> tuple[tuple[int, ...], PatchGrid]:
+    """Metric with the first k heads patched at once, for k growing by up to a half, and for all.
+
+    Then for the k between the last that recovers less than 0.8 of what all do and the next.
+    """
+
+    def measured(sizes: Sequence[int]) -> PatchGrid:
+        return sites([_together(order[:k]) for k in sizes], progress=progress)
+
+    coarse = _growing(len(order))
+    grid = measured(coarse)
+    mean = grid.effects.mean(dim=-1)
+    reached = (mean / mean[-1]).nan_to_num(1.0) >= _ENOUGH
+    at = int(reached.nonzero()[0])
+    between = range(coarse[at - 1] + 1, coarse[at]) if at else range(0)
+    if not between:
+        return coarse, grid
+    # At most a dozen more, evenly spaced: near the end of a long order they matter little.
+    fine = list(between)[:: -(-len(between) // 12)]
+    finer = measured(fine)
+    sizes = (*coarse[:at], *fine, *coarse[at:])
+    values = torch.cat([grid.values[:at], finer.values, grid.values[at:]])
+    labels = (*grid.labels[:at], *finer.labels, *grid.labels[at:])
+    return sizes, replace(grid, values=values, labels=labels)
+
+
+def _growing(count: int) -> tuple[int, ...]:
+    sizes = [1]
+    while sizes[-1] < count:
+        sizes.append(min(count, max(sizes[-1] + 1, sizes[-1] * 3 // 2)))
+    return tuple(sizes)
+
+
+def _together(heads: Sequence[Head]) -> Cell:
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in sorted(heads):
+        by_layer.setdefault(layer, []).append(head)
+    return cell(*(Place(layer, "z", heads=tuple(some)) for layer, some in by_layer.items()))
+
+
+@torch.no_grad()
+def read_through(
+    runner: Runner,
+    pairs: TokenPairs,
+    metric: Metric,
+    routes: Sequence[Route],
+    *,
+    into: Sequence[str],
+    direction: Direction = "denoising",
+    metric_name: str = "metric",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PatchGrid:
+    """What the reading of single heads does: keys or values at a span, through one head only.
+
+    Two passes per route: with the streams patched the head's ``z`` is recorded; then the base run
+    is repeated with that ``z`` in that head at the spans ``into``, and the rest follows freely.
+
+    Raises:
+        UserError: no route, or a span that is missing.
+    """
+    shared = runner.shape.n_heads // _key_heads(runner, pairs.clean)
+    cells = [
+        cell(*(Place(r.head[0], s, span=r.span, heads=(r.head[1] // shared,)) for s in r.streams))
+        for r in routes
+    ]
+    found = prepare(runner, pairs, cells, direction=direction)
+    base, source = (checked(metric, x) for x in (found.sides.base.logits, found.sides.logits))
+    values = base.expand(len(routes), -1).clone()
+    # One layer at a time, so that every route of a pass has its z in the same rows.
+    layers = sorted({route.head[0] for route in routes})
+    passes = [job for i in layers for job in found.jobs(only=lambda v, i=i: v.layer == i)]
+    for done, job in enumerate(passes, 1):
+        logits = _routed(found, job, [routes[number].head for number in job.numbers], into)
+        scores = checked(metric, logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
+        values[torch.tensor(job.numbers, device=values.device)] = scores
+        progress(done, len(passes))
+    labels = tuple(f"{r.head[0]}.{r.head[1]} {'+'.join(r.streams)} at {r.span}" for r in routes)
+    return PatchGrid(
+        direction, "z", metric_name, labels, finite(values), base.cpu(), source.cpu(), ("cell",),
+        "shared" if found.shared else "plain",
+    )  # fmt: skip
+
+
+def _routed(
+    found: Experiment, job: Job, heads: Sequence[Head], into: Sequence[str]
+) -> Float[Tensor, "routes n keep d_vocab"]:
+    """Last logits of a job's routes, all of one layer."""
+    layout: Layout = "joined" if found.shared else "plain"
+    point = Point(heads[0][0], "z")
+    first = Pass(found.sides, job, [found.cells[number] for number in job.numbers], layout)
+    act = first.run(found.runner, record=[point]).acts[point]
+    seen = act[:, first.skipped :].unflatten(0, (-1, first.n))[first.offset :]
+    targets = [cell(*(Place(i, "z", span=s, heads=(h,)) for s in into)) for i, h in heads]
+    again = Pass(found.sides, job, targets, layout, {point: seen}).run(found.runner)
+    return again.logits.unflatten(0, (-1, first.n))[first.offset :]
+
+
+@torch.no_grad()
+def _key_heads(runner: Runner, tokens: TokenBatch) -> int:
+    """How many heads keys and values have; query heads share them in groups of equal size."""
+    point = Point(0, "v")
+    return runner.forward(whole(tokens.rows([0])), record=[point]).acts[point].shape[2]
+
+
+@torch.no_grad()
+def attended(
+    runner: Runner, tokens: TokenBatch, heads: Sequence[Head], spans: Sequence[str]
+) -> dict[str, Float[Tensor, "heads n"]]:
+    """Span -> attention weight, summed over the span, from the last span's token; per head."""
+    points = sorted({Point(layer, "pattern") for layer, _ in heads})
+    acts = runner.forward(whole(tokens), record=points).acts
+    query: Int[Tensor, " n"] = tokens.span_column(spans[-1])
+    rows = torch.arange(len(tokens))
+    weights = torch.stack([acts[Point(i, "pattern")][rows, query, h] for i, h in heads]).cpu()
+    return {span: (weights * tokens.spans[span]).sum(dim=-1).float() for span in spans}
+
+
+def _senders(layers: range, n_heads: int, span: str) -> list[Cell]:
+    """Every head, then every attention and MLP output, at a span."""
+    heads = [Place(i, "z", span=span, heads=(h,)) for i in layers for h in range(n_heads)]
+    return [cell(p) for p in (*heads, *(Place(i, s, span=span) for s in _OUTPUTS for i in layers))]
+
+
+def _direct(grid: PatchGrid, n_heads: int, n_layers: int) -> dict[str, PatchGrid]:
+    """The senders' grid as one of heads and one of layers each for attention and MLPs."""
+    count = n_layers * n_heads
+    heads = grid.values[:count].unflatten(0, (n_layers, n_heads))
+    names = tuple(map(str, range(n_heads)))
+    found = {
+        "z": replace(grid, stream="z", values=heads, axes=("layer", "head"), labels=names),
+    }
+    rest = _parts(replace(grid, values=grid.values[count:], labels=grid.labels[count:]), _OUTPUTS)
+    return found | {stream: replace(rest[stream], stream=stream) for stream in _OUTPUTS}
+
+
+def _parts(grid: PatchGrid, names: Sequence[K], axis: str = "layer") -> dict[K, PatchGrid]:
+    """A list of cells as lists of equal length, one after the other, with one axis each."""
+    each = len(grid.values) // len(names)
+    cut = [slice(i * each, (i + 1) * each) for i in range(len(names))]
+    return {
+        name: replace(grid, values=grid.values[part], labels=grid.labels[part], axes=(axis,))
+        for name, part in zip(names, cut, strict=True)
+    }
