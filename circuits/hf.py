@@ -5,6 +5,7 @@ pass is interrupted there.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -35,6 +36,13 @@ def require_evaluation(model: nn.Module) -> None:
                 f"{where or type(module).__name__}; call .eval()"
             )
         waiting.extend(child for child in module._modules.values() if child is not None)
+
+
+def gradients(window: Window) -> AbstractContextManager[object]:
+    """Gradients during a pass only where the residuals it starts from require them."""
+    given = [x for x in (window.resid, *window.joining.values()) if x is not None]
+    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in given)
+    return torch.set_grad_enabled(wanted)
 
 
 def arguments(window: Window, keep: int, grow: bool, device: str) -> dict[str, Any]:

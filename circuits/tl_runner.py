@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
@@ -37,7 +36,10 @@ _HOOKS = {
 
 
 class TLRunner:
-    """A :class:`circuits.runner.Runner` over ``TransformerBridge``."""
+    """A :class:`circuits.runner.Runner` over ``TransformerBridge``.
+
+    Logits carry gradients where the residuals that a pass starts from require them.
+    """
 
     def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
         self.bridge = TransformerBridge.boot_transformers(
@@ -60,7 +62,6 @@ class TLRunner:
     def hf_model(self) -> Any:
         return self.bridge.original_model
 
-    @torch.no_grad()
     def forward(
         self,
         window: Window,
@@ -73,6 +74,7 @@ class TLRunner:
         call = hf.arguments(window, keep, grow, self.shape.device)
         acts: dict[Point, Tensor] = {}
         with ExitStack() as stack:
+            stack.enter_context(hf.gradients(window))
             if window.joining:
                 stack.enter_context(self._joined(window))
             if window.resid is not None:
