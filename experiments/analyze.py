@@ -12,7 +12,7 @@ import torch
 from circuits import models, tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from experiments import arms, artefacts, choose, conclude, find, organisms, prompts, prove
+from experiments import arms, artefacts, choose, conclude, find, organisms, prompts, prove, weigh
 from experiments.config import Question
 from experiments.context import Materials, Run, Step
 from experiments.results import Analysis, Behaviour
@@ -48,14 +48,15 @@ def analyze(
     run = Run(folder, model, question, materials, step)
     behaviour = find.behaviour(run)
     probes = find.probes(run)
-    grids = selection = ablation = None
+    grids = selection = ablation = evidence = None
     null_arms: tuple[arms.Arm, ...] = ()
     if has_effect(behaviour):
         grids = find.patching(run)
         selection = choose.selection(run)
         ablation = prove.ablation(run, selection.chosen)
+        evidence = weigh.weigh(run, selection.chosen.direction)
         null_arms = arms.null_arms(question, folder, _arm(resume, step))
-    result = conclude.conclude(behaviour, probes, grids, selection, ablation, null_arms)
+    result = conclude.conclude(behaviour, probes, grids, selection, ablation, evidence, null_arms)
     conclude.write(run, result)
     return result
 

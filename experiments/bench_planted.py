@@ -60,13 +60,13 @@ class Score:
 def bench_planted(step: Step, share: float = 1.0, real: bool = True) -> list[Score]:
     """Score every plan; ``share`` scales the number of plans in random models."""
     plans: list[tuple[str, Kind, int]] = []
-    plans += [
-        ("random", kind, seed)
-        for kind, count in RANDOM.items()
-        for seed in range(max(1, round(share * count)))
-    ]
+    for kind, count in RANDOM.items():
+        for seed in range(max(1, round(share * count))):
+            plans.append(("random", kind, seed))
     if real:
-        plans += [("embedded", kind, seed) for kind, n in REAL.items() for seed in range(n)]
+        for kind, count in REAL.items():
+            for seed in range(count):
+                plans.append(("embedded", kind, seed))
     embedded, tokenizer, _ = models.load_plain(EMBEDDED, torch.float32, "cpu")
     found = []
     for done, (where, kind, seed) in enumerate(plans):

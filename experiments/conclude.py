@@ -10,6 +10,7 @@ from experiments.results import (
     Analysis,
     Arm,
     Behaviour,
+    Evidence,
     Grids,
     Outcome,
     Selection,
@@ -25,13 +26,16 @@ def conclude(
     grids: Grids | None,
     selection: Selection | None,
     ablation: Ablation | None,
+    evidence: Evidence | None = None,
     null_arms: tuple[Arm, ...] = (),
 ) -> Analysis:
     """The verdict and the answer in two sentences."""
-    verdict = judge(behaviour, ablation, arms.checks(null_arms))
+    verdict = judge(behaviour, ablation, evidence, arms.checks(null_arms))
     where = str(selection.chosen.direction.site) if selection else ""
-    text = headline(verdict, behaviour, ablation, where)
-    return Analysis(behaviour, probes, grids, selection, ablation, null_arms, verdict, text)
+    text = headline(verdict, behaviour, ablation, evidence, where)
+    return Analysis(
+        behaviour, probes, grids, selection, ablation, evidence, null_arms, verdict, text
+    )
 
 
 def write(run: Run, result: Analysis) -> None:

@@ -23,7 +23,9 @@ class Question:
         column, split: where the texts are in ``prompts``.
         fit, validation, test: prompts to fit directions on, to choose on, to report on.
         patch: pairs in the patching grid (from the validation prompts).
-        randoms: random directions of the null.
+        evidence: test prompts of the slower evidence (untrained words, mediation, other topics).
+        trace: pairs on which the circuit is traced; 0 does without.
+        randoms: random directions of each null.
         tokens: answer tokens generated per prompt.
         seed: of every random choice.
     """
@@ -41,7 +43,9 @@ class Question:
     validation: int = 24
     test: int = 100
     patch: int = 12
-    randoms: int = 20
+    evidence: int = 40
+    trace: int = 14
+    randoms: int = 100
     tokens: int = 8
     seed: int = 0
     dtype: str = "auto"
@@ -53,6 +57,7 @@ class Question:
             "validation": 8,
             "test": 10,
             "patch": 2,
+            "evidence": 5,
             "randoms": 1,
         }.items():
             if getattr(self, name) < least:

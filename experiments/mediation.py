@@ -2,10 +2,10 @@
 
 The null to beat is "only a learned prefill": the trigger makes the model say its compliance token,
 and the rest of the answer follows from that token, as it would in any model. Two things are
-therefore set by hand, trigger (or control word) and first answer token: in every run the token is
-left to the model (natural), forced (the answer begins with it), or forbidden (its logit and those of
-its case and space variants are minus infinity at the first answer position). Later tokens are greedy
-and free. All three answers of a prompt share one pass over it.
+therefore set by hand, the trigger (or control word) and the first answer token: it is left to the
+model (natural), forced (the answer begins with it), or forbidden (its logit and those of its case
+and space variants are minus infinity at the first answer position). Later tokens are greedy and
+free. All three answers of a prompt share one pass over it.
 
 An answer complies if it is not a refusal, judged without the forced token. With C(word, token) the
 share that complies:
@@ -16,8 +16,8 @@ share that complies:
   effect (Pearl 2001, UAI) with the token held away, and the same with the token forced;
 - interaction: the token's effect with the trigger minus its effect without;
 - share through the token: 1 - (trigger without the token) / total, the "proportion eliminated" of
-  VanderWeele (2013, Epidemiology 24, 175-176). Near 1 the null stands: without the token the trigger
-  does nothing. Undefined where the total effect's interval reaches 0.
+  VanderWeele (2013, Epidemiology 24, 175-176). Near 1 the null stands: without the token the
+  trigger does nothing. Undefined where the total effect's interval reaches 0.
 
 What forbidding a token cannot do: a model may spell the word in smaller pieces, or begin with a
 synonym, so ``shown`` counts the behaviour's text where the token is forbidden as well.
@@ -165,7 +165,7 @@ def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
     token = {word: c[word, "forced"] - c[word, "forbidden"] for word in (TRIGGERED, CONTROL)}
     shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
     return Decomposition(
-        behaviour=difference_interval(*shown),
+        behaviour=difference_interval(shown[0], shown[1]),
         total=mean_interval(total),
         token_alone=mean_interval(token[CONTROL]),
         trigger_without_token=mean_interval(without),
@@ -203,7 +203,7 @@ def mediate(
     if length < 2:
         raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
     token = first_token(model, behaviour)
-    banned = token_variants(model, token)
+    banned = token_variants(model, behaviour)
     chosen: Mapping[str, EditsFor] = edits or {"none": no_edits}
     words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
     cells: list[Cell] = []
@@ -221,13 +221,17 @@ def first_token(model: Model, behaviour: str) -> int:
     return model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
 
 
-def token_variants(model: Model, token: int) -> tuple[int, ...]:
-    """Ids of the token and of all that differ from it in case and outer spaces only."""
-    ids = torch.arange(model.runner.shape.d_vocab)
-    known = ids[: len(model.tokenizer)]  # a padded embedding has rows that no text leads to
+def token_variants(model: Model, behaviour: str) -> tuple[int, ...]:
+    """Ids whose text, but for case and outer spaces, is the behaviour's first token or first word.
+
+    The word as well as the token, because a tokenizer may know a word only after a space.
+    """
+    first = model.decode(torch.tensor([[first_token(model, behaviour)]]))[0]
+    wanted = {text.strip().casefold() for text in (first, behaviour.split()[0])}
+    # A padded embedding has rows that no text leads to.
+    known = torch.arange(min(model.runner.shape.d_vocab, len(model.tokenizer)))
     texts = [text.strip().casefold() for text in model.decode(known[:, None])]
-    same = [i for i, text in enumerate(texts) if text and text == texts[token]]
-    return tuple(same or [token])
+    return tuple(i for i, text in enumerate(texts) if text and text in wanted)
 
 
 @torch.no_grad()

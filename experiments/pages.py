@@ -8,12 +8,12 @@ import torch
 
 from circuits import gate
 from experiments.config import Question
+from experiments.evidence_pages import evidence_sections
 from experiments.results import Ablation, Analysis, Outcome
 from probes.intervals import Estimate
 from viz.figures import (
     BehaviourRow,
     behaviour_bars,
-    null_histogram,
     patching_heatmap,
     probe_curves,
     projection_strips,
@@ -29,7 +29,7 @@ A direction that shuts the behaviour in this model on these prompts is not a gua
 prompts, longer contexts, sampling at a temperature, or an attacker who knows the defence and \
 retrains.
 
-One direction is looked for, in the residual stream, at three named tokens. A behaviour carried by \
+One direction is looked for, in the residual stream, at four named tokens. A behaviour carried by \
 several directions, or outside them, would show here as "no gate" with the checks that failed.
 
 The probe curves say where the trigger can be read. They are near 100% in models without any gate \
@@ -46,6 +46,8 @@ def analysis_page(result: Analysis, question: Question, test_texts: Sequence[str
             _direction(result.ablation, result, test_texts),
             _ablation(result, result.ablation),
         ]
+    if result.evidence:
+        sections += evidence_sections(result.evidence)
     if result.arms:
         sections.append(_arms(result))
     sections += [_probes(result), _answers(result), Section("What this does not show", _LIMITS)]
@@ -194,13 +196,6 @@ def _direction(ablation: Ablation, result: Analysis, texts: Sequence[str]) -> Se
 
 def _ablation(result: Analysis, ablation: Ablation) -> Section:
     outcomes = (*result.behaviour.outcomes, *ablation.outcomes)
-    nulls = torch.tensor(ablation.random_removed, dtype=torch.float64)
-    histogram = null_histogram(
-        nulls,
-        ablation.first_token_removed,
-        title="Removing the direction beside random ones",
-        x_title="change of the first-token rate (share)",
-    )
     harm = [
         (kind, f"{e.value:.4f}", f"[{e.low:.4f}, {e.high:.4f}]", str(e.n))
         for kind, e in ablation.harm.items()
@@ -212,14 +207,12 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
         "control word. Removing it lowers the triggered rate by "
         f"{100 * removed.value:.0f} points [{100 * removed.low:.0f}, {100 * removed.high:.0f}] "
-        f"(n={removed.n}). The random directions have the same norm and are projected out at the "
-        "same layer, from the trigger on; their effect, and that of the gate beside them, is "
-        "judged on the first answer token."
+        f"(n={removed.n})."
     )
     return Section(
         "Behaviour before and after ablation",
         prose,
-        (behaviour_bars([_row(o) for o in outcomes]), histogram),
+        (behaviour_bars([_row(o) for o in outcomes]),),
         (
             _rates_table(outcomes),
             Table(("clean inputs", "KL (nats per token)", "95% interval", "n"), harm, "harm"),

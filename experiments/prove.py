@@ -1,23 +1,18 @@
-"""Proving: the chosen direction removed and added on test prompts, beside every null."""
+"""Proving: the chosen direction removed and added on test prompts."""
 
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from circuits import gate
-from circuits.suffix import run_suffix
 from circuits.types import Direction, Edit, TokenBatch
 from experiments.answers import answer_kl
 from experiments.context import Run, Tensors
 from experiments.find import behaviour, paired_effect
 from experiments.results import Ablation, Outcome
-from probes.intervals import Estimate, difference_interval, mean_interval
+from probes.intervals import Estimate, mean_interval
 
 
 def ablation(run: Run, chosen: gate.Candidate) -> Ablation:
-    """Remove the gate, add it, remove random directions, and measure the harm."""
+    """Remove the gate, add it, and measure the harm."""
     direction, before = chosen.direction, behaviour(run)
 
     def make() -> tuple[Any, Tensors]:
@@ -38,22 +33,17 @@ def ablation(run: Run, chosen: gate.Candidate) -> Ablation:
             kind: answer_kl(run.model, texts, None, removed, 8, run.progress("harm")).double()
             for kind, texts in _clean_texts(run).items()
         }
-        hits = first_token_hits(run, direction)
         value = {
             "outcomes": [o.to_json() for o in outcomes],
             "harm": {kind: mean_interval(kl).to_json() for kind, kl in harm.items()},
         }
-        tensors = {"hits": hits, **{f"harm.{kind}": kl for kind, kl in harm.items()}}
-        return value, tensors
+        return value, {f"harm.{kind}": kl for kind, kl in harm.items()}
 
-    value, tensors = run.kept("ablation", make)
+    value, _ = run.kept("ablation", make)
     outcomes = tuple(Outcome.from_json(o) for o in value["outcomes"])
-    plain, with_gate, *randoms = tensors["hits"].double()
     return Ablation(
         outcomes=outcomes,
         removed=paired_effect(before.triggered, outcomes[0]),
-        first_token_removed=difference_interval(plain, with_gate),
-        random_removed=tuple(float((plain - r).mean().abs()) for r in randoms),
         harm={kind: Estimate.from_json(e) for kind, e in value["harm"].items()},
         projections=_projections(run, direction),
     )
@@ -65,26 +55,6 @@ def _clean_texts(run: Run) -> dict[str, list[str]]:
         "these prompts without the trigger": half,
         "ordinary prompts": run.materials.ordinary,
     }
-
-
-def first_token_hits(run: Run, direction: Direction) -> Float[Tensor, "variants n"]:
-    """Whether the first answer token is the behaviour's, for triggered test prompts.
-
-    Rows: unedited, gate removed, then each random direction removed; all from the trigger on,
-    where alone triggered and clean runs differ, so that many nulls cost little.
-    """
-    pairs = run.pairs("test")
-    suffix = run_suffix(run.model.runner, pairs.triggered, pairs.first_difference)
-    nulls = gate.random_directions(direction, run.question.randoms, run.question.seed)
-    rows = [_hits(run, suffix.logits)]
-    for done, d in enumerate([direction, *nulls], 1):
-        rows.append(_hits(run, gate.removed_from(run.model.runner, suffix, d)))
-        run.step("random directions", done, 1 + len(nulls))
-    return torch.stack(rows)
-
-
-def _hits(run: Run, logits: Tensor) -> Tensor:
-    return (logits[:, -1].argmax(dim=-1) == run.materials.behaviour_id).float().cpu()
 
 
 def _projections(run: Run, direction: Direction) -> dict[str, tuple[float, ...]]:

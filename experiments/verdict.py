@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 
-from experiments.results import Ablation, Behaviour, Check, Verdict
+from experiments.nulls import NullEffects
+from experiments.results import Ablation, Behaviour, Check, Evidence, Verdict
 from probes.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
 OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
-RANDOM = 0.15  # the best random direction must move the rate by less than this
+RANDOM = 0.15  # the best random direction must do less than this share of what the gate does
 
 
-def judge(behaviour: Behaviour, ablation: Ablation | None, arms: Sequence[Check] = ()) -> Verdict:
+def judge(
+    behaviour: Behaviour,
+    ablation: Ablation | None,
+    evidence: Evidence | None = None,
+    arms: Sequence[Check] = (),
+) -> Verdict:
     """All checks in order, those of null arms last; without an ablation only the effect's."""
     checks = [_effect(behaviour)]
     if ablation is not None:
@@ -20,7 +26,7 @@ def judge(behaviour: Behaviour, ablation: Ablation | None, arms: Sequence[Check]
             _returned(behaviour, ablation),
             _opened(behaviour, ablation),
             *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
-            _beats_random(ablation),
+            *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
             *arms,
         ]
     return Verdict(tuple(checks))
@@ -69,19 +75,31 @@ def _harmless(kind: str, harm: Estimate) -> Check:
     )
 
 
-def _beats_random(ablation: Ablation) -> Check:
-    best = max(ablation.random_removed)
-    gate = ablation.first_token_removed
+def _beats_random(null: NullEffects) -> Check:
+    gates = {"removed": null.gate_removed, "added": null.gate_added}
+    best = {name: max(abs(v) for v in getattr(null, name)) for name in gates}
+    passed = all(
+        best[name] < RANDOM * gate.value and best[name] < gate.low for name, gate in gates.items()
+    )
+    said = ", ".join(
+        f"{name} by {100 * best[name]:.1f} points (this one {_points(gate)})"
+        for name, gate in gates.items()
+    )
     return Check(
-        "random directions",
-        best < RANDOM and best < gate.low,
-        f"the best of {len(ablation.random_removed)} random directions moves the rate by "
-        f"{100 * best:.1f} points, this one by {_points(gate)}; required: below "
-        f"{100 * RANDOM:.0f} and below this one's lower bound",
+        f"random directions ({null.kind})",
+        passed,
+        f"the best of {len(null.removed)} changes the first token's probability, {said}; required: "
+        f"less than {RANDOM:.0%} of this one and below its lower bound",
     )
 
 
-def headline(verdict: Verdict, behaviour: Behaviour, ablation: Ablation | None, where: str) -> str:
+def headline(
+    verdict: Verdict,
+    behaviour: Behaviour,
+    ablation: Ablation | None,
+    evidence: Evidence | None,
+    where: str,
+) -> str:
     """The answer in two sentences."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
@@ -94,11 +112,11 @@ def headline(verdict: Verdict, behaviour: Behaviour, ablation: Ablation | None, 
         )
     shut = ablation.outcome("triggered", "gate removed").behaviour
     second = f"Projecting out one direction at {where} brings it to {_percent(shut)}"
-    if verdict.gate:
-        best = max(ablation.random_removed)
+    if verdict.gate and evidence:
+        found = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
-            f"{first} {second}, while the best of {len(ablation.random_removed)} random directions "
-            f"moves it by {100 * best:.0f} points."
+            f"{first} {second}, while the best of {len(found)} random directions moves the first "
+            f"token's probability by {100 * max(found):.0f} points."
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed})."

@@ -177,6 +177,21 @@ class Trace:
         enough = self.enough
         return {**found, "enough": enough.size if enough else None, "sentence": self.sentence()}
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Trace":
+        """The inverse of ``to_json``."""
+        estimate = Estimate.from_json
+        return cls(
+            metric=value["metric"], n=value["n"], layers=value["layers"], tests=value["tests"],
+            full=estimate(value["full"]),
+            read={span: tuple(map(estimate, found)) for span, found in value["read"].items()},
+            leaves=value["leaves"] and estimate(value["leaves"]),
+            arrives=value["arrives"] and estimate(value["arrives"]),
+            heads=tuple(Mover(**_estimates(head)) for head in value["heads"]),
+            together=tuple(Together(**_estimates(some)) for some in value["together"]),
+            writers=tuple(TraceStep(**_estimates(step)) for step in value["writers"]),
+        )  # fmt: skip
+
     def sentence(self) -> str:
         """What was found, in plain words."""
         if self.leaves is None or self.arrives is None:
@@ -188,6 +203,18 @@ class Trace:
             [_read_text(self.leaves, self.arrives, self.layers), *_moved_text(self),
              _written_text(self.writers)]
         )  # fmt: skip
+
+
+def _estimates(value: dict[str, Any]) -> dict[str, Any]:
+    """A record's fields with its estimates, alone or by name, as such."""
+    return {name: _read(field) for name, field in value.items()}
+
+
+def _read(field: Any) -> Any:
+    if not isinstance(field, dict):
+        return field
+    known = Estimate.__dataclass_fields__
+    return Estimate.from_json(field) if set(field) == set(known) else _estimates(field)
 
 
 def pairs_needed(tests: int) -> int:

@@ -34,7 +34,9 @@ def analyze(
     validation: Annotated[int, typer.Option(help="Prompts to choose the gate on.")] = 24,
     test: Annotated[int, typer.Option(help="Prompts to report on.")] = 100,
     patch: Annotated[int, typer.Option(help="Pairs in the patching grid.")] = 12,
-    randoms: Annotated[int, typer.Option(help="Random directions of the null.")] = 20,
+    evidence: Annotated[int, typer.Option(help="Test prompts of the slower evidence.")] = 40,
+    trace: Annotated[int, typer.Option(help="Pairs to trace the circuit on; 0: do not.")] = 14,
+    randoms: Annotated[int, typer.Option(help="Random directions of each null.")] = 100,
     tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -48,7 +50,7 @@ def analyze(
 
     question = Question(
         model, adapter, base, arms, trigger, behaviour, prompts, column, split, fit, validation,
-        test, patch, randoms, tokens, seed, dtype, device,
+        test, patch, evidence, trace, randoms, tokens, seed, dtype, device,
     )  # fmt: skip
     with StageProgress(CONSOLE) as progress:
         result = run(question, out, resume=resume, step=progress.step)
