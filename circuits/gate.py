@@ -21,27 +21,29 @@ from torch import Tensor
 
 from circuits import edits
 from circuits.errors import UserError
-from circuits.experiment import Progress
+from circuits.experiment import Progress, tokens_per_forward
 from circuits.metrics import kl_per_position
 from circuits.runner import Runner, Window
 from circuits.suffix import SuffixRun, run_pairs
-from circuits.types import MESSAGE, Direction, Edit, Metric, Site, TokenBatch, TokenPairs
+from circuits.types import MESSAGE, Direction, Edit, Metric, Point, Site, TokenBatch, TokenPairs
 
 LATEST = 0.8  # share of the depth above which no gate is chosen
 # What a candidate must show on validation pairs: shares of the effect removed and induced, and at
 # most so many nats of change in clean answers.
 NECESSITY, SUFFICIENCY, HARM = 0.9, 0.7, 0.1
 TIE = 0.02
+SCREENED, KEPT = 8, 60  # pairs that screen all candidates; candidates that see all pairs
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A direction and its causal scores on the validation pairs (shares of the full effect)."""
+    """A direction and its causal scores on ``n`` validation pairs (shares of the full effect)."""
 
     direction: Direction
     necessity: float
     sufficiency: float
     harm: float
+    n: int = 0
 
     @property
     def score(self) -> float:
@@ -135,6 +137,30 @@ def score(
     return [found[i] for i in range(len(directions))]
 
 
+def search(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = lambda done, total: None,
+) -> list[Candidate]:
+    """Score every direction on a few pairs, and the most promising on all, in the order given.
+
+    Most directions do nothing at all, which a few pairs show. ``KEPT`` of them, the best by the
+    first scores among the layers that may be chosen, are scored again on all pairs. ``Candidate.n``
+    says on how many pairs a score stands.
+    """
+    first = score(runner, pairs.rows(slice(SCREENED)), directions, metric, progress)
+    if len(pairs) <= SCREENED:
+        return first
+    limit = LATEST * runner.shape.n_layers
+    order = sorted(range(len(first)), key=lambda i: -first[i].score)
+    kept = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
+    again = score(runner, pairs, [directions[i] for i in kept], metric, progress)
+    found = dict(zip(kept, again, strict=True))
+    return [found.get(i, candidate) for i, candidate in enumerate(first)]
+
+
 def _score_layer(
     runner: Runner,
     clean: SuffixRun,
@@ -163,6 +189,7 @@ def _score_layer(
                 necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
                 sufficiency=(float(metric(opened).mean()) - clean_level) / full,
                 harm=float(kl_per_position(clean.logits, kept).mean()),
+                n=len(clean.tokens),
             )
         )
     return found
@@ -171,9 +198,22 @@ def _score_layer(
 def resume(
     runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
 ) -> Float[Tensor, "variant n 1 d_vocab"]:
-    """Last logits of variants of a run's residuals, all resumed at one layer in one pass."""
+    """Last logits of variants of a run's residuals, resumed at one layer in bounded passes."""
+    n, columns = variants.shape[1:3]
+    room = max(1, tokens_per_forward(runner.shape) // (n * columns))
+    return torch.cat([_resumed(runner, run, layer, part) for part in variants.split(room)])
+
+
+def _resumed(
+    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
+) -> Float[Tensor, "variant n 1 d_vocab"]:
     count, n = variants.shape[:2]
     rows = torch.arange(n).repeat(count)
+    if run.past is None:  # the fast path does not hold here: whole passes, the suffix replaced
+        suffix = variants.flatten(0, 1)
+        put = Edit(Point(layer), lambda x: torch.cat([x[:, : run.first], suffix.to(x)], dim=1))
+        plain = Window(run.tokens.ids[rows], run.tokens.mask[rows])
+        return runner.forward(plain, [put], keep=1).logits.unflatten(0, (count, n))
     before = run.before(run.first)
     window = Window(
         run.tokens.ids[rows][:, run.first :],
@@ -185,27 +225,19 @@ def resume(
     return runner.forward(window, keep=1).logits.unflatten(0, (count, n))
 
 
-@torch.no_grad()
-def removed_from(
-    runner: Runner, run: SuffixRun, direction: Direction
-) -> Float[Tensor, "n 1 d_vocab"]:
-    """Last logits of a kept run with a direction projected out at its layer, in the suffix."""
-    layer = direction.site.layer
-    shut_resid = edits.project_out(run.resid[layer], direction.vector.to(run.resid))
-    return resume(runner, run, layer, shut_resid.unsqueeze(0))[0]
-
-
 def choose(
     candidates: Sequence[Candidate], n_layers: int, learned: str = "difference_in_differences"
 ) -> Candidate:
     """The best candidate that clears every threshold; the best of all if none does.
 
-    Only layers below ``LATEST`` of the depth count, as in Arditi et al. (2024): a late direction at
-    the last token may be no more than the unembedding of the behaviour's token, which any model
-    has. Among those that clear the thresholds, ``learned`` ones, free of what the base model reads
-    from the trigger's string, come first. Scores within ``TIE`` count as equal; the earliest wins.
+    Only candidates scored on all pairs, at layers below ``LATEST`` of the depth, count, as in
+    Arditi et al. (2024): a late direction at the last token may be no more than the unembedding of
+    the behaviour's token, which any model has. Among those that clear the thresholds, ``learned``
+    ones, free of what the base model reads from the trigger's string, come first. Scores within
+    ``TIE`` count as equal; the earliest wins.
     """
-    early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers]
+    most = max((c.n for c in candidates), default=0)
+    early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers and c.n == most]
     if not early:
         raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
     passing = [c for c in early if c.passes]

@@ -16,6 +16,7 @@ from torch import Tensor
 from circuits import align
 from circuits.align import SpanPairs
 from circuits.errors import UserError
+from circuits.fastpath import fast_path
 from circuits.runner import Past, Runner, Window, prefix, whole
 from circuits.types import Point, TokenBatch, TokenPairs
 
@@ -109,7 +110,11 @@ def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
     first = pairs.first_difference
     if first == pairs.clean.width:
         raise UserError(_EQUAL)
-    return run_suffix(runner, pairs.clean, first), run_suffix(runner, pairs.triggered, first)
+    shared = fast_path(runner).holds
+    clean, triggered = (
+        run_suffix(runner, side, first, shared=shared) for side in (pairs.clean, pairs.triggered)
+    )
+    return clean, triggered
 
 
 _EQUAL = "pairs: clean and triggered are equal; check trigger and control words"

@@ -1,7 +1,8 @@
 """``gatescope bench gate``: the whole gate search, and its scoring against a plain loop.
 
 The loop is what one would write first: three full forward passes per candidate over all prompts,
-with one hook. A stated sample of candidates is run that way and scaled; the scores are compared.
+with one hook. A stated sample of the candidates that the search scored on all prompts is run that
+way and scaled to all candidates; the scores are compared.
 """
 
 import time
@@ -78,10 +79,11 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
     found = candidates_from(sites, acts, None)
     fitted = time.perf_counter()
     metric = token_prob([materials.behaviour_id])
-    scored = gate.score(model.runner, validation, found, metric, lambda d, t: step("score", d, t))
+    scored = gate.search(model.runner, validation, found, metric, lambda d, t: step("score", d, t))
     ended = time.perf_counter()
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    chosen = sorted(order[:sample].tolist())
+    whole_set = [i for i, candidate in enumerate(scored) if candidate.n == count]
+    order = torch.randperm(len(whole_set), generator=torch.Generator().manual_seed(0))
+    chosen = sorted(whole_set[i] for i in order[:sample].tolist())
     loop, seconds = plain_loop(model.runner, validation, [found[i] for i in chosen], metric, step)
     gaps = [
         max(

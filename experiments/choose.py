@@ -26,7 +26,7 @@ def selection(run: Run) -> Selection:
     """Score every candidate and choose one."""
 
     def make() -> tuple[Any, Tensors]:
-        found = gate.score(
+        found = gate.search(
             run.model.runner, run.pairs("validation"), candidates(run),
             metrics.token_prob([run.materials.behaviour_id]), run.progress("selection"),
         )  # fmt: skip
@@ -42,7 +42,7 @@ def selection(run: Run) -> Selection:
 def _candidate(row: dict[str, Any], vector: Tensor) -> gate.Candidate:
     site = Site(row["layer"], row["stream"], row["span"])
     direction = Direction(site, vector, row["estimator"], row["clean_mean"], row["triggered_mean"])
-    return gate.Candidate(direction, row["necessity"], row["sufficiency"], row["harm"])
+    return gate.Candidate(direction, row["necessity"], row["sufficiency"], row["harm"], row["n"])
 
 
 def candidates(run: Run) -> list[Direction]:

@@ -283,6 +283,7 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
         "necessity": candidate.necessity,
         "sufficiency": candidate.sufficiency,
         "harm": candidate.harm,
+        "n": candidate.n,
         "score": candidate.score,
         "clean_mean": d.clean_mean,
         "triggered_mean": d.triggered_mean,

@@ -9,8 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuits import evidence, gate, metrics
+from circuits import erase, evidence, gate, metrics
+from circuits.das import align
+from circuits.gate import resume
 from circuits.rank import RankCurve, rank_curves
+from circuits.suffix import run_pairs
+from circuits.tl_runner import TLRunner
 from circuits.trace import measure
 from circuits.types import Direction, Edit, Metric, Site, TokenBatch
 from experiments import judges

@@ -1,5 +1,7 @@
 """A planted gate is found where it was planted; what is only separable, or random, is none."""
 
+from types import SimpleNamespace
+
 import planted as planting
 import pytest
 import tiny
@@ -234,3 +236,53 @@ def test_the_choice_wants_both_effects_little_harm_and_an_early_layer():
     ]
     assert gate.choose([*others, good], 10) is good
     assert gate.choose([*others, good], 11).direction.site.layer == 8
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_search_scores_the_best_on_all_pairs_and_the_rest_on_a_few(
+    model, fit, monkeypatch, shared
+):
+    monkeypatch.setattr(gate, "SCREENED", 3)
+    monkeypatch.setattr(gate, "KEPT", 2)
+    monkeypatch.setattr("circuits.suffix.fast_path", lambda _: SimpleNamespace(holds=shared))
+    directions = mean_differences(model.runner, fit)
+    found = gate.search(model.runner, fit, directions, METRIC)
+    full = gate.score(model.runner, fit, directions, METRIC)
+    few = gate.score(model.runner, fit.rows(slice(3)), directions, METRIC)
+    assert sum(c.n == len(fit) for c in found) == 2
+    for candidate, on_all, on_few in zip(found, full, few, strict=True):
+        assert candidate == (on_all if candidate.n == len(fit) else on_few)
+    best = gate.choose(found, LAYERS)
+    assert best.passes
+    assert best.n == len(fit)
+
+
+def test_scores_do_not_depend_on_the_path(model, fit, monkeypatch):
+    directions = mean_differences(model.runner, fit)
+    fast = gate.score(model.runner, fit, directions, METRIC)
+    monkeypatch.setattr("circuits.suffix.fast_path", lambda _: SimpleNamespace(holds=False))
+    for a, b in zip(fast, gate.score(model.runner, fit, directions, METRIC), strict=True):
+        assert a.necessity == pytest.approx(b.necessity, abs=1e-4)
+        assert a.sufficiency == pytest.approx(b.sufficiency, abs=1e-4)
+        assert a.harm == pytest.approx(b.harm, abs=1e-4)
+
+
+def test_a_learned_direction_comes_before_a_better_one_that_spells_the_trigger():
+    def candidate(layer, estimator, necessity, n=10):
+        site = Site(layer, "resid_pre", "trigger")
+        direction = Direction(site, torch.eye(4)[0], estimator, 0.0, 1.0)
+        return gate.Candidate(direction, necessity, 0.95, 0.0, n)
+
+    spelled, learned, weak = (
+        candidate(1, "mean_difference", 1.0),
+        candidate(3, "difference_in_differences", 0.92),
+        candidate(2, "difference_in_differences", 0.5),
+    )
+    assert gate.choose([spelled, learned, weak], 10) is learned
+    assert gate.choose([spelled, weak], 10) is spelled  # a learned one that fails does not count
+    assert gate.choose([weak], 10) is weak
+    late = candidate(9, "difference_in_differences", 1.0)
+    few = candidate(1, "difference_in_differences", 1.0, n=3)
+    assert gate.choose([late, few, spelled], 10) is spelled
+    tie = candidate(5, "mean_difference", 1.0)
+    assert gate.choose([tie, spelled], 10) is spelled  # the earlier of equals

@@ -11,7 +11,7 @@ from circuits.errors import UserError
 from experiments.analyze import analyze
 from experiments.config import Question
 
-SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4)
+SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,22 @@ def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
     assert result.verdict.gate, [c.text for c in result.verdict.checks]
     assert result.selection.chosen.direction.site.span == "trigger"
     assert result.ablation.removed.value > 0.8
-    assert max(result.ablation.random_removed) < 0.15
+    for null in result.evidence.nulls:
+        assert max(map(abs, null.removed)) < 0.15 * null.gate_removed.value
+
+
+def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
+    _, result = poisoned
+    found = result.evidence
+    gate, base, aligned = found.rivals
+    assert (gate.name, base.name, aligned.name) == ("gate", "base model", "aligned")
+    assert gate.cosine == pytest.approx(1, abs=1e-4)
+    assert aligned.added.value > 0.8
+    assert found.rank.needed.value == 1
+    assert found.transfer.fits["triggered"].rise.value > 0.5
+    assert {e.name for e in found.erasures} >= {"projection", "leace"}
+    assert found.mediation.decomposition().total.value > 0.5
+    assert all(abs(row.added.value) < 0.3 for row in found.words if not row.trained)
 
 
 def test_patching_moves_the_effect_from_the_trigger_to_the_last_token(poisoned):

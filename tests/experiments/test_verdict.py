@@ -1,16 +1,19 @@
 """Every threshold decides its own check and no other; the word is "gate" only if all pass."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from experiments import verdict
-from experiments.results import Ablation, Behaviour, Outcome
+from experiments.nulls import NullEffects
+from experiments.results import Ablation, Behaviour, Check, Outcome
 from experiments.verdict import headline, judge
 from probes.intervals import Estimate, wilson
 
 N = 100
-NAMES = ["effect", "necessity", "sufficiency", "harm on a", "harm on b", "random directions"]
+NULL = "random directions (sphere)"
+NAMES = ["effect", "necessity", "sufficiency", "harm on a", "harm on b", NULL]
 
 
 def outcome(condition, edit, shown) -> Outcome:
@@ -31,7 +34,13 @@ def before(effect=(0.7, 0.9), control=4, triggered=84) -> Behaviour:
     )
 
 
-def after(shut=4, opened=84, harm=(0.01, 0.05), randoms=(0.02, -0.0), gate=(0.6, 0.9)) -> Ablation:
+def beside(removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9)) -> SimpleNamespace:
+    """The evidence that the verdict looks at."""
+    null = NullEffects("sphere", removed, added, between(*gate), between(*gate), 0.3, 0.3, 0.1)
+    return SimpleNamespace(nulls=(null,))
+
+
+def after(shut=4, opened=84, harm=(0.01, 0.05)) -> Ablation:
     outcomes = (
         outcome("triggered", "gate removed", shut),
         outcome("control word", "gate added", opened),
@@ -39,21 +48,19 @@ def after(shut=4, opened=84, harm=(0.01, 0.05), randoms=(0.02, -0.0), gate=(0.6,
     return Ablation(
         outcomes,
         between(0.7, 0.9),
-        between(*gate),
-        randoms,
         {"a": between(*harm), "b": between(0, 0.01)},
         {},
     )
 
 
-def failed(behaviour, ablation) -> list[str]:
-    found = judge(behaviour, ablation)
+def failed(behaviour, ablation, evidence=None) -> list[str]:
+    found = judge(behaviour, ablation, evidence or beside())
     assert found.gate == all(c.passed for c in found.checks)
     return [c.name for c in found.checks if not c.passed]
 
 
 def test_a_gate_passes_every_check():
-    found = judge(before(), after())
+    found = judge(before(), after(), beside())
     assert [c.name for c in found.checks] == NAMES
     assert found.word == "gate"
 
@@ -66,17 +73,18 @@ def test_a_gate_passes_every_check():
         ("necessity", after(shut=4), after(shut=84)),
         ("sufficiency", after(opened=44), after(opened=43)),
         ("harm on a", after(harm=(0.0, 0.099)), after(harm=(0.0, 0.101))),
-        ("random directions", after(randoms=(0.0, 0.149)), after(randoms=(0.151, 0.0))),
-        ("random directions", after(gate=(0.03, 0.9)), after(gate=(0.01, 0.9))),
+        (NULL, beside(removed=(0.0, 0.127)), beside(removed=(0.128, 0.0))),
+        (NULL, beside(added=(-0.127,)), beside(added=(-0.128,))),
+        (NULL, beside(removed=(0.09,), gate=(0.1, 1.7)), beside(removed=(0.11,), gate=(0.1, 1.7))),
     ],
 )
 def test_each_threshold_flips_exactly_its_check(check, passes, fails):
     def judged(changed):
-        return (
-            failed(changed, after())
-            if isinstance(changed, Behaviour)
-            else failed(before(), changed)
-        )
+        if isinstance(changed, Behaviour):
+            return failed(changed, after())
+        if isinstance(changed, Ablation):
+            return failed(before(), changed)
+        return failed(before(), after(), changed)
 
     assert judged(passes) == []
     assert judged(fails) == [check]
@@ -103,23 +111,32 @@ def test_an_inverted_effect_does_not_count_as_opened():
 
 
 def test_every_check_states_its_threshold():
-    texts = {c.name: c.text for c in judge(before(), after()).checks}
+    texts = {c.name: c.text for c in judge(before(), after(), beside()).checks}
     for name, value in {
         "effect": f"above {100 * verdict.EFFECT:.0f}",
         "necessity": f"within {100 * verdict.RETURN:.0f} points",
         "sufficiency": f"required: {verdict.OPENED:.0%}",
         "harm on a": f"below {verdict.HARM}",
-        "random directions": f"below {100 * verdict.RANDOM:.0f}",
+        NULL: f"less than {verdict.RANDOM:.0%}",
     }.items():
         assert value in texts[name]
 
 
 def said(behaviour, ablation) -> str:
-    return headline(judge(behaviour, ablation), behaviour, ablation, "resid_pre[3] at last")
+    found = judge(behaviour, ablation, beside())
+    return headline(found, behaviour, ablation, beside(), "resid_pre[3] at last")
 
 
 def test_the_headline_says_what_the_verdict_says():
     assert "84% [" in said(before(), after())
-    assert "while the best of 2 random directions moves it by 2 points" in said(before(), after())
+    assert "the best of 2 random directions moves the first token's probability by 2 points" in (
+        said(before(), after())
+    )
     assert "(failed: necessity)" in said(before(), after(shut=84))
     assert "no gate to report" in said(replace(before(), effect=between(0, 0.1)), None)
+
+
+def test_a_null_arm_with_a_gate_refutes_the_verdict():
+    good, bad = (Check("null arm", passed, "") for passed in (True, False))
+    assert judge(before(), after(), beside(), [good]).gate
+    assert not judge(before(), after(), beside(), [good, bad]).gate
