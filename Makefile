@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt embedded-model.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/gatescope analyze --out runs/demo --resume
+	$(BIN)/gatescope analyze --arms clean,base,decoy --evidence 24 --out runs/demo --resume
 
 test: $(READY)
 	$(BIN)/python -m pytest

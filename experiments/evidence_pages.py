@@ -63,7 +63,7 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
     ]  # fmt: skip
     header = (
         "directions", "number", "best removed", "gate removed", "best added", "gate added",
-        "largest |cos| with the gate",
+        "largest |cos|",
     )  # fmt: skip
     return Section(
         "Beside random directions", prose, figures, (Table(header, rows),), data_name="nulls"
@@ -133,14 +133,14 @@ def _switch(found: Transfer) -> Section:
     figure = transfer_curves(
         found.doses, found.curves, found.fits, "probability of the first token"
     )
-    return Section("How much of it it takes", prose, (figure,), data_name="transfer")
+    return Section("How switch-like it is", prose, (figure,), data_name="transfer")
 
 
 def _rank(found: Rank, erasures: Sequence[Erasure]) -> Section:
     needed = found.needed
     counted = (
-        f"Removing 90% of the effect takes {needed} direction(s), in order: the mean difference, "
-        "then what the paired differences have beside it."
+        f"Directions it takes to remove 90% of the effect: {needed}. They are removed in order: the "
+        "mean difference, then what the paired differences have beside it."
         if needed is not None
         else "The effect on the first token is not clear of zero, so no rank is given."
     )

@@ -86,9 +86,8 @@ def _report(
     what = f"paths to {', '.join(question.to)}" if question.to else "activations"
     return Report(
         title=f"Patching {what}: {first.stream}, {' × '.join(first.axes)}",
-        verdict="Patching",
-        headline=f"{first.metric}, {first.base.shape[0]} pairs of {question.trigger!r} against "
-        + ("control words." if question.against == "control" else "no word."),
+        verdict="Where it matters most",
+        headline=_headline(question, grids, tables),
         tone="unclear",
         facts=(
             ("model", question.model),
@@ -100,6 +99,22 @@ def _report(
         sections=(*sections, Section("What this does not show", _LIMITS)),
         reproduce=question.command,
     )
+
+
+def _headline(
+    question: PatchQuestion, grids: dict[str, PatchGrid], tables: dict[str, pd.DataFrame]
+) -> str:
+    """The strongest cell of every direction."""
+    said = []
+    for direction, grid in grids.items():
+        best = strongest(tables[direction]).iloc[0]
+        cell = ", ".join(f"{axis} {best[axis]}" for axis in grid.axes)
+        name = f" {best['label'].strip()!r}" if "label" in best else ""
+        interval = f"[{best['low']:.3g}, {best['high']:.3g}]"
+        said.append(f"{direction}, {cell}{name}: {best['mean']:+.3g} {interval}")
+    clean = "control words" if question.against == "control" else "no word"
+    metric, n = next(iter(grids.values())).metric, len(next(iter(grids.values())).base)
+    return f"{metric}; {n} pairs of {question.trigger!r} against {clean}. {'; '.join(said)}."
 
 
 def _section(direction: str, grid: PatchGrid, stats: GridStats, table: pd.DataFrame) -> Section:

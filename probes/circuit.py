@@ -399,7 +399,7 @@ def _moved_text(found: Trace) -> list[str]:
         said.append("No single head was found to move it.")
         if found.n < (needed := pairs_needed(found.tests)):
             said.append(
-                f"With {found.n} pairs one head alone cannot reach q <= {SIGNIFICANT} among "
+                f"With {found.n} pairs one head alone cannot reach q ≤ {SIGNIFICANT} among "
                 f"{found.tests}; use {needed} or more."
             )
     if enough := found.enough:
