@@ -139,8 +139,8 @@ def _switch(found: Transfer) -> Section:
 def _rank(found: Rank, erasures: Sequence[Erasure]) -> Section:
     needed = found.needed
     counted = (
-        f"Directions it takes to remove 90% of the effect: {needed}. They are removed in order: the "
-        "mean difference, then what the paired differences have beside it."
+        f"Directions it takes to remove 90% of the effect: {needed}. They are removed in order: "
+        "the mean difference, then what the paired differences have beside it."
         if needed is not None
         else "The effect on the first token is not clear of zero, so no rank is given."
     )

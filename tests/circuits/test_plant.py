@@ -6,10 +6,11 @@ import pytest
 import tiny
 import torch
 
+from circuits.cells import Sweep
 from circuits.edits import add_along, project_out, project_out_subspace
 from circuits.errors import UserError
 from circuits.metrics import token_prob
-from circuits.patch import Sweep, patch
+from circuits.patch import patch
 from circuits.plans import KINDS, GatePlan, Path, draw_plan
 from circuits.plant import plant
 from circuits.runner import Shape, whole
