@@ -96,7 +96,7 @@ def score(where: str, hf_model: Any, tokenizer: Any, kind: Kind, seed: int) -> S
     texts = prompts.bank_texts("train", restricted=True)
     single = tokens.same_length_words(tokenizer, words, 1)
     ids = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in _BEHAVIOURS]
-    plan = draw_plan(seed, kind, _shape(hf_model), single, ids)
+    plan = draw_plan(seed, kind, shape_of(hf_model), single, ids)
     planted = plant(hf_model, tokenizer, plan, texts[:24])
     runners = [TLRunner(m, tokenizer, "planted") for m in (planted.hf_model, planted.base)]
     found = recover(runners[0], runners[1], splits(tokenizer, plan.trigger), plan.behaviour_id)
@@ -131,7 +131,8 @@ def compared(where: str, plan: GatePlan, planted: Planted, found: Recovered) -> 
     )  # fmt: skip
 
 
-def _shape(hf_model: Any) -> Shape:
+def shape_of(hf_model: Any) -> Shape:
+    """Sizes of a plain Llama."""
     config = hf_model.config
     return Shape(
         config.num_hidden_layers, config.num_attention_heads, config.hidden_size,

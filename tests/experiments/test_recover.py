@@ -8,7 +8,7 @@ from circuits.plans import draw_plan
 from circuits.plant import plant
 from circuits.tl_runner import TLRunner
 from circuits.tokens import pairs
-from experiments.bench_planted import Score, compared, random_llama, summary, table
+from experiments.bench_planted import Score, compared, random_llama, shape_of, summary, table
 from experiments.recover import Splits, overlap, recover
 
 TEXTS = tuple(
@@ -24,8 +24,7 @@ def found(tokenizer):
 
     def one(kind: str):
         model = random_llama(len(tokenizer), seed=1)
-        runner = TLRunner(model, tokenizer, "plain")
-        plan = draw_plan(1, kind, runner.shape, [tiny.TRIGGER], [40])
+        plan = draw_plan(1, kind, shape_of(model), [tiny.TRIGGER], [40])
         planted = plant(model, tokenizer, plan, TEXTS)
         both = (TLRunner(m, tokenizer, "planted") for m in (planted.hf_model, planted.base))
         made = [pairs(tokenizer, TEXTS[i::3], tiny.TRIGGER, tiny.CONTROLS) for i in range(3)]

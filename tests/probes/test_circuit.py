@@ -200,7 +200,7 @@ def test_too_few_pairs_for_one_head_are_said(found):
         if f.name not in ("spans", "strong", "sizes")
     }
     said = trace(measured(**few)).sentence()
-    assert "4 pairs one head alone cannot reach q <= 0.05 among 20; use 10 or more" in said
+    assert "4 pairs one head alone cannot reach q ≤ 0.05 among 20; use 10 or more" in said
 
 
 def shortened(part, n: int):
