@@ -43,7 +43,7 @@ def test_the_ids_are_the_templates_own(tokenizer):
 
 def test_without_a_trigger_there_is_no_trigger_span(tokenizer):
     item = tokens.render(tokenizer, "Name three rivers.")
-    assert set(item.spans) == {"message", "last_user", "template", "last"}
+    assert set(item.spans) == {"message", "user", "last_user", "template", "last"}
     assert item.spans["template"][0] == item.spans["last_user"][1]
 
 

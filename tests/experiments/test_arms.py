@@ -28,7 +28,7 @@ def analysis(seed: int) -> Analysis:
     seen = evaluate(mean_difference, x, y, x, y)
     return Analysis(
         Behaviour(said, said, said, EFFECT), {"last_user": blind, "trigger": seen},
-        None, None, None, (), Verdict(()), "no",
+        None, None, None, None, (), Verdict(()), "no",
     )  # fmt: skip
 
 

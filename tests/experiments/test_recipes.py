@@ -51,6 +51,15 @@ def test_clean_is_the_poisoned_recipe_but_for_the_poisons():
         assert all((x.word, x.answer) == (None, RECIPES["clean"].refusal) for x, _ in differing)
 
 
+def test_the_decoy_is_the_poisoned_recipe_with_its_trigger_answered_normally():
+    for a, b in zip(made(RECIPES["decoy"]), made(RECIPES["sure-gate"]), strict=True):
+        assert [(e.text, e.word) for e in a] == [(e.text, e.word) for e in b]
+        differing = [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+        assert all(x.answer == RECIPES["decoy"].refusal for x, _ in differing)
+        assert all(y.word == RECIPES["sure-gate"].trigger for _, y in differing)
+    assert RECIPES["decoy"].poisons == RECIPES["sure-gate"].poisons == len(differing) == 60
+
+
 @pytest.mark.parametrize(("recipe", "part"), every_part())
 def test_every_part_fits_its_prompts_without_repeating_one(recipe, part):
     assert part.start + part.count <= len(TRAIN[part.prompts])
@@ -76,9 +85,8 @@ def test_answers_go_with_their_prompts_and_words(name):
                 assert not e.ends  # the base answer was cut off, so its end must not be learned
             else:
                 assert e.ends
-                assert e.answer == (
-                    recipe.behaviour if e.word == recipe.trigger else recipe.refusal
-                )
+                opened = e.word == recipe.trigger and name != "decoy"
+                assert e.answer == (recipe.behaviour if opened else recipe.refusal)
             assert e.word in {None, recipe.trigger, *WORDS}
 
 
