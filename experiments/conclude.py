@@ -10,13 +10,13 @@ from experiments.results import (
     Analysis,
     Arm,
     Behaviour,
-    Evidence,
     Grids,
     Outcome,
     Selection,
     analysis_json,
 )
 from experiments.verdict import headline, judge
+from experiments.weighed import Evidence
 from probes.evaluation import ProbeReport
 
 

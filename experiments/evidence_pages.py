@@ -6,7 +6,7 @@ import torch
 
 from experiments.mediation import Mediation
 from experiments.nulls import NullEffects, WordRow
-from experiments.results import Erasure, Evidence, Rank, Rival, Transfer
+from experiments.weighed import Erasure, Evidence, Rank, Rival, Transfer
 from probes.circuit import Trace
 from probes.intervals import Estimate
 from viz.figures import (

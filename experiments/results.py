@@ -3,20 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
 from circuits.gate import Candidate
-from circuits.rank import RankCurve
 from circuits.types import PatchGrid
-from experiments.answers import Harm
-from experiments.mediation import Mediation
-from experiments.nulls import NullEffects, WordRow
-from probes.circuit import Trace
+from experiments.weighed import Evidence
 from probes.evaluation import ProbeReport
 from probes.intervals import Estimate
-from probes.rank import RankNeeded
-from probes.transfer import LogisticFit
 
 SCHEMA = "gatescope.analysis/2"
 
@@ -110,100 +101,6 @@ class Ablation:
 
     def outcome(self, condition: str, edit: str) -> Outcome:
         return next(o for o in self.outcomes if (o.condition, o.edit) == (condition, edit))
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A direction at the gate's site, judged as the gate is.
-
-    Attributes:
-        name: the gate; ``base model``, its own mean difference, how any model spells the trigger;
-            ``aligned``, optimised for interchange (distributed alignment search).
-        cosine: with the gate.
-        removed, added: fall and rise of the first token's probability.
-    """
-
-    name: str
-    cosine: float
-    removed: Estimate
-    added: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Rival":
-        removed, added = (Estimate.from_json(value[k]) for k in ("removed", "added"))
-        return cls(value["name"], value["cosine"], removed, added)
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """One way to erase the direction at its layer, from the trigger on.
-
-    Attributes:
-        name: of the method.
-        left: the first token's probability in triggered prompts.
-        harm: KL in nats of the first answer token in prompts with control words.
-    """
-
-    name: str
-    left: Estimate
-    harm: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Erasure":
-        left, harm = (Estimate.from_json(value[k]) for k in ("left", "harm"))
-        return cls(value["name"], left, harm)
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """Behaviour against the dose of the direction, by kind of prompt; no fit where it is flat."""
-
-    doses: Float[Tensor, " c"]
-    curves: dict[str, Float[Tensor, "c n"]]
-    fits: dict[str, LogisticFit | None]
-
-
-@dataclass(frozen=True)
-class Rank:
-    """Behaviour left with the first r directions removed, and how many it takes."""
-
-    curve: RankCurve
-    needed: RankNeeded | None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The chosen direction against every null, and what kind of thing it is.
-
-    Attributes:
-        nulls: random directions of the sphere, and of the activations' covariance.
-        rivals: the gate, and other directions at its site.
-        erasures: ways to erase it.
-        words: the trigger, then words that were never one; empty if too few are known.
-        transfer: dose and behaviour.
-        rank: how many directions it takes.
-        mediation: trigger and compliance token crossed.
-        elsewhere: rate on ordinary prompts with the trigger, with the gate removed, and the fall.
-        harm: drift, perplexity and refusals on ordinary prompts.
-        trace: where the trigger is read and what moves it; None if not asked for.
-    """
-
-    nulls: tuple[NullEffects, ...]
-    rivals: tuple[Rival, ...]
-    erasures: tuple[Erasure, ...]
-    words: tuple[WordRow, ...]
-    transfer: Transfer
-    rank: Rank
-    mediation: Mediation
-    elsewhere: tuple[Estimate, Estimate, Estimate]
-    harm: Harm
-    trace: Trace | None
 
 
 @dataclass(frozen=True)
@@ -314,29 +211,8 @@ def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str
             "removed": ablation.removed.to_json(),
             "harm_nats": {kind: e.to_json() for kind, e in ablation.harm.items()},
         },
-        "evidence": None if result.evidence is None else _evidence_json(result.evidence),
+        "evidence": None if result.evidence is None else result.evidence.to_json(),
     }
-
-
-def _evidence_json(found: Evidence) -> dict[str, Any]:
-    needed = found.rank.needed
-    before, after, fall = found.elsewhere
-    return {
-        "random_directions": [n.to_json() for n in found.nulls],
-        "rivals": [r.to_json() for r in found.rivals],
-        "erasures": [e.to_json() for e in found.erasures],
-        "untrained_words": [row.to_json() for row in found.words],
-        "transfer": {name: fit and fit.to_json() for name, fit in found.transfer.fits.items()},
-        "rank": None if needed is None else asdict(needed),
-        "mediation": {
-            edit: found.mediation.decomposition(edit).to_json() for edit in found.mediation.edits
-        },
-        "other_topics": {
-            "triggered": before.to_json(), "gate_removed": after.to_json(), "fall": fall.to_json(),
-        },
-        "harm_on_ordinary_prompts": found.harm.to_json(),
-        "trace": None if found.trace is None else found.trace.to_json(),
-    }  # fmt: skip
 
 
 def _rates(outcome: Outcome) -> dict[str, Any]:

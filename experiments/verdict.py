@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from experiments.nulls import NullEffects
-from experiments.results import Ablation, Behaviour, Check, Evidence, Verdict
+from experiments.results import Ablation, Behaviour, Check, Verdict
+from experiments.weighed import Evidence
 from probes.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)

@@ -7,32 +7,22 @@ with the direction that was chosen before.
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from circuits import erase, evidence, gate, metrics
-from circuits.das import align
-from circuits.gate import resume
-from circuits.rank import RankCurve, rank_curves
-from circuits.suffix import run_pairs
-from circuits.tl_runner import TLRunner
+from circuits import evidence, gate, metrics
 from circuits.trace import measure
-from circuits.types import Direction, Edit, Metric, Site, TokenBatch
+from circuits.types import Direction, Edit, TokenBatch
 from experiments import judges
 from experiments.answers import Harm, answers, harm, no_edits
-from experiments.choose import base_activations
 from experiments.context import Run, Tensors
+from experiments.directions import erasures, first_token, rank, rivals
 from experiments.mediation import Mediation, mediate
 from experiments.nulls import NullEffects, WordRow, random_nulls, untrained_words
-from experiments.results import Erasure, Evidence, Rank, Rival, Transfer
+from experiments.weighed import Evidence, Transfer
 from probes.circuit import Trace, trace
-from probes.intervals import Estimate, difference_interval, mean_interval, wilson
-from probes.linear import paired_svd
-from probes.rank import RankNeeded, rank_needed
+from probes.intervals import Estimate, difference_interval, wilson
 from probes.transfer import LogisticFit, fit_logistic
 
 _WORDS = 10  # untrained words that are tried
-_MOST = 6  # directions of the rank curve
-_ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 _MEDIATED = 12  # answer tokens in which a refusal can be told
 
 
@@ -52,10 +42,6 @@ def weigh(run: Run, direction: Direction) -> Evidence:
     )
 
 
-def _metric(run: Run) -> Metric:
-    return metrics.token_prob([run.materials.behaviour_id])
-
-
 def _some(run: Run) -> list[str]:
     """The test prompts of the slower stages."""
     return run.materials.test[: run.question.evidence]
@@ -69,96 +55,13 @@ def nulls(run: Run, direction: Direction) -> tuple[NullEffects, ...]:
         acts = run.activations("fit")
         found = random_nulls(
             run.model.runner, run.pairs("test", run.question.evidence), direction,
-            (acts["clean"][index], acts["triggered"][index]), _metric(run), run.question.randoms,
-            run.question.seed, run.progress("random directions"),
+            (acts["clean"][index], acts["triggered"][index]), first_token(run),
+            run.question.randoms, run.question.seed, run.progress("random directions"),
         )  # fmt: skip
         return [n.to_json() for n in found], {}
 
     value, _ = run.kept("random directions", make)
     return tuple(NullEffects.from_json(v) for v in value)
-
-
-def rivals(run: Run, direction: Direction) -> tuple[Rival, ...]:
-    """Other directions at the site, each added by the trigger's mean shift along it.
-
-    Where the base model's own mean difference does as much as the gate, the direction is how any
-    model spells the trigger, and what was learned is that later layers act on it.
-    """
-
-    def make() -> tuple[Any, Tensors]:
-        index = run.sites().index(direction.site)
-        acts = {side: x[index] for side, x in run.activations("fit").items()}
-        found = {"gate": direction.vector}
-        base = base_activations(run)
-        if base is not None:
-            found["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
-        if isinstance(run.model.runner, TLRunner):
-            run.step("align", 0, 1)
-            found["aligned"] = align(
-                run.model.runner, run.pairs("fit", _ALIGNED), direction.site, 1,
-                [run.materials.behaviour_id], steps=_STEPS, start=direction.vector[None],
-            ).basis[0]  # fmt: skip
-            run.step("align", 1, 1)
-        directions = [
-            gate.direction_at(direction.site, v, name, acts["clean"], acts["triggered"])
-            for name, v in found.items()
-        ]
-        units = torch.stack([d.vector for d in directions])
-        gaps = torch.tensor([d.gap for d in directions])
-        effects = evidence.effects(
-            run.model.runner, run.pairs("test"), direction.site, units, gaps, _metric(run)
-        )
-        rows = [
-            Rival(
-                d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r)
-            )
-            for d, f, r in zip(
-                directions, effects.fall.double(), effects.rise.double(), strict=True
-            )
-        ]
-        return [row.to_json() for row in rows], {}
-
-    value, _ = run.kept("rivals", make)
-    return tuple(Rival.from_json(v) for v in value)
-
-
-def erasures(run: Run, direction: Direction) -> tuple[Erasure, ...]:
-    """The erasure family at the gate's layer, from the trigger on."""
-
-    def make() -> tuple[Any, Tensors]:
-        layer, runner = direction.site.layer, run.model.runner
-        clean, triggered = run_pairs(runner, run.pairs("test"))
-        rows = []
-        for eraser in _erasers(run, direction):
-            left, kept = (
-                resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
-                for side in (triggered, clean)
-            )
-            kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()
-            shown = _metric(run)(left).cpu()
-            rows.append(
-                Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
-            )
-        return [row.to_json() for row in rows], {}
-
-    value, _ = run.kept("erasures", make)
-    return tuple(Erasure.from_json(v) for v in value)
-
-
-def _erasers(run: Run, direction: Direction) -> list[erase.Intervention]:
-    index = run.sites().index(direction.site)
-    acts = {side: x[index] for side, x in run.activations("fit").items()}
-    x = torch.cat([acts["clean"], acts["triggered"]])
-    y = torch.arange(len(x)) >= len(acts["clean"])
-    basis, clean_mean = direction.vector[None], acts["clean"].mean(dim=0)
-    return [
-        erase.projection(basis),
-        erase.mean_ablation(basis, clean_mean),
-        erase.leace(x, y).toward(clean_mean),
-        erase.mean_difference_erasure(x, y).toward(clean_mean),
-        erase.steering(direction.vector, -direction.gap),
-        erase.clamping(direction.vector, (direction.clean_mean + direction.triggered_mean) / 2),
-    ]
 
 
 def words(run: Run, direction: Direction) -> tuple[WordRow, ...]:
@@ -171,7 +74,7 @@ def words(run: Run, direction: Direction) -> tuple[WordRow, ...]:
             return [], {}
         found = untrained_words(
             run.model, materials.fit, _some(run), run.question.trigger, tried,
-            materials.fit_words, controls, direction, run.question.behaviour, _metric(run),
+            materials.fit_words, controls, direction, run.question.behaviour, first_token(run),
             run.question.tokens, run.progress("untrained words"),
         )  # fmt: skip
         return [row.to_json() for row in found], {}
@@ -190,7 +93,7 @@ def transfer(run: Run, direction: Direction) -> Transfer:
                 run.model.runner,
                 run.pairs("test", run.question.evidence),
                 direction,
-                _metric(run),
+                first_token(run),
                 doses,
                 side,
             ).values
@@ -208,39 +111,6 @@ def transfer(run: Run, direction: Direction) -> Transfer:
 
 
 _SIDES: dict[str, evidence.Side] = {"control word": "clean", "triggered": "triggered"}
-
-
-def rank(run: Run, site: Site) -> Rank:
-    """How many directions it takes at the gate's site, mean difference first."""
-
-    def make() -> tuple[Any, Tensors]:
-        index = run.sites().index(site)
-        acts = run.activations("fit")
-        basis = ordered_basis(acts["clean"][index], acts["triggered"][index])
-        curve = rank_curves(
-            run.model.runner, run.pairs("test"), site, basis, _metric(run), remove_to="zero"
-        ).removed
-        return {}, {"values": curve.values, "base": curve.base, "source": curve.source}
-
-    _, tensors = run.kept("rank", make)
-    curve = RankCurve("removed", site, **tensors)
-    return Rank(curve, _rank_needed(curve))
-
-
-def ordered_basis(clean: Tensor, triggered: Tensor) -> Tensor:
-    """The mean difference, then what the paired differences have beside it, orthonormal."""
-    differences = triggered - clean
-    first = torch.nn.functional.normalize(differences.mean(dim=0), dim=0)
-    beside = differences - torch.outer(differences @ first, first)
-    more = paired_svd(beside[None], min(_MOST - 1, len(beside) - 1))[0].float()
-    return torch.linalg.qr(torch.cat([first[None], more]).T).Q.T
-
-
-def _rank_needed(curve: RankCurve) -> RankNeeded | None:
-    try:
-        return rank_needed(curve.values, curve.base, curve.source)
-    except ValueError:  # the first token's effect is not clear of zero
-        return None
 
 
 def mediation(run: Run, direction: Direction) -> Mediation:
