@@ -1,5 +1,6 @@
 """What the gate does: behaviour rates under edits, and its effect beside random directions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from viz.data import with_data
 from viz.text import escaped, interval_text, wrapped
 from viz.theme import EDIT_COLOURS, GREY, PURPLE, colour, faded, titled
 
+_NARROWEST = 80  # bins across the axis at most
 _HOVER = "%{text}<extra></extra>"
 
 
@@ -115,7 +117,12 @@ def null_histogram(
     low, high = float(kept.min()), float(kept.max())
     if high - low < 1e-12:
         low, high = low - 0.5, high + 0.5
-    width = (high - low) / bins
+    # Beside a large effect, bins of the nulls' own range would be too narrow to be seen.
+    span = max(high, observed.high, 0.0) - min(low, observed.low, 0.0)
+    width = max((high - low) / bins, span / _NARROWEST)
+    bins = max(1, math.ceil((high - low) / width - 1e-9))
+    low = (low + high - bins * width) / 2
+    high = low + bins * width
     counts = [int(c) for c in torch.histc(kept, bins, low, high).tolist()]
     reach = int((kept.abs() >= abs(observed.value)).sum())
     top = max(counts)
