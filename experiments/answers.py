@@ -15,7 +15,7 @@ from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import Edit, TokenBatch
 from experiments import judges
-from probes.intervals import Estimate, difference_interval, mean_interval, wilson
+from probes.intervals import Estimate, difference_interval, mean_interval, revived, wilson
 
 Words = str | Sequence[str] | None
 EditsFor = Callable[[TokenBatch], Sequence[Edit]]
@@ -89,7 +89,7 @@ class Harm:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Harm":
         """The inverse of ``to_json``."""
-        return cls(**{name: Estimate.from_json(value) for name, value in data.items()})
+        return cls(**revived(data))
 
 
 def harm(

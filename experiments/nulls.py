@@ -25,7 +25,7 @@ from circuits.runner import Runner, Window, continue_greedily, prefix
 from circuits.types import Direction, Metric, Site, TokenBatch, TokenPairs
 from experiments import judges
 from experiments.answers import Progress, blocks, quiet
-from probes.intervals import Estimate, difference_interval, mean_interval, wilson
+from probes.intervals import Estimate, difference_interval, mean_interval, revived, wilson
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,7 @@ class NullEffects:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "NullEffects":
         """The inverse of ``to_json``."""
-        parts: dict[str, Any] = dict(data)
-        for name in ("removed", "added"):
-            parts[name] = tuple(data[name])
-            parts[f"gate_{name}"] = Estimate.from_json(data[f"gate_{name}"])
-        return cls(**parts)
+        return cls(**revived(data))
 
 
 def random_nulls(
@@ -138,10 +134,7 @@ class WordRow:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "WordRow":
         """The inverse of ``to_json``."""
-        parts: dict[str, Any] = {
-            name: Estimate.from_json(v) if isinstance(v, dict) else v for name, v in data.items()
-        }
-        return cls(**parts)
+        return cls(**revived(data))
 
 
 def untrained_words(

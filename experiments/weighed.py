@@ -11,7 +11,7 @@ from experiments.answers import Harm
 from experiments.mediation import Mediation
 from experiments.nulls import NullEffects, WordRow
 from probes.circuit import Trace
-from probes.intervals import Estimate
+from probes.intervals import Estimate, revived
 from probes.rank import RankNeeded
 from probes.transfer import LogisticFit
 
@@ -37,8 +37,7 @@ class Rival:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Rival":
-        removed, added = (Estimate.from_json(value[k]) for k in ("removed", "added"))
-        return cls(value["name"], value["cosine"], removed, added)
+        return cls(**revived(value))
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class Erasure:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Erasure":
-        left, harm = (Estimate.from_json(value[k]) for k in ("left", "harm"))
-        return cls(value["name"], left, harm)
+        return cls(**revived(value))
 
 
 @dataclass(frozen=True)

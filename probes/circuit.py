@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuits.types import PatchGrid
 from probes.checks import at_least_one, check_level, generator
-from probes.intervals import Estimate, is_scale, mean_interval, recovery_intervals
+from probes.intervals import Estimate, is_scale, mean_interval, recovery_intervals, revived
 from probes.tables import GridStats, grid_stats
 
 SIGNIFICANT = 0.05  # q of a head, of its reading and of a writer
@@ -180,17 +180,10 @@ class Trace:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Trace":
         """The inverse of ``to_json``."""
-        estimate = Estimate.from_json
-        return cls(
-            metric=value["metric"], n=value["n"], layers=value["layers"], tests=value["tests"],
-            full=estimate(value["full"]),
-            read={span: tuple(map(estimate, found)) for span, found in value["read"].items()},
-            leaves=value["leaves"] and estimate(value["leaves"]),
-            arrives=value["arrives"] and estimate(value["arrives"]),
-            heads=tuple(Mover(**_estimates(head)) for head in value["heads"]),
-            together=tuple(Together(**_estimates(some)) for some in value["together"]),
-            writers=tuple(TraceStep(**_estimates(step)) for step in value["writers"]),
-        )  # fmt: skip
+        found = {name: revived(value[name]) for name in cls.__dataclass_fields__}
+        for name, kind in (("heads", Mover), ("together", Together), ("writers", TraceStep)):
+            found[name] = tuple(kind(**part) for part in found[name])
+        return cls(**found)
 
     def sentence(self) -> str:
         """What was found, in plain words."""
@@ -203,18 +196,6 @@ class Trace:
             [_read_text(self.leaves, self.arrives, self.layers), *_moved_text(self),
              _written_text(self.writers)]
         )  # fmt: skip
-
-
-def _estimates(value: dict[str, Any]) -> dict[str, Any]:
-    """A record's fields with its estimates, alone or by name, as such."""
-    return {name: _read(field) for name, field in value.items()}
-
-
-def _read(field: Any) -> Any:
-    if not isinstance(field, dict):
-        return field
-    known = Estimate.__dataclass_fields__
-    return Estimate.from_json(field) if set(field) == set(known) else _estimates(field)
 
 
 def pairs_needed(tests: int) -> int:

@@ -59,6 +59,18 @@ class Estimate:
         return f"{value} [{low}, {high}] (n={self.n})"
 
 
+def revived(value: Any) -> Any:
+    """What records held before ``to_json``: estimates for their fields, tuples for lists."""
+    if isinstance(value, list):
+        return tuple(map(revived, value))
+    if not isinstance(value, dict):
+        return value
+    known = {field.name for field in fields(Estimate)}
+    if set(value) == known:
+        return Estimate.from_json(value)
+    return {name: revived(part) for name, part in value.items()}
+
+
 def wilson_bounds(
     share: Float[Tensor, "*cells"], n: float | Float[Tensor, "*cells"], level: float = 0.95
 ) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:

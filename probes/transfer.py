@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.checks import at_least_one, check_level, check_vector, generator, rows_of
-from probes.intervals import Estimate
+from probes.intervals import Estimate, revived
 
 _RISE = math.log(81)  # slope times the width between 10 % and 90 %
 _THRESHOLDS, _SLOPES, _ROUNDS, _FINE = 81, 41, 6, 7
@@ -85,11 +85,7 @@ class LogisticFit:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "LogisticFit":
         """The inverse of ``to_json``."""
-        parts: dict[str, Any] = {
-            name: Estimate.from_json(value) if isinstance(value, dict) else value
-            for name, value in data.items()
-        }
-        return cls(**parts)
+        return cls(**revived(data))
 
 
 def fit_logistic(
