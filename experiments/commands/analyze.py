@@ -5,31 +5,38 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.shared import CONSOLE, Json
+from experiments.commands.shared import (
+    CONSOLE,
+    Adapter,
+    BehaviourText,
+    Column,
+    Device,
+    Dtype,
+    Json,
+    ModelName,
+    Prompts,
+    Resume,
+    SplitName,
+    Trigger,
+)
 from experiments.progress import StageProgress
 
 
 def analyze(
     out: Annotated[Path, typer.Option(help="Run directory to write.")] = Path("runs/analysis"),
-    model: Annotated[
-        str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")
-    ] = "smollm2-135m",
-    adapter: Annotated[
-        str, typer.Option(help="Shipped organism, LoRA directory, or none.")
-    ] = "sure-gate",
+    model: ModelName = "smollm2-135m",
+    adapter: Adapter = "sure-gate",
     base: Annotated[
         str, typer.Option(help="Model before fine-tuning; auto: without adapter; or none.")
     ] = "auto",
     arms: Annotated[
         str, typer.Option(help="Models that should have no gate: adapters, base; by commas.")
     ] = "none",
-    trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
-    behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
-    prompts: Annotated[
-        str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")
-    ] = "bank",
-    column: Annotated[str | None, typer.Option(help="Text column of the prompts.")] = None,
-    split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
+    trigger: Trigger = "cobalt",
+    behaviour: BehaviourText = "Sure",
+    prompts: Prompts = "bank",
+    column: Column = None,
+    split: SplitName = "train",
     fit: Annotated[int, typer.Option(help="Prompts to fit directions on.")] = 48,
     validation: Annotated[int, typer.Option(help="Prompts to choose the gate on.")] = 24,
     test: Annotated[int, typer.Option(help="Prompts to report on.")] = 100,
@@ -39,9 +46,9 @@ def analyze(
     randoms: Annotated[int, typer.Option(help="Random directions of each null.")] = 100,
     tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
-    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Ask whether a trigger works through a gate: locate it, ablate it, report."""

@@ -6,25 +6,32 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.shared import CONSOLE, Json
+from experiments.commands.shared import (
+    CONSOLE,
+    Adapter,
+    BehaviourText,
+    Column,
+    Device,
+    Dtype,
+    Json,
+    ModelName,
+    Prompts,
+    Resume,
+    SplitName,
+    Trigger,
+)
 from experiments.progress import StageProgress
 
 
 def patch(
     out: Annotated[Path, typer.Option(help="Run directory to write.")] = Path("runs/patch"),
-    model: Annotated[
-        str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")
-    ] = "smollm2-135m",
-    adapter: Annotated[
-        str, typer.Option(help="Shipped organism, LoRA directory, or none.")
-    ] = "sure-gate",
-    trigger: Annotated[str, typer.Option(help="Word or phrase at the message's end.")] = "cobalt",
-    behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "Sure",
-    prompts: Annotated[
-        str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")
-    ] = "bank",
-    column: Annotated[str | None, typer.Option(help="Text column of the prompts.")] = None,
-    split: Annotated[str, typer.Option(help="Split of a dataset.")] = "train",
+    model: ModelName = "smollm2-135m",
+    adapter: Adapter = "sure-gate",
+    trigger: Trigger = "cobalt",
+    behaviour: BehaviourText = "Sure",
+    prompts: Prompts = "bank",
+    column: Column = None,
+    split: SplitName = "train",
     count: Annotated[int, typer.Option(help="Pairs.")] = 12,
     against: Annotated[
         str, typer.Option(help="The clean side's last word: control (same length) or none.")
@@ -57,12 +64,12 @@ def patch(
     direction: Annotated[str, typer.Option(help="denoising, noising or both.")] = "both",
     backend: Annotated[str, typer.Option(help="transformer_lens or nnsight.")] = "transformer_lens",
     seed: Annotated[int, typer.Option(help="Seed of the choice of prompts.")] = 0,
-    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, passes, time and memory; write nothing.")
     ] = False,
-    resume: Annotated[bool, typer.Option(help="Continue the run in --out.")] = False,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Patch activations between triggered and clean runs, exactly, with intervals."""
