@@ -11,7 +11,7 @@ On pairs of a triggered and a control prompt, by exact patching:
 4. *write out*: paths from every head, attention and MLP output at the last token straight into the
    logits, all else held (path patching, Wang et al. 2022, arXiv 2211.00593).
 
-Nothing is judged here: ``probes.circuit.trace`` adds intervals and tests, and selects.
+Nothing is judged here: ``probes.tracing.trace`` adds intervals and tests, and selects.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence

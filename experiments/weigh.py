@@ -18,8 +18,9 @@ from experiments.directions import erasures, first_token, rank, rivals
 from experiments.mediation import Mediation, mediate
 from experiments.nulls import NullEffects, WordRow, random_nulls, untrained_words
 from experiments.weighed import Evidence, Transfer
-from probes.circuit import Trace, trace
+from probes.circuit import Trace
 from probes.intervals import Estimate, difference_interval, wilson
+from probes.tracing import trace
 from probes.transfer import LogisticFit, fit_logistic
 
 _WORDS = 10  # untrained words that are tried

@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.intervals import Estimate
 from viz.data import with_data
 from viz.text import escaped, interval_text, wrapped
-from viz.theme import EDIT_COLOURS, GREY, PURPLE, colour, faded, titled
+from viz.theme import EDIT_COLOURS, GREY, PURPLE, colour, faded, titled, whiskers
 
 _NARROWEST = 80  # bins across the axis at most
 _HOVER = "%{text}<extra></extra>"
@@ -47,14 +47,7 @@ def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
         figure.add_bar(
             x=[i for i, _, _ in found],
             y=[100 * r.value for r in rates],
-            error_y={
-                "type": "data",
-                "array": [100 * (r.high - r.value) for r in rates],
-                "arrayminus": [100 * (r.value - r.low) for r in rates],
-                "thickness": 1.4,
-                "width": 4,
-                "color": GREY,
-            },
+            error_y=whiskers(rates),
             name=escaped(edit),
             marker={
                 "color": shade,

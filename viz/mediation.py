@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from probes.intervals import Estimate
 from viz.data import with_data
 from viz.text import escaped, interval_text, wrapped
-from viz.theme import CONDITION_COLOURS, GREY, colour, faded, titled
+from viz.theme import CONDITION_COLOURS, colour, faded, titled, whiskers
 
 _HOVER = "%{text}<extra></extra>"
 _FIRSTS = {
@@ -96,14 +96,7 @@ def _bars(
     figure.add_bar(
         x=[i for i, _ in found],
         y=[100 * r.value for r in rates],
-        error_y={
-            "type": "data",
-            "array": [100 * (r.high - r.value) for r in rates],
-            "arrayminus": [100 * (r.value - r.low) for r in rates],
-            "thickness": 1.4,
-            "width": 4,
-            "color": GREY,
-        },
+        error_y=whiskers(rates),
         name=escaped(name),
         marker={
             "color": shade if plain else faded(shade, 0.12),

@@ -10,7 +10,7 @@ from probes.circuit import Mover, Trace
 from probes.intervals import Estimate
 from viz.data import with_data
 from viz.text import escaped, interval_text
-from viz.theme import BLUE, COLOURWAY, GREY, OCHRE, faded, titled
+from viz.theme import BLUE, COLOURWAY, GREY, OCHRE, faded, titled, whiskers
 
 _HOVER = "%{text}<extra></extra>"
 _ROW, _CURVES, _REST = 24, 250, 265  # px: a head, the upper panel, titles and axes
@@ -104,7 +104,7 @@ def _bars(figure: go.Figure, heads: Sequence[Mover]) -> None:
             name=name,
             width=0.66,
             marker={"color": fill, "line": {"color": BLUE if kept else GREY, "width": 1}},
-            error_x=_whiskers([heads[i].restored for i in at]),
+            error_x=whiskers([heads[i].restored for i in at], width=3),
             text=[_hover(heads[i]) for i in at],
             textposition="none",
             hovertemplate=_HOVER,
@@ -122,17 +122,6 @@ def _bars(figure: go.Figure, heads: Sequence[Mover]) -> None:
         row=2,
         col=1,
     )
-
-
-def _whiskers(shares: Sequence[Estimate]) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "array": [100 * (s.high - s.value) for s in shares],
-        "arrayminus": [100 * (s.value - s.low) for s in shares],
-        "thickness": 1.4,
-        "width": 3,
-        "color": GREY,
-    }
 
 
 def _reading(head: Mover) -> Estimate:

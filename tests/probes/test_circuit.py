@@ -12,7 +12,8 @@ from circuits.metrics import logit_difference
 from circuits.tokens import pairs
 from circuits.trace import measure
 from circuits.types import PatchGrid
-from probes.circuit import Trace, pairs_needed, trace
+from probes.circuit import Trace, pairs_needed
+from probes.tracing import trace
 
 METRIC = logit_difference(40, 90)
 LAYERS, HEADS, N = 5, 4, 12
