@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from experiments.mediation import Mediation
-from experiments.nulls import NullEffects, WordRow
+from experiments.nulls import NullEffects
 from experiments.weighed import Erasure, Evidence, Rank, Rival, Transfer
+from experiments.words import WordRow
 from probes.circuit import Trace
 from probes.intervals import Estimate
 from viz.figures import (

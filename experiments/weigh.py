@@ -15,9 +15,11 @@ from experiments import judges
 from experiments.answers import Harm, answers, harm, no_edits
 from experiments.context import Run, Tensors
 from experiments.directions import erasures, first_token, rank, rivals
-from experiments.mediation import Mediation, mediate
-from experiments.nulls import NullEffects, WordRow, random_nulls, untrained_words
+from experiments.mediate import mediate
+from experiments.mediation import Mediation
+from experiments.nulls import NullEffects, random_nulls
 from experiments.weighed import Evidence, Transfer
+from experiments.words import WordRow, untrained_words
 from probes.circuit import Trace
 from probes.intervals import Estimate, difference_interval, wilson
 from probes.tracing import trace

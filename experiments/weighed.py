@@ -9,7 +9,8 @@ from torch import Tensor
 from circuits.rank import RankCurve
 from experiments.answers import Harm
 from experiments.mediation import Mediation
-from experiments.nulls import NullEffects, WordRow
+from experiments.nulls import NullEffects
+from experiments.words import WordRow
 from probes.circuit import Trace
 from probes.intervals import Estimate, revived
 from probes.rank import RankNeeded

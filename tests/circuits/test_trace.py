@@ -7,9 +7,10 @@ from planted import COPY, LAYERS, planted
 
 from circuits.errors import UserError
 from circuits.metrics import logit_difference
+from circuits.routes import Route, attended, read_through
 from circuits.runner import whole
 from circuits.tokens import pairs
-from circuits.trace import Route, attended, measure, ranked, read_through
+from circuits.trace import measure, ranked
 from circuits.types import Edit, Point
 
 NEAR = 5e-4

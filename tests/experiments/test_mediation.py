@@ -19,19 +19,8 @@ from circuits.tokens import prompts_batch
 from circuits.types import Site
 from experiments import judges
 from experiments.answers import no_edits
-from experiments.mediation import (
-    CONTROL,
-    FIRSTS,
-    TRIGGERED,
-    Cell,
-    Mediation,
-    _answers,
-    decompose,
-    forbidden,
-    forced,
-    mediate,
-    token_variants,
-)
+from experiments.mediate import _answers, forbidden, forced, mediate, token_variants
+from experiments.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, Mediation, decompose
 
 CONTROLS = [tiny.CONTROLS[i % 4] for i in range(len(tiny.TEXTS))]
 

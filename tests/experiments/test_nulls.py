@@ -17,8 +17,9 @@ from circuits.runner import generate
 from circuits.selftest import SelfTest
 from circuits.tokens import pairs, prompts_batch
 from circuits.types import Site
-from experiments import judges, nulls
-from experiments.nulls import NullEffects, WordRow, random_nulls, untrained_words, word_directions
+from experiments import judges, words
+from experiments.nulls import NullEffects, random_nulls
+from experiments.words import WordRow, untrained_words, word_directions
 
 METRIC = token_prob([BEHAVIOUR])
 SITE = Site(1, "resid_pre", "trigger")
@@ -125,11 +126,11 @@ def test_shared_columns_change_nothing(monkeypatch, runner, tokenizer, shared):
     monkeypatch.setattr(judges, "shows", lambda answer, text: bool(said.append(answer)))
     choices = [["amber"] * 6, ["river"] * 6]
     seen = []
-    nulls._shown(model, tiny.TEXTS, choices, "x", 4, lambda a, b: seen.append((a, b)))
+    words._shown(model, tiny.TEXTS, choices, "x", 4, lambda a, b: seen.append((a, b)))
     assert seen == [(1, 2), (2, 2)]
     expected = []
-    for words in choices:
-        batch = prompts_batch(tokenizer, tiny.TEXTS, words)
+    for chosen in choices:
+        batch = prompts_batch(tokenizer, tiny.TEXTS, chosen)
         expected += model.decode(generate(runner, batch, 4, stop=model.stop_ids))
     assert said == expected
     (d,) = word_directions(model, tiny.TEXTS, ["amber"], ["river", "tree"], SITE)
