@@ -120,7 +120,7 @@ def test_without_the_copying_head_the_trigger_is_a_word_like_any_other(tokenizer
 @pytest.mark.parametrize("shared", [True, False])
 def test_shared_columns_change_nothing(monkeypatch, runner, tokenizer, shared):
     """On a random model: answers and directions equal those of whole passes."""
-    monkeypatch.setattr(nulls, "fast_path", lambda _: FastPath(0.0 if shared else 2.0, 1.0))
+    monkeypatch.setattr(words, "fast_path", lambda _: FastPath(0.0 if shared else 2.0, 1.0))
     model = wrapped(runner, tokenizer)
     said = []
     monkeypatch.setattr(judges, "shows", lambda answer, text: bool(said.append(answer)))
