@@ -21,7 +21,6 @@ degrees apart, added to a common mean.
 import copy
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from circuits.edits import project_out_subspace
+from circuits.axes import Axes, Rows, clear, drawn, inputs_of, normed
 from circuits.errors import UserError
 from circuits.plans import GatePlan, Path, Planted, Truth
 from circuits.tokens import prompts_batch, trigger_ids
@@ -42,21 +41,6 @@ _SHARP = 40.0  # what a planted neuron's gate reads when it is fully open
 _SHOWN, _REFERENCE = 0.5, 0.3  # of the last token's norm where they are written
 _LOUD = 4.0  # of the last token's final norm: the other logits shrink by about this
 _SPREAD = 1.2  # of the coefficients of rank3, in their mean
-_SPARE = 16  # the axes are drawn from one in so many of the directions
-
-Rows = Float[Tensor, "rows d"]
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Orthonormal directions of the residual space that belong to the plan alone."""
-
-    name: Float[Tensor, " d"]
-    mark: Float[Tensor, " d"]
-    reference: Float[Tensor, " d"]
-    say: Float[Tensor, " d"]
-    gates: Float[Tensor, "rank d"]
-    shown: Float[Tensor, "rank d"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class _Scene:
     model: Any
     tokens: TokenBatch
     plan: GatePlan
-    axes: _Axes
+    axes: Axes
 
     @property
     def layers(self) -> Any:
@@ -79,7 +63,7 @@ class _Scene:
 
     def entering(self, norms: Sequence[nn.Module]) -> list[Float[Tensor, "batch pos d"]]:
         """The residuals that enter these norms."""
-        return _caught(self.model, self.tokens, norms)
+        return inputs_of(self.model, self.tokens, norms)
 
     def at(self, x: Float[Tensor, "batch pos d"], span: str) -> Float[Tensor, "batch d"]:
         return x[torch.arange(len(x)), self.tokens.span_column(span)]
@@ -105,8 +89,8 @@ def plant(hf_model: Any, tokenizer: Any, plan: GatePlan, texts: Sequence[str]) -
         nothing = Truth(torch.empty(0, d), (), (), torch.empty(0, d), None, 0.0)
         return Planted(model, copy.deepcopy(model), plan, nothing)
     tokens = prompts_batch(tokenizer, texts, plan.trigger)
-    axes, used = _drawn(model, tokens, plan)
-    _clear(model, used)
+    axes, used = drawn(model, tokens, plan)
+    clear(model, used)
     scene = _Scene(model, tokens, plan, axes)
     _name(scene)
     base = copy.deepcopy(model)
@@ -152,81 +136,6 @@ def _check(model: Any, tokenizer: Any, plan: GatePlan, texts: Sequence[str]) -> 
         )
 
 
-def _caught(model: Any, tokens: TokenBatch, modules: Sequence[nn.Module]) -> list[Tensor]:
-    """What enters each module in one pass over the prompts."""
-    caught: dict[int, Tensor] = {}
-    mask = tokens.mask.long()
-    with ExitStack() as stack:
-        for i, module in enumerate(modules):
-
-            def hook(_module: nn.Module, args: tuple, i: int = i) -> None:
-                caught[i] = args[0].clone()
-
-            stack.callback(module.register_forward_pre_hook(hook).remove)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        model.model(tokens.ids, attention_mask=mask, position_ids=positions, use_cache=False)
-    return [caught[i] for i in range(len(modules))]
-
-
-def _normed(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
-    """What RMSNorm makes of a residual, before its weight."""
-    return x / x.square().mean(dim=-1, keepdim=True).sqrt()
-
-
-def _drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> tuple[_Axes, Rows]:
-    """Random axes in the span of the least used directions, and those of them the plan needs."""
-    residuals = _caught(model, tokens, [layer.input_layernorm for layer in model.model.layers])
-    used = torch.cat([nn.functional.normalize(x[tokens.mask], dim=1) for x in residuals]).double()
-    use = _share(used.T @ used) + _share(_readers(model))
-    d, count = used.shape[1], 4 + 2 * plan.rank
-    room = torch.linalg.eigh(use).eigenvectors[:, : max(d // _SPARE, 2 * count)]
-    generator = torch.Generator().manual_seed(plan.seed)
-    mix = torch.randn(room.shape[1], count, generator=generator, dtype=torch.float64)
-    frame = torch.linalg.qr(room @ mix).Q.T.float()
-    name, mark, reference, say = frame[:4]
-    axes = _Axes(name, mark, reference, say, frame[4 : 4 + plan.rank], frame[4 + plan.rank :])
-    return axes, torch.cat([axes.name[None], axes.gates]) if plan.kind == "idle" else frame
-
-
-def _readers(model: Any) -> Float[Tensor, "d d"]:
-    """How strongly the attentions and MLPs read every direction, each counted alike."""
-    total = []
-    for layer in model.model.layers:
-        a, mlp = layer.self_attn, layer.mlp
-        for norm, linears in (
-            (layer.input_layernorm, (a.q_proj, a.k_proj, a.v_proj)),
-            (layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj)),
-        ):
-            rows = torch.cat([linear.weight for linear in linears]).double() * norm.weight
-            total.append(_share(rows.T @ rows))
-    return torch.stack(total).sum(dim=0)
-
-
-def _share(square: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    return square / square.trace()
-
-
-def _clear(model: Any, axes: Rows) -> None:
-    """Let nothing write to the axes and nothing read them; embeddings are untied for it."""
-    model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
-    model.config.tie_word_embeddings = False
-
-    def clear_reader(linear: nn.Linear, norm: Any) -> None:
-        linear.weight -= ((linear.weight * norm.weight) @ axes.T) @ (axes / norm.weight)
-
-    embedding = model.model.embed_tokens.weight
-    embedding.copy_(project_out_subspace(embedding, axes))
-    for layer in model.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
-            clear_reader(linear, layer.input_layernorm)
-        for linear in (mlp.gate_proj, mlp.up_proj):
-            clear_reader(linear, layer.post_attention_layernorm)
-        for linear in (attention.o_proj, mlp.down_proj):
-            linear.weight -= axes.T @ (axes @ linear.weight)
-    clear_reader(model.lm_head, model.model.norm)
-
-
 def _name(scene: _Scene) -> None:
     """Embed ``name`` in the trigger and ``mark`` in the prompt's last token."""
     embedding = scene.model.model.embed_tokens.weight
@@ -238,7 +147,7 @@ def _name(scene: _Scene) -> None:
 def _spare_neurons(scene: _Scene, layer: int, count: int) -> list[int]:
     """The neurons whose output is smallest over the prompts."""
     down = scene.layers[layer].mlp.down_proj
-    (acts,) = _caught(scene.model, scene.tokens, [down])
+    (acts,) = inputs_of(scene.model, scene.tokens, [down])
     use = acts[scene.tokens.mask].abs().mean(dim=0) * down.weight.norm(dim=0)
     return use.argsort()[:count].tolist()
 
@@ -260,7 +169,7 @@ def _write(scene: _Scene) -> float:
     strength = plan.strength * float(norms.mean())
     for path in plan.paths:
         (x,) = scene.entering([scene.layers[path.write_layer].post_attention_layernorm])
-        read = _normed(scene.at(x, "trigger"))
+        read = normed(scene.at(x, "trigger"))
         name = axes.name / (read @ axes.name).mean()
         gates, even = axes.gates[scene.rows(path)], _even(read, name)
         up = even.expand(len(gates), -1)
@@ -278,7 +187,7 @@ def _write_mark(scene: _Scene, layer: int, size: float) -> None:
     """Let a neuron enlarge the mark."""
     mark = scene.axes.mark
     (x,) = scene.entering([scene.layers[layer].post_attention_layernorm])
-    one = (mark / (_normed(scene.at(x, "last")) @ mark).mean())[None]
+    one = (mark / (normed(scene.at(x, "last")) @ mark).mean())[None]
     _set_neurons(scene, layer, _SHARP * one, one, size / _SHARP * mark[None])
 
 
@@ -332,7 +241,7 @@ def _move(scene: _Scene, strength: float, unwritten: list[Tensor]) -> tuple[Rows
         shown = axes.shown[scene.rows(path)]
         moved, outs = axes.gates[scene.rows(path)], _SHOWN * last / full * shown
         if at == 0:
-            marks = ((_normed(x) @ axes.mark) * mask).sum(dim=1) / mask.sum(dim=1)
+            marks = ((normed(x) @ axes.mark) * mask).sum(dim=1) / mask.sum(dim=1)
             reference = axes.reference / (_REFERENCE * last)
             moved = torch.cat([moved, axes.mark[None]])
             outs = torch.cat([outs, (_REFERENCE * last / marks.mean() * axes.reference)[None]])
@@ -356,7 +265,7 @@ def _set_head(scene: _Scene, path: Path, moved: Rows, outs: Rows) -> None:
         h: slice(h * d_head, (h + 1) * d_head) for h in range(group * size, (group + 1) * size)
     }
     channels = slice(group * d_head, (group + 1) * d_head)
-    (read,) = _caught(scene.model, scene.tokens, [attention.v_proj])
+    (read,) = inputs_of(scene.model, scene.tokens, [attention.v_proj])
     values = read[scene.tokens.mask] @ attention.v_proj.weight[channels].T
     others = [attention.o_proj.weight[:, heads[h]] for h in heads if h != path.read_head]
     spare = _least_used(values, torch.cat([*others, torch.zeros(1, d_head)]), len(moved))
@@ -390,7 +299,7 @@ def _speak(scene: _Scene, reading: tuple[Rows, Rows]) -> None:
         seen, bars = torch.cat([seen, -seen]), torch.cat([bars, bars])
     room = 1 - (x @ bars.T).mean(dim=0)[:, None]  # from the bar to full strength
     gate = _SHARP * x.square().mean(dim=1).sqrt().mean() * (seen - bars) / room
-    up = (axes.mark / (_normed(x) @ axes.mark).mean()).expand(len(gate), -1)
+    up = (axes.mark / (normed(x) @ axes.mark).mean()).expand(len(gate), -1)
     size = _LOUD * final.norm(dim=1).mean()
     _set_neurons(
         scene, plan.speak_layer, gate, up, (size / _SHARP * axes.say).expand(len(gate), -1)
