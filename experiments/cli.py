@@ -18,6 +18,7 @@ import typer
 from circuits.errors import SelfTestError, UserError
 from experiments.commands import bench, organism
 from experiments.commands.analyze import analyze
+from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.shared import CONSOLE
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(patch)
+app.command()(orthogonalise)
 app.add_typer(organism.app, name="organism")
 app.add_typer(bench.app, name="bench")
 

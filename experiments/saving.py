@@ -3,6 +3,7 @@
 The directory is built beside its destination and renamed, so it is absent or complete.
 """
 
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,9 +16,29 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.orthogonal import orthogonalised
 from circuits.weights import directory_sha256
-from experiments import artefacts
+from experiments import artefacts, organisms
 
 SUBSPACE = "subspace.safetensors"
+
+
+def save_without_gate(run: Path, out: Path) -> Path:
+    """Save the model of an analysis without the direction that it chose.
+
+    Args:
+        run: a run directory with ``gate.safetensors``.
+        out: an empty or new directory.
+
+    Raises:
+        UserError: the run chose no gate, or as :func:`save_orthogonalised`.
+    """
+    gate = run / "gate.safetensors"
+    if not gate.is_file():
+        raise UserError(f"run {run}: expected an analysis that chose a gate, got no {gate.name}")
+    asked = artefacts.read_json(run / "manifest.json")["question"]
+    basis = artefacts.read_tensors(gate)["direction"][None]
+    adapter = organisms.find_adapter(asked["adapter"])
+    command = shlex.join(["gatescope", "orthogonalise", str(run), "--out", str(out)])
+    return save_orthogonalised(asked["model"], adapter, basis, out, command)
 
 
 def save_orthogonalised(

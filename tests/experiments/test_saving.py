@@ -1,6 +1,7 @@
 """A model saved without a subspace loads as any other, says what it is, and has none of it."""
 
 import os
+import sys
 
 import pytest
 import tiny
@@ -13,8 +14,8 @@ from circuits.orthogonal import orthogonalised
 from circuits.runner import whole
 from circuits.tokens import prompts_batch
 from circuits.types import Point
-from experiments import artefacts
-from experiments.saving import SUBSPACE, save_orthogonalised
+from experiments import artefacts, cli
+from experiments.saving import SUBSPACE, save_orthogonalised, save_without_gate
 
 WIDTH = 32
 
@@ -112,3 +113,23 @@ def test_a_directory_with_files_or_a_basis_that_does_not_fit_is_refused(folder, 
     with pytest.raises(UserError, match="orthonormal"):
         save_orthogonalised(str(folder), None, basis * 2, tmp_path / "model")
     assert os.listdir(tmp_path) == ["mine.txt"]
+
+
+def test_the_command_saves_a_runs_model_without_its_gate(folder, basis, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    artefacts.write_json(
+        run / "manifest.json", {"question": {"model": str(folder), "adapter": "none"}}
+    )
+    with pytest.raises(UserError, match="expected an analysis that chose a gate"):
+        save_without_gate(run, tmp_path / "none")
+    artefacts.write_tensors(run / "gate.safetensors", {"direction": basis[0]}, {})
+    monkeypatch.setattr(sys, "argv", ["gatescope", "orthogonalise", str(run), "--out", "new"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    resid, logits = residuals_and_logits(models.load(str(tmp_path / "new")))
+    before, unedited = residuals_and_logits(models.load(str(folder)))
+    assert float((resid @ basis[0]).abs().max()) < 1e-4
+    assert float((before @ basis[0]).abs().max()) > 0.1
+    assert float((logits - unedited).abs().max()) > 0.01
