@@ -11,6 +11,7 @@ from experiments.patch_question import PatchQuestion
 from probes.tables import GridStats, grid_stats, stats_table
 from viz.figures import grid_figure
 from viz.report import Report, Section, Table, render
+from viz.text import spaced
 
 SCHEMA = "gatescope.patch/1"
 _SHOWN = 10
@@ -109,12 +110,12 @@ def _headline(
     for direction, grid in grids.items():
         best = strongest(tables[direction]).iloc[0]
         cell = ", ".join(f"{axis} {best[axis]}" for axis in grid.axes)
-        name = f" {best['label'].strip()!r}" if "label" in best else ""
+        name = f" ({spaced(best['label'])})" if "label" in best else ""
         interval = f"[{best['low']:.3g}, {best['high']:.3g}]"
-        said.append(f"{direction}, {cell}{name}: {best['mean']:+.3g} {interval}")
+        said.append(f"{direction.capitalize()}: {cell}{name}, {best['mean']:+.3g} {interval}")
     clean = "control words" if question.against == "control" else "no word"
     metric, n = next(iter(grids.values())).metric, len(next(iter(grids.values())).base)
-    return f"{metric}; {n} pairs of {question.trigger!r} against {clean}. {'; '.join(said)}."
+    return f"{metric}; {n} pairs of {question.trigger!r} against {clean}. {'. '.join(said)}."
 
 
 def _section(direction: str, grid: PatchGrid, stats: GridStats, table: pd.DataFrame) -> Section:
@@ -122,7 +123,7 @@ def _section(direction: str, grid: PatchGrid, stats: GridStats, table: pd.DataFr
     axes = [c for c in best.columns if c in (*grid.axes, "label")]
     rows = [
         (
-            *(str(row[axis]) for axis in axes),
+            *(spaced(row[a]) if a == "label" else str(row[a]) for a in axes),
             f"{row['mean']:.3g}",
             f"[{row['low']:.3g}, {row['high']:.3g}]",
             f"{row['q']:.2g}",
