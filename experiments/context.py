@@ -71,7 +71,7 @@ class Run:
             artefacts.write_tensors(tensor_path, tensors, {"stage": name})
         artefacts.write_json(value_path, value)
         self.step(name, 1, 1)
-        return value, tensors
+        return artefacts.read_json(value_path), tensors  # as a resumed run will read it
 
     def progress(self, name: str) -> Callable[[int, int], None]:
         return lambda done, total: self.step(name, done, total)

@@ -61,7 +61,7 @@ class Estimate:
 
 def revived(value: Any) -> Any:
     """What records held before ``to_json``: estimates for their fields, tuples for lists."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(map(revived, value))
     if not isinstance(value, dict):
         return value

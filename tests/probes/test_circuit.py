@@ -256,5 +256,5 @@ def test_in_a_random_model_no_single_head_does_what_all_do(runner, planted_pairs
 def test_a_trace_reads_back_as_it_was(tokenizer, planted_pairs):
     found = trace(measure(planted(tokenizer).runner, planted_pairs, METRIC))
     again = type(found).from_json(json.loads(json.dumps(found.to_json())))
-    assert again == found
+    assert again == found == type(found).from_json(found.to_json())
     assert again.sentence() == found.sentence()
