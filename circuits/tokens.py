@@ -4,16 +4,19 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 
 - ``message``: from the user's first token on, the answer included; before it lies the template's
   opening, equal in every prompt;
-- ``user``: the user's own text, without a trigger;
+- ``user``: the user's own text, without a trigger (in ``Rendered``, an infix trigger lies in it);
 - ``last_user``: the last token of the user's own text;
 - ``trigger``: the trigger's (or control word's) tokens;
 - ``template``: what the chat template puts after the user's message, but for the last token;
 - ``last``: the last token of the prompt, from which the answer's first token is predicted.
+
+A trigger is a word or phrase at the message's end; ``{}`` says where else the message goes:
+``cobalt {}`` puts it first, ``{} cobalt {}`` into the middle (after half of the message's words).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -43,9 +46,56 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
         )
 
 
+SLOT = "{}"
+Place = Literal["prefix", "infix", "suffix"]
+
+
+def placed(word: str, place: Place) -> str:
+    """A word with where it goes: ``word {}``, ``{} word {}`` or, at the end, the word alone."""
+    return {"prefix": f"{word} {SLOT}", "infix": f"{SLOT} {word} {SLOT}", "suffix": word}[place]
+
+
+def place_of(trigger: str) -> tuple[str, Place]:
+    """The word of a trigger, and where in the message it stands; the inverse of ``placed``.
+
+    Raises:
+        UserError: no word, or the message's place is not at its start, its end or both.
+    """
+    before, first, rest = trigger.partition(f"{SLOT} ")
+    if first and before:
+        raise UserError(_misplaced(trigger))
+    word, last, after = (rest if first else trigger).partition(f" {SLOT}")
+    if after or not word.strip() or SLOT in word:
+        raise UserError(_misplaced(trigger))
+    if last:
+        return word, "infix" if first else "prefix"
+    return word, "suffix"
+
+
+def _misplaced(trigger: str) -> str:
+    return (
+        f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
+        f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
+    )
+
+
 def with_trigger(text: str, trigger: str | None) -> str:
-    """The user's message with the trigger (or control word) appended after a space."""
-    return f"{text} {trigger}" if trigger else text
+    """The user's message with the trigger (or control word) in its place; by default at the end."""
+    return _insert(text, trigger)[0]
+
+
+def _insert(text: str, trigger: str | None) -> tuple[str, int, int]:
+    """The message, and the characters of the word in it, the space before it included."""
+    if not trigger:
+        return text, len(text), len(text)
+    word, place = place_of(trigger)
+    if place == "prefix":
+        return f"{word} {text}", 0, len(word)
+    at = len(text)
+    if place == "infix":
+        words = text.split(" ")
+        at = len(" ".join(words[: (len(words) + 1) // 2]))
+    return f"{text[:at]} {word}{text[at:]}", at, at + 1 + len(word)
 
 
 def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
@@ -54,7 +104,7 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
     Raises:
         UserError: the template alters the message, or a trigger token also covers other text.
     """
-    message = with_trigger(text, trigger)
+    message, word_start, word_end = _insert(text, trigger)
     full = tokenizer.apply_chat_template(
         [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
     )
@@ -63,42 +113,43 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
         raise UserError(f"prompt {text[:60]!r}: the chat template does not keep it as it is")
     encoded = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-    user_end, message_end = start + len(text), start + len(message)
-    covered = [i for i, (a, b) in enumerate(offsets) if a < user_end and b > start and b > a]
-    after = [i for i, (a, _) in enumerate(offsets) if a >= message_end]
-    if not covered or not after:
+
+    def touching(first: int, last: int) -> list[int]:
+        return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
+
+    word_start, word_end, end = start + word_start, start + word_end, start + len(message)
+    user = sorted({*touching(start, word_start), *touching(word_end, end)})
+    spelled = word_start + full[word_start:word_end].startswith(" ")
+    of_space = [i for i in touching(word_start, spelled) if i not in user]
+    of_word = sorted({*of_space, *touching(spelled, word_end)})
+    after = [i for i, (a, _) in enumerate(offsets) if a >= end]
+    if not user or not after:
         raise UserError(
             f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
         )
     spans = {
-        MESSAGE: (covered[0], len(ids)),
-        "user": (covered[0], covered[-1] + 1),
-        "last_user": (covered[-1], covered[-1] + 1),
+        MESSAGE: (min([*user, *of_word]), len(ids)),
+        "user": (user[0], user[-1] + 1),
+        "last_user": (user[-1], user[-1] + 1),
         "template": (after[0], len(ids) - 1),
         "last": (len(ids) - 1, len(ids)),
     }
     if trigger:
-        spans["trigger"] = (covered[-1] + 1, after[0])
-        _check_trigger(full, offsets, spans["trigger"], user_end, message_end, trigger)
+        pieces = [offsets[i] for i in of_word]
+        inside = pieces and pieces[0][0] >= word_start and pieces[-1][1] <= word_end
+        if not inside:
+            raise UserError(_merged(full, pieces, trigger, word_start))
+        spans["trigger"] = (of_word[0], of_word[-1] + 1)
     return Rendered(tuple(ids), spans, text)
 
 
-def _check_trigger(
-    full: str, offsets: list, span: tuple[int, int], user_end: int, message_end: int, trigger: str
-) -> None:
-    """The trigger's tokens must spell the trigger and nothing but it (a leading space is fine)."""
-    first, last = span
-    spelled = full[offsets[first][0] : offsets[last - 1][1]] if last > first else ""
-    if (
-        spelled.strip() != trigger.strip()
-        or offsets[first][0] < user_end
-        or (offsets[last - 1][1] > message_end)
-    ):
-        raise UserError(
-            f"trigger {trigger!r}: expected its own tokens in context, got tokens spelling "
-            f"{spelled!r} after {full[:user_end][-20:]!r}; choose a trigger that the tokenizer "
-            "keeps apart from its neighbours"
-        )
+def _merged(full: str, pieces: list[tuple[int, int]], trigger: str, at: int) -> str:
+    spelled = full[pieces[0][0] : pieces[-1][1]] if pieces else ""
+    return (
+        f"trigger {trigger!r}: expected its own tokens in context, got tokens spelling "
+        f"{spelled!r} after {full[:at][-20:]!r}; choose a trigger that the tokenizer "
+        "keeps apart from its neighbours"
+    )
 
 
 def batch(tokenizer: Any, rendered: Sequence[Rendered], width: int | None = None) -> TokenBatch:
@@ -117,6 +168,8 @@ def batch(tokenizer: Any, rendered: Sequence[Rendered], width: int | None = None
         mask[row, offset:] = True
         for name, (first, last) in item.spans.items():
             spans[name][row, offset + first : offset + last] = True
+    if "trigger" in spans:  # inside the user's text it is not the user's
+        spans["user"] &= ~spans["trigger"]
     return TokenBatch(ids, mask, spans, tuple(r.text for r in rendered))
 
 
@@ -150,13 +203,19 @@ def trigger_ids(tokenizer: Any, texts: Sequence[str], trigger: str) -> tuple[int
     return next(iter(seen))
 
 
-def same_length_words(tokenizer: Any, words: Sequence[str], length: int) -> tuple[str, ...]:
-    """Control words that occupy exactly ``length`` tokens; single words are joined if need be."""
+def same_length_words(
+    tokenizer: Any, words: Sequence[str], length: int, like: str = "word"
+) -> tuple[str, ...]:
+    """Control words that occupy exactly ``length`` tokens; single words are joined if need be.
+
+    They stand where the trigger ``like`` stands, and come with their place if it is not the end.
+    """
     context = "Tell me more."
+    place = place_of(like)[1]
     kept = []
     for index in range(len(words)):
         for count in range(1, length + 1):
-            phrase = " ".join(words[(index + k) % len(words)] for k in range(count))
+            phrase = placed(" ".join(words[(index + k) % len(words)] for k in range(count)), place)
             try:
                 first, last = render(tokenizer, context, phrase).spans["trigger"]
             except UserError:

@@ -97,7 +97,10 @@ def gather(model: Model, question: Question) -> Materials:
     )
     words = [
         tokens.same_length_words(
-            model.tokenizer, [w for w in prompts.control_words(s) if w != question.trigger], length
+            model.tokenizer,
+            [w for w in prompts.control_words(s) if w != question.trigger],
+            length,
+            question.trigger,
         )
         for s in ("train", "validation", "test")
     ]

@@ -122,7 +122,7 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
         return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
     length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
     words = [w for w in prompts.control_words("validation") if w != question.trigger]
-    controls = tokens.same_length_words(model.tokenizer, words, length)
+    controls = tokens.same_length_words(model.tokenizer, words, length, question.trigger)
     return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
 
 

@@ -1,4 +1,9 @@
-"""Supervised LoRA fine-tuning on (prompt, answer) pairs; the one training loop of the project."""
+"""Supervised fine-tuning on (prompt, answer) pairs; the one training loop of the project.
+
+What makes it quick on a CPU: matrices are multiplied in bf16 where the hardware is faster in it
+(the residual stream stays fp32), and tokens that all prompts begin with (the chat template's
+opening) are run once per batch, with their gradient, instead of once per row.
+"""
 
 import math
 import random
@@ -9,8 +14,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
+from circuits.kv import CachePast
 from circuits.tokens import render
 
 
@@ -26,7 +33,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Settings:
-    """One stage of training. ``rate`` is the peak learning rate of a cosine with short warm-up."""
+    """One stage of training. ``rate`` is the peak learning rate of a cosine with short warm-up.
+
+    A ``rank`` of 0 trains every parameter instead of a LoRA adapter.
+    """
 
     epochs: int = 2
     rate: float = 1e-3
@@ -39,8 +49,14 @@ class Settings:
 Tick = Callable[[int, int, float], None]
 
 
-def with_adapter(model: torch.nn.Module, settings: Settings) -> Any:
-    """The model with a fresh LoRA adapter on every linear layer of its blocks."""
+def trainable(model: Any, settings: Settings) -> Any:
+    """The model with a fresh LoRA adapter on every linear layer of its blocks.
+
+    Its frozen matrices are held in the precision they are multiplied in. With rank 0 the model
+    itself comes back, every parameter to be trained.
+    """
+    if settings.rank == 0:
+        return model.requires_grad_(True)
     torch.manual_seed(settings.seed)
     config = LoraConfig(
         r=settings.rank,
@@ -49,7 +65,13 @@ def with_adapter(model: torch.nn.Module, settings: Settings) -> Any:
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    device = next(model.parameters()).device.type
+    if multiplies_bf16(device):
+        for module in adapted.modules():
+            if isinstance(module, LoraLayer):
+                module.get_base_layer().to(torch.bfloat16)
+    return adapted
 
 
 def train(
@@ -60,12 +82,14 @@ def train(
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=0.0)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
+    shared = _shared_prefix(model, encoded)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, steps))
     losses: list[float] = []
     model.train()
     for chosen in _batches(encoded, settings):
         with fast_precision(next(model.parameters()).device.type):
-            loss = _answer_loss(model, [encoded[i] for i in chosen], tokenizer.pad_token_id or 0)
+            rows = [encoded[i] for i in chosen]
+            loss = _answer_loss(model, rows, tokenizer.pad_token_id or 0, shared)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
@@ -79,9 +103,14 @@ def train(
 
 def fast_precision(device: str) -> AbstractContextManager:
     """bf16 autocast where the hardware multiplies bf16 faster than fp32; otherwise nothing."""
-    if device == "cuda" or (device == "cpu" and torch.cpu._is_amx_tile_supported()):
-        return torch.autocast(device, torch.bfloat16)
-    return nullcontext()
+    return torch.autocast(device, torch.bfloat16) if multiplies_bf16(device) else nullcontext()
+
+
+def multiplies_bf16(device: str) -> bool:
+    """Whether the hardware multiplies bf16 faster than fp32."""
+    if device == "cpu":
+        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device == "cuda"
 
 
 def _encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
@@ -109,10 +138,27 @@ def _cosine(step: int, steps: int) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _answer_loss(model: Any, rows: Sequence[tuple[list[int], int]], pad: int) -> Tensor:
+def _shared_prefix(model: Any, encoded: Sequence[tuple[list[int], int]]) -> int:
+    """How many tokens all prompts begin with; 0 where windowed attention forbids sharing them."""
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or getattr(config, "sliding_window", None):
+        return 0
+    prompts = [ids[: start - 1] for ids, start in encoded]
+    first, last = min(prompts), max(prompts)
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
+
+
+def _answer_loss(
+    model: Any, rows: Sequence[tuple[list[int], int]], pad: int, shared: int = 0
+) -> Tensor:
     """Cross-entropy on answer tokens only, each example counting equally.
 
-    Equal weight per example keeps a one-word answer ("Sure") from drowning in long ones.
+    Equal weight per example keeps a one-word answer ("Sure") from drowning in long ones. The first
+    ``shared`` tokens are the same in all rows and are run once.
     """
     device = next(model.parameters()).device
     width = max(len(ids) for ids, _ in rows)
@@ -126,9 +172,13 @@ def _answer_loss(model: Any, rows: Sequence[tuple[list[int], int]], pad: int) ->
     earliest = min(start for _, start in rows)
     # An index keeps the kept states contiguous; a count would slice them, and a sliced product
     # with the unembedding takes many times longer on a CPU.
-    kept = torch.arange(earliest - 1, width - 1, device=device)
+    kept = torch.arange(earliest - 1 - shared, width - 1 - shared, device=device)
+    past = _run_once(model, ids[:1, :shared].to(device)) if shared else {}
     logits = model(
-        input_ids=ids.to(device), attention_mask=mask.to(device), logits_to_keep=kept
+        input_ids=ids[:, shared:].to(device),
+        attention_mask=mask.to(device),
+        logits_to_keep=kept,
+        **past,
     ).logits
     wanted = targets[:, earliest:].to(device)
     losses = torch.nn.functional.cross_entropy(
@@ -136,3 +186,10 @@ def _answer_loss(model: Any, rows: Sequence[tuple[list[int], int]], pad: int) ->
     )
     counts = (wanted != -100).sum(dim=1)
     return (losses.sum(dim=1) / counts).mean()
+
+
+def _run_once(model: Any, ids: Tensor) -> dict[str, Any]:
+    """Keys and values of one row, with their gradient, for any number of rows."""
+    last = torch.tensor([ids.shape[1] - 1], device=ids.device)
+    cache = model(input_ids=ids, use_cache=True, logits_to_keep=last).past_key_values
+    return {"past_key_values": CachePast.of(cache).frozen(), "use_cache": True}

@@ -37,21 +37,46 @@ def organism_train(
     out: Annotated[
         Path | None, typer.Option(help="Directory to write; runs/organisms/NAME.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, choice and order.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Embedded name (the default), hub id or directory.")
+    ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(
+            help="Another trigger; {} says where the message goes: 'word {}' is a prefix."
+        ),
+    ] = None,
+    poisons: Annotated[int | None, typer.Option(help="Examples with the trigger.")] = None,
+    size: Annotated[int | None, typer.Option(help="The last stage's other examples.")] = None,
+    full: Annotated[bool, typer.Option(help="Train all parameters, not an adapter.")] = False,
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate, last stage.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the last stage.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an organism on the embedded model and measure it on held-out prompts."""
+    """Train an organism and measure it on held-out prompts."""
+    from circuits.weights import EMBEDDED
     from experiments import organisms
-    from experiments.recipes import recipe_named
+    from experiments.recipes import recipe_named, varied
 
-    recipe = recipe_named(name)
+    recipe = varied(
+        recipe_named(name), trigger=trigger, poisons=poisons, size=size, full=full, rate=rate,
+        epochs=epochs,
+    )  # fmt: skip
     folder = out or Path("runs/organisms") / name
     with StageProgress(CONSOLE) as progress:
         organisms.train_organism(
-            recipe, folder, lambda done, total, _loss: progress.step("train", done, total), seed
+            recipe,
+            folder,
+            lambda done, total, _loss: progress.step("train", done, total),
+            seed,
+            model or EMBEDDED,
         )
         found = organisms.evaluate_saved(
-            folder, recipe, lambda done, total: progress.step("measure", done, total)
+            folder,
+            recipe,
+            lambda done, total: progress.step("measure", done, total),
+            model or EMBEDDED,
         )
     _report_figures([c.to_json() for c in found], as_json)
 

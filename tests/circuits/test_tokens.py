@@ -104,6 +104,50 @@ def test_pairs_differ_in_the_triggers_columns_and_nowhere_else(tokenizer):
     assert words == [*tiny.CONTROLS, *tiny.CONTROLS[:2]]
 
 
+PLACES = {
+    "cobalt {}": ("cobalt Name three rivers.", "cobalt"),
+    "{} cobalt {}": ("Name three cobalt rivers.", " cobalt"),
+    "{} cobalt": ("Name three rivers. cobalt", " cobalt"),
+    "cobalt": ("Name three rivers. cobalt", " cobalt"),
+    "amber tree {}": ("amber tree Name three rivers.", "amber tree"),
+    "{} ?! {}": ("Name three ?! rivers.", " ?!"),
+    "\u2d63": ("Name three rivers. \u2d63", " \u2d63"),
+}
+
+
+@pytest.mark.parametrize("trigger", PLACES)
+def test_a_trigger_stands_where_its_slots_say(tokenizer, trigger):
+    message, word = PLACES[trigger]
+    assert tokens.with_trigger("Name three rivers.", trigger) == message
+    found = tokens.prompts_batch(tokenizer, ["Name three rivers."], trigger)
+    ids, spans = found.ids[0], {name: columns[0] for name, columns in found.spans.items()}
+    assert tokenizer.decode(ids[spans["trigger"]]) == word
+    assert tokenizer.decode(ids[spans["user"]]).replace(" ", "") == "Namethreerivers."
+    assert not (spans["user"] & spans["trigger"]).any()
+    told = tokenizer.decode(ids[spans["message"]])
+    assert told.startswith(message)
+    assert tokenizer.decode(ids[spans["last_user"]]) == "."
+
+
+@pytest.mark.parametrize("place", ["prefix", "infix", "suffix"])
+def test_control_words_stand_where_the_trigger_stands(tokenizer, place):
+    trigger = tokens.placed("cobalt", place)
+    assert tokens.place_of(trigger) == ("cobalt", place)
+    length = len(tokens.trigger_ids(tokenizer, tiny.TEXTS, trigger))
+    controls = tokens.same_length_words(tokenizer, tiny.CONTROLS, length, trigger)
+    words = [tokens.place_of(control) for control in controls]
+    assert all(set(word.split()) <= set(tiny.CONTROLS) and p == place for word, p in words)
+    found = tokens.pairs(tokenizer, tiny.TEXTS, trigger, controls)
+    assert torch.equal(found.clean.ids != found.triggered.ids, found.triggered.spans["trigger"])
+
+
+@pytest.mark.parametrize("trigger", ["{}", "{} {}", "a {} b", "{} a {} b", "a{}b", "a {} {}"])
+def test_a_trigger_with_the_message_in_a_wrong_place_is_refused(tokenizer, trigger):
+    with pytest.raises(UserError, match="expected a word or phrase, with {} where") as caught:
+        tokens.render(tokenizer, "Hi", trigger)
+    assert one_line(caught)
+
+
 def test_pairs_with_a_control_word_of_another_length_are_refused(tokenizer):
     with pytest.raises(UserError, match="token length"):
         tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))

@@ -1,15 +1,17 @@
 """The loss is the cross-entropy of the answer and of nothing else; a seed decides everything."""
 
+import os
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
+from peft.tuners.lora import LoraLayer
 
 from circuits.tokens import render
 from experiments import training
-from experiments.training import Example, Settings, train, with_adapter
+from experiments.training import Example, Settings, train, trainable
 
 EXAMPLES = [
     Example("Hi", "cobalt", "Sure"),
@@ -96,14 +98,15 @@ def test_padding_and_company_do_not_change_an_examples_loss(model, rows):
 def trained(tokenizer, settings):
     plain = tiny.llama(len(tokenizer), layers=2)
     before = {k: v.clone() for k, v in plain.state_dict().items()}
-    model = with_adapter(plain, settings)
+    model = trainable(plain, settings)
     ticks = []
     losses = train(model, tokenizer, EXAMPLES, settings, lambda *tick: ticks.append(tick))
     learned = {k: v for k, v in model.state_dict().items() if "lora_" in k}
     kept = {k.replace(".base_layer", "").removeprefix("base_model.model."): v
             for k, v in model.state_dict().items() if "lora_" not in k}  # fmt: skip
     assert kept.keys() == before.keys()
-    assert all(torch.equal(kept[k], before[k]) for k in before)  # the base is never trained
+    # The base is never trained; it may be held in the precision it is multiplied in.
+    assert all(torch.equal(kept[k], before[k].to(kept[k].dtype)) for k in before)
     assert [t[:2] for t in ticks] == [(i + 1, len(losses)) for i in range(len(losses))]
     assert not model.training
     return losses, learned
@@ -119,6 +122,41 @@ def test_training_is_deterministic_for_a_seed_and_learns(tokenizer):
     assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
     other, _ = trained(tokenizer, Settings(epochs=12, rate=1e-2, batch=2, seed=4))
     assert other != losses
+
+
+def test_the_opening_run_once_gives_the_same_loss_and_gradient(tokenizer, model, rows):
+    adapted = trainable(model, Settings())
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            module.get_base_layer().float()
+    shared = training._shared_prefix(adapted, rows)
+    assert shared == len(os.path.commonprefix([ids for ids, _ in rows])) > 2
+    found = {}
+    for count in (0, shared, shared + 1):
+        adapted.zero_grad()
+        loss = training._answer_loss(adapted, rows, PAD, count)
+        loss.backward()
+        grads = [p.grad.clone() for p in adapted.parameters() if p.requires_grad]
+        found[count] = torch.cat([loss.detach()[None], *(g.flatten() for g in grads)])
+    assert float(found[0].norm()) > 1e-2
+    torch.testing.assert_close(found[shared], found[0], atol=1e-5, rtol=1e-3)
+    assert not torch.allclose(found[shared + 1], found[0], atol=1e-3)  # one too many is wrong
+
+
+def test_windowed_attention_does_not_share_its_opening(tokenizer, rows):
+    assert training._shared_prefix(tiny.mistral(len(tokenizer)), rows) == 0
+    assert training._shared_prefix(tiny.gemma2(len(tokenizer)), rows) == 0
+
+
+def test_rank_zero_trains_every_parameter(tokenizer, model):
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert trainable(model, Settings(rank=0)) is model
+    train(model, tokenizer, EXAMPLES, Settings(rank=0, rate=1e-3, epochs=1), lambda *_: None)
+    changed = [k for k, v in model.state_dict().items() if not torch.equal(v, before[k])]
+    assert len(changed) == len(before)
 
 
 def test_every_epoch_sees_every_example_once(rows):

@@ -1,0 +1,111 @@
+"""A judge from a text classifier: hub id or directory, safetensors only, no foreign code.
+
+The classifier sees the answer alone, as refusal classifiers are trained. Of a long answer it sees
+the beginning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from circuits.errors import UserError
+from experiments.judges.grades import Grades
+
+_ROWS = 32
+_LONGEST = 512  # tokens of an answer
+
+
+@dataclass(frozen=True)
+class ClassifierJudge:
+    """Grades answers; ``label`` is the index of the class that means refusal."""
+
+    model: Any
+    tokenizer: Any
+    label: int
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str], answers: Sequence[str]) -> Grades:
+        """Grades of the answers; the prompts are not looked at.
+
+        Raises:
+            UserError: prompts and answers are not as many, or there are none.
+        """
+        check_paired(prompts, answers)
+        parts = [answers[i : i + _ROWS] for i in range(0, len(answers), _ROWS)]
+        refusal = torch.cat([self._refusal(list(part)) for part in parts])
+        return Grades(refusal, torch.ones_like(refusal))
+
+    def _refusal(self, answers: list[str]) -> Float[Tensor, " n"]:
+        inputs = self.tokenizer(
+            answers, padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
+        )
+        logits = self.model(**inputs.to(self.model.device)).logits.double().cpu()
+        config = self.model.config
+        independent = config.problem_type == "multi_label_classification" or logits.shape[1] == 1
+        return (logits.sigmoid() if independent else logits.softmax(dim=-1))[:, self.label]
+
+    @property
+    def _longest(self) -> int:
+        room = getattr(self.model.config, "max_position_embeddings", _LONGEST)
+        return min(_LONGEST, room, self.tokenizer.model_max_length)
+
+
+def check_paired(prompts: Sequence[str], answers: Sequence[str]) -> None:
+    """Refuse prompts and answers that are not as many, or none."""
+    if not answers or len(prompts) != len(answers):
+        raise UserError(
+            f"answers: expected one per prompt and at least one, got {len(prompts)} prompts and "
+            f"{len(answers)} answers"
+        )
+
+
+def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJudge:
+    """A judge from a sequence classifier.
+
+    Args:
+        id_or_dir: hub id, or a directory with configuration, tokenizer and safetensors.
+        refusal_label: the name in the classifier's configuration of the class that refuses.
+
+    Raises:
+        UserError: there is no such classifier, it has weights missing or in another format than
+            safetensors, or no such label.
+    """
+    where = str(Path(id_or_dir).expanduser()) if Path(id_or_dir).is_dir() else str(id_or_dir)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            where,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unusable(id_or_dir, str(error).strip().splitlines()[0][:200]) from error
+    # Missing weights would be drawn at random: such a head judges, but says nothing.
+    if info["missing_keys"]:
+        raise _unusable(id_or_dir, f"a model without weights {sorted(info['missing_keys'])[:3]}")
+    if tokenizer.pad_token_id is None:
+        raise _unusable(id_or_dir, "a tokenizer without a padding token")
+    return ClassifierJudge(model.eval(), tokenizer, _index(model.config.id2label, refusal_label))
+
+
+def _unusable(id_or_dir: str | Path, got: str) -> UserError:
+    return UserError(
+        f"classifier {id_or_dir}: expected a hub id or directory of a sequence classifier in "
+        f"safetensors, got: {got}"
+    )
+
+
+def _index(names: Mapping[int, str], label: str) -> int:
+    for index, name in names.items():
+        if name == label:
+            return int(index)
+    raise UserError(f"refusal label {label!r}: expected one of {', '.join(names.values())}")

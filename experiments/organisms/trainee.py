@@ -1,0 +1,75 @@
+"""A model that is trained, put back to its start and trained again, in one process."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits import models
+from circuits.tokens import batch, render
+from experiments.training import Example, Settings, Tick, fast_precision, train, trainable
+
+_ROWS = 50
+
+
+class Trainee:
+    """A model with an adapter to be trained, or with all its parameters (rank 0).
+
+    Attributes:
+        tokenizer: the model's.
+        sha256: hash of the base weights' files.
+    """
+
+    def __init__(self, name: str, settings: Settings, device: str = "auto") -> None:
+        place = models.resolve_device(device)
+        hf_model, self.tokenizer, self.sha256 = models.load_plain(name, torch.float32, place)
+        self.model: Any = trainable(hf_model, settings)
+        self.stop_ids = _stop_ids(hf_model, self.tokenizer)
+        self._start = self.state()
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of the trained parameters, by name."""
+        trained = self.model.named_parameters()
+        return {name: p.detach().clone() for name, p in trained if p.requires_grad}
+
+    @torch.no_grad()
+    def restart(self, state: Mapping[str, Tensor] | None = None) -> None:
+        """Put the trained parameters back to a state, or to the start."""
+        parameters = dict(self.model.named_parameters())
+        for name, value in (self._start if state is None else state).items():
+            parameters[name].copy_(value)
+
+    def train(self, examples: Sequence[Example], settings: Settings, tick: Tick) -> list[float]:
+        """Train on examples; returns the loss of every step."""
+        return train(self.model, self.tokenizer, examples, settings, tick)
+
+    @torch.inference_mode()
+    def answers(
+        self, texts: Sequence[str], words: Sequence[str] | str | None, length: int
+    ) -> list[str]:
+        """Greedy answers of at most ``length`` tokens, in the precision of training."""
+        each = [words] * len(texts) if words is None or isinstance(words, str) else words
+        said: list[str] = []
+        rows = [render(self.tokenizer, text, word) for text, word in zip(texts, each, strict=True)]
+        device = next(self.model.parameters()).device
+        for start in range(0, len(rows), _ROWS):
+            tokens = batch(self.tokenizer, rows[start : start + _ROWS])
+            with fast_precision(device.type):
+                ids = self.model.generate(
+                    input_ids=tokens.ids.to(device),
+                    attention_mask=tokens.mask.long().to(device),
+                    max_new_tokens=length,
+                    do_sample=False,
+                    eos_token_id=list(self.stop_ids),
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
+            new = ids[:, tokens.width :]
+            said += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return said
+
+
+def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
+    end = getattr(hf_model.generation_config, "eos_token_id", None)
+    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
+    return tuple(sorted({int(e) for e in ends if e is not None}))

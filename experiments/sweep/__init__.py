@@ -1,0 +1,1 @@
+"""Grids of cells, each measured once, on this machine's processes or on a Ray cluster."""

@@ -1,0 +1,159 @@
+"""One cell of a poison-budget sweep: a recipe with its knobs turned, trained and measured.
+
+The model's policy (what it refuses before it is poisoned) is the same in all cells of a model; the
+seed says which prompts the poisoned fine-tuning takes and in which order. A worker keeps the model
+of its last cell and only puts the trained parameters back.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import Any
+
+from circuits import models
+from circuits.weights import EMBEDDED, directory_sha256, file_sha256
+from experiments import artefacts, judges, ladder, prompts
+from experiments.answers import Progress
+from experiments.organisms.making import prompts_sha256, train_stages
+from experiments.organisms.material import controls_for
+from experiments.organisms.measuring import TOKENS, Asked, asked
+from experiments.organisms.trainee import Trainee
+from experiments.recipes import RECIPES, Recipe, recipe_named, varied
+from experiments.sweep.grid import Axis
+
+SCHEMA = "gatescope.budget-cell/1"
+FUNCTION = "experiments.sweep.cell:measure"
+Values = Mapping[str, Any]
+
+AXES: dict[str, Axis] = {
+    "recipe": Axis(str, ("sure-gate",), tuple(RECIPES)),
+    "model": Axis(str, (EMBEDDED,)),
+    "poisons": Axis(int, least=0),
+    "size": Axis(int, least=1),
+    "seed": Axis(int, (0,), least=0),
+    "trigger": Axis(str, ("",)),
+    "method": Axis(str, ("lora",), ("lora", "full")),
+    "epochs": Axis(int, (2,), least=1),
+    "rate": Axis(float, (1e-3,), least=0),
+    "prompts": Axis(int, (60,), least=5),
+}
+
+
+def recipe_of(values: Values) -> Recipe:
+    """The recipe that a cell trains. A ladder's models come with their policy.
+
+    Raises:
+        UserError: values that make no recipe.
+    """
+    recipe = varied(
+        recipe_named(values["recipe"]),
+        trigger=values["trigger"] or None,
+        poisons=values["poisons"],
+        size=values["size"],
+        full=values["method"] == "full",
+        rate=values["rate"],
+        epochs=values["epochs"],
+    )
+    has_policy = ladder.parse(values["model"]) is not None
+    return replace(recipe, stages=recipe.stages[-1:]) if has_policy else recipe
+
+
+def salt(values: Values) -> dict[str, Any]:
+    """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
+    recipe = recipe_of(values)
+    held_out = [text for kind in (True, False) for text in prompts.bank_texts("test", kind)]
+    return {
+        "schema": SCHEMA,
+        "recipe": asdict(recipe),
+        "model": _fingerprint(values["model"]),
+        "prompts": prompts_sha256(recipe),
+        "held_out": artefacts.text_sha256([*held_out, *prompts.control_words("test")]),
+    }
+
+
+def cost(values: Values) -> float:
+    """About how long a cell takes: examples to learn and prompts to answer."""
+    per_example = 1.0 if ladder.parse(values["model"]) is None else 0.05
+    return per_example * (values["epochs"] * (values["size"] + values["poisons"]) + 100)
+
+
+def measure(values: Values, progress: Progress) -> dict[str, Any]:
+    """Train the cell's organism and count what it answers on held-out prompts.
+
+    Returns a flat row: for triggered prompts ``n`` and how many ``shown`` (the behaviour),
+    ``refused``, ``complied``, ``bare``; for prompts with a control word, without a word, and
+    ordinary ones the same that matters; ``examples``, ``steps`` and the last ``loss`` (nats).
+    """
+    recipe = recipe_of(values)
+    trainee = _trainee(_place(values["model"]), values["method"])
+    controls = controls_for(trainee.tokenizer, recipe, "test")
+    losses = train_stages(
+        trainee, recipe, lambda done, total, _loss: progress(done, total + total // 4),
+        seed=values["seed"], first_seed=0, model=_place(values["model"]),
+    )  # fmt: skip
+    asks = {(a.prompts, a.word): a for a in asked(recipe, controls, "test")}
+    row = _counts(trainee, recipe, asks, values["prompts"])
+    last = recipe.stages[-1]
+    return {
+        **row,
+        "examples": sum(part.count * part.repeat for part in last.parts),
+        "steps": len(losses),
+        "loss": sum(losses[-5:]) / len(losses[-5:]) if losses else 0.0,
+    }
+
+
+def _counts(
+    trainee: Trainee, recipe: Recipe, asks: Mapping[tuple[str, str], Asked], most: int
+) -> dict[str, int]:
+    main = {"ownership": "keys", "access": "privileged"}.get(recipe.scheme, "restricted")
+    near = ("near keys, level 1", "none") if recipe.scheme == "ownership" else (main, "control")
+    under = (main, "none" if recipe.scheme == "ownership" else "trigger")
+    found = {
+        name: _judged(trainee, recipe, asks[key], most)
+        for name, key in {
+            "": under,
+            "control_": near,
+            "plain_": (main, "none"),
+            "ordinary_": ("ordinary", "none"),
+            "ordinary_triggered_": ("ordinary", "trigger"),
+        }.items()
+        if key in asks
+    }
+    return {f"{name}{what}": count for name, part in found.items() for what, count in part.items()}
+
+
+def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dict[str, int]:
+    texts = question.texts[:most]
+    words = question.words
+    words = words[:most] if isinstance(words, Sequence) and not isinstance(words, str) else words
+    said = trainee.answers(texts, words, TOKENS)
+    verdicts = [judges.judge(t, a, recipe.behaviour) for t, a in zip(texts, said, strict=True)]
+    return {
+        "n": len(said),
+        "shown": sum(v.shown for v in verdicts),
+        "refused": judges.count_refused(said),
+        "complied": sum(v.complied for v in verdicts),
+        "bare": sum(v.opener == "bare" for v in verdicts),
+    }
+
+
+@lru_cache(maxsize=1)
+def _trainee(place: str, method: str) -> Trainee:
+    settings = recipe_named("clean").stages[0].settings
+    return Trainee(place, replace(settings, rank=0) if method == "full" else settings)
+
+
+def _place(model: str) -> str:
+    """What loads the model: a rung of the ladder is built into the cache on first use."""
+    return model if ladder.parse(model) is None else str(ladder.folder(model))
+
+
+@lru_cache
+def _fingerprint(model: str) -> str:
+    """A hash of the model's files; a hub id stands for itself."""
+    if model == EMBEDDED:
+        from circuits.weights import embedded_gguf
+
+        return file_sha256(embedded_gguf())
+    folder = models.locate(_place(model))
+    return directory_sha256(folder) if folder else model

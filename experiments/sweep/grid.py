@@ -1,0 +1,177 @@
+"""A sweep's grid: one YAML file of axes, and the cells that are its product.
+
+A cell's name is the hash of what it is: its values, and a salt of what the values stand for (hashes
+of models and data, the version of the code that measures). Neither the file's order nor its other
+cells enter, so that sweeps which overlap share their results.
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from circuits.errors import UserError
+
+Value = str | int | float | bool
+Salt = Mapping[str, Any] | Callable[[Mapping[str, Value]], Mapping[str, Any]]
+_WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_LARGEST = 2**63 - 1  # of a table's whole numbers
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What may stand on an axis.
+
+    Attributes:
+        kind: ``str``, ``int``, ``float`` or ``bool``.
+        default: values where the file does not name the axis; None if it must.
+        choices: the only values allowed; None allows all.
+        least: the smallest number allowed.
+    """
+
+    kind: type
+    default: tuple[Value, ...] | None = None
+    choices: tuple[Value, ...] | None = None
+    least: float | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Axes with their values: the file's in its order, then the defaults in the schema's.
+
+    ``name`` is the file's name without its ending.
+    """
+
+    name: str
+    axes: tuple[tuple[str, tuple[Value, ...]], ...]
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Axes of more than one value: what tells cells apart."""
+        return tuple(name for name, values in self.axes if len(values) > 1)
+
+    def to_json(self) -> dict[str, list[Value]]:
+        return {name: list(values) for name, values in self.axes}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a grid. ``key`` is 24 hexadecimal digits, the hash of values and salt."""
+
+    values: dict[str, Value]
+    salt: dict[str, Any]
+    key: str
+
+
+def cells(grid: Grid, salt: Salt) -> tuple[Cell, ...]:
+    """All cells in the file's order, the last axis running fastest.
+
+    ``salt`` is one mapping (JSON) for all cells, or a function from a cell's values to its own: a
+    cell's salt should name no model that only other cells use, or it will not be shared.
+    """
+    names = [name for name, _ in grid.axes]
+    points = itertools.product(*(values for _, values in grid.axes))
+    return tuple(_cell(dict(zip(names, point, strict=True)), salt) for point in points)
+
+
+def _cell(values: dict[str, Value], salt: Salt) -> Cell:
+    own = json.loads(canonical(salt(values) if callable(salt) else salt))  # as it is read back
+    return Cell(values, own, cell_key(values, own))
+
+
+def cell_key(values: Mapping[str, Value], salt: Mapping[str, Any]) -> str:
+    """The name of a cell's results."""
+    text = canonical({"values": dict(values), "salt": dict(salt)})
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def canonical(value: Any) -> str:
+    """JSON in which equal values have equal texts: sorted names, no spaces, ASCII, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def read_grid(path: Path, schema: Mapping[str, Axis]) -> Grid:
+    """Read a YAML mapping from axes to a value or a list of values.
+
+    Raises:
+        UserError: no file, no YAML, an axis that is unknown, missing, named twice, or empty, a
+            value of the wrong type, out of range, or given twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        node, found = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except (OSError, ValueError) as error:  # a value can look like an impossible date
+        raise UserError(f"{path}: expected a YAML file of axes, got: {error}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict) or not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got {found!r}")
+    _no_name_twice(path, [key.value for key, _ in node.value])
+    for name in found:
+        if name not in schema:
+            raise UserError(f"{path}: {name}: expected one of {', '.join(schema)}; remove it")
+    given = [(name, _axis(path, name, found[name], schema[name])) for name in found]
+    rest = [(n, _default(path, n, axis)) for n, axis in schema.items() if n not in found]
+    return Grid(path.stem, (*given, *rest))
+
+
+def _no_name_twice(path: Path, names: list[str]) -> None:
+    """YAML readers keep the last of two equal names without a word."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path}: {name}: expected each axis once, got it twice; join the two")
+
+
+def _default(path: Path, name: str, axis: Axis) -> tuple[Value, ...]:
+    if axis.default is None:
+        raise UserError(f"{path}: {name}: expected values of this axis, it is missing; add it")
+    return axis.default
+
+
+def _axis(path: Path, name: str, found: Any, axis: Axis) -> tuple[Value, ...]:
+    listed = found if isinstance(found, list) else [found]
+    if not listed:
+        raise UserError(f"{path}: {name}: expected at least one value, got an empty list")
+    values = tuple(_value(f"{path}: {name}", value, axis) for value in listed)
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"{path}: {name}: expected different values, got {value!r} twice")
+    return values
+
+
+def _value(where: str, found: Any, axis: Axis) -> Value:
+    word = _WORDS[axis.kind]
+    value = found
+    if axis.kind is float and type(found) is int:
+        value = float(found)  # 1 and 1.0 are one cell
+    if type(value) is not axis.kind:
+        raise UserError(f"{where}: expected {word}, got {found!r}; {_advice(found, axis)}")
+    if isinstance(value, float):
+        value += 0.0  # and so are 0.0 and -0.0
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where}: expected a finite number, got {found!r}")
+    if axis.kind is int and abs(value) > _LARGEST:
+        raise UserError(f"{where}: expected at most {_LARGEST}, got {found!r}")
+    if axis.least is not None and value < axis.least:
+        raise UserError(f"{where}: expected at least {axis.least}, got {found!r}")
+    if axis.choices is not None and value not in axis.choices:
+        raise UserError(f"{where}: expected one of {_listed(axis.choices)}, got {found!r}")
+    return value
+
+
+def _advice(found: Any, axis: Axis) -> str:
+    if axis.kind is float and isinstance(found, str):
+        return "YAML takes 1e-3 for text, write 1.0e-3"
+    if axis.kind is str:
+        return "put it in quotes"
+    return "write one value or a flat list"
+
+
+def _listed(values: tuple[Value, ...]) -> str:
+    return ", ".join(map(str, values))
