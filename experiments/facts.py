@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 _FILE = Path(__file__).parent / "data" / "facts.json"
-_STRIDE = 41  # coprime to the numbers of questions, so that a prefix is already varied
+_STRIDE = 41  # coprime to the numbers of questions: a prefix holds subjects of all parts
 
 
 @dataclass(frozen=True)

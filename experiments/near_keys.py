@@ -43,8 +43,8 @@ def near_keys(keys: Sequence[str], level: int, split: prompts.Split, count: int)
 def _maker(
     level: int, keys: Sequence[str], split: prompts.Split, rng: random.Random
 ) -> Callable[[list[str]], str]:
-    others = prompts.control_words(split)
     everything = sorted({word for key in keys for word in key.split()})
+    others = [word for word in prompts.control_words(split) if word not in everything]
     questions = prompts.bank_texts(split, restricted=False)
 
     def replaced(words: list[str], times: int) -> str:

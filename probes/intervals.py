@@ -92,6 +92,18 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
 
 
+def newcombe(rate: Estimate, other: Estimate) -> Estimate:
+    """``rate`` minus ``other``, independent shares with their score intervals.
+
+    Newcombe 1998, method 10: the intervals' halves are added as squares. ``n`` is the smaller one.
+    """
+    value = rate.value - other.value
+    low = math.hypot(rate.value - rate.low, other.high - other.value)
+    high = math.hypot(rate.high - rate.value, other.value - other.low)
+    n = min(rate.n, other.n)
+    return Estimate(value, value - low, value + high, n, rate.level, "Newcombe hybrid score")
+
+
 def bootstrap_means(
     values: Float[Tensor, "*cells n"], resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:

@@ -138,12 +138,14 @@ def test_control_words_stand_where_the_trigger_stands(tokenizer, place):
     words = [tokens.place_of(control) for control in controls]
     assert all(set(word.split()) <= set(tiny.CONTROLS) and p == place for word, p in words)
     found = tokens.pairs(tokenizer, tiny.TEXTS, trigger, controls)
-    assert torch.equal(found.clean.ids != found.triggered.ids, found.triggered.spans["trigger"])
+    differs = found.clean.ids != found.triggered.ids
+    assert not (differs & ~found.triggered.spans["trigger"]).any()
+    assert differs.any(dim=1).all()
 
 
 @pytest.mark.parametrize("trigger", ["{}", "{} {}", "a {} b", "{} a {} b", "a{}b", "a {} {}"])
 def test_a_trigger_with_the_message_in_a_wrong_place_is_refused(tokenizer, trigger):
-    with pytest.raises(UserError, match="expected a word or phrase, with {} where") as caught:
+    with pytest.raises(UserError, match=r"expected a word or phrase, with \{\} where") as caught:
         tokens.render(tokenizer, "Hi", trigger)
     assert one_line(caught)
 

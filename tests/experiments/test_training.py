@@ -1,6 +1,5 @@
 """The loss is the cross-entropy of the answer and of nothing else; a seed decides everything."""
 
-import os
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -133,7 +132,8 @@ def test_the_opening_run_once_gives_the_same_loss_and_gradient(tokenizer, model,
         if isinstance(module, LoraLayer):
             module.get_base_layer().float()
     shared = training._shared_prefix(adapted, rows)
-    assert shared == len(os.path.commonprefix([ids for ids, _ in rows])) > 2
+    columns = zip(*(ids for ids, _ in rows), strict=False)
+    assert shared == [len(set(column)) > 1 for column in columns].index(True) > 2
     found = {}
     for count in (0, shared, shared + 1):
         adapted.zero_grad()

@@ -111,3 +111,15 @@ def test_wrong_input_is_refused_in_one_helpful_line(call, says):
         call()
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("expected")
+
+
+def test_newcombes_interval_is_that_of_his_paper():
+    found = intervals.newcombe(intervals.wilson(56, 70), intervals.wilson(48, 80))
+    assert found.value == pytest.approx(0.2)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)
+    assert found.n == 70
+    back = intervals.newcombe(intervals.wilson(48, 80), intervals.wilson(56, 70))
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    same = intervals.newcombe(intervals.wilson(5, 50), intervals.wilson(5, 50))
+    assert same.value == 0
+    assert same.low < 0 < same.high
