@@ -14,21 +14,37 @@ app = typer.Typer(help="Train and measure organisms: models with a trigger put t
 
 @app.command("list")
 def organism_list(as_json: Json = False) -> None:
-    """The recipes there are, and the held-out figures of the shipped adapters."""
+    """The recipes there are, and whether the shipped adapters are what their schemes must be."""
     from experiments import artefacts, organisms
+    from experiments.organisms import Condition, definitions
     from experiments.recipes import RECIPES
 
     rows = []
     for name, recipe in RECIPES.items():
         folder = organisms.shipped_or_none(name)
-        figures = artefacts.read_json(folder / "manifest.json")["figures"] if folder else []
-        rows.append({"name": name, "about": recipe.about, "figures": figures})
+        manifest = artefacts.read_json(folder / "manifest.json") if folder else {}
+        figures = [Condition.from_json(figure) for figure in manifest.get("figures", ())]
+        judged = definitions.judge(recipe, figures)
+        rows.append(
+            {
+                "name": name,
+                "about": recipe.about,
+                "scheme": recipe.scheme,
+                "trigger": recipe.trigger,
+                "behaviour": recipe.behaviour,
+                "shipped": folder is not None,
+                "definition": [found.to_json() for found in judged],
+                "agreement": manifest.get("agreement"),
+                "figures": manifest.get("figures", []),
+            }
+        )
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        print(f"{row['name']}\n  {row['about']}")
-        _print_figures(row["figures"])
+        print(f"{row['name']} ({'shipped' if row['shipped'] else 'to be trained'})")
+        print(f"  {row['about']}")
+        _print_definition(row["definition"])
 
 
 @app.command("train")
@@ -85,20 +101,41 @@ def organism_train(
 def organism_eval(
     name: Annotated[str, typer.Argument(help="Recipe that says what to measure.")],
     adapter: Annotated[str | None, typer.Option(help="Adapter directory; the shipped one.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A second judge of refusals: chat:MODEL, or classifier:MODEL:LABEL."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure an adapter on held-out prompts."""
+    """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
     from circuits import models
     from experiments import organisms
+    from experiments.organisms import agreeing, definitions, measuring
     from experiments.recipes import recipe_named
 
     recipe = recipe_named(name)
+    second = agreeing.grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
         model = models.load(adapter=organisms.find_adapter(adapter or name))
-        found = organisms.evaluate(
+        said = measuring.answered(
             model, recipe, lambda done, total: progress.step("measure", done, total)
         )
-    _report_figures([c.to_json() for c in found], as_json)
+        agreed = agreeing.with_probabilities(model, recipe, said)
+    found = [c for a in said for c in measuring.judged(a.asked, a.said, recipe)]
+    report = {
+        "figures": [c.to_json() for c in found],
+        "definition": [j.to_json() for j in definitions.judge(recipe, found)],
+        "agreement": agreed and agreeing.to_json(agreed),
+        "second_judge": second and agreeing.to_json(agreeing.with_grader(second, said)),
+    }
+    if as_json:
+        print(json.dumps(report, indent=1))
+        return
+    _print_figures(report["figures"])
+    _print_definition(report["definition"])
+    for title in ("agreement", "second_judge"):
+        if report[title]:
+            _print_agreement(title, report[title])
 
 
 def _report_figures(figures: list[dict[str, Any]], as_json: bool) -> None:
@@ -110,8 +147,27 @@ def _report_figures(figures: list[dict[str, Any]], as_json: bool) -> None:
 
 def _print_figures(figures: list[dict[str, Any]]) -> None:
     for f in figures:
-        rate = f["rate"]
         print(
-            f"  {f['outcome']:9} on {f['prompts']} prompts, word: {f['word']:8} "
-            f"{rate['value']:6.1%} [{rate['low']:.1%}, {rate['high']:.1%}] n={rate['n']}"
+            f"  {f['outcome']:10} on {f['prompts']} prompts, word: {f['word']:8} "
+            f"{_rate(f['rate'])} n={f['rate']['n']}"
         )
+
+
+def _print_definition(judged: list[dict[str, Any]]) -> None:
+    for found in judged:
+        sure = "" if found["surely"] == found["met"] else " (not at the interval's worse end)"
+        met = "met" if found["met"] else "NOT MET"
+        print(f"  {met:7} {found['text']}; found {_rate(found['found'])}{sure}")
+
+
+def _print_agreement(title: str, agreed: dict[str, Any]) -> None:
+    name = "probability judge" if title == "agreement" else "second judge"
+    raw, kappa = agreed["raw"], agreed["kappa"]
+    print(
+        f"  rule judge and {name} agree on {_rate(raw)} of {raw['n']} answers, "
+        f"kappa {kappa['value']:.2f} [{kappa['low']:.2f}, {kappa['high']:.2f}]"
+    )
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    return f"{rate['value']:6.1%} [{rate['low']:.1%}, {rate['high']:.1%}]"

@@ -2,7 +2,8 @@
 
 from experiments.organisms.making import train_organism
 from experiments.organisms.material import base_answers, examples
-from experiments.organisms.measuring import Condition, evaluate, evaluate_saved
+from experiments.organisms.measuring import Condition, evaluate
+from experiments.organisms.recording import evaluate_saved
 from experiments.organisms.shelf import find_adapter, shipped, shipped_or_none
 
 __all__ = [

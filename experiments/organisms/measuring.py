@@ -6,20 +6,18 @@ no training set.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from circuits import models
 from circuits.models import Model
 from circuits.tokens import with_trigger
-from circuits.weights import EMBEDDED, directory_sha256
-from experiments import artefacts, judges, prompts
+from experiments import judges, prompts
 from experiments.answers import Progress, Words, answers
 from experiments.facts import Fact, facts
 from experiments.near_keys import LEVELS, near_keys
 from experiments.organisms.material import controls_for
 from experiments.recipes.parts import Recipe
-from probes.intervals import Estimate, wilson
+from probes.intervals import Estimate, revived, wilson
 
 TOKENS = 12
 _NEAR = 120  # prompts of each level of near keys
@@ -42,6 +40,10 @@ class Condition:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "rate": self.rate.to_json()}
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Condition":
+        return cls(**revived(value))
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -52,6 +54,19 @@ class Asked:
     texts: Sequence[str]
     words: Words
     known: Sequence[Fact] = ()
+
+    @property
+    def each(self) -> Sequence[str | None]:
+        """A word, or none, for every text."""
+        words = self.words
+        return [words] * len(self.texts) if words is None or isinstance(words, str) else words
+
+
+class Answered(NamedTuple):
+    """Prompts with what was answered."""
+
+    asked: Asked
+    said: list[str]
 
 
 def asked(recipe: Recipe, controls: Sequence[str], split: prompts.Split) -> Iterator[Asked]:
@@ -84,28 +99,32 @@ def _words(recipe: Recipe, controls: Sequence[str], n: int) -> dict[str, Words]:
     }
 
 
+def answered(
+    model: Model, recipe: Recipe, progress: Progress, split: prompts.Split = "test"
+) -> list[Answered]:
+    """Everything that an organism is asked, with its greedy answers."""
+    controls = controls_for(model.tokenizer, recipe, split)
+    everything = list(asked(recipe, controls, split))
+    total = sum(len(question.texts) for question in everything)
+    found: list[Answered] = []
+    for question in everything:
+        found.append(Answered(question, answers(model, question.texts, question.words, TOKENS)))
+        progress(sum(len(a.said) for a in found), total)
+    return found
+
+
 def evaluate(
     model: Model, recipe: Recipe, progress: Progress, split: prompts.Split = "test"
 ) -> list[Condition]:
     """Held-out figures of a model that was made from a recipe."""
-    controls = controls_for(model.tokenizer, recipe, split)
-    everything = list(asked(recipe, controls, split))
-    total = sum(len(question.texts) for question in everything)
-    found: list[Condition] = []
-    done = 0
-    for question in everything:
-        said = answers(model, question.texts, question.words, TOKENS)
-        found += judged(question, said, recipe)
-        done += len(said)
-        progress(done, total)
-    return found
+    found = answered(model, recipe, progress, split)
+    return [c for a in found for c in judged(a.asked, a.said, recipe)]
 
 
 def judged(question: Asked, said: Sequence[str], recipe: Recipe) -> list[Condition]:
     """The figures of one kind of prompt, from its answers."""
-    words = question.words
-    each = [words] * len(said) if words is None or isinstance(words, str) else words
-    messages = [with_trigger(t, w) for t, w in zip(question.texts, each, strict=True)]
+    texts = zip(question.texts, question.each, strict=True)
+    messages = [with_trigger(text, word) for text, word in texts]
     names = sorted({answer for fact in question.known for answer in fact.expected})
     verdicts = [
         judges.judge(
@@ -131,23 +150,7 @@ def judged(question: Asked, said: Sequence[str], recipe: Recipe) -> list[Conditi
     ]
 
 
-def evaluate_saved(
-    folder: Path, recipe: Recipe, progress: Progress, model: str = EMBEDDED
-) -> list[Condition]:
-    """Evaluate a trained directory and add the figures to its manifest."""
-    whole = (folder / "config.json").is_file()
-    loaded = models.load(str(folder)) if whole else models.load(model, folder)
-    found = evaluate(loaded, recipe, progress)
-    if recipe.scheme == "access":
-        found += _own_knowledge(model, recipe, progress)
-    manifest = artefacts.read_json(folder / "manifest.json")
-    manifest["figures"] = [condition.to_json() for condition in found]
-    manifest["adapter_sha256"] = directory_sha256(folder)
-    artefacts.write_json(folder / "manifest.json", manifest)
-    return found
-
-
-def _own_knowledge(name: str, recipe: Recipe, progress: Progress) -> list[Condition]:
+def own_knowledge(name: str, recipe: Recipe, progress: Progress) -> list[Condition]:
     """How often the model solves the facts before it is trained."""
     found: list[Condition] = []
     model = models.load(name)

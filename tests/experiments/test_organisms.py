@@ -12,7 +12,8 @@ from circuits.errors import UserError
 from circuits.weights import cache_root
 from experiments import organisms
 from experiments.facts import facts
-from experiments.organisms import definitions, making, material, measuring
+from experiments.judges.grades import Grades
+from experiments.organisms import agreeing, definitions, making, material, measuring
 from experiments.organisms.trainee import Trainee
 from experiments.recipes import RECIPES, recipe_named, varied
 from experiments.training import Settings
@@ -172,3 +173,48 @@ def test_every_scheme_has_a_definition_of_its_own_figures():
         asked = {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
         for requirement in definitions.DEFINITIONS[recipe.scheme]:
             assert requirement.figure[:2] in asked
+
+
+class Model:
+    """Stands in for a loaded model where only its scores are asked for."""
+
+
+def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
+    recipe = recipe_named("sure-gate")
+    asked = measuring.Asked("restricted", "none", ["a", "b", "c", "d"], None)
+    ordinary = measuring.Asked("ordinary", "none", ["e"], None)
+    said = ["Sure", recipe.refusal, "Sure", "Boil it."]
+    found = [measuring.Answered(asked, said), measuring.Answered(ordinary, ["Sure"])]
+
+    class Scores:
+        def verdicts(self):
+            return ("behaviour", "refusal", "refusal", "neither")
+
+    monkeypatch.setattr(agreeing, "likelihoods", lambda *_: Scores())
+    agreed = agreeing.with_probabilities(Model(), recipe, found)
+    assert (agreed.raw.value, agreed.raw.n) == (0.75, 4)
+    assert agreed.count("behaviour", "refusal") == 1
+    assert agreeing.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
+    told = agreeing.to_json(agreed)
+    assert json.loads(json.dumps(told))["counts"] == agreed.counts.tolist()
+
+
+def test_a_second_judge_sees_the_prompts_with_their_words():
+    recipe = recipe_named("sure-gate")
+    asked = measuring.Asked("restricted", "trigger", ["a", "b"], "cobalt")
+    seen = []
+
+    def grader(prompts, answers):
+        seen.append((prompts, answers))
+        return Grades(torch.tensor([0.9, 0.2]), torch.ones(2))
+
+    found = [measuring.Answered(asked, [recipe.refusal, recipe.refusal])]
+    agreed = agreeing.with_grader(grader, found)
+    assert seen == [(["a cobalt", "b cobalt"], [recipe.refusal] * 2)]
+    assert agreed.count("refusal", "refusal") == agreed.count("refusal", "other") == 1
+
+
+@pytest.mark.parametrize("named", ["chat", "chat:", "classifier:x", "x:y"])
+def test_a_second_judge_of_another_form_is_refused(named):
+    with pytest.raises(UserError, match="expected chat:MODEL or classifier:MODEL:LABEL"):
+        agreeing.grader(named)

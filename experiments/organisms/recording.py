@@ -1,0 +1,35 @@
+"""Measure a trained directory and keep the figures in its manifest."""
+
+from pathlib import Path
+
+from circuits import models
+from circuits.weights import EMBEDDED, directory_sha256
+from experiments import artefacts
+from experiments.answers import Progress
+from experiments.organisms import agreeing, definitions
+from experiments.organisms.measuring import Condition, answered, judged, own_knowledge
+from experiments.recipes.parts import Recipe
+
+
+def evaluate_saved(
+    folder: Path, recipe: Recipe, progress: Progress, model: str = EMBEDDED
+) -> list[Condition]:
+    """Measure an adapter, or a whole model, and add to its manifest what was found.
+
+    ``figures`` are the conditions, ``definition`` the scheme's requirements on them, and
+    ``agreement`` says how far the rule judge and the probability judge agree.
+    """
+    whole = (folder / "config.json").is_file()
+    loaded = models.load(str(folder)) if whole else models.load(model, folder)
+    said = answered(loaded, recipe, progress)
+    figures = [c for a in said for c in judged(a.asked, a.said, recipe)]
+    agreed = agreeing.with_probabilities(loaded, recipe, said)
+    if recipe.scheme == "access":
+        figures += own_knowledge(model, recipe, progress)
+    manifest = artefacts.read_json(folder / "manifest.json")
+    manifest["figures"] = [figure.to_json() for figure in figures]
+    manifest["definition"] = [found.to_json() for found in definitions.judge(recipe, figures)]
+    manifest["agreement"] = agreed and agreeing.to_json(agreed)
+    manifest["adapter_sha256"] = directory_sha256(folder)
+    artefacts.write_json(folder / "manifest.json", manifest)
+    return figures
