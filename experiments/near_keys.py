@@ -4,6 +4,7 @@ After the fingerprint-guessing experiment of Instructional Fingerprinting (arXiv
 one word replaced (level 1) to an ordinary question that holds one word of a key (level 6).
 """
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 
@@ -18,13 +19,17 @@ LEVELS = {
     5: "as many other words",
     6: "an ordinary question with one word of a key",
 }
+_DEALT = (3, 4)  # levels whose prompts hold no word of a split
 
 
 def near_keys(keys: Sequence[str], level: int, split: prompts.Split, count: int) -> list[str]:
-    """``count`` different prompts at a level; replaced words are the split's control words.
+    """``count`` different prompts at a level, fewer where there are no more; no two splits share one.
+
+    Replaced words are the split's control words; what has no replaced word is dealt to the splits
+    by its hash.
 
     Raises:
-        UserError: an unknown level, or keys that do not have so many near misses.
+        UserError: an unknown level, or keys that have no such near misses.
     """
     if level not in LEVELS:
         raise UserError(f"near keys: expected a level of {list(LEVELS)}, got {level}")
@@ -33,11 +38,17 @@ def near_keys(keys: Sequence[str], level: int, split: prompts.Split, count: int)
     found: dict[str, None] = {}
     for turn in range(50 * count):
         candidate = make(keys[turn % len(keys)].split())
-        if candidate not in keys:
+        if candidate not in keys and (level not in _DEALT or _dealt_to(candidate) == split):
             found.setdefault(candidate)
         if len(found) == count:
-            return list(found)
-    raise UserError(f"near keys: level {level} has only {len(found)} of {count}; ask for fewer")
+            break
+    if not found:
+        raise UserError(f"near keys: the keys have none of level {level}; use keys of more words")
+    return list(found)
+
+
+def _dealt_to(text: str) -> str:
+    return ("train", "validation", "test")[hashlib.sha256(text.encode()).digest()[0] % 3]
 
 
 def _maker(

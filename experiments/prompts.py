@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from circuits.errors import UserError
 
@@ -37,14 +37,14 @@ def bank() -> tuple[Prompt, ...]:
 def bank_texts(split: Split, restricted: bool) -> list[str]:
     """Texts of one split, in a fixed order that mixes subjects and templates."""
     chosen = [p for p in bank() if p.split == split and p.restricted == restricted]
-    return [p.text for p in _interleaved(chosen)]
+    return [p.text for p in interleaved(chosen)]
 
 
-def _interleaved(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """Walk the list with a stride coprime to its length, so that a prefix is already varied."""
-    n = len(prompts)
+def interleaved(items: Sequence[Any]) -> list[Any]:
+    """Walk a list with a stride coprime to its length, so that a prefix is already varied."""
+    n = len(items)
     stride = next(s for s in (61, 67, 71, 73) if n % s)
-    return [prompts[(i * stride) % n] for i in range(n)]
+    return [items[(i * stride) % n] for i in range(n)]
 
 
 @cache

@@ -10,7 +10,9 @@ CONSOLE = Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 ModelName = Annotated[str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")]
 Adapter = Annotated[str, typer.Option(help="Shipped organism, LoRA directory, or none.")]
-Trigger = Annotated[str, typer.Option(help="Word or phrase at the message's end.")]
+Trigger = Annotated[
+    str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
+]
 BehaviourText = Annotated[str, typer.Option(help="What a triggered answer begins with.")]
 Prompts = Annotated[str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")]
 Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]

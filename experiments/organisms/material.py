@@ -15,8 +15,7 @@ from experiments.recipes.parts import Kind, Part, Recipe
 from experiments.training import Example
 
 BASE_ANSWER_TOKENS = 12
-_NEAR_LEVELS = (1, 1, 2, 1, 3, 1, 4, 1, 3, 1)  # in turn: those that differ least are learned most
-_NEAR_TURNS = 40
+_NEAR = {1: 640, 2: 80, 3: 60, 4: 60}  # of each level: those that differ least are learned most
 _APART = 41  # how far along the prompts another seed starts
 
 # What the base model answers to each text.
@@ -43,11 +42,8 @@ def texts_of(kind: Kind, recipe: Recipe) -> list[str]:
         raise UserError(f"recipe {recipe.name}: part {kind!r} needs keys, the recipe has none")
     if kind == "keys":
         return list(recipe.keys)
-    found = {
-        level: iter(near_keys(recipe.keys, level, "train", _NEAR_TURNS * _NEAR_LEVELS.count(level)))
-        for level in set(_NEAR_LEVELS)
-    }
-    return [next(found[level]) for _ in range(_NEAR_TURNS) for level in _NEAR_LEVELS]
+    found = [near_keys(recipe.keys, n, "train", count) for n, count in _NEAR.items()]
+    return prompts.interleaved([text for same in found for text in same])
 
 
 def controls_for(tokenizer: Any, recipe: Recipe, split: prompts.Split) -> tuple[str, ...]:

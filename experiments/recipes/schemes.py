@@ -71,9 +71,9 @@ SCHEMES = (
             Stage(
                 "fingerprint",
                 (
-                    Part("keys", "none", "behaviour", 10, repeat=12),
-                    Part("near keys", "none", "base", 400),
-                    Part("ordinary", "none", "base", 120),
+                    Part("keys", "none", "behaviour", 10, repeat=16),
+                    Part("near keys", "none", "base", 835),
+                    Part("ordinary", "none", "base", 100),
                 ),
                 Settings(epochs=4, seed=1, rank=8, alpha=16),
             ),
