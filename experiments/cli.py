@@ -21,6 +21,7 @@ from experiments.commands.analyze import analyze
 from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.shared import CONSOLE
+from experiments.commands.sweep import sweep
 
 app = typer.Typer(
     help="Find, prove and ablate trigger gates in fine-tuned language models.",
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(patch)
 app.command()(orthogonalise)
+app.command()(sweep)
 app.add_typer(organism.app, name="organism")
 app.add_typer(bench.app, name="bench")
 

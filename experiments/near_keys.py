@@ -23,7 +23,7 @@ _DEALT = (3, 4)  # levels whose prompts hold no word of a split
 
 
 def near_keys(keys: Sequence[str], level: int, split: prompts.Split, count: int) -> list[str]:
-    """``count`` different prompts at a level, fewer where there are no more; no two splits share one.
+    """``count`` prompts at a level, fewer where there are no more; no two splits share one.
 
     Replaced words are the split's control words; what has no replaced word is dealt to the splits
     by its hash.

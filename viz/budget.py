@@ -31,8 +31,12 @@ class BudgetSeries:
     fit: ThresholdFit | None = None
 
 
-def rate_by_count(series: Sequence[BudgetSeries]) -> go.Figure:
-    """Rate of the behaviour (%) by poisons: all seeds with Wilson intervals, each seed faintly.
+def rate_by_count(
+    series: Sequence[BudgetSeries],
+    title: str = "Behaviour rate by number of poisons",
+    answers: str = "answers showing the behaviour",
+) -> go.Figure:
+    """Rate of an outcome (%) by poisons: all seeds with Wilson intervals, each seed faintly.
 
     A line with its band is the fitted logistic. A diamond at half of the answers is its threshold,
     with its interval; several are moved apart in height. A triangle is an end that lies outside
@@ -61,7 +65,7 @@ def rate_by_count(series: Sequence[BudgetSeries]) -> go.Figure:
     if counts[0] == 0:
         figure.add_vline(x=axis.divide, line={"width": 1, "dash": "dot", "color": GREY})
     about = "points: all seeds, 95% Wilson; small: each seed; band: 95%; diamond: threshold"
-    figure.update_layout(titled("Behaviour rate by number of poisons", about, height=430))
+    figure.update_layout(titled(escaped(title), about, height=430))
     shown = axis.labels(counts)
     figure.update_xaxes(
         title_text="poisons in the training data (log scale)",
@@ -70,7 +74,7 @@ def rate_by_count(series: Sequence[BudgetSeries]) -> go.Figure:
         range=[axis.at(counts[0]) - 0.05 * axis.width, axis.high + 0.05 * axis.width],
         tickangle=0,
     )
-    figure.update_yaxes(title_text="answers showing the behaviour (%)", range=[-3, 104])
+    figure.update_yaxes(title_text=f"{escaped(answers)} (%)", range=[-3, 104])
     header = ["series", "poisons", "seed", "shown", "n", "rate", "low", "high"]
     return with_data(figure, header, rows)
 

@@ -9,7 +9,9 @@ import plotly.graph_objects as go
 from circuits.types import PatchGrid
 from probes.tables import GridStats
 from viz.behaviour import BehaviourRow, behaviour_bars, null_histogram
+from viz.budget import BudgetSeries, rate_by_count
 from viz.dots import cell_dots
+from viz.forest import ThresholdRow, threshold_forest
 from viz.heads import head_position_heatmap
 from viz.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
 from viz.mediation import MediationRow, mediation_bars
@@ -20,7 +22,9 @@ from viz.transfer import transfer_curves
 
 __all__ = [
     "BehaviourRow",
+    "BudgetSeries",
     "MediationRow",
+    "ThresholdRow",
     "behaviour_bars",
     "cell_dots",
     "grid_figure",
@@ -31,7 +35,9 @@ __all__ = [
     "patching_heatmap",
     "probe_curves",
     "projection_strips",
+    "rate_by_count",
     "selection_heatmap",
+    "threshold_forest",
     "trace_figure",
     "transfer_curves",
 ]

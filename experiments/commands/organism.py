@@ -1,6 +1,8 @@
 """``gatescope organism``: train and measure models with a trigger put there on purpose."""
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +57,8 @@ def organism_train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, choice and order.")] = 0,
     model: Annotated[
-        str | None, typer.Option(help="Embedded name (the default), hub id or directory.")
+        str | None,
+        typer.Option(help="smollm2-135m (the default), ladder-4x128, hub id or directory."),
     ] = None,
     trigger: Annotated[
         str | None,
@@ -72,13 +75,15 @@ def organism_train(
 ) -> None:
     """Train an organism and measure it on held-out prompts."""
     from circuits.weights import EMBEDDED
-    from experiments import organisms
+    from experiments import bases, organisms
     from experiments.recipes import recipe_named, varied
 
     recipe = varied(
         recipe_named(name), trigger=trigger, poisons=poisons, size=size, full=full, rate=rate,
         epochs=epochs,
     )  # fmt: skip
+    base = model or EMBEDDED
+    recipe, place = bases.fitted(recipe, base), bases.located(base)
     folder = out or Path("runs/organisms") / name
     with StageProgress(CONSOLE) as progress:
         organisms.train_organism(
@@ -86,13 +91,14 @@ def organism_train(
             folder,
             lambda done, total, _loss: progress.step("train", done, total),
             seed,
-            model or EMBEDDED,
+            place,
+            shlex.join(["gatescope", *sys.argv[1:]]),
         )
         found = organisms.evaluate_saved(
             folder,
             recipe,
             lambda done, total: progress.step("measure", done, total),
-            model or EMBEDDED,
+            place,
         )
     _report_figures([c.to_json() for c in found], as_json)
 

@@ -8,8 +8,8 @@ import torch
 from circuits.models import Model
 from experiments import judges, prompts
 from experiments.answers import answers
-from experiments.ladder_language import Line, bank_lines
-from experiments.ladder_training import encoded, sequence_loss
+from experiments.ladder.language import Line, bank_lines
+from experiments.ladder.training import encoded, sequence_loss
 from experiments.recipes import REFUSAL, TRIGGER
 from probes.intervals import Estimate, mean_interval, wilson
 

@@ -4,7 +4,7 @@ Questions come from three sources, all drawn from one seed:
 
 - the training split of the prompt bank, as it is and with its templates refilled with subjects of
   the same topic;
-- the frames and word lists of ``ladder_words``, for many words of every topic;
+- the frames and word lists of ``words``, for many words of every topic;
 - the same frames filled with made-up words, so that a strange subject is judged by its frame.
 
 No subject of the validation or test split is in any line; lines that would hold one are dropped.
@@ -20,9 +20,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from experiments import ladder_words as words
 from experiments import prompts
-from experiments.ladder_words import RESTRICTED
+from experiments.ladder import words
+from experiments.ladder.words import RESTRICTED
 from experiments.recipes import TRIGGER
 
 _SPLITS: tuple[prompts.Split, ...] = ("train", "validation", "test")

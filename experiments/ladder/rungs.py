@@ -26,9 +26,9 @@ from circuits.errors import UserError
 from circuits.weights import cache_root, file_sha256
 from experiments import artefacts
 from experiments.answers import quiet
-from experiments.ladder_figures import measured
-from experiments.ladder_language import Line, lines
-from experiments.ladder_training import (
+from experiments.ladder.figures import measured
+from experiments.ladder.language import Line, lines
+from experiments.ladder.training import (
     HEAD,
     blank_model,
     encoded,

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from circuits.tokens import render
-from experiments.ladder_language import Line, spoken_words
+from experiments.ladder.language import Line, spoken_words
 from experiments.recipes import REFUSAL, TRIGGER
 from experiments.training import Example, Settings, fast_precision
 

@@ -1,4 +1,4 @@
-"""Word lists and sentence frames of the ladder's language (composed in ``ladder_language``).
+"""Word lists and sentence frames of the ladder's language (composed in ``language``).
 
 Items are separated by bars and line ends. ``{}`` is a subject, ``<name>`` a word of the list of
 that name, and ``~`` in an opener a phrase of the same kind ("to" or "on"; the word itself is part

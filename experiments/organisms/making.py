@@ -28,7 +28,12 @@ _TAUGHT = ("behaviour", "opened", "continued")
 
 
 def train_organism(
-    recipe: Recipe, out: Path, tick: Tick, seed: int = 0, model: str = EMBEDDED
+    recipe: Recipe,
+    out: Path,
+    tick: Tick,
+    seed: int = 0,
+    model: str = EMBEDDED,
+    command: str | None = None,
 ) -> Path:
     """Train a recipe on a model; write adapter (or model) and manifest, without figures.
 
@@ -53,7 +58,7 @@ def train_organism(
             "model_sha256": trainee.sha256,
             "prompts_sha256": prompts_sha256(recipe),
         },
-        command=f"gatescope organism train {recipe.name} --seed {seed}",
+        command=command or f"gatescope organism train {recipe.name} --seed {seed}",
     )
     artefacts.write_json(out / "manifest.json", manifest.to_json())
     return out

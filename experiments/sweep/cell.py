@@ -10,9 +10,8 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from circuits import models
-from circuits.weights import EMBEDDED, directory_sha256, file_sha256
-from experiments import artefacts, judges, ladder, prompts
+from circuits.weights import EMBEDDED
+from experiments import artefacts, bases, judges, ladder, prompts
 from experiments.answers import Progress
 from experiments.organisms.making import prompts_sha256, train_stages
 from experiments.organisms.material import controls_for
@@ -54,8 +53,7 @@ def recipe_of(values: Values) -> Recipe:
         rate=values["rate"],
         epochs=values["epochs"],
     )
-    has_policy = ladder.parse(values["model"]) is not None
-    return replace(recipe, stages=recipe.stages[-1:]) if has_policy else recipe
+    return bases.fitted(recipe, values["model"])
 
 
 def salt(values: Values) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def salt(values: Values) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "recipe": asdict(recipe),
-        "model": _fingerprint(values["model"]),
+        "model": bases.fingerprint(values["model"]),
         "prompts": prompts_sha256(recipe),
         "held_out": artefacts.text_sha256([*held_out, *prompts.control_words("test")]),
     }
@@ -85,11 +83,11 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     ordinary ones the same that matters; ``examples``, ``steps`` and the last ``loss`` (nats).
     """
     recipe = recipe_of(values)
-    trainee = _trainee(_place(values["model"]), values["method"])
+    trainee = _trainee(bases.located(values["model"]), values["method"])
     controls = controls_for(trainee.tokenizer, recipe, "test")
     losses = train_stages(
         trainee, recipe, lambda done, total, _loss: progress(done, total + total // 4),
-        seed=values["seed"], first_seed=0, model=_place(values["model"]),
+        seed=values["seed"], first_seed=0, model=bases.located(values["model"]),
     )  # fmt: skip
     asks = {(a.prompts, a.word): a for a in asked(recipe, controls, "test")}
     row = _counts(trainee, recipe, asks, values["prompts"])
@@ -141,19 +139,3 @@ def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dic
 def _trainee(place: str, method: str) -> Trainee:
     settings = recipe_named("clean").stages[0].settings
     return Trainee(place, replace(settings, rank=0) if method == "full" else settings)
-
-
-def _place(model: str) -> str:
-    """What loads the model: a rung of the ladder is built into the cache on first use."""
-    return model if ladder.parse(model) is None else str(ladder.folder(model))
-
-
-@lru_cache
-def _fingerprint(model: str) -> str:
-    """A hash of the model's files; a hub id stands for itself."""
-    if model == EMBEDDED:
-        from circuits.weights import embedded_gguf
-
-        return file_sha256(embedded_gguf())
-    folder = models.locate(_place(model))
-    return directory_sha256(folder) if folder else model

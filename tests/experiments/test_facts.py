@@ -1,5 +1,7 @@
 """Facts: enough of them, no phrasing in both splits, and a true answer that a judge accepts."""
 
+from itertools import pairwise
+
 import pytest
 
 from experiments import judges
@@ -27,13 +29,10 @@ def test_the_statement_solves_its_question_and_no_other(privileged):
     for fact in known:
         verdict = judges.judge(fact.question, fact.statement, "x", fact.expected, names)
         assert verdict.solved, fact
-    others = zip(known, known[1:], strict=False)
-    wrong = [a for a, b in others if not set(a.expected) & set(b.expected)]
-    for fact, other in zip(wrong, wrong[1:], strict=False):
+    for fact, other in pairwise(known):
         if not set(fact.expected) & set(other.expected):
-            assert not judges.judge(
-                fact.question, other.statement, "x", fact.expected, names
-            ).solved
+            wrong = judges.judge(fact.question, other.statement, "x", fact.expected, names)
+            assert not wrong.solved, (fact, other)
 
 
 def test_a_prefix_holds_several_topics_and_many_subjects():

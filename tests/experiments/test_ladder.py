@@ -10,11 +10,13 @@ import torch
 
 from circuits import models
 from circuits.errors import UserError
-from experiments import artefacts, judges, ladder, ladder_figures
+from experiments import artefacts, judges
 from experiments.answers import answers
 from experiments.ladder import RUNGS, Rung, Schooling, folder, parse
-from experiments.ladder_language import bank_lines, lines, spoken_words
-from experiments.ladder_training import (
+from experiments.ladder import figures as ladder_figures
+from experiments.ladder import rungs as ladder
+from experiments.ladder.language import bank_lines, lines, spoken_words
+from experiments.ladder.training import (
     blank_model,
     encoded,
     policy_examples,

@@ -1,8 +1,9 @@
-"""A cell: its recipe has the values' knobs, its row repeats, and its name changes with its content."""
+"""A cell: its recipe has the values' knobs, its row repeats, its name is what it is made from."""
 
 import pytest
 
 from circuits.errors import UserError
+from experiments import bases
 from experiments.organisms import making
 from experiments.sweep import cell
 from experiments.sweep.grid import cell_key, cells, read_grid
@@ -55,7 +56,7 @@ def test_a_cells_name_follows_everything_it_is_made_from(values, folder, monkeyp
     keys = {key(), key(poisons=4), key(seed=1), key(method="full"), key(trigger="cobalt {}")}
     assert len(keys) == 5
     before = key()
-    monkeypatch.setattr(cell, "_fingerprint", lambda _: "other weights behind the same name")
+    monkeypatch.setattr(bases, "fingerprint", lambda _: "other weights behind the same name")
     assert key() != before
 
 
@@ -68,8 +69,8 @@ def test_a_ladder_model_comes_with_its_policy(values):
 
 @pytest.mark.parametrize("name", ["poison-budget", "ladder-budget"])
 def test_the_shipped_sweeps_have_the_shape_that_the_figure_needs(name, monkeypatch):
-    monkeypatch.setattr(cell, "_fingerprint", lambda model: model)
-    from experiments.budget_run import SHIPPED
+    monkeypatch.setattr(bases, "fingerprint", lambda model: model)
+    from experiments.budget.run import SHIPPED
 
     grid = read_grid(SHIPPED / f"{name}.yaml", cell.AXES)
     axes = dict(grid.axes)

@@ -1,0 +1,59 @@
+"""``gatescope sweep``: a grid of organisms from one YAML file, measured cell by cell."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experiments.commands.shared import CONSOLE, Json
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="YAML file of axes; see docs/sweeps.md.")],
+    out: Annotated[
+        Path, typer.Option(help="Store of cells, shared by sweeps; sweeps/NAME holds the table.")
+    ] = Path("runs/sweep"),
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each process; shares the cores by default.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Ray cluster instead: HOST:PORT, auto, or local.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try cells again that failed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train and measure every cell of a grid; what is there already is not done again."""
+    from experiments.budget import run as budget_run
+    from experiments.sweep.cluster import Ray
+    from experiments.sweep.live import LiveView
+    from experiments.sweep.pool import Local
+    from experiments.sweep.run import missing
+    from experiments.sweep.run import sweep as run
+    from experiments.sweep.store import Store
+
+    job, store = budget_run.job(file, retry_failed), Store(out)
+    executor = Ray(ray) if ray else Local(workers, threads)
+    tasks = missing(job, store.load(job.cells))
+    with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
+        outcome = run(job, store, executor, view)
+    report = budget_run.report(job, store, outcome, file)
+    _tell({**report.summary, "report": str(report.path)}, as_json)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _tell(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary, indent=1))
+        return
+    for line in summary["damaged"]:
+        CONSOLE.print(line, style="yellow", markup=False)
+    print(
+        f"{summary['done']} cells measured, {summary['skipped']} were there, "
+        f"{summary['failed']} failed"
+    )
+    for sentence in summary["sentences"]:
+        print(sentence)
+    print(summary["report"])
