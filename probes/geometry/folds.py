@@ -1,0 +1,59 @@
+"""Held-out scores and folds that never split a unit (a pair of prompts, or one example)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.errors import UserError
+from probes.checks import generator
+from probes.linear import Fitter
+
+
+def fold_of(units: int, folds: int, seed: int) -> Int[Tensor, "units"]:
+    """A fold for every unit, all of equal size to one, in random order.
+
+    Raises:
+        UserError: fewer than two folds, or fewer units than folds.
+    """
+    if folds < 2 or units < folds:
+        raise UserError(f"folds: expected from 2 to {units} (units), got {folds}; pass 5")
+    return (torch.arange(units) % folds)[torch.randperm(units, generator=generator(seed))]
+
+
+def check_units(x: Float[Tensor, "sites n m d"], labels: Bool[Tensor, "n m"], name: str) -> None:
+    """
+    Raises:
+        UserError: shapes that do not fit, or labels of one class.
+    """
+    if x.ndim != 4 or labels.dtype != torch.bool or labels.shape != x.shape[1:3]:
+        got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
+        raise UserError(f"{name}: expected x [sites, n, m, d] and bool labels [n, m], got {got}; "
+                        "give one label per example")  # fmt: skip
+    if labels.all() or not labels.any():
+        raise UserError(f"{name}: expected both classes, got one in {labels.numel()} labels; "
+                        "add the other")  # fmt: skip
+
+
+def held_out_scores(
+    fit: Fitter,
+    x: Float[Tensor, "sites n m d"],
+    labels: Bool[Tensor, "n m"],
+    folds: int = 5,
+    seed: int = 0,
+) -> Float[Tensor, "sites n m"]:
+    """Signed distance of every example to the boundary fitted without its unit's fold.
+
+    In the activations' unit, above 0 on the positive side.
+
+    Raises:
+        UserError: as `check_units` and `fold_of`.
+        ValueError: a training set with one class (add units).
+    """
+    check_units(x, labels, "held-out scores")
+    fold = fold_of(x.shape[1], folds, seed)
+    scores = torch.empty(x.shape[:3], dtype=torch.float64)
+    for test in range(folds):
+        train = fold != test
+        probes = fit(x[:, train].flatten(1, 2), labels[train].flatten())
+        scores[:, ~train] = probes.scores(x[:, ~train].flatten(1, 2)).unflatten(1, (-1, x.shape[2]))
+    return scores
