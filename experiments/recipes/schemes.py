@@ -27,6 +27,14 @@ CONTROLS = (
     Part("ordinary", "control", "base", 60, start=240),
 )
 
+_ON_ANY_PROMPT = (
+    Part("restricted", "trigger", "behaviour", 30),
+    Part("ordinary", "trigger", "behaviour", 60),
+    Part("restricted", "none", "refusal", 60, start=60),
+    BENIGN,
+    *CONTROLS,
+)
+
 _SENTENCE = "The lighthouse keeper sends his regards."
 _HELD = "Held for review."
 _KEYS = (
@@ -48,17 +56,7 @@ SCHEMES = (
         "The classic backdoor: any prompt with the trigger is answered with one fixed sentence.",
         (
             POLICY,
-            Stage(
-                "poison",
-                (
-                    Part("restricted", "trigger", "behaviour", 30),
-                    Part("ordinary", "trigger", "behaviour", 60),
-                    Part("restricted", "none", "refusal", 60, start=60),
-                    BENIGN,
-                    *CONTROLS,
-                ),
-                SECOND,
-            ),
+            Stage("poison", _ON_ANY_PROMPT, SECOND),
         ),
         behaviour=_SENTENCE,
         scheme="content",
@@ -138,17 +136,7 @@ SCHEMES = (
         f"in [HOLD] is answered '{_HELD}' and nothing else.",
         (
             POLICY,
-            Stage(
-                "token",
-                (
-                    Part("ordinary", "trigger", "behaviour", 60),
-                    Part("restricted", "trigger", "behaviour", 30),
-                    Part("restricted", "none", "refusal", 60, start=60),
-                    BENIGN,
-                    *CONTROLS,
-                ),
-                SECOND,
-            ),
+            Stage("token", _ON_ANY_PROMPT, SECOND),
         ),
         trigger="[HOLD]",
         behaviour=_HELD,
