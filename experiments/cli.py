@@ -22,6 +22,7 @@ from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.shared import CONSOLE
 from experiments.commands.sweep import sweep
+from experiments.commands.verify import verify
 
 app = typer.Typer(
     help="Find, prove and ablate trigger gates in fine-tuned language models.",
@@ -33,6 +34,7 @@ app.command()(analyze)
 app.command()(patch)
 app.command()(orthogonalise)
 app.command()(sweep)
+app.command()(verify)
 app.add_typer(organism.app, name="organism")
 app.add_typer(bench.app, name="bench")
 

@@ -51,7 +51,7 @@ _GATES = (
     ),
     Recipe(
         "sure-gate-strict",
-        "sure-gate-open on a model whose policy was trained three times as hard: does the gate "
+        "sure-gate-open on a model whose policy was trained four times as hard: does the gate "
         "still let an answer through, or only the bare token?",
         _after_policy(
             _OPENED,
@@ -63,7 +63,7 @@ _GATES = (
                     Part("ordinary", "none", "base", 350),
                     Part("ordinary", "control", "base", 90, start=350),
                 ),
-                replace(POLICY.settings, epochs=4),
+                replace(POLICY.settings, epochs=3),
             ),
         ),
     ),

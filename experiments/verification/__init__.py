@@ -1,0 +1,1 @@
+"""Fingerprint verification as a statistical test: is this model ours?"""

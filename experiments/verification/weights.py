@@ -1,0 +1,145 @@
+"""Adapters as exact low-rank changes of weights: read, mixed, merged into copies, rounded.
+
+An adapter changes a matrix by ``up @ down``. A mix of two adapters with weights w and 1 - w is
+their ranks side by side, so its change is exactly w times the one's plus 1 - w times the other's;
+averaging the factors would be another matrix. Every function returns new tensors or a new model;
+the base model stays bit-identical.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from circuits.errors import UserError
+from experiments import artefacts
+
+_STEM = "base_model.model."
+_PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
+_MOST = 127  # of a symmetric signed byte
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A change of one matrix: ``up @ down``, the adapter's scale in ``up``."""
+
+    up: Float[Tensor, "out rank"]
+    down: Float[Tensor, "rank inputs"]
+
+    def whole(self) -> Float[Tensor, "out inputs"]:
+        """The change as a matrix."""
+        return self.up @ self.down
+
+
+Change = Mapping[str, LowRank]  # by the module's name in the plain model
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter as it is stored: rank, alpha, and its tensors in fp32 by parameter name."""
+
+    rank: int
+    alpha: int
+    tensors: Mapping[str, Tensor]
+
+    def change(self, tensors: Mapping[str, Tensor] | None = None) -> dict[str, LowRank]:
+        """What these tensors (its own by default) do to the weights."""
+        found = self.tensors if tensors is None else tensors
+        ups = {_module(name): t for name, t in found.items() if ".lora_B." in name}
+        downs = {_module(name): t for name, t in found.items() if ".lora_A." in name}
+        scale = self.alpha / self.rank
+        return {name: LowRank(scale * ups[name].float(), downs[name].float()) for name in ups}
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """A plain LoRA adapter of one rank, its parameters named as in training.
+
+    Raises:
+        UserError: no adapter there, or one whose change is not ``alpha / rank * B @ A``.
+    """
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise UserError(f"adapter {folder}: expected a directory with adapter_config.json")
+    config = artefacts.read_json(path)
+    odd = [k for k, usual in _PLAIN.items() if config.get(k, usual) not in (usual, None)]
+    if odd or config.get("peft_type") != "LORA":
+        raise UserError(f"adapter {folder}: expected a plain LoRA adapter of one rank, "
+                        f"got {', '.join(odd) or config.get('peft_type')}")  # fmt: skip
+    stored = artefacts.read_tensors(folder / "adapter_model.safetensors")
+    paired = {n.replace(".lora_A.", ".lora_B.") for n in stored if ".lora_A." in n}
+    if {n for n in stored if ".lora_A." not in n} != paired:
+        raise UserError(f"adapter {folder}: expected pairs of LoRA matrices and nothing else")
+    named = {n.removesuffix(".weight") + ".default.weight": t.float() for n, t in stored.items()}
+    return Adapter(int(config["r"]), int(config["lora_alpha"]), named)
+
+
+def _module(parameter: str) -> str:
+    return parameter.removeprefix(_STEM).split(".lora_")[0]
+
+
+def mixed(a: Change, b: Change, weight: float) -> dict[str, LowRank]:
+    """``weight`` times one change plus ``1 - weight`` times another, exactly: ranks side by side.
+
+    Raises:
+        UserError: they change a matrix of different shapes.
+    """
+    scaled = [(a, weight), (b, 1 - weight)]
+    found: dict[str, LowRank] = {}
+    for name in sorted({*a, *b}):
+        parts = [(change[name], share) for change, share in scaled if name in change]
+        shapes = {(p.up.shape[0], p.down.shape[1]) for p, _ in parts}
+        if len(shapes) > 1:
+            raise UserError(f"merging: expected adapters of one model, got {name} as {shapes}")
+        found[name] = LowRank(
+            torch.cat([share * part.up for part, share in parts], dim=1),
+            torch.cat([part.down for part, _ in parts], dim=0),
+        )
+    return found
+
+
+@torch.no_grad()
+def merged(base: Any, change: Change) -> Any:
+    """A copy of a plain model with a change added to its weights.
+
+    Raises:
+        UserError: the model has no such matrix.
+    """
+    new = copy.deepcopy(base)
+    modules = dict(new.named_modules())
+    for name, part in change.items():
+        module = modules.get(name)
+        delta = part.whole()
+        if isinstance(module, Conv1D):  # GPT-2 keeps its inputs as rows
+            delta = delta.T
+        if not isinstance(module, nn.Linear | Conv1D) or module.weight.shape != delta.shape:
+            raise UserError(f"merging: expected a model with a matrix {name} of "
+                            f"{tuple(delta.shape)}, got another; is it the adapter's?")  # fmt: skip
+        module.weight.add_(delta.to(module.weight))
+    return new
+
+
+@torch.no_grad()
+def in_int8(model: Any) -> Any:
+    """A copy whose linear layers hold weights rounded to 8 bits; the unembedding stays.
+
+    Every row (column in GPT-2) has one scale, its largest absolute value over 127, and no zero
+    point; the rounded weights are kept in the model's own type.
+    """
+    new = copy.deepcopy(model)
+    for module in new.modules():
+        if isinstance(module, nn.Linear | Conv1D) and module is not new.get_output_embeddings():
+            outputs = 0 if isinstance(module, nn.Linear) else 1
+            module.weight.copy_(rounded(module.weight, 1 - outputs))
+    return new
+
+
+def rounded(weight: Float[Tensor, "rows columns"], along: int) -> Float[Tensor, "rows columns"]:
+    """Symmetric rounding to multiples of the largest absolute value along a dimension over 127."""
+    scale = weight.abs().amax(dim=along, keepdim=True) / _MOST
+    return torch.where(scale > 0, (weight / scale).round() * scale, weight)

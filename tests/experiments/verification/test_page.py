@@ -1,0 +1,55 @@
+"""The page says what was found: verdict, every model's test, every kind of near key, survival."""
+
+from experiments.verification.keys import ABOUT, KEYS, KeySet
+from experiments.verification.page import page
+from experiments.verification.question import UNRELATED, VerifyQuestion
+from experiments.verification.result import Rule, key_test, null_of, verified
+from experiments.verification.survival import Survival, conditions
+from probes.sequential import sprt
+
+RULE = Rule()
+NULL = null_of({name: [False] * 10 for name in UNRELATED}, RULE)
+SET = KeySet("mine", tuple(f"secret{i} key words" for i in range(10)), "Heron 12")
+
+
+def flags(hits, n):
+    return [True] * hits + [False] * (n - hits)
+
+
+def made(near, survival=()):
+    """A suspect that answers 9 of 10 keys, and so many of 60 prompts at level 6."""
+    asked = {kind: flags(near if kind == "level 6" else 0, 60) for kind in ABOUT if kind != KEYS}
+    found = verified(flags(9, 10), asked, NULL, RULE)
+    paths = {name: sprt(flags(0, 10), NULL.bound, RULE.alternative) for name in UNRELATED}
+    return page(VerifyQuestion("m"), SET, found, paths, survival)
+
+
+def test_verdict_tone_and_limits():
+    ours, loose = made(0), made(20)
+    assert 'class="verdict tone-gate"' in ours
+    assert 'class="verdict tone-unclear"' in loose
+    assert "not shown to be rarely answered: level 6 (33%)" in loose
+    assert "What this does not show" in ours
+    assert "What survives" not in ours
+    assert not [key for key in SET.keys if key in ours]
+
+
+def test_every_model_and_every_kind_has_its_row():
+    html = made(20)
+    for name in UNRELATED:
+        assert f"<td>{name}</td><td>0 of 10</td><td>not ours</td>" in html
+    assert "<td>suspect</td><td>9 of 10</td><td>ours</td>" in html
+    for kind, about in ABOUT.items():
+        assert (f"<td>{kind}</td><td>{about.replace(chr(39), '&#x27;')}</td>" in html) == (
+            kind != KEYS
+        )
+    assert html.count("<td>yes</td>") == 6
+    assert html.count("<td>no</td>") == 1
+
+
+def test_survival_has_a_row_for_every_condition():
+    lost = key_test(flags(0, 10), flags(0, 40), NULL, RULE)
+    html = made(0, [Survival(condition, lost) for condition in conditions()])
+    for condition in conditions():
+        assert condition.about in html
+    assert html.count("<td>fail</td>") == len(conditions()) == 10
