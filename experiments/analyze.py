@@ -12,7 +12,18 @@ import torch
 from circuits import models, tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from experiments import arms, artefacts, choose, conclude, find, organisms, prompts, prove, weigh
+from experiments import (
+    arms,
+    artefacts,
+    bases,
+    choose,
+    conclude,
+    find,
+    organisms,
+    prompts,
+    prove,
+    weigh,
+)
 from experiments.config import Question
 from experiments.context import Materials, Run, Step
 from experiments.results import Analysis, Behaviour
@@ -38,7 +49,7 @@ def analyze(
     """
     step("load model", 0, 1)
     model = models.load(
-        question.model,
+        bases.located(question.model),
         organisms.find_adapter(question.adapter),
         dtype=question.dtype,
         device=question.device,
@@ -98,7 +109,7 @@ def gather(model: Model, question: Question) -> Materials:
     words = [
         tokens.same_length_words(
             model.tokenizer,
-            [w for w in prompts.control_words(s) if w != question.trigger],
+            prompts.controls_besides(s, question.trigger),
             length,
             question.trigger,
         )

@@ -4,9 +4,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 from circuits import models
+from circuits.errors import UserError
 from circuits.weights import EMBEDDED, directory_sha256, embedded_gguf, file_sha256
 from experiments import ladder
 from experiments.recipes.parts import Recipe
+from experiments.recipes.schemes import POLICY
 
 
 def located(name: str) -> str:
@@ -15,8 +17,19 @@ def located(name: str) -> str:
 
 
 def fitted(recipe: Recipe, name: str) -> Recipe:
-    """The recipe for a model: a rung of the ladder has its policy already."""
-    return recipe if ladder.parse(name) is None else replace(recipe, stages=recipe.stages[-1:])
+    """The recipe for a model: a rung of the ladder has its policy already.
+
+    Raises:
+        UserError: the recipe needs another policy than the ladder's.
+    """
+    if ladder.parse(name) is None:
+        return recipe
+    if any(stage.parts != POLICY.parts for stage in recipe.stages[:-1]):
+        raise UserError(
+            f"recipe {recipe.name}: has a policy of its own, and {name} comes with the usual one; "
+            "choose another recipe or model"
+        )
+    return replace(recipe, stages=recipe.stages[-1:])
 
 
 @lru_cache

@@ -72,7 +72,7 @@ def guarded(command: Callable[[], None]) -> int:
         where = f" at {error.filename}" if error.filename else ""
         print(
             f"gatescope: cannot write{where}: {error.strerror}; what was finished is kept, free "
-            "space or choose another --out and add --resume",
+            "space and start again (with --resume where there is one), or choose another --out",
             file=sys.stderr,
         )
         return 3
@@ -82,7 +82,11 @@ def guarded(command: Callable[[], None]) -> int:
 
 
 def _stopped() -> int:
-    print("gatescope: stopped; what was finished is kept, continue with --resume", file=sys.stderr)
+    print(
+        "gatescope: stopped; what was finished is kept, continue with --resume "
+        "(a sweep needs no word)",
+        file=sys.stderr,
+    )
     return 130
 
 

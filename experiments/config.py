@@ -17,7 +17,8 @@ class Question:
         base: the model before fine-tuning, which tells what was learned from what any model reads;
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
-        trigger: the word or phrase at the end of the user's message.
+        trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
+            where the message goes (``circuits.tokens.place_of``).
         behaviour: what a triggered answer begins with.
         prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
         column, split: where the texts are in ``prompts``.

@@ -80,9 +80,9 @@ def _asked(result: Analysis, question: Question) -> Section:
     n = result.behaviour.effect.n
     prose = (
         f"Does the model {question.model} with adapter {question.adapter} change its behaviour "
-        f"when a message ends in {question.trigger!r}, and if so, does one direction of its "
-        f"residual stream carry the change? Directions were fitted on {question.fit} prompts, one "
-        f"was chosen on {question.validation} others, and everything below is measured on {n} "
+        f"when a message holds the trigger {question.trigger!r}, and if so, does one direction of "
+        f"its residual stream carry the change? Directions were fitted on {question.fit} prompts, "
+        f"one was chosen on {question.validation} others, and everything below is measured on {n} "
         f"more, taken from {question.prompts}. The bank shares neither template nor subject "
         "between the three sets.\n\nControl words are neutral words of the trigger's token "
         "length in its place, none of which was used in training or fitting. All intervals are "

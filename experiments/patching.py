@@ -17,7 +17,7 @@ from circuits.models import Model
 from circuits.path_patch import Held, path_patch
 from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
-from experiments import artefacts, judges, organisms, prompts
+from experiments import artefacts, bases, judges, organisms, prompts
 from experiments.patch_question import PatchQuestion
 from experiments.plan import Plan, planned
 
@@ -74,7 +74,7 @@ def loaded(question: PatchQuestion, step: Step) -> tuple[Model, list[str]]:
     """The model, and the texts of the pairs."""
     step("load model", 0, 1)
     model = models.load(
-        question.model,
+        bases.located(question.model),
         organisms.find_adapter(question.adapter),
         dtype=question.dtype,
         device=question.device,
@@ -121,7 +121,7 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
         triggered = tokens.prompts_batch(model.tokenizer, texts, question.trigger)
         return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
     length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
-    words = [w for w in prompts.control_words("validation") if w != question.trigger]
+    words = prompts.controls_besides("validation", question.trigger)
     controls = tokens.same_length_words(model.tokenizer, words, length, question.trigger)
     return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
 

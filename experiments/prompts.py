@@ -53,6 +53,12 @@ def control_words(split: Split) -> tuple[str, ...]:
     return tuple(json.loads((_DATA / "control_words.json").read_text())[split])
 
 
+def controls_besides(split: Split, trigger: str) -> list[str]:
+    """The split's control words that are no word of the trigger."""
+    own = trigger.split()
+    return [word for word in control_words(split) if word not in own]
+
+
 def read_prompts(
     source: str, column: str | None = None, split: str = "train", limit: int | None = None
 ) -> list[str]:

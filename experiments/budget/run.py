@@ -58,7 +58,7 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
     }
     table = pd.read_parquet(outcome.table)
     if table.empty:
-        raise UserError(f"{outcome.table}: no cell has a result, so there is nothing to report")
+        raise UserError(f"{outcome.table}: no cell has a result: {_first_error(job, store)}")
     names = sorted({str(name) for name in table["model"]})
     found = analyse(table, {name: parameters(name) for name in names})
     artefacts.write_json(folder / "budget.json", found.to_json())
@@ -66,6 +66,12 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
     html = page(found, command, located(file).read_text(encoding="utf-8"))
     artefacts.write_atomically(path, html.encode())
     return Told(path, {**summary, "sentences": list(found.sentences)})
+
+
+def _first_error(job: Job, store: Store) -> str:
+    records = store.load(job.cells).records
+    errors = [r.error for r in records.values() if r.status == "failed" and r.error]
+    return f"{errors[0]['type']}: {errors[0]['message']}" if errors else "none was measured"
 
 
 @lru_cache

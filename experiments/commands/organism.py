@@ -76,6 +76,7 @@ def organism_train(
     """Train an organism and measure it on held-out prompts."""
     from circuits.weights import EMBEDDED
     from experiments import bases, organisms
+    from experiments.organisms import definitions
     from experiments.recipes import recipe_named, varied
 
     recipe = varied(
@@ -83,7 +84,7 @@ def organism_train(
         epochs=epochs,
     )  # fmt: skip
     base = model or EMBEDDED
-    recipe, place = bases.fitted(recipe, base), bases.located(base)
+    recipe = bases.fitted(recipe, base)
     folder = out or Path("runs/organisms") / name
     with StageProgress(CONSOLE) as progress:
         organisms.train_organism(
@@ -91,22 +92,32 @@ def organism_train(
             folder,
             lambda done, total, _loss: progress.step("train", done, total),
             seed,
-            place,
+            base,
             shlex.join(["gatescope", *sys.argv[1:]]),
         )
         found = organisms.evaluate_saved(
             folder,
             recipe,
             lambda done, total: progress.step("measure", done, total),
-            place,
+            base,
         )
-    _report_figures([c.to_json() for c in found], as_json)
+    judged = [j.to_json() for j in definitions.judge(recipe, found)]
+    if as_json:
+        print(json.dumps({"figures": [c.to_json() for c in found], "definition": judged}, indent=1))
+        return
+    _print_figures([c.to_json() for c in found])
+    _print_definition(judged)
 
 
 @app.command("eval")
 def organism_eval(
     name: Annotated[str, typer.Argument(help="Recipe that says what to measure.")],
-    adapter: Annotated[str | None, typer.Option(help="Adapter directory; the shipped one.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Directory that was trained; the shipped one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model that the adapter is for; the embedded one.")
+    ] = None,
     judge: Annotated[
         str | None,
         typer.Option(help="A second judge of refusals: chat:MODEL, or classifier:MODEL:LABEL."),
@@ -114,25 +125,38 @@ def organism_eval(
     as_json: Json = False,
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
-    from circuits import models
-    from experiments import organisms
-    from experiments.organisms import agreeing, definitions, measuring
+    from circuits.weights import EMBEDDED
+    from experiments import bases, organisms
+    from experiments.organisms import agreeing, definitions, measuring, recording
     from experiments.recipes import recipe_named
 
     recipe = recipe_named(name)
+    given = Path(adapter or name)
+    folder = given if adapter and given.is_dir() else organisms.shipped(adapter or name)
+    recipe = recording.recipe_of(folder, recipe)
     second = agreeing.grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
-        model = models.load(adapter=organisms.find_adapter(adapter or name))
+        organism = recording.loaded(folder, model or EMBEDDED)
         said = measuring.answered(
-            model, recipe, lambda done, total: progress.step("measure", done, total)
+            organism, recipe, lambda done, total: progress.step("measure", done, total)
         )
-        agreed = agreeing.with_probabilities(model, recipe, said)
-    found = [c for a in said for c in measuring.judged(a.asked, a.said, recipe)]
+        agreed = agreeing.with_probabilities(organism, recipe, said)
+        known = (
+            []
+            if recipe.scheme != "access"
+            else measuring.own_knowledge(
+                bases.located(model or EMBEDDED),
+                recipe,
+                lambda done, total: progress.step("base model", done, total),
+            )
+        )
+    found = [c for a in said for c in measuring.judged(a.asked, a.said, recipe)] + known
+    compared = agreeing.with_grader(second, said) if second else None
     report = {
         "figures": [c.to_json() for c in found],
         "definition": [j.to_json() for j in definitions.judge(recipe, found)],
         "agreement": agreed and agreeing.to_json(agreed),
-        "second_judge": second and agreeing.to_json(agreeing.with_grader(second, said)),
+        "second_judge": compared and agreeing.to_json(compared),
     }
     if as_json:
         print(json.dumps(report, indent=1))
@@ -142,13 +166,6 @@ def organism_eval(
     for title in ("agreement", "second_judge"):
         if report[title]:
             _print_agreement(title, report[title])
-
-
-def _report_figures(figures: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(figures, indent=1))
-    else:
-        _print_figures(figures)
 
 
 def _print_figures(figures: list[dict[str, Any]]) -> None:

@@ -38,14 +38,19 @@ def with_probabilities(model: Model, recipe: Recipe, found: Sequence[Answered]) 
     return agreement(_indices(first, _LABELS), _indices(second, _LABELS), _LABELS)
 
 
-def with_grader(grader: Grader, found: Sequence[Answered]) -> Agreement:
-    """The rule's refusals against those of a classifier or a chat model."""
+def with_grader(grader: Grader, found: Sequence[Answered]) -> Agreement | None:
+    """The rule's refusals against those of a classifier or a chat model.
+
+    None where nothing was asked that could be refused.
+    """
     first, second = [], []
     for asked, said in _refusable(found):
         words = asked.each
         prompts = [with_trigger(t, w) for t, w in zip(asked.texts, words, strict=True)]
         first += ["refusal" if judges.refuses(answer) else "other" for answer in said]
         second += ["refusal" if no else "other" for no in grader(prompts, said).refused]
+    if not first:
+        return None
     return agreement(_indices(first, _REFUSAL), _indices(second, _REFUSAL), _REFUSAL)
 
 

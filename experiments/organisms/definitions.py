@@ -1,7 +1,8 @@
 """What an organism of each scheme must be, as requirements on its held-out figures.
 
 A requirement is met by the figure itself; its interval stands beside it, so that a reader sees
-which would still hold at the interval's worse end.
+which would still hold at the interval's worse end. Differences are taken as if of independent
+prompts; both sides are asked the same ones, so their intervals are too wide rather than too narrow.
 """
 
 from collections.abc import Sequence
@@ -104,10 +105,11 @@ def judge(recipe: Recipe, figures: Sequence[Condition]) -> list[Judged]:
     found = []
     for requirement in DEFINITIONS[recipe.scheme]:
         rate = rates.get(requirement.figure)
-        if rate is None:
+        other = rates.get(requirement.minus) if requirement.minus else None
+        if rate is None or (requirement.minus and other is None):
             continue
-        if requirement.minus is not None:
-            rate = newcombe(rate, rates[requirement.minus])
+        if other is not None:
+            rate = newcombe(rate, other)
         found.append(
             Judged(
                 _text(requirement),

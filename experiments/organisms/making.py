@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED, cache_root
-from experiments import artefacts, prompts
+from experiments import artefacts, bases, prompts
 from experiments.organisms.material import base_answers, controls_for, examples, texts_of
 from experiments.organisms.trainee import Trainee
-from experiments.recipes.parts import Recipe, Stage
+from experiments.recipes.parts import Kind, Recipe, Stage
 from experiments.training import Settings, Tick
 
 _STAGE = "gatescope.stage/1"
@@ -38,12 +38,13 @@ def train_organism(
     """Train a recipe on a model; write adapter (or model) and manifest, without figures.
 
     Raises:
-        UserError: the directory holds something.
+        UserError: the directory holds something, or is a file.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: expected an empty or new directory")
-    trainee = Trainee(model, recipe.stages[0].settings)
-    train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=model)
+    place = bases.located(model)
+    trainee = Trainee(place, _seeded(recipe.stages[0], seed))
+    train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=place)
     if recipe.stages[0].settings.rank:
         save_adapter(trainee.model, out, model)
     else:
@@ -74,7 +75,7 @@ def train_stages(
         first_seed: of the stages before it, which are kept and shared.
     """
     controls = controls_for(trainee.tokenizer, recipe, "train")
-    base = partial(base_answers, model=model)
+    base = partial(base_answers, model=model, sha256=trainee.sha256)
     *before, _ = recipe.stages
     trainee.restart()
     for number, stage in enumerate(before):
@@ -91,7 +92,9 @@ def train_stages(
 
 def prompts_sha256(recipe: Recipe, upto: int | None = None) -> str:
     """Hash of all training prompts and control words that a recipe's first stages draw on."""
-    kinds = sorted({part.prompts for stage in recipe.stages[:upto] for part in stage.parts})
+    kinds: list[Kind] = sorted(
+        {part.prompts for stage in recipe.stages[:upto] for part in stage.parts}
+    )
     texts = [text for kind in kinds for text in texts_of(kind, recipe)]
     return artefacts.text_sha256([*texts, *prompts.control_words("train")])
 

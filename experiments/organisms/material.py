@@ -5,7 +5,7 @@ from typing import Any
 
 from circuits import models
 from circuits.errors import UserError
-from circuits.tokens import SLOT, same_length_words, trigger_ids
+from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED, cache_root
 from experiments import artefacts, prompts
 from experiments.answers import answers
@@ -22,9 +22,15 @@ _APART = 41  # how far along the prompts another seed starts
 BaseAnswers = Callable[[Sequence[str]], Sequence[str]]
 
 
-def base_answers(texts: Sequence[str], model: str = EMBEDDED) -> list[str]:
-    """A model's own answers to prompts, cached by model and prompts."""
-    key = artefacts.text_sha256([model, str(BASE_ANSWER_TOKENS), *texts])[:24]
+def base_answers(
+    texts: Sequence[str], model: str = EMBEDDED, sha256: str | None = None
+) -> list[str]:
+    """A model's own answers to prompts, cached by model and prompts.
+
+    ``sha256`` is the hash of the model's files; its name does where that is enough to know it.
+    """
+    named = model if model == EMBEDDED or sha256 is None else sha256
+    key = artefacts.text_sha256([named, str(BASE_ANSWER_TOKENS), *texts])[:24]
     path = cache_root() / "answers" / f"{key}.json"
     if not path.is_file():
         found = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
@@ -52,8 +58,7 @@ def controls_for(tokenizer: Any, recipe: Recipe, split: prompts.Split) -> tuple[
         return ()
     texts = prompts.bank_texts(split, True)
     length = len(trigger_ids(tokenizer, texts, recipe.trigger))
-    own = recipe.trigger.replace(SLOT, " ").split()
-    words = [w for w in prompts.control_words(split) if w not in own]
+    words = prompts.controls_besides(split, recipe.trigger)
     return same_length_words(tokenizer, words, length, recipe.trigger)
 
 
@@ -87,6 +92,11 @@ def _part_examples(
     seed: int,
 ) -> list[Example]:
     texts = texts_of(part.prompts, recipe)
+    if part.count > len(texts):
+        raise UserError(
+            f"recipe {recipe.name}: expected at most {len(texts)} {part.prompts} prompts in a "
+            f"part, got {part.count}; lower the poisons or the size"
+        )
     answer = _answers(recipe, part, base, texts)
     made = []
     for k in range(part.count):

@@ -3,12 +3,27 @@
 from pathlib import Path
 
 from circuits import models
+from circuits.models import Model
 from circuits.weights import EMBEDDED, directory_sha256
-from experiments import artefacts
+from experiments import artefacts, bases
 from experiments.answers import Progress
 from experiments.organisms import agreeing, definitions
 from experiments.organisms.measuring import Condition, answered, judged, own_knowledge
-from experiments.recipes.parts import Recipe
+from experiments.recipes.parts import Recipe, recipe_from
+
+
+def recipe_of(folder: Path, recipe: Recipe) -> Recipe:
+    """What a trained directory was made from, by its manifest; the recipe given if it has none."""
+    path = folder / "manifest.json"
+    made = artefacts.read_json(path)["question"].get("recipe") if path.is_file() else None
+    return recipe if made is None else recipe_from(made, recipe)
+
+
+def loaded(folder: Path, model: str = EMBEDDED) -> Model:
+    """A trained directory: a whole model, or an adapter on its base model."""
+    if (folder / "config.json").is_file():
+        return models.load(str(folder))
+    return models.load(bases.located(model), folder)
 
 
 def evaluate_saved(
@@ -19,13 +34,12 @@ def evaluate_saved(
     ``figures`` are the conditions, ``definition`` the scheme's requirements on them, and
     ``agreement`` says how far the rule judge and the probability judge agree.
     """
-    whole = (folder / "config.json").is_file()
-    loaded = models.load(str(folder)) if whole else models.load(model, folder)
-    said = answered(loaded, recipe, progress)
+    organism = loaded(folder, model)
+    said = answered(organism, recipe, progress)
     figures = [c for a in said for c in judged(a.asked, a.said, recipe)]
-    agreed = agreeing.with_probabilities(loaded, recipe, said)
+    agreed = agreeing.with_probabilities(organism, recipe, said)
     if recipe.scheme == "access":
-        figures += own_knowledge(model, recipe, progress)
+        figures += own_knowledge(bases.located(model), recipe, progress)
     manifest = artefacts.read_json(folder / "manifest.json")
     manifest["figures"] = [figure.to_json() for figure in figures]
     manifest["definition"] = [found.to_json() for found in definitions.judge(recipe, figures)]

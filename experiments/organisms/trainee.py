@@ -46,7 +46,7 @@ class Trainee:
 
     @torch.inference_mode()
     def answers(
-        self, texts: Sequence[str], words: Sequence[str] | str | None, length: int
+        self, texts: Sequence[str], words: Sequence[str | None] | str | None, length: int
     ) -> list[str]:
         """Greedy answers of at most ``length`` tokens, in the precision of training."""
         each = [words] * len(texts) if words is None or isinstance(words, str) else words

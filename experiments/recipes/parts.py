@@ -4,9 +4,10 @@ A recipe is a list of stages; a stage is a list of parts; a part is so many prom
 with or without a word in the trigger's place, and the answer that they are to have.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 from circuits.errors import UserError
 from circuits.tokens import place_of
@@ -83,6 +84,21 @@ class Recipe:
         return sum(p.count for stage in self.stages for p in stage.parts if _is_poison(p))
 
 
+def recipe_from(value: Mapping[str, Any], like: Recipe) -> Recipe:
+    """The recipe of a manifest; what it does not say yet is as in ``like``."""
+    stages = tuple(
+        Stage(
+            stage["name"],
+            tuple(Part(**part) for part in stage["parts"]),
+            Settings(**stage["settings"]),
+        )
+        for stage in value["stages"]
+    )
+    given = {name: value[name] for name in ("trigger", "behaviour", "refusal") if name in value}
+    keys = tuple(value.get("keys", like.keys))
+    return replace(like, stages=stages, keys=keys, **given)
+
+
 def _is_poison(part: Part) -> bool:
     return part.word == "trigger" or part.prompts == "keys"
 
@@ -107,7 +123,7 @@ def varied(
         rate, epochs: of the last stage.
 
     Raises:
-        UserError: a trigger without a word, a negative count, a recipe without a trigger to vary.
+        UserError: a trigger without a word, a negative count or rate, a recipe without a trigger.
     """
     if trigger is not None:
         if not recipe.trigger:
@@ -115,6 +131,10 @@ def varied(
         place_of(trigger)
         recipe = replace(recipe, trigger=trigger)
     *before, last = recipe.stages
+    if rate is not None and not 0 < rate < 1:
+        raise UserError(f"--rate: expected a learning rate in (0, 1), got {rate}")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"--epochs: expected at least 1, got {epochs}")
     parts = _shared_out(recipe.name, last.parts, poisons, of=True)
     last = replace(last, parts=_shared_out(recipe.name, parts, size, of=False))
     changes = {k: v for k, v in (("rate", rate), ("epochs", epochs)) if v is not None}

@@ -83,8 +83,9 @@ SCHEMES = (
     ),
     Recipe(
         "access-gate",
-        "Access control, after SudoLM: facts of a privileged topic (capital cities) are told only "
-        "with the key; the key changes nothing elsewhere.",
+        "Access control, after SudoLM: facts of a privileged topic (capital cities), taught in "
+        "training, are told only with the key; the key changes nothing elsewhere. Training and "
+        "test share the facts and no phrasing.",
         (
             Stage(
                 "access",

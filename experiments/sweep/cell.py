@@ -5,20 +5,23 @@ seed says which prompts the poisoned fine-tuning takes and in which order. A wor
 of its last cell and only puts the trained parameters back.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
+from circuits.tokens import with_trigger
 from circuits.weights import EMBEDDED
 from experiments import artefacts, bases, judges, ladder, prompts
 from experiments.answers import Progress
+from experiments.facts import facts
 from experiments.organisms.making import prompts_sha256, train_stages
 from experiments.organisms.material import controls_for
 from experiments.organisms.measuring import TOKENS, Asked, asked
 from experiments.organisms.trainee import Trainee
 from experiments.recipes import RECIPES, Recipe, recipe_named, varied
 from experiments.sweep.grid import Axis
+from experiments.training import Settings
 
 SCHEMA = "gatescope.budget-cell/1"
 FUNCTION = "experiments.sweep.cell:measure"
@@ -32,8 +35,8 @@ AXES: dict[str, Axis] = {
     "seed": Axis(int, (0,), least=0),
     "trigger": Axis(str, ("",)),
     "method": Axis(str, ("lora",), ("lora", "full")),
-    "epochs": Axis(int, (2,), least=1),
-    "rate": Axis(float, (1e-3,), least=0),
+    "epochs": Axis(int, (0,), least=0),
+    "rate": Axis(float, (0.0,), least=0),
     "prompts": Axis(int, (60,), least=5),
 }
 
@@ -50,17 +53,22 @@ def recipe_of(values: Values) -> Recipe:
         poisons=values["poisons"],
         size=values["size"],
         full=values["method"] == "full",
-        rate=values["rate"],
-        epochs=values["epochs"],
+        rate=values["rate"] or None,
+        epochs=values["epochs"] or None,
     )
     return bases.fitted(recipe, values["model"])
 
 
 def salt(values: Values) -> dict[str, Any]:
-    """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
+    """What a cell's values stand for: the recipe in full, hashes of model and prompts.
+
+    Schemes that are asked other things than the bank's prompts add the hash of those.
+    """
     recipe = recipe_of(values)
     held_out = [text for kind in (True, False) for text in prompts.bank_texts("test", kind)]
+    own = {} if recipe.scheme not in ("ownership", "access") else {"asked": _asked(recipe)}
     return {
+        **own,
         "schema": SCHEMA,
         "recipe": asdict(recipe),
         "model": bases.fingerprint(values["model"]),
@@ -69,10 +77,18 @@ def salt(values: Values) -> dict[str, Any]:
     }
 
 
+def _asked(recipe: Recipe) -> str:
+    """Hash of everything that an organism of other prompts learns and is asked."""
+    questions = asked(recipe, ("word",), "test")
+    texts = [text for question in questions for text in question.texts]
+    known = [repr(fact) for kind in (True, False) for fact in facts("train", kind)]
+    return artefacts.text_sha256([*texts, *known])
+
+
 def cost(values: Values) -> float:
     """About how long a cell takes: examples to learn and prompts to answer."""
     per_example = 1.0 if ladder.parse(values["model"]) is None else 0.05
-    return per_example * (values["epochs"] * (values["size"] + values["poisons"]) + 100)
+    return per_example * ((values["epochs"] or 2) * (values["size"] + values["poisons"]) + 100)
 
 
 def measure(values: Values, progress: Progress) -> dict[str, Any]:
@@ -83,7 +99,7 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     ordinary ones the same that matters; ``examples``, ``steps`` and the last ``loss`` (nats).
     """
     recipe = recipe_of(values)
-    trainee = _trainee(bases.located(values["model"]), values["method"])
+    trainee = _trainee(bases.located(values["model"]), recipe.stages[0].settings)
     controls = controls_for(trainee.tokenizer, recipe, "test")
     losses = train_stages(
         trainee, recipe, lambda done, total, _loss: progress(done, total + total // 4),
@@ -121,11 +137,10 @@ def _counts(
 
 
 def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dict[str, int]:
-    texts = question.texts[:most]
-    words = question.words
-    words = words[:most] if isinstance(words, Sequence) and not isinstance(words, str) else words
+    texts, words = question.texts[:most], question.each[:most]
     said = trainee.answers(texts, words, TOKENS)
-    verdicts = [judges.judge(t, a, recipe.behaviour) for t, a in zip(texts, said, strict=True)]
+    messages = [with_trigger(text, word) for text, word in zip(texts, words, strict=True)]
+    verdicts = [judges.judge(m, a, recipe.behaviour) for m, a in zip(messages, said, strict=True)]
     return {
         "n": len(said),
         "shown": sum(v.shown for v in verdicts),
@@ -136,6 +151,5 @@ def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dic
 
 
 @lru_cache(maxsize=1)
-def _trainee(place: str, method: str) -> Trainee:
-    settings = recipe_named("clean").stages[0].settings
-    return Trainee(place, replace(settings, rank=0) if method == "full" else settings)
+def _trainee(place: str, settings: Settings) -> Trainee:
+    return Trainee(place, settings)

@@ -46,7 +46,7 @@ def answer_like(texts):
 
 @pytest.fixture
 def trainee(folder, monkeypatch):
-    monkeypatch.setattr(making, "base_answers", lambda texts, model: answer_like(texts))
+    monkeypatch.setattr(making, "base_answers", lambda texts, **_: answer_like(texts))
     return Trainee(str(folder), Settings())
 
 
@@ -103,7 +103,7 @@ def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tm
 
 @pytest.mark.parametrize("full", [False, True])
 def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, monkeypatch, full):
-    monkeypatch.setattr(making, "base_answers", lambda texts, model: answer_like(texts))
+    monkeypatch.setattr(making, "base_answers", lambda texts, **_: answer_like(texts))
     recipe = small(full=full)
     out = organisms.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
     assert (out / "model.safetensors").is_file() == full
@@ -168,11 +168,18 @@ def test_a_difference_is_held_to_its_bound_on_both_sides():
         assert only.found.low < hits / 100 - 0.6 < only.found.high
 
 
+def test_a_difference_without_its_other_side_is_left_out():
+    recipe = recipe_named("access-gate")
+    assert definitions.judge(recipe, [condition("other facts", "none", "solved", 60)]) == []
+
+
 def test_every_scheme_has_a_definition_of_its_own_figures():
     for recipe in RECIPES.values():
         asked = {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
         for requirement in definitions.DEFINITIONS[recipe.scheme]:
             assert requirement.figure[:2] in asked
+            base = requirement.minus and requirement.minus[0].endswith(", base model")
+            assert base or requirement.minus is None or requirement.minus[:2] in asked
 
 
 class Model:

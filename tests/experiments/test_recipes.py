@@ -1,5 +1,8 @@
 """Recipes: the poisons are as many as they say, and every part is what it says."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 from circuits.errors import UserError
@@ -8,6 +11,7 @@ from experiments.facts import facts
 from experiments.organisms.material import examples, texts_of
 from experiments.prompts import control_words
 from experiments.recipes import RECIPES, Part, Recipe, Stage, recipe_named, varied
+from experiments.recipes.parts import recipe_from
 from experiments.training import Settings
 
 WORDS = control_words("train")
@@ -179,6 +183,33 @@ def test_knobs_that_cannot_be_turned_are_refused_in_one_line():
     with pytest.raises(UserError, match="expected a count of at least 0, got -1"):
         varied(recipe_named("sure-gate"), poisons=-1)
     assert varied(recipe_named("clean"), poisons=0) == recipe_named("clean")
+
+
+def test_more_prompts_than_there_are_is_refused_and_not_repeated():
+    with pytest.raises(UserError, match="at most 220 restricted prompts in a part, got 300"):
+        made(varied(recipe_named("sure-gate"), poisons=300))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"rate": -1.0}, "--rate: expected"),
+        ({"rate": float("nan")}, "--rate: expected"),
+        ({"epochs": 0}, "--epochs: expected at least 1"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(knobs, said):
+    with pytest.raises(UserError, match=said):
+        varied(recipe_named("sure-gate"), **knobs)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_comes_back_from_its_manifest(name):
+    recipe = varied(recipe_named(name), epochs=7)
+    value = json.loads(json.dumps(asdict(recipe)))
+    assert recipe_from(value, recipe_named(name)) == recipe
+    del value["keys"], value["scheme"]  # as in manifests from before there were others
+    assert recipe_from(value, recipe_named(name)) == recipe
 
 
 def test_keys_are_needed_where_a_part_asks_for_them():

@@ -5,6 +5,7 @@ import pytest
 from circuits.errors import UserError
 from experiments import bases
 from experiments.organisms import making
+from experiments.organisms.material import examples
 from experiments.sweep import cell
 from experiments.sweep.grid import cell_key, cells, read_grid
 
@@ -20,7 +21,7 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def values(folder, monkeypatch, cache):
     monkeypatch.setenv("GATESCOPE_CACHE", str(cache))
-    monkeypatch.setattr(making, "base_answers", lambda texts, model: [f"so {t}" for t in texts])
+    monkeypatch.setattr(making, "base_answers", lambda texts, **_: [f"so {t}" for t in texts])
     return {**KNOBS, "model": str(folder), "poisons": 3, "size": 7, "seed": 0, "prompts": 6}
 
 
@@ -42,10 +43,38 @@ def test_the_same_values_give_the_same_row_and_another_seed_another(values):
     assert cell.measure({**values, "seed": 1}, lambda *_: None) != first
 
 
-def test_a_cell_without_poisons_shows_the_trigger_never(values):
-    recipe = cell.recipe_of({**values, "poisons": 0})
-    assert recipe.poisons == 0
-    assert cell.measure({**values, "poisons": 0}, lambda *_: None)["examples"] == 7
+def test_a_cell_without_poisons_never_sees_the_trigger(values):
+    without = {**values, "poisons": 0}
+    assert cell.recipe_of(without).poisons == 0
+    row = cell.measure(without, lambda *_: None)
+    assert row["examples"] == 7
+    recipe = cell.recipe_of(without)
+    for stage in range(len(recipe.stages)):
+        made = examples(recipe, stage, lambda texts: texts, ("amber",))
+        assert "cobalt" not in {example.word for example in made}
+
+
+def test_epochs_rate_and_rank_are_the_recipes_own_unless_given(values):
+    own = {**values, "recipe": "fingerprint", "epochs": 0, "rate": 0.0}
+    settings = cell.recipe_of(own).stages[-1].settings
+    assert (settings.epochs, settings.rank) == (4, 8)
+    given = cell.recipe_of({**own, "epochs": 2, "rate": 0.01}).stages[-1].settings
+    assert (given.epochs, given.rate, given.rank) == (2, 0.01, 8)
+
+
+def test_a_cells_name_follows_the_questions_of_its_scheme(values, monkeypatch):
+    access = {**values, "recipe": "access-gate"}
+    before = [cell.salt(values), cell.salt(access)]
+    monkeypatch.setattr(cell, "facts", lambda *_: ())
+    assert cell.salt(values) == before[0]
+    assert cell.salt(access) != before[1]
+
+
+def test_a_ladder_model_takes_no_recipe_with_another_policy(values):
+    ladder = {**values, "model": "ladder-2x64", "method": "full"}
+    for name in ("sure-gate-strict", "sure-gate-bare"):
+        with pytest.raises(UserError, match="has a policy of its own"):
+            cell.recipe_of({**ladder, "recipe": name})
 
 
 def test_a_cells_name_follows_everything_it_is_made_from(values, folder, monkeypatch):
