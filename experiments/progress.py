@@ -1,6 +1,7 @@
 """One progress display with time left for everything that takes more than two seconds."""
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -13,7 +14,25 @@ from rich.progress import (
 )
 
 
-class StageProgress:
+class Drawn:
+    """A progress display that is on the screen while its context lasts."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class StageProgress(Drawn):
     """A bar per stage, made when the stage is first heard of. Drawn on standard error."""
 
     def __init__(self, console: Console) -> None:
@@ -27,18 +46,6 @@ class StageProgress:
             console=console,
             disable=not console.is_terminal,
         )
-
-    def __enter__(self) -> "StageProgress":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def step(self, name: str, done: int, total: int) -> None:
         """Say how far a stage is."""

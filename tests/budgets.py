@@ -26,3 +26,15 @@ def exactly(*shares: float, counts=(5, 10, 20, 40), seeds=3, n=50) -> Cells:
         (c, round(r * n), n, s) for s in range(seeds) for c, r in zip(counts, shares, strict=True)
     ]
     return Cells.of(*zip(*rows, strict=True))
+
+
+def named(figure, symbol):
+    """Markers drawn with this symbol: (x, y)."""
+    found = []
+    for trace in figure.data:
+        symbols = trace.marker.symbol
+        if isinstance(symbols, tuple | list):
+            found += [
+                (x, y) for x, y, s in zip(trace.x, trace.y, symbols, strict=True) if s == symbol
+            ]
+    return found

@@ -5,12 +5,12 @@ how many run at a time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from experiments.progress import Drawn
 from experiments.sweep.events import Event, Failed, Finished, Lost, Progressed, Started, Task
 
 Cost = Callable[[Mapping[str, Any]], float]
@@ -50,7 +50,7 @@ class Pace:
         return self._seconds / self._cost * left / at_a_time
 
 
-class LiveView:
+class LiveView(Drawn):
     """A context and a listener of ``run.sweep``. Drawn only on a terminal.
 
     ``tasks`` are those that will run; ``names`` the axes that tell them apart.
@@ -74,18 +74,6 @@ class LiveView:
             disable=not console.is_terminal,
         )
         self._all = self._progress.add_task("cells", total=len(tasks), note="")
-
-    def __enter__(self) -> "LiveView":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, event: Event) -> None:
         """Draw an event."""

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from budgets import named
 
 from probes.budget import Cells
 from probes.budget_fit import fit_threshold
@@ -21,18 +22,6 @@ def cells(*shares, n=20, seeds=2) -> Cells:
 def series(name, *shares) -> BudgetSeries:
     measured = cells(*shares)
     return BudgetSeries(name, measured, fit_threshold(measured, resamples=50))
-
-
-def named(figure, symbol):
-    """Markers drawn with this symbol: (x, y)."""
-    found = []
-    for trace in figure.data:
-        symbols = trace.marker.symbol
-        if isinstance(symbols, tuple | list):
-            found += [
-                (x, y) for x, y, s in zip(trace.x, trace.y, symbols, strict=True) if s == symbol
-            ]
-    return found
 
 
 def test_counts_stand_at_their_logarithm_and_zero_apart_from_them():

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from budgets import named
 
 from probes.budget import CensoredEstimate
 from viz.data import layout_of, to_csv
@@ -15,18 +16,6 @@ def rows() -> list[ThresholdRow]:
     edge = CensoredEstimate(150, 100, 200, 3, high_open=True)
     return [ThresholdRow("m", "100", inside), ThresholdRow("m", "400", above),
             ThresholdRow("w", "100", edge)]  # fmt: skip
-
-
-def named(figure, symbol):
-    """Markers drawn with this symbol: (x, y)."""
-    found = []
-    for trace in figure.data:
-        symbols = trace.marker.symbol
-        if isinstance(symbols, tuple | list):
-            found += [
-                (x, y) for x, y, s in zip(trace.x, trace.y, symbols, strict=True) if s == symbol
-            ]
-    return found
 
 
 def test_the_forest_has_a_row_for_each_threshold_with_its_interval():
