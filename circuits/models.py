@@ -49,13 +49,18 @@ class Model:
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Token ids that end an answer."""
-        end = getattr(self.runner.hf_model.generation_config, "eos_token_id", None)
-        ends = end if isinstance(end, list) else [end, self.tokenizer.eos_token_id]
-        return tuple(sorted({int(e) for e in ends if e is not None}))
+        return stop_ids(self.runner.hf_model, self.tokenizer)
 
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Answer tokens to text, special tokens left out."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Token ids that end an answer, by a model's generation settings and its tokenizer."""
+    end = getattr(hf_model.generation_config, "eos_token_id", None)
+    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
+    return tuple(sorted({int(e) for e in ends if e is not None}))
 
 
 def load(

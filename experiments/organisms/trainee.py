@@ -25,7 +25,7 @@ class Trainee:
         place = models.resolve_device(device)
         hf_model, self.tokenizer, self.sha256 = models.load_plain(name, torch.float32, place)
         self.model: Any = trainable(hf_model, settings)
-        self.stop_ids = _stop_ids(hf_model, self.tokenizer)
+        self.stop_ids = models.stop_ids(hf_model, self.tokenizer)
         self._start = self.state()
 
     def state(self) -> dict[str, Tensor]:
@@ -67,9 +67,3 @@ class Trainee:
             new = ids[:, tokens.width :]
             said += self.tokenizer.batch_decode(new, skip_special_tokens=True)
         return said
-
-
-def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
-    end = getattr(hf_model.generation_config, "eos_token_id", None)
-    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
-    return tuple(sorted({int(e) for e in ends if e is not None}))
