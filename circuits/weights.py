@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -74,20 +75,21 @@ def dequantised(gguf: Path) -> Path:
         _dequantise(gguf, scratch)
         files = {path.name: file_sha256(path) for path in sorted(scratch.iterdir())}
         (scratch / _INDEX).write_text(json.dumps({"gguf": key, "files": files}, indent=1))
-        _move_into_place(scratch, folder)
+        move_into_place(scratch, folder, _is_intact)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
-def _move_into_place(scratch: Path, folder: Path) -> None:
+def move_into_place(scratch: Path, folder: Path, is_intact: Callable[[Path], bool]) -> None:
     """Rename a finished folder into the cache; a process that got there first wins."""
-    if folder.exists() and not _is_intact(folder):
+    scratch.chmod(0o755)
+    if folder.exists() and not is_intact(folder):
         shutil.rmtree(folder)
     try:
         scratch.rename(folder)
     except OSError:
-        if not _is_intact(folder):
+        if not is_intact(folder):
             raise
 
 

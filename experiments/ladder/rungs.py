@@ -23,7 +23,7 @@ import torch
 
 from circuits import models
 from circuits.errors import UserError
-from circuits.weights import cache_root, file_sha256
+from circuits.weights import cache_root, file_sha256, move_into_place
 from experiments import artefacts
 from experiments.answers import quiet
 from experiments.ladder.figures import measured
@@ -148,7 +148,7 @@ def folder(
         else:
             _teach_policy(base, plan, made, scratch, progress)
         _write_manifest(scratch, question, time.monotonic() - start)
-        _move_into_place(scratch, place)
+        move_into_place(scratch, place, is_intact)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return place
@@ -211,15 +211,3 @@ def _write_manifest(out: Path, question: dict[str, Any], seconds: float) -> None
         "files": {path.name: file_sha256(path) for path in sorted(out.iterdir())},
     }
     artefacts.write_json(out / _MANIFEST, {**about.to_json(), **extra})
-
-
-def _move_into_place(scratch: Path, place: Path) -> None:
-    """Rename a finished folder into the cache; a process that got there first wins."""
-    scratch.chmod(0o755)
-    if place.exists() and not is_intact(place):
-        shutil.rmtree(place)
-    try:
-        scratch.rename(place)
-    except OSError:
-        if not is_intact(place):
-            raise

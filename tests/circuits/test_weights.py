@@ -70,7 +70,7 @@ def test_who_comes_second_takes_the_first_ones_entry(cache, gguf, tmp_path):
     late = tmp_path / "late"
     late.mkdir()
     (late / "config.json").write_text("other")
-    weights._move_into_place(late, folder)
+    weights.move_into_place(late, folder, weights._is_intact)
     assert (folder / "config.json").read_text() == "{}"
 
 
