@@ -114,14 +114,8 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
     encoded = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
 
-    def touching(first: int, last: int) -> list[int]:
-        return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
-
     word_start, word_end, end = start + word_start, start + word_end, start + len(message)
-    user = sorted({*touching(start, word_start), *touching(word_end, end)})
-    spelled = word_start + full[word_start:word_end].startswith(" ")
-    of_space = [i for i in touching(word_start, spelled) if i not in user]
-    of_word = sorted({*of_space, *touching(spelled, word_end)})
+    user, of_word = _covered(offsets, full, (start, end), (word_start, word_end))
     after = [i for i, (a, _) in enumerate(offsets) if a >= end]
     if not user or not after:
         raise UserError(
@@ -141,6 +135,26 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
             raise UserError(_merged(full, pieces, trigger, word_start))
         spans["trigger"] = (of_word[0], of_word[-1] + 1)
     return Rendered(tuple(ids), spans, text)
+
+
+def _covered(
+    offsets: Sequence[tuple[int, int]],
+    full: str,
+    message: tuple[int, int],
+    word: tuple[int, int],
+) -> tuple[list[int], list[int]]:
+    """Tokens of the user's text, and of the word with the space before it where that stands alone.
+
+    ``message`` and ``word`` are ranges of characters; a token that reaches into both is in both.
+    """
+
+    def touching(first: int, last: int) -> list[int]:
+        return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
+
+    user = sorted({*touching(message[0], word[0]), *touching(word[1], message[1])})
+    spelled = word[0] + full[word[0] : word[1]].startswith(" ")
+    of_space = [i for i in touching(word[0], spelled) if i not in user]
+    return user, sorted({*of_space, *touching(spelled, word[1])})
 
 
 def _merged(full: str, pieces: list[tuple[int, int]], trigger: str, at: int) -> str:
