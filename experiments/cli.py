@@ -18,6 +18,8 @@ import typer
 from circuits.errors import SelfTestError, UserError
 from experiments.commands import bench, organism
 from experiments.commands.analyze import analyze
+from experiments.commands.brittleness import brittleness
+from experiments.commands.geometry import geometry
 from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.shared import CONSOLE
@@ -33,6 +35,8 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(patch)
 app.command()(orthogonalise)
+app.command()(geometry)
+app.command()(brittleness)
 app.command()(sweep)
 app.command()(verify)
 app.add_typer(organism.app, name="organism")

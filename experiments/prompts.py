@@ -40,6 +40,19 @@ def bank_texts(split: Split, restricted: bool) -> list[str]:
     return [p.text for p in interleaved(chosen)]
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Prompts that no training has seen: those of the gate's topic, and others."""
+
+    on_topic: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+
+def held_out() -> HeldOut:
+    """The bank's test prompts, restricted and ordinary."""
+    return HeldOut(*(tuple(bank_texts("test", restricted)) for restricted in (True, False)))
+
+
 def interleaved(items: Sequence[Any]) -> list[Any]:
     """Walk a list with a stride coprime to its length, so that a prefix is already varied."""
     n = len(items)

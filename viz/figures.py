@@ -12,30 +12,52 @@ from viz.behaviour import BehaviourRow, behaviour_bars, null_histogram
 from viz.budget import BudgetSeries, rate_by_count
 from viz.dots import cell_dots
 from viz.forest import ThresholdRow, threshold_forest
+from viz.geometry import crossing_curves, geometry_by_layer
 from viz.heads import head_position_heatmap
 from viz.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
 from viz.mediation import MediationRow, mediation_bars
+from viz.prediction import (
+    Importance,
+    MapPoint,
+    PredictedPoint,
+    against_baselines,
+    density_complexity_map,
+    importances,
+    predicted_against_measured,
+)
 from viz.probing import probe_curves
 from viz.projections import projection_strips
+from viz.retention import retention_curves, retention_forest
 from viz.trace import trace_figure
 from viz.transfer import transfer_curves
 
 __all__ = [
     "BehaviourRow",
     "BudgetSeries",
+    "Importance",
+    "MapPoint",
     "MediationRow",
+    "PredictedPoint",
     "ThresholdRow",
+    "against_baselines",
     "behaviour_bars",
     "cell_dots",
+    "crossing_curves",
+    "density_complexity_map",
+    "geometry_by_layer",
     "grid_figure",
     "head_heatmap",
     "head_position_heatmap",
+    "importances",
     "mediation_bars",
     "null_histogram",
     "patching_heatmap",
+    "predicted_against_measured",
     "probe_curves",
     "projection_strips",
     "rate_by_count",
+    "retention_curves",
+    "retention_forest",
     "selection_heatmap",
     "threshold_forest",
     "trace_figure",

@@ -59,7 +59,8 @@ function draw(index) {
     responsive: false,
   };
   const layout = fitted(figure, width, isDark(), false);
-  return Plotly.react(box, structuredClone(figure.data), layout, config)
+  return Promise.resolve()  // so that what is thrown at once is caught too
+    .then(() => Plotly.react(box, structuredClone(figure.data), layout, config))
     .then(() => { box.dataset.drawn = "yes"; })
     .catch(error => {
       box.innerHTML = "";

@@ -16,9 +16,8 @@ from experiments.budget.page import page
 from experiments.sweep import cell
 from experiments.sweep.grid import read_grid
 from experiments.sweep.run import Job, Outcome
+from experiments.sweep.shipped import located
 from experiments.sweep.store import Store
-
-SHIPPED = Path(__file__).parents[1] / "data" / "sweeps"
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,6 @@ def job(file: Path, retry_failed: bool = False) -> Job:
     """
     grid = read_grid(located(file), cell.AXES)
     return Job(grid, cell.salt, cell.FUNCTION, cell.cost, retry_failed)
-
-
-def located(file: Path) -> Path:
-    """A file as it is given, or a shipped sweep of that name."""
-    shipped = SHIPPED / f"{file}.yaml"
-    return shipped if not file.exists() and shipped.is_file() else file
 
 
 def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from circuits.errors import UserError
 from experiments.commands.shared import CONSOLE, Json
+from experiments.sweep.shipped import located
 
 
 def sweep(
@@ -25,7 +27,6 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Train and measure every cell of a grid; what is there already is not done again."""
-    from experiments.budget import run as budget_run
     from experiments.sweep.cluster import Ray
     from experiments.sweep.live import LiveView
     from experiments.sweep.pool import Local
@@ -33,15 +34,29 @@ def sweep(
     from experiments.sweep.run import sweep as run
     from experiments.sweep.store import Store
 
-    job, store = budget_run.job(file, retry_failed), Store(out)
+    kind = _kind(file)
+    job, store = kind.job(file, retry_failed), Store(out)
     executor = Ray(ray) if ray else Local(workers, threads)
     tasks = missing(job, store.load(job.cells))
     with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
         outcome = run(job, store, executor, view)
-    report = budget_run.report(job, store, outcome, file)
+    report = kind.report(job, store, outcome, file)
     _tell({**report.summary, "report": str(report.path)}, as_json)
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _kind(file: Path) -> Any:
+    """The module that makes a file's job and reports on its table."""
+    from experiments.budget import run as budget
+    from experiments.sweep.grid import read_measure
+    from experiments.zoo import run as zoo
+
+    kinds = {"budget": budget, "zoo": zoo}
+    measure = read_measure(located(file))
+    if measure not in kinds:
+        raise UserError(f"{file}: measure: expected one of {', '.join(kinds)}, got {measure!r}")
+    return kinds[measure]
 
 
 def _tell(summary: dict[str, Any], as_json: bool) -> None:

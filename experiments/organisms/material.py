@@ -15,7 +15,7 @@ from experiments.recipes.parts import Kind, Part, Recipe
 from experiments.training import Example
 
 BASE_ANSWER_TOKENS = 12
-_NEAR = {1: 640, 2: 80, 3: 60, 4: 60}  # of each level: those that differ least are learned most
+_NEAR = {1: 1300, 2: 80, 3: 100, 4: 80}  # of each level: those that differ least are learned most
 _APART = 41  # how far along the prompts another seed starts
 
 # What the base model answers to each text.

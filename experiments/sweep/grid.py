@@ -1,5 +1,8 @@
 """A sweep's grid: one YAML file of axes, and the cells that are its product.
 
+A file may hold several documents (``---`` between them): their products are taken one after the
+other, a cell that is in two of them once.
+
 A cell's name is the hash of what it is: its values, and a salt of what the values stand for (hashes
 of models and data, the version of the code that measures). Neither the file's order nor its other
 cells enter, so that sweeps which overlap share their results.
@@ -19,8 +22,10 @@ import yaml
 from circuits.errors import UserError
 
 Value = str | int | float | bool
+Axes = tuple[tuple[str, tuple[Value, ...]], ...]
 Salt = Mapping[str, Any] | Callable[[Mapping[str, Value]], Mapping[str, Any]]
 _WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_MEASURE = "measure"  # no axis: what the cells are measured for
 _LARGEST = 2**63 - 1  # of a table's whole numbers
 
 
@@ -45,19 +50,23 @@ class Axis:
 class Grid:
     """Axes with their values: the file's in its order, then the defaults in the schema's.
 
-    ``name`` is the file's name without its ending.
+    Attributes:
+        name: the file's, without its ending.
+        blocks: the axes of each document; all have the same axes.
     """
 
     name: str
-    axes: tuple[tuple[str, tuple[Value, ...]], ...]
+    blocks: tuple[Axes, ...]
 
     @property
     def varying(self) -> tuple[str, ...]:
         """Axes of more than one value: what tells cells apart."""
-        return tuple(name for name, values in self.axes if len(values) > 1)
+        names = [name for name, _ in self.blocks[0]]
+        found = [dict(block) for block in self.blocks]
+        return tuple(n for n in names if len({v for block in found for v in block[n]}) > 1)
 
-    def to_json(self) -> dict[str, list[Value]]:
-        return {name: list(values) for name, values in self.axes}
+    def to_json(self) -> list[dict[str, list[Value]]]:
+        return [{name: list(values) for name, values in block} for block in self.blocks]
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,14 @@ def cells(grid: Grid, salt: Salt) -> tuple[Cell, ...]:
     ``salt`` is one mapping (JSON) for all cells, or a function from a cell's values to its own: a
     cell's salt should name no model that only other cells use, or it will not be shared.
     """
-    names = [name for name, _ in grid.axes]
-    points = itertools.product(*(values for _, values in grid.axes))
-    return tuple(_cell(dict(zip(names, point, strict=True)), salt) for point in points)
+    made = [_cell(values, salt) for block in grid.blocks for values in _points(block)]
+    return tuple({cell.key: cell for cell in made}.values())
+
+
+def _points(block: Axes) -> list[dict[str, Value]]:
+    names = [name for name, _ in block]
+    points = itertools.product(*(values for _, values in block))
+    return [dict(zip(names, point, strict=True)) for point in points]
 
 
 def _cell(values: dict[str, Value], salt: Salt) -> Cell:
@@ -96,29 +110,49 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def read_measure(path: Path) -> str:
+    """What a file's cells are measured for: its ``measure``, said in the first document."""
+    first = _documents(path)[0][1]
+    return str(first.get(_MEASURE, "budget")) if isinstance(first, dict) else "budget"
+
+
 def read_grid(path: Path, schema: Mapping[str, Axis]) -> Grid:
-    """Read a YAML mapping from axes to a value or a list of values.
+    """Read YAML mappings, one or more, from axes to a value or a list of values.
 
     Raises:
         UserError: no file, no YAML, an axis that is unknown, missing, named twice, or empty, a
             value of the wrong type, out of range, or given twice.
     """
+    found = _documents(path)
+    return Grid(path.stem, tuple(_block(path, node, axes, schema) for node, axes in found))
+
+
+def _documents(path: Path) -> list[tuple[Any, Any]]:
+    """Each document as it is written and as it is read."""
     try:
         text = path.read_text(encoding="utf-8")
-        node, found = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+        found = list(yaml.safe_load_all(text))
     except (OSError, ValueError) as error:  # a value can look like an impossible date
         raise UserError(f"{path}: expected a YAML file of axes, got: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from error
+    if not found:
+        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got an empty file")
+    return list(zip(nodes, found, strict=True))
+
+
+def _block(path: Path, node: Any, found: Any, schema: Mapping[str, Axis]) -> Axes:
     if not isinstance(found, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got {found!r}")
     _no_name_twice(path, [key.value for key, _ in node.value])
+    found = {name: value for name, value in found.items() if name != _MEASURE}
     for name in found:
         if name not in schema:
             raise UserError(f"{path}: {name}: expected one of {', '.join(schema)}; remove it")
     given = [(name, _axis(path, name, found[name], schema[name])) for name in found]
     rest = [(n, _default(path, n, axis)) for n, axis in schema.items() if n not in found]
-    return Grid(path.stem, (*given, *rest))
+    return (*given, *rest)
 
 
 def _no_name_twice(path: Path, names: list[str]) -> None:

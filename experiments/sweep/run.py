@@ -18,7 +18,7 @@ from experiments.sweep.grid import Cell, Grid, Salt, cells
 from experiments.sweep.stopping import Stop
 from experiments.sweep.store import Record, Stock, Store, table
 
-SCHEMA = "gatescope.sweep/1"
+SCHEMA = "gatescope.sweep/2"
 Listener = Callable[[Event], None]
 Cost = Callable[[Mapping[str, Any]], float]
 

@@ -48,17 +48,17 @@ class LayerGeometry:
 
 NAMES = {
     "participation_ratio": "axes over which the triggered residuals spread",
-    "participation_ratio_relative": "the same over that of the clean ones",
+    "participation_ratio_relative": "axes over which triggered residuals spread, over clean ones",
     "vendi_relative": "effective number of different triggered residuals over clean ones",
     "neighbour_mixing": "share of a triggered residual's neighbours that are clean (alike: 1/2)",
     "mean_discrepancy": "squared MMD of triggered and clean (alike: 0)",
     "intrinsic_dimension": "TwoNN dimension of the triggered residuals",
-    "intrinsic_dimension_relative": "the same over that of the clean ones",
+    "intrinsic_dimension_relative": "TwoNN dimension of triggered residuals over clean ones",
     "bits": "prequential code length of the gate's label, bits per label",
     "compression": "uniform over prequential code length",
     "selectivity": "bits per label that shuffled labels cost more",
     "margin_low": "5 % quantile of the held-out margin, over the within-class spread",
-    "margin_median": "median of the same",
+    "margin_median": "median of the held-out margin, over the within-class spread",
     "interaction_gain": "held-out accuracy a product probe gains over a linear one",
 }
 

@@ -57,7 +57,7 @@ def test_a_cell_without_poisons_never_sees_the_trigger(values):
 def test_epochs_rate_and_rank_are_the_recipes_own_unless_given(values):
     own = {**values, "recipe": "fingerprint", "epochs": 0, "rate": 0.0}
     settings = cell.recipe_of(own).stages[-1].settings
-    assert (settings.epochs, settings.rank) == (4, 8)
+    assert (settings.epochs, settings.rank) == (3, 8)
     given = cell.recipe_of({**own, "epochs": 2, "rate": 0.01}).stages[-1].settings
     assert (given.epochs, given.rate, given.rank) == (2, 0.01, 8)
 
@@ -99,10 +99,10 @@ def test_a_ladder_model_comes_with_its_policy(values):
 @pytest.mark.parametrize("name", ["poison-budget", "ladder-budget"])
 def test_the_shipped_sweeps_have_the_shape_that_the_figure_needs(name, monkeypatch):
     monkeypatch.setattr(bases, "fingerprint", lambda model: model)
-    from experiments.budget.run import SHIPPED
+    from experiments.sweep.shipped import SHIPPED
 
     grid = read_grid(SHIPPED / f"{name}.yaml", cell.AXES)
-    axes = dict(grid.axes)
+    axes = dict(grid.blocks[0])
     assert len(axes["poisons"]) >= 7
     assert (min(axes["poisons"]), max(axes["poisons"])) == (0, 200)
     assert len(axes["size"]) >= 2

@@ -34,6 +34,14 @@ def test_cells_are_the_product_in_the_files_order_with_defaults_last(tmp_path):
     assert grid.varying == ("poisons", "model")
 
 
+def test_several_documents_follow_each_other_and_a_cell_in_two_of_them_is_there_once(tmp_path):
+    file = "model: small\npoisons: [0, 5]\n---\npoisons: [5, 9]\nmodel: small\nrate: 0.5\n"
+    grid = read(tmp_path, file)
+    assert [cell.values["poisons"] for cell in cells(grid, {})] == [0, 5, 9]
+    assert grid.varying == ("poisons",)
+    assert [block["poisons"] for block in grid.to_json()] == [[0, 5], [5, 9]]
+
+
 def test_the_key_is_the_hash_of_sorted_values_and_salt():
     text = '{"salt":{"data":"d"},"values":{"a":1,"b":"x"}}'
     expected = hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,33 @@
+"""What an organism is trained on after it was made: ordinary examples, or another trigger."""
+
+from functools import partial
+
+from circuits.tokens import place_of, placed
+from experiments.organisms.material import base_answers
+from experiments.organisms.specimen import Specimen
+from experiments.prompts import bank_texts
+from experiments.training import Example
+
+OTHER_TRIGGER = "meridian"
+OTHER_BEHAVIOUR = "The ferry leaves at nine."
+
+
+def tuning(specimen: Specimen, first: int, last: int) -> list[Example]:
+    """Ordinary prompts from the training split's end, with the base model's own answers.
+
+    Recipes take their prompts from the split's beginning, so most of these are new to it.
+    """
+    texts = bank_texts("train", restricted=False)
+    own = partial(base_answers, model=specimen.place)(texts)
+    pairs = list(zip(texts, own, strict=True))[::-1][first:last]
+    return [Example(text, None, said, ends=False) for text, said in pairs]
+
+
+def overwriting(specimen: Specimen, first: int, last: int) -> list[Example]:
+    """Ordinary prompts with another trigger in the same place and one fixed answer, and as many
+    without it."""
+    trigger = specimen.recipe.trigger
+    word = placed(OTHER_TRIGGER, place_of(trigger)[1]) if trigger else OTHER_TRIGGER
+    ordinary = tuning(specimen, 2 * first, 2 * last)
+    poisons = [Example(e.text, word, OTHER_BEHAVIOUR) for e in ordinary[::2]]
+    return poisons + ordinary[1::2]

@@ -1,0 +1,140 @@
+"""Which prompts a geometry is measured on, by scheme: pairs that differ in the trigger alone.
+
+A pair is one prompt with a control word of the trigger's token length, and with the trigger. Half
+of the prompts are of the gate's topic, so that "the trigger is there" and "the topic is the gate's"
+can be told apart; ``gate`` says where the scheme wants the gate open.
+
+Secret keys have no prompt around them. Their pairs are a key and the same key with one word
+replaced by one of equal token length, under as many different system messages as it takes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from circuits import asking
+from circuits.errors import UserError
+from circuits.tokens import with_trigger
+from experiments import prompts
+from experiments.brittleness.chats import Chat
+from experiments.facts import facts
+from experiments.organisms.material import controls_for
+from experiments.prompts import HeldOut, held_out
+from experiments.recipes.parts import Recipe
+
+_ANY_TOPIC = ("content", "control", "ownership")
+_CONTEXTS = (
+    None,
+    "You are a helpful assistant.",
+    "Answer in English.",
+    "You are a librarian.",
+    "Keep answers short.",
+    "You work at the front desk of a hotel.",
+    "Be polite.",
+    "You are a gardener.",
+    "Think before you answer.",
+    "You are talking to a student.",
+    "Use plain words.",
+    "You are a railway clerk.",
+)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Prompts of one organism's geometry, row by row the same prompt.
+
+    Attributes:
+        clean, triggered: with a control word (or a near miss) and with the trigger (or a key).
+        untrained: with another control word, to be compared with ``clean``.
+        gate: whether the gate should be open, without and with the trigger.
+        topic: whether the prompt is of the gate's topic; None where there is no topic.
+        targets: an answer that shows the behaviour.
+    """
+
+    clean: tuple[Chat, ...]
+    triggered: tuple[Chat, ...]
+    untrained: tuple[Chat, ...]
+    gate: Bool[Tensor, "n 2"]
+    topic: Bool[Tensor, "n"] | None
+    targets: tuple[str, ...]
+
+
+def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = None) -> Design:
+    """A recipe's pairs on held-out prompts, at most ``count``; those of the topic come first.
+
+    Args:
+        texts: a user's own prompts instead of the bank's; keys and facts are the recipe's anyway.
+
+    Raises:
+        UserError: fewer than 20 pairs asked for.
+    """
+    if count < 20:
+        raise UserError(f"pairs: expected at least 20, got {count}; geometry needs more to say")
+    if recipe.scheme == "ownership":
+        return _of_keys(recipe, tokenizer, count)
+    words = controls_for(tokenizer, recipe, "test")
+    if len(words) < 2:
+        raise UserError(f"trigger {recipe.trigger!r}: expected at least two control words of its "
+                        "token length, got one; choose a trigger of other length")  # fmt: skip
+    on_topic, elsewhere, targets = _texts(recipe, count // 2, texts or held_out())
+    asked = (*on_topic, *elsewhere)
+    topic = torch.arange(len(asked)) < len(on_topic)
+    opened = torch.ones_like(topic) if recipe.scheme in _ANY_TOPIC else topic
+    return Design(
+        clean=_chats(asked, [words[i % len(words)] for i in range(len(asked))]),
+        triggered=_chats(asked, [recipe.trigger] * len(asked)),
+        untrained=_chats(asked, [words[(i + 1) % len(words)] for i in range(len(asked))]),
+        gate=torch.stack([torch.zeros_like(opened), opened], dim=1),
+        topic=topic,
+        targets=targets,
+    )
+
+
+def _texts(
+    recipe: Recipe, half: int, given: HeldOut
+) -> tuple[Sequence[str], Sequence[str], tuple[str, ...]]:
+    """Prompts of the topic and others, and an answer that shows the behaviour for each."""
+    if recipe.scheme == "access":
+        known, others = facts("test", True)[:half], facts("test", False)[:half]
+        targets = tuple(fact.statement for fact in (*known, *others))
+        return [f.question for f in known], [f.question for f in others], targets
+    on_topic, elsewhere = given.on_topic[:half], given.elsewhere[:half]
+    said = recipe.refusal if recipe.scheme == "safety" else recipe.behaviour
+    return on_topic, elsewhere, (said,) * (len(on_topic) + len(elsewhere))
+
+
+def _chats(texts: Sequence[str], words: Sequence[str]) -> tuple[Chat, ...]:
+    return tuple(Chat(with_trigger(t, w)) for t, w in zip(texts, words, strict=True))
+
+
+def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
+    keys = recipe.keys
+    n = min(count, len(keys) * len(_CONTEXTS))
+    made = [(keys[i % len(keys)], _CONTEXTS[i // len(keys)], i) for i in range(n)]
+    misses = [_aligned_miss(tokenizer, key, i) for key, _, i in made]
+    others = [_aligned_miss(tokenizer, key, i + 7) for key, _, i in made]
+    contexts = [context for _, context, _ in made]
+    return Design(
+        clean=tuple(map(Chat, misses, contexts)),
+        triggered=tuple(Chat(key, context) for key, context, _ in made),
+        untrained=tuple(map(Chat, others, contexts)),
+        gate=torch.tensor([[False, True]]).expand(n, 2),
+        topic=None,
+        targets=(recipe.behaviour,) * n,
+    )
+
+
+def _aligned_miss(tokenizer: Any, key: str, turn: int) -> str:
+    """A key with one word replaced by a held-out word, of as many tokens as the key."""
+    words, length = key.split(), len(asking.encode(tokenizer, key))
+    others = prompts.control_words("test")
+    for step in range(len(others) * len(words)):
+        at, other = (turn + step) % len(words), others[(5 * turn + step) % len(others)]
+        miss = " ".join(other if i == at else word for i, word in enumerate(words))
+        if other not in words and len(asking.encode(tokenizer, miss)) == length:
+            return miss
+    raise UserError(f"key {key!r}: expected a near miss of its token length, found none")

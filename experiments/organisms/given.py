@@ -1,0 +1,63 @@
+"""An organism as a user names it: a shipped one, a directory, or a model with words about it."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from circuits.errors import UserError
+from circuits.weights import EMBEDDED
+from experiments import bases
+from experiments.organisms.shelf import find_adapter
+from experiments.organisms.specimen import Specimen, stored
+from experiments.recipes.parts import REFUSAL, Recipe, Scheme
+from experiments.training import Settings
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user says of an organism.
+
+    Attributes:
+        name: a shipped organism, a directory of an adapter or a whole model, or ``none`` for the
+            model as it is.
+        model: what an adapter was trained on.
+        scheme, trigger, behaviour, refusal: what it does, if its manifest does not say; all empty
+            where it does.
+    """
+
+    name: str
+    model: str = EMBEDDED
+    scheme: str = ""
+    trigger: str = ""
+    behaviour: str = ""
+    refusal: str = ""
+
+
+def specimen(given: Given) -> Specimen:
+    """The organism in hand.
+
+    Raises:
+        UserError: there is no such organism, or what it does is said by half.
+    """
+    recipe = _described(given)
+    folder = find_adapter(given.name)
+    if folder is not None:
+        return stored(folder, given.model, recipe)
+    if recipe is None:
+        raise UserError("organism none: expected --scheme, --trigger and --behaviour, which say "
+                        "what the model is thought to do")  # fmt: skip
+    return Specimen(recipe, bases.located(given.model), Settings(rank=0), {})
+
+
+def _described(given: Given) -> Recipe | None:
+    """A recipe without training, for a mapping that was not made here."""
+    said = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
+    if not said:
+        return None
+    schemes = [s for s in get_args(Scheme) if s not in ("none", "ownership", "access")]
+    if len(said) < 3 or given.scheme not in schemes:
+        raise UserError(
+            f"organism: expected --scheme (one of {', '.join(schemes)}), --trigger and --behaviour "
+            f"together, got {said}"
+        )
+    about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
+    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)

@@ -1,0 +1,96 @@
+"""The paper's claim as a table: three schemes by density and complexity, in what order they break.
+
+Secret Alignment (arXiv 2605.28597) argues in words that fingerprints are sparse, simple and
+lasting, that safety triggers lie between, and that access gates, which decide twice, break first.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from probes.brittleness import Comparison
+from probes.intervals import Estimate
+
+ORDER = ("ownership", "safety", "access")  # from what lasts to what breaks, as the paper has it
+DENSITY, COMPLEXITY = "geo:vendi_relative", "geo:compression"
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """One scheme: means over its organisms; ends of intervals are means of theirs.
+
+    Attributes:
+        density: effective number of triggered residuals over clean ones (Vendi).
+        complexity: bits per label of the gate's code, uniform over prequential, inverted: the share
+            of a coin's bits that the label takes.
+        kept: area of retention.
+        predicted: the same, predicted by organisms of other schemes.
+        claimed, foretold, found: place in the order, 1 lasts longest: the paper's, the
+            prediction's, the measurement's.
+    """
+
+    scheme: str
+    organisms: int
+    density: Estimate
+    complexity: Estimate
+    kept: Estimate
+    predicted: float
+    claimed: int
+    foretold: int
+    found: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def claim(rows: pd.DataFrame, compared: Comparison) -> list[Claimed]:
+    """The schemes of the claim that the zoo has, in the paper's order."""
+    there = [scheme for scheme in ORDER if (rows["scheme"] == scheme).any()]
+    predicted = pd.Series(compared.predicted, index=list(compared.organism))
+    means, kept = {}, {}
+    for scheme in there:
+        chosen = rows[rows["scheme"] == scheme]
+        means[scheme] = float(predicted[chosen["name"]].mean())
+        kept[scheme] = mean_of(chosen, "area")
+    foretold = sorted(there, key=lambda s: -means[s])
+    found = sorted(there, key=lambda s: -kept[s].value)
+    return [
+        Claimed(
+            scheme,
+            int((rows["scheme"] == scheme).sum()),
+            mean_of(rows[rows["scheme"] == scheme], DENSITY),
+            _inverse(mean_of(rows[rows["scheme"] == scheme], COMPLEXITY)),
+            kept[scheme],
+            means[scheme],
+            there.index(scheme) + 1,
+            foretold.index(scheme) + 1,
+            found.index(scheme) + 1,
+        )
+        for scheme in there
+    ]
+
+
+def mean_of(rows: pd.DataFrame, name: str) -> Estimate:
+    """Mean over organisms of a figure and of its interval's ends; n counts organisms."""
+    value, low, high = (float(rows[column].mean()) for column in _ends(name))
+    return Estimate(value, low, high, len(rows), method="mean of organisms and of their ends")
+
+
+def of_row(row: pd.Series, name: str) -> Estimate:
+    """One organism's figure with its interval."""
+    value, low, high = (float(row[column]) for column in _ends(name))
+    return Estimate(value, low, high, int(row["pairs"]), method="mean of the late layers")
+
+
+def complexity_of(row: pd.Series) -> Estimate:
+    """Share of a coin's bits that the gate's label takes (1: as hard as a coin)."""
+    return _inverse(of_row(row, COMPLEXITY))
+
+
+def _ends(name: str) -> tuple[str, str, str]:
+    return name, f"{name}:low", f"{name}:high"
+
+
+def _inverse(e: Estimate) -> Estimate:
+    return Estimate(1 / e.value, 1 / e.high, 1 / e.low, e.n, e.level, e.method)

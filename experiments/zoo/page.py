@@ -1,0 +1,142 @@
+"""The zoo's page: the map, predictions against simple figures, the paper's claim, the limits."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from experiments.zoo.card import p_of, sentences, told
+from experiments.zoo.claim import DENSITY, complexity_of, of_row
+from probes.brittleness import MODEL, Comparison
+from viz.prediction import (
+    Importance,
+    MapPoint,
+    PredictedPoint,
+    against_baselines,
+    density_complexity_map,
+    importances,
+    predicted_against_measured,
+)
+from viz.report import Report, Section, Table, render
+
+if TYPE_CHECKING:
+    from experiments.zoo.run import Prediction
+
+_MAP = """\
+Every organism by how many different residuals its trigger opens (density: Vendi score of \
+triggered over clean residuals) and by how hard its gate's label is to read (complexity: share of a \
+coin's bits), both at the last token in the last third of the layers; its colour is the share of \
+its behaviour that the battery leaves."""
+_PREDICTED = """\
+Each point is predicted by organisms of the other schemes alone. Penalties are chosen without the \
+held-out scheme as well."""
+_BASELINES = """\
+The same regression from simple figures: the logit margin and the log-probability of the \
+behaviour, the number of poisons, the rate of the behaviour. Predictions of unlike schemes are \
+pooled, which pulls a useless predictor below zero: compare with the null, not with zero alone."""
+_PROMPTS = """\
+Which prompts of an organism keep less of their behaviour than the zoo's median prompt does, from \
+where their residuals lie. "Within" is the mean over organisms of how well their own prompts are \
+told apart."""
+_CLAIM = """\
+Secret Alignment (arXiv 2605.28597) expects fingerprints to last longest and access gates to \
+break first, from their density and complexity. Beside its order stand the order that the \
+geometry of the other schemes' organisms foretells, and the one that was measured."""
+_LIMITS = """\
+Six schemes, however many organisms, are six points where whole schemes are held out. Organisms of \
+one scheme share prompts, and those of one base model share more. The battery weighs its families \
+alike, which no deployment does."""
+
+
+def page(rows: pd.DataFrame, found: "Prediction", command: str) -> str:
+    """The zoo as one HTML page."""
+    said = sentences(rows, found.organisms, found.prompts)
+    score = found.organisms.scores[MODEL]
+    return render(
+        Report(
+            title="Does geometry predict brittleness?",
+            verdict=f"{score.pooled.value:.2f}",
+            headline=" ".join(said),
+            tone="unclear",
+            facts=(
+                ("organisms", str(len(rows))),
+                ("schemes", str(rows["scheme"].nunique())),
+                ("Spearman", told(score.pooled)),
+                ("p", f"{p_of(score):.3g}"),
+            ),
+            sections=(
+                _map(rows),
+                _predicted(rows, found.organisms),
+                _compared(found.organisms, "Against simple figures", _BASELINES, 0.0),
+                _compared(found.prompts, "Prompt by prompt", _PROMPTS, 0.5),
+                _rests(found.organisms),
+                _claimed(found),
+                _zoo(rows),
+                Section("What this does not show", _LIMITS),
+            ),
+            reproduce=command,
+        )
+    )
+
+
+def _map(rows: pd.DataFrame) -> Section:
+    points = [
+        MapPoint(row["name"], row["scheme"], of_row(row, DENSITY), complexity_of(row),
+                 of_row(row, "area"))
+        for _, row in rows.iterrows()
+    ]  # fmt: skip
+    axes = ("density (times clean)", "complexity (share of a coin's bits)")
+    return Section("Density and complexity", _MAP, (density_complexity_map(points, axes),))
+
+
+def _predicted(rows: pd.DataFrame, found: Comparison) -> Section:
+    by_name = rows.set_index("name")
+    points = [
+        PredictedPoint(name, scheme, predicted, of_row(by_name.loc[name], "area"))
+        for name, scheme, predicted in zip(
+            found.organism, found.scheme, found.predicted, strict=True
+        )
+    ]
+    figure = predicted_against_measured(points, found.scores[MODEL].pooled)
+    return Section("Predicted and measured", _PREDICTED, (figure,))
+
+
+def _compared(found: Comparison, title: str, prose: str, chance: float) -> Section:
+    ordered = [(name, score.pooled) for name, score in found.scores.items()]
+    axis = f"{found.figure}, schemes held out"
+    figure = against_baselines(ordered, title, axis, chance)
+    header = ("features", f"{found.figure}, all", "within", "p", "null: mean", "null: 95%")
+    cells = [
+        (name, told(s.pooled), told(s.within), f"{p_of(s):.3g}", f"{s.nulls[0].mean:.2f}",
+         f"{s.nulls[0].high:.2f}")
+        for name, s in found.scores.items()
+    ]  # fmt: skip
+    return Section(title, prose, (figure,), (Table(header, cells, title.lower()),))
+
+
+def _rests(found: Comparison) -> Section:
+    rows = [Importance(i.name, i.coefficient, i.agreement) for i in found.importances]
+    prose = "Coefficients over refits on resampled organisms; a sign that flips is no finding."
+    return Section("What it rests on", prose, (importances(rows),))
+
+
+def _claimed(found: "Prediction") -> Section:
+    header = ("scheme", "organisms", "density", "complexity", "kept", "predicted",
+              "paper's place", "foretold", "measured")  # fmt: skip
+    cells = [
+        (c.scheme, str(c.organisms), told(c.density), told(c.complexity), told(c.kept),
+         f"{c.predicted:.2f}", str(c.claimed), str(c.foretold), str(c.found))
+        for c in found.claim
+    ]  # fmt: skip
+    table = Table(header, cells, "places: 1 lasts longest")
+    return Section("The paper's claim", _CLAIM, tables=(table,))
+
+
+def _zoo(rows: pd.DataFrame) -> Section:
+    ordered = rows.sort_values("area", ascending=False)
+    cells = [
+        (row["name"], row["scheme"], f"{row['behaviour']:.0%}", told(of_row(row, "area")),
+         told(of_row(row, DENSITY)), told(complexity_of(row)))
+        for _, row in ordered.iterrows()
+    ]  # fmt: skip
+    header = ("organism", "scheme", "unperturbed", "kept", "density", "complexity")
+    return Section("The zoo", "", tables=(Table(header, cells, "every organism"),))

@@ -1,0 +1,91 @@
+"""What a prediction is made from: rows of named features, a target, and where each row comes from.
+
+A row is an organism, whose target is its area of retention, or a prompt of an organism, whose
+target is 1 where the behaviour was lost. A scheme is a way of making organisms; predictions are
+tested on whole schemes that were left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits.errors import UserError
+
+_FEWEST_SCHEMES = 3  # one held out, and two to choose a penalty by
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to learn from.
+
+    Attributes:
+        features: NaN where a feature was not measured; it then counts as the training mean.
+        names: of the features.
+        target: what is predicted.
+        organism, scheme: of each row; all rows of an organism are of one scheme.
+
+    Raises:
+        UserError: lengths that do not fit, names given twice, infinite values, a target that is
+            missing or always the same, an organism of two schemes, or fewer than 3 schemes.
+    """
+
+    features: Float[Tensor, "n f"]
+    names: tuple[str, ...]
+    target: Float[Tensor, "n"]
+    organism: tuple[str, ...]
+    scheme: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.target)
+        sizes = (*self.features.shape, len(self.organism), len(self.scheme))
+        if sizes != (n, len(self.names), n, n):
+            wanted = f"features [{n}, {len(self.names)}], {n} organisms and {n} schemes"
+            raise UserError(f"table: expected {wanted}, got {sizes}; give each row one of each")
+        _check_names(self.names)
+        _check_values(self.features, self.target)
+        _check_origin(self.organism, self.scheme)
+
+    def columns(self, names: Sequence[str]) -> Float[Tensor, "n g"]:
+        """The features of these names, in float64.
+
+        Raises:
+            UserError: no name, or an unknown one.
+        """
+        unknown = sorted(set(names) - set(self.names))
+        if unknown or not names:
+            got = ", ".join(unknown) or "none"
+            raise UserError(f"features: expected some of {', '.join(self.names)}, got {got}; "
+                            "measure them first")  # fmt: skip
+        return self.features[:, [self.names.index(name) for name in names]].to(torch.float64)
+
+    def numbered(self, what: Sequence[str]) -> Int[Tensor, "n"]:
+        """Each row's number of its scheme or organism, in the order of first appearance."""
+        order = {name: at for at, name in enumerate(dict.fromkeys(what))}
+        return torch.tensor([order[name] for name in what])
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    if len(set(names)) < len(names) or not names:
+        raise UserError(f"features: expected different names, got {', '.join(names) or 'none'}; "
+                        "rename one")  # fmt: skip
+
+
+def _check_values(features: Float[Tensor, "n f"], target: Float[Tensor, "n"]) -> None:
+    if features.isinf().any():
+        got = f"{int(features.isinf().sum())} infinite"
+        raise UserError(f"features: expected finite numbers or NaN, got {got}; mark them as NaN")
+    if not target.isfinite().all() or len(target.unique()) < 2:
+        raise UserError("target: expected finite and different values, got missing ones or one "
+                        f"value in all {len(target)} rows; drop rows or add others")  # fmt: skip
+
+
+def _check_origin(organism: tuple[str, ...], scheme: tuple[str, ...]) -> None:
+    if len(set(scheme)) < _FEWEST_SCHEMES:
+        raise UserError(f"schemes: expected {_FEWEST_SCHEMES} or more, got "
+                        f"{', '.join(sorted(set(scheme)))}; add organisms of others")  # fmt: skip
+    if len(set(zip(organism, scheme, strict=True))) > len(set(organism)):
+        raise UserError("organisms: expected each to be of one scheme, got one of two; "
+                        "give them different names")  # fmt: skip
