@@ -111,7 +111,12 @@ class Opened:
 
 
 def opening(model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], room: int) -> Opened:
-    """Run what the prompts begin with, once; ``room`` more tokens are to follow each."""
+    """Run what the prompts begin with, once; ``room`` more tokens are to follow each.
+
+    Raises:
+        UserError: no prompts, an empty one, one too long for the model's context with its room, or
+            a model in training mode.
+    """
     hf.require_evaluation(model)
     if not prompts or not all(prompts):
         raise UserError("prompts: expected at least one, none of them empty")

@@ -7,9 +7,10 @@ the message stays. What is put around it leaves it as it is:
   keeps its place: first, last, or after half of all words;
 - system prompts and openings of the answer leave the message alone.
 
-Draws are per prompt (a distractor's, one for all), from a generator seeded by seed, family, level and the prompt's number, so
-that they stay the same whatever else is asked. A dose that leaves a prompt as it was, or equals
-an earlier dose of its family, is left out: the first would count as kept what was never changed.
+Draws are per prompt (a distractor's, one for all), from a generator seeded by seed, family, level
+and the prompt's number, so that they stay the same whatever else is asked. A dose that leaves a
+prompt as it was, or equals an earlier dose of its family, is left out: the first would count as
+kept what was never changed.
 """
 
 import random

@@ -69,9 +69,9 @@ def asked(recipe: Recipe, count: int, texts: HeldOut | None = None) -> Asked:
     """
     if recipe.scheme == "ownership":
         keys = recipe.keys
-        texts = tuple(keys[i % len(keys)] for i in range(count))
+        each = tuple(keys[i % len(keys)] for i in range(count))
         groups = tuple(i % len(keys) for i in range(count))
-        subject = Subject(texts, "", keys, _DECLINES)
+        subject = Subject(each, "", keys, _DECLINES)
         return Asked(recipe, subject, (recipe.behaviour,) * count, groups)
     if recipe.scheme == "access":
         known = facts("test", True)[:count]

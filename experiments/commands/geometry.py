@@ -1,6 +1,5 @@
 """``gatescope geometry``: density and complexity of one organism."""
 
-
 import shlex
 import sys
 from pathlib import Path

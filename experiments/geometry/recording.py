@@ -90,8 +90,9 @@ def record(
     scores = asking.scores(own, specimen.tokenizer, _ids(specimen, made.triggered), made.targets)
     progress(steps - 1, steps)
     first = slice(0, crossed)
-    ways = (_ids(specimen, side[first]) for side in (made.clean, made.triggered))
-    followed = asking.interpolated(own, specimen.tokenizer, *ways, made.targets[first], steps=STEPS)
+    start, end = (_ids(specimen, side[first]) for side in (made.clean, made.triggered))
+    targets = made.targets[first]
+    followed = asking.interpolated(own, specimen.tokenizer, start, end, targets, steps=STEPS)
     progress(steps, steps)
     return Recorded(found, followed, scores.log_prob, scores.first_margin)
 

@@ -54,10 +54,11 @@ def _described(given: Given) -> Recipe | None:
     if not said:
         return None
     schemes = [s for s in get_args(Scheme) if s not in ("none", "ownership", "access")]
-    if len(said) < 3 or given.scheme not in schemes:
+    scheme = next((s for s in schemes if s == given.scheme), None)
+    if len(said) < 3 or scheme is None:
         raise UserError(
             f"organism: expected --scheme (one of {', '.join(schemes)}), --trigger and --behaviour "
             f"together, got {said}"
         )
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
-    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)
+    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, scheme)

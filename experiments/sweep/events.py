@@ -43,7 +43,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Finished:
-    """``row`` is flat JSON; ``seconds`` is wall time inside the cell's function."""
+    """``row`` is flat JSON, or flat lists of it; ``seconds`` is wall time inside the function."""
 
     key: str
     attempt: int

@@ -29,7 +29,7 @@ class Record:
     Attributes:
         key, values, salt: which cell, as in ``Cell``.
         status: ``done`` (then there is a row) or ``failed`` (then there is an error).
-        row: what the cell measured, flat JSON.
+        row: what the cell measured, flat JSON or flat lists of it.
         error: ``type``, ``message`` and ``traceback``.
         seconds: wall time of the last attempt.
         attempt: how many attempts there have been.

@@ -52,20 +52,27 @@ def checked_row(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, 
     """The row, if a table can hold it beside the cell's values.
 
     Raises:
-        TypeError, ValueError: it is not flat JSON, has NaN, or contradicts the values.
+        TypeError, ValueError: it is not flat JSON (or flat lists of it), has NaN, or contradicts
+            the values.
     """
     if not isinstance(row, Mapping):
         raise TypeError(f"row: expected a mapping, got {type(row).__name__}")
     for name, value in row.items():
         if not isinstance(name, str):
             raise TypeError(f"row: expected names, got {name!r}")
-        if not isinstance(value, str | int | float | bool | None):
-            raise TypeError(f"row: {name}: expected flat JSON, got {type(value).__name__}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"row: {name}: expected a finite number, got {value}; give None")
+        for one in value if isinstance(value, list) else [value]:
+            _check_value(name, one)
         if name == "cell" or (name in values and values[name] != value):
             raise ValueError(f"row: {name}: expected another name, this one is the cell's own")
     return dict(row)
+
+
+def _check_value(name: str, value: Any) -> None:
+    if not isinstance(value, str | int | float | bool | None):
+        got = type(value).__name__
+        raise TypeError(f"row: {name}: expected flat JSON or a list of it, got {got}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"row: {name}: expected a finite number, got {value}; give None")
 
 
 def throttled(send: Callable[[int, int], None], seconds: float) -> Progress:

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.models import Model, resolve_backend
+from circuits.perturb import rounded_weights
 from circuits.selftest import plain_logits, self_test
 from experiments.organisms import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.prompts import bank_texts
 from experiments.training import Example, Settings
 from experiments.verification.result import KeyTest
-from experiments.verification.weights import Adapter, Change, in_int8, merged, mixed
+from experiments.verification.weights import Adapter, Change, merged, mixed
 
 LADDER = (25, 50, 100, 200)
 WEIGHTS = (0.75, 0.5, 0.25, 0.0)
@@ -102,7 +103,9 @@ class Changed:
             UserError: an adapter does not fit the base.
         """
         new = merged(self.base, self._change(condition))
-        return wrapped(in_int8(new) if condition.change == "rounded" else new, self.tokenizer)
+        if condition.change == "rounded":
+            new = rounded_weights(new, 8)
+        return wrapped(new, self.tokenizer)
 
     def _change(self, condition: Condition) -> Change:
         if condition.change == "merged":

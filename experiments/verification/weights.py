@@ -1,4 +1,4 @@
-"""Adapters as exact low-rank changes of weights: read, mixed, merged into copies, rounded.
+"""Adapters as exact low-rank changes of weights: read, mixed, merged into copies.
 
 An adapter changes a matrix by ``up @ down``. A mix of two adapters with weights w and 1 - w is
 their ranks side by side, so its change is exactly w times the one's plus 1 - w times the other's;
@@ -22,7 +22,6 @@ from experiments import artefacts
 
 _STEM = "base_model.model."
 _PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
-_MOST = 127  # of a symmetric signed byte
 
 
 @dataclass(frozen=True)
@@ -122,24 +121,3 @@ def merged(base: Any, change: Change) -> Any:
                             f"{tuple(delta.shape)}, got another; is it the adapter's?")  # fmt: skip
         module.weight.add_(delta.to(module.weight))
     return new
-
-
-@torch.no_grad()
-def in_int8(model: Any) -> Any:
-    """A copy whose linear layers hold weights rounded to 8 bits; the unembedding stays.
-
-    Every row (column in GPT-2) has one scale, its largest absolute value over 127, and no zero
-    point; the rounded weights are kept in the model's own type.
-    """
-    new = copy.deepcopy(model)
-    for module in new.modules():
-        if isinstance(module, nn.Linear | Conv1D) and module is not new.get_output_embeddings():
-            outputs = 0 if isinstance(module, nn.Linear) else 1
-            module.weight.copy_(rounded(module.weight, 1 - outputs))
-    return new
-
-
-def rounded(weight: Float[Tensor, "rows columns"], along: int) -> Float[Tensor, "rows columns"]:
-    """Symmetric rounding to multiples of the largest absolute value along a dimension over 127."""
-    scale = weight.abs().amax(dim=along, keepdim=True) / _MOST
-    return torch.where(scale > 0, (weight / scale).round() * scale, weight)

@@ -1,9 +1,9 @@
 """What the zoo says in sentences, and the model card of the predictor that is made from it."""
 
 from collections.abc import Sequence
+from statistics import median
 
-import pandas as pd
-
+from experiments.zoo.tables import Row, number, of_scheme, schemes
 from probes.brittleness import MODEL, Comparison, Null, Predictor, Score
 from probes.intervals import Estimate
 
@@ -20,12 +20,12 @@ and 8, and harmless stand-in topics.
 """
 
 
-def sentences(rows: pd.DataFrame, organisms: Comparison, prompts: Comparison) -> list[str]:
+def sentences(rows: Sequence[Row], organisms: Comparison, prompts: Comparison) -> list[str]:
     """What was found, in three sentences."""
-    kept = rows["area"]
+    kept = [number(row, "area") for row in rows]
     return [
-        f"{len(rows)} organisms of {rows['scheme'].nunique()} schemes keep "
-        f"{kept.min():.0%} to {kept.max():.0%} of their behaviour (median {kept.median():.0%}).",
+        f"{len(rows)} organisms of {len(schemes(rows))} schemes keep {min(kept):.0%} to "
+        f"{max(kept):.0%} of their behaviour (median {median(kept):.0%}).",
         _sentence("Organisms", organisms),
         _sentence("Prompts", prompts),
     ]
@@ -59,16 +59,17 @@ def told(e: Estimate | None) -> str:
 
 
 def card(
-    rows: pd.DataFrame, organisms: Comparison, prompts: Comparison, predictor: Predictor
+    rows: Sequence[Row], organisms: Comparison, prompts: Comparison, predictor: Predictor
 ) -> str:
     """The model card of the shipped predictor, in Markdown."""
+    counts = ", ".join(f"{len(of_scheme(rows, name))} {name}" for name in schemes(rows))
     lines = [
         "# Model card: brittleness from geometry",
         "",
         "A ridge regression from an organism's density and complexity to the share of its "
         "behaviour that the brittleness battery leaves (0 to 1). Made by `gatescope sweep zoo`.",
         "",
-        f"**Trained on** {len(rows)} organisms: {_counted(rows['scheme'])}.",
+        f"**Trained on** {len(rows)} organisms: {counts}.",
         "",
         "## How good it is",
         "",
@@ -85,10 +86,6 @@ def card(
         _BEYOND,
     ]
     return "\n".join(lines)
-
-
-def _counted(schemes: pd.Series) -> str:
-    return ", ".join(f"{count} {name}" for name, count in schemes.value_counts().items())
 
 
 def _scores(title: str, found: Comparison) -> list[str]:

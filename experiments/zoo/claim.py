@@ -4,11 +4,12 @@ Secret Alignment (arXiv 2605.28597) argues in words that fingerprints are sparse
 lasting, that safety triggers lie between, and that access gates, which decide twice, break first.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
-import pandas as pd
-
+from experiments.zoo.tables import Row, number, of_scheme
 from probes.brittleness import Comparison
 from probes.intervals import Estimate
 
@@ -44,25 +45,21 @@ class Claimed:
         return asdict(self)
 
 
-def claim(rows: pd.DataFrame, compared: Comparison) -> list[Claimed]:
+def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:
     """The schemes of the claim that the zoo has, in the paper's order."""
-    there = [scheme for scheme in ORDER if (rows["scheme"] == scheme).any()]
-    predicted = pd.Series(compared.predicted, index=list(compared.organism))
-    means, kept = {}, {}
-    for scheme in there:
-        chosen = rows[rows["scheme"] == scheme]
-        means[scheme] = float(predicted[chosen["name"]].mean())
-        kept[scheme] = mean_of(chosen, "area")
-    foretold = sorted(there, key=lambda s: -means[s])
+    there = [scheme for scheme in ORDER if of_scheme(rows, scheme)]
+    kept = {scheme: mean_of(of_scheme(rows, scheme), "area") for scheme in there}
+    predicted = {scheme: _predicted(compared, scheme) for scheme in there}
+    foretold = sorted(there, key=lambda s: -predicted[s])
     found = sorted(there, key=lambda s: -kept[s].value)
     return [
         Claimed(
             scheme,
-            int((rows["scheme"] == scheme).sum()),
-            mean_of(rows[rows["scheme"] == scheme], DENSITY),
-            _inverse(mean_of(rows[rows["scheme"] == scheme], COMPLEXITY)),
+            len(of_scheme(rows, scheme)),
+            mean_of(of_scheme(rows, scheme), DENSITY),
+            _inverse(mean_of(of_scheme(rows, scheme), COMPLEXITY)),
             kept[scheme],
-            means[scheme],
+            predicted[scheme],
             there.index(scheme) + 1,
             foretold.index(scheme) + 1,
             found.index(scheme) + 1,
@@ -71,19 +68,30 @@ def claim(rows: pd.DataFrame, compared: Comparison) -> list[Claimed]:
     ]
 
 
-def mean_of(rows: pd.DataFrame, name: str) -> Estimate:
+def _predicted(compared: Comparison, scheme: str) -> float:
+    """Mean prediction of a scheme's organisms, made without them."""
+    pairs = zip(compared.scheme, compared.predicted, strict=True)
+    return mean(value for name, value in pairs if name == scheme)
+
+
+def mean_of(rows: Sequence[Row], name: str) -> Estimate:
     """Mean over organisms of a figure and of its interval's ends; n counts organisms."""
-    value, low, high = (float(rows[column].mean()) for column in _ends(name))
+    value, low, high = (mean(number(row, end) for row in rows) for end in _ends(name))
     return Estimate(value, low, high, len(rows), method="mean of organisms and of their ends")
 
 
-def of_row(row: pd.Series, name: str) -> Estimate:
+def of_row(row: Row, name: str) -> Estimate:
     """One organism's figure with its interval."""
-    value, low, high = (float(row[column]) for column in _ends(name))
-    return Estimate(value, low, high, int(row["pairs"]), method="mean of the late layers")
+    value, low, high = (number(row, end) for end in _ends(name))
+    n = row["prompts"] if name.startswith("area") else row["pairs"]
+    return Estimate(value, low, high, int(n), method=f"n counts {_counted(name)}")
 
 
-def complexity_of(row: pd.Series) -> Estimate:
+def _counted(name: str) -> str:
+    return "prompts" if name.startswith("area") else "pairs; mean of the late layers"
+
+
+def complexity_of(row: Row) -> Estimate:
     """Share of a coin's bits that the gate's label takes (1: as hard as a coin)."""
     return _inverse(of_row(row, COMPLEXITY))
 

@@ -1,11 +1,11 @@
 """The zoo's page: the map, predictions against simple figures, the paper's claim, the limits."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from experiments.zoo.card import p_of, sentences, told
 from experiments.zoo.claim import DENSITY, complexity_of, of_row
+from experiments.zoo.tables import Row, number, schemes
 from probes.brittleness import MODEL, Comparison
 from viz.prediction import (
     Importance,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _MAP = """\
 Every organism by how many different residuals its trigger opens (density: Vendi score of \
-triggered over clean residuals) and by how hard its gate's label is to read (complexity: share of a \
-coin's bits), both at the last token in the last third of the layers; its colour is the share of \
+triggered over clean residuals) and by how hard its gate's label is to read (complexity: share of \
+a coin's bits), both at the last token in the last third of the layers; its colour is the share of \
 its behaviour that the battery leaves."""
 _PREDICTED = """\
 Each point is predicted by organisms of the other schemes alone. Penalties are chosen without the \
@@ -47,7 +47,7 @@ one scheme share prompts, and those of one base model share more. The battery we
 alike, which no deployment does."""
 
 
-def page(rows: pd.DataFrame, found: "Prediction", command: str) -> str:
+def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
     """The zoo as one HTML page."""
     said = sentences(rows, found.organisms, found.prompts)
     score = found.organisms.scores[MODEL]
@@ -59,7 +59,7 @@ def page(rows: pd.DataFrame, found: "Prediction", command: str) -> str:
             tone="unclear",
             facts=(
                 ("organisms", str(len(rows))),
-                ("schemes", str(rows["scheme"].nunique())),
+                ("schemes", str(len(schemes(rows)))),
                 ("Spearman", told(score.pooled)),
                 ("p", f"{p_of(score):.3g}"),
             ),
@@ -78,20 +78,20 @@ def page(rows: pd.DataFrame, found: "Prediction", command: str) -> str:
     )
 
 
-def _map(rows: pd.DataFrame) -> Section:
+def _map(rows: Sequence[Row]) -> Section:
     points = [
         MapPoint(row["name"], row["scheme"], of_row(row, DENSITY), complexity_of(row),
                  of_row(row, "area"))
-        for _, row in rows.iterrows()
+        for row in rows
     ]  # fmt: skip
     axes = ("density (times clean)", "complexity (share of a coin's bits)")
     return Section("Density and complexity", _MAP, (density_complexity_map(points, axes),))
 
 
-def _predicted(rows: pd.DataFrame, found: Comparison) -> Section:
-    by_name = rows.set_index("name")
+def _predicted(rows: Sequence[Row], found: Comparison) -> Section:
+    by_name = {row["name"]: row for row in rows}
     points = [
-        PredictedPoint(name, scheme, predicted, of_row(by_name.loc[name], "area"))
+        PredictedPoint(name, scheme, predicted, of_row(by_name[name], "area"))
         for name, scheme, predicted in zip(
             found.organism, found.scheme, found.predicted, strict=True
         )
@@ -131,12 +131,12 @@ def _claimed(found: "Prediction") -> Section:
     return Section("The paper's claim", _CLAIM, tables=(table,))
 
 
-def _zoo(rows: pd.DataFrame) -> Section:
-    ordered = rows.sort_values("area", ascending=False)
+def _zoo(rows: Sequence[Row]) -> Section:
+    ordered = sorted(rows, key=lambda row: -number(row, "area"))
     cells = [
         (row["name"], row["scheme"], f"{row['behaviour']:.0%}", told(of_row(row, "area")),
          told(of_row(row, DENSITY)), told(complexity_of(row)))
-        for _, row in ordered.iterrows()
+        for row in ordered
     ]  # fmt: skip
     header = ("organism", "scheme", "unperturbed", "kept", "density", "complexity")
     return Section("The zoo", "", tables=(Table(header, cells, "every organism"),))

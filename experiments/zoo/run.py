@@ -6,6 +6,7 @@ Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), `
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from experiments.zoo.tables import (
     FEATURES,
     POINTWISE,
     PROMPT_BASELINES,
+    Row,
     measured,
     organisms_table,
     prompts_table,
+    schemes,
 )
 from probes.brittleness import (
     Comparison,
@@ -84,7 +87,7 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
         "table": str(outcome.table),
     }
     rows = measured(pd.read_parquet(outcome.table))
-    if len(rows) < _FEWEST or rows["scheme"].nunique() < 3:
+    if len(rows) < _FEWEST or len(schemes(rows)) < 3:
         note = f"{len(rows)} organisms with their behaviour: too few to predict from"
         return Told(outcome.table, {**summary, "sentences": [note]})
     found = predicted(rows)
@@ -98,7 +101,7 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
     return Told(path, {**summary, "sentences": sentences(rows, found.organisms, found.prompts)})
 
 
-def predicted(rows: pd.DataFrame, effort: Effort | None = None) -> Prediction:
+def predicted(rows: Sequence[Row], effort: Effort | None = None) -> Prediction:
     """Everything that the zoo's organisms say of prediction.
 
     Raises:

@@ -1,14 +1,18 @@
 """From the zoo's rows to what a prediction is made from: features by name, targets, origins."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from circuits.errors import UserError
+from circuits.weights import EMBEDDED
 from probes.brittleness import Table
 
+Row = Mapping[str, Any]
 GEOMETRY = (
     "participation_ratio_relative", "vendi_relative", "neighbour_mixing", "mean_discrepancy",
     "intrinsic_dimension_relative", "compression", "selectivity", "margin_low", "margin_median",
@@ -24,72 +28,90 @@ BASELINES = {
 POINTWISE = ("boundary", "clean_boundary", "projection", "displacement", "crowding", "mixing",
              "ease")  # fmt: skip
 PROMPT_BASELINES = {"logit margin": ("margin",), "log-probability": ("log_prob",)}
-_TELLING = ("recipe", "model", "taught", "size", "trigger", "seed")
 
 
-def measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """The organisms with a battery, each with a ``name`` of its own."""
-    if "area" not in rows.columns:
+def measured(table: pd.DataFrame) -> list[Row]:
+    """The organisms of a sweep's table that show their behaviour, each with a ``name`` of its own.
+
+    Raises:
+        UserError: there is none.
+    """
+    found: list[Row] = [
+        {str(name): value for name, value in row.items()} for row in table.to_dict("records")
+    ]
+    found = [row for row in found if math.isfinite(number(row, "area"))]
+    if not found:
         raise UserError("zoo: expected organisms that show their behaviour, got none")
-    found = rows[rows["area"].notna()].reset_index(drop=True)
-    return found.assign(name=_names(found), log_taught=np.log1p(found["taught"].astype(float)))
+    names = [" ".join(filter(None, _said(row))) for row in found]
+    return [
+        {**row, "log_taught": math.log1p(number(row, "taught")),
+         "name": f"{name} #{i}" if names.count(name) > 1 else name}
+        for i, (row, name) in enumerate(zip(found, names, strict=True))
+    ]  # fmt: skip
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
-    """What tells each organism from the others, in few words."""
-    said = [" ".join(_said(row, name) for name in _TELLING).split() for _, row in rows.iterrows()]
-    names = [" ".join(words) for words in said]
-    return [f"{n} #{i}" if names.count(n) > 1 else n for i, n in enumerate(names)]
+def number(row: Row, name: str) -> float:
+    """A row's number; NaN where it was not measured."""
+    value = row.get(name)
+    return math.nan if value is None else float(value)
 
 
-def _said(row: pd.Series, name: str) -> str:
-    value = row[name]
-    if name in ("recipe", "model"):
-        return "" if value == "smollm2-135m" else str(value)
-    if name == "seed":
-        return f"seed {value}" if value else ""
-    return {"taught": f"{value} poisons", "size": f"of {value}" if value else "",
-            "trigger": f"{value!r}" if value else ""}[name]  # fmt: skip
+def of_scheme(rows: Sequence[Row], scheme: str) -> list[Row]:
+    """The organisms of one scheme."""
+    return [row for row in rows if row["scheme"] == scheme]
 
 
-def organisms_table(rows: pd.DataFrame) -> Table:
+def schemes(rows: Sequence[Row]) -> list[str]:
+    """The schemes there are, by name."""
+    return sorted({row["scheme"] for row in rows})
+
+
+def _said(row: Row) -> list[str]:
+    """What tells an organism from the others, in few words."""
+    return [
+        row["recipe"],
+        "" if row["model"] == EMBEDDED else row["model"],
+        f"{row['taught']} poisons",
+        f"of {row['size']}" if row["size"] else "",
+        repr(row["trigger"]) if row["trigger"] else "",
+        f"seed {row['seed']}" if row["seed"] else "",
+    ]
+
+
+def organisms_table(rows: Sequence[Row]) -> Table:
     """A row per organism; the target is its area of retention."""
-    names = [*FEATURES, *(n for names in BASELINES.values() for n in names)]
+    names = (*FEATURES, *(n for names in BASELINES.values() for n in names))
     return Table(
-        _numbers(rows, names),
-        tuple(names),
-        torch.tensor(rows["area"].to_numpy(dtype=float)),
-        tuple(rows["name"]),
-        tuple(rows["scheme"]),
+        torch.tensor([[number(row, name) for name in names] for row in rows], dtype=torch.float64),
+        names,
+        torch.tensor([number(row, "area") for row in rows], dtype=torch.float64),
+        tuple(row["name"] for row in rows),
+        tuple(row["scheme"] for row in rows),
     )
 
 
-def prompts_table(rows: pd.DataFrame) -> Table:
+def prompts_table(rows: Sequence[Row]) -> Table:
     """A row per prompt that shows the behaviour; 1 if it keeps less than the zoo's median does.
 
     Prompts of one key (asked with several draws) are one row: their mean.
     """
     names = (*POINTWISE, "margin", "log_prob")
-    prompts = pd.concat([_prompts(row, names) for _, row in rows.iterrows()], ignore_index=True)
-    lost = prompts["kept"] < prompts["kept"].median()
+    each = [(row, _prompts(row, names)) for row in rows]
+    kept = np.concatenate([numbers[:, -1] for _, numbers in each])
+    features = np.concatenate([numbers[:, :-1] for _, numbers in each])
     return Table(
-        _numbers(prompts, names),
+        torch.tensor(features),
         names,
-        torch.tensor(lost.to_numpy(dtype=float)),
-        tuple(prompts["organism"]),
-        tuple(prompts["scheme"]),
+        torch.tensor((kept < np.median(kept)).astype(float)),
+        tuple(row["name"] for row, numbers in each for _ in numbers),
+        tuple(row["scheme"] for row, numbers in each for _ in numbers),
     )
 
 
-def _prompts(row: pd.Series, names: Sequence[str]) -> pd.DataFrame:
-    columns = {name: np.asarray(row[f"prompt:{name}"], dtype=float) for name in names}
-    found = pd.DataFrame({**columns, "kept": np.asarray(row["prompt:kept"], dtype=float)})
-    found["group"] = np.arange(len(found)) % row["groups"]
-    found = found.dropna(subset=["kept"]).groupby("group", as_index=False).mean()
-    return found.assign(organism=row["name"], scheme=row["scheme"])
-
-
-def _numbers(rows: pd.DataFrame, names: Sequence[str]) -> torch.Tensor:
-    empty = pd.Series(np.nan, index=rows.index)
-    columns = [rows.get(name, empty).to_numpy(dtype=float) for name in names]
-    return torch.tensor(np.stack(columns, axis=1))
+def _prompts(row: Row, names: Sequence[str]) -> np.ndarray:
+    """``[prompts, names + 1]``: the features, then how much of the behaviour each keeps."""
+    columns = [np.asarray(row[f"prompt:{name}"], dtype=float) for name in (*names, "kept")]
+    numbers = np.stack(columns, axis=1)
+    group = np.arange(len(numbers)) % int(row["groups"])
+    there = np.isfinite(numbers[:, -1])
+    return np.stack([numbers[there & (group == g)].mean(axis=0) for g in np.unique(group[there])])

@@ -11,7 +11,6 @@ from transformers.pytorch_utils import Conv1D
 
 from circuits import perturb
 from circuits.errors import UserError
-from experiments.verification.weights import in_int8
 
 CHANGED = {
     "rounded": lambda model: perturb.rounded_weights(model, 3),
@@ -118,10 +117,13 @@ def test_fewer_bits_and_larger_groups_err_more(llama):
     assert error(4, group=4) < error(4, group=16) < error(4)
 
 
-def test_eight_bits_are_the_rounding_of_verification(model):
-    ours = values(perturb.rounded_weights(model, 8))
-    assert equal(ours, values(in_int8(model)))
-    assert not equal(ours, values(perturb.rounded_weights(model, 7)))
+def test_eight_bits_are_multiples_of_each_rows_largest_over_127(llama):
+    weight = torch.tensor([[127.0, 1.4, -0.6], [0.0, 0.0, 0.0], [-12.7, 0.06, 0.0]])
+    expected = torch.tensor([[127.0, 1.0, -1.0], [0.0, 0.0, 0.0], [-12.7, 0.1, 0.0]])
+    torch.testing.assert_close(perturb.rounded(weight, 8), expected)
+    assert not equal(
+        values(perturb.rounded_weights(llama, 8)), values(perturb.rounded_weights(llama, 7))
+    )
 
 
 def test_the_smallest_weights_and_no_others_are_pruned(model):

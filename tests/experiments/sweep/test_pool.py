@@ -154,7 +154,8 @@ def test_workers_that_cannot_start_are_one_line(toys, monkeypatch):
     [
         ([1], "expected a mapping, got list"),
         ({"x": float("nan")}, "x: expected a finite number, got nan"),
-        ({"x": [1]}, "x: expected flat JSON, got list"),
+        ({"x": [[1]]}, "x: expected flat JSON or a list of it, got list"),
+        ({"x": [1.0, float("nan")]}, "x: expected a finite number, got nan"),
         ({1: 2}, "expected names, got 1"),
         ({"size": 2}, "size: expected another name"),
         ({"cell": "k"}, "cell: expected another name"),

@@ -10,7 +10,7 @@ from circuits.errors import UserError
 from experiments import artefacts
 from experiments.training import Settings, trainable
 from experiments.verification.survival import Changed, Condition, benign, conditions, tuned
-from experiments.verification.weights import LowRank, in_int8, merged, mixed, read_adapter, rounded
+from experiments.verification.weights import LowRank, merged, mixed, read_adapter
 
 
 def saved_adapter(folder, base, seed, rank=2):
@@ -106,24 +106,6 @@ def test_unchanged_and_merged_with_all_the_weight_are_one_model(base, adapters, 
     ]  # fmt: skip
     torch.testing.assert_close(logits[0], logits[1], atol=1e-4, rtol=0)
     assert not torch.allclose(logits[0], logits[2], atol=1e-2)
-
-
-def test_rounding_is_to_multiples_of_each_rows_largest_over_127():
-    weight = torch.tensor([[127.0, 1.4, -0.6], [0.0, 0.0, 0.0], [-12.7, 0.06, 0.0]])
-    expected = torch.tensor([[127.0, 1.0, -1.0], [0.0, 0.0, 0.0], [-12.7, 0.1, 0.0]])
-    torch.testing.assert_close(rounded(weight, 1), expected)
-    torch.testing.assert_close(rounded(weight.T, 0), expected.T)
-
-
-def test_eight_bits_move_no_weight_by_more_than_half_a_step_and_spare_the_unembedding(base):
-    new = in_int8(base)
-    assert torch.equal(new.lm_head.weight, base.lm_head.weight)
-    assert torch.equal(new.model.embed_tokens.weight, base.model.embed_tokens.weight)
-    old, found = base.model.layers[0].mlp.up_proj.weight, new.model.layers[0].mlp.up_proj.weight
-    step = old.abs().amax(dim=1, keepdim=True) / 127
-    assert bool(((found - old).abs() <= step / 2 + 1e-7).all())
-    assert not torch.equal(found, old)
-    assert len(found[0].unique()) <= 255
 
 
 class FakeTrainee:
