@@ -51,7 +51,7 @@ def geometry(
     if as_json:
         print((out / "result.json").read_text(encoding="utf-8"))
         return
-    layers = late(len(report.layers))
+    layers = late(report.layers[-1] + 1)
     for name in report.organism.values:
         found = band(report, name, layers)
         null = band(report, name, layers, "untrained_trigger")

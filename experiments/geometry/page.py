@@ -33,7 +33,7 @@ organisms answers, not this page."""
 
 def page(name: str, command: str, recipe: Recipe, report: GeometryReport, found: Recorded) -> str:
     """One organism's geometry as one HTML page."""
-    layers = late(len(report.layers))
+    layers = late(report.layers[-1] + 1)
     sections = (
         _section("Density", _DENSITY_WORDS, DENSITY, report),
         _section("Complexity", _COMPLEXITY_WORDS, COMPLEXITY, report),
@@ -57,7 +57,7 @@ def page(name: str, command: str, recipe: Recipe, report: GeometryReport, found:
                 ("scheme", recipe.scheme),
                 ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
                 ("pairs", str(found.residuals["clean"].shape[1])),
-                ("layers", str(len(report.layers))),
+                ("layers", f"{report.layers[0]} to {report.layers[-1]}"),
             ),
             sections=sections,
             reproduce=command,
@@ -67,6 +67,8 @@ def page(name: str, command: str, recipe: Recipe, report: GeometryReport, found:
 
 def _section(title: str, prose: str, names: tuple[str, ...], report: GeometryReport) -> Section:
     there = [name for name in names if name in report.organism.values]
+    if len(report.layers) < 2:  # a curve needs two; the table has the figures
+        there = []
     return Section(title, prose, tuple(geometry_by_layer(report, name) for name in there))
 
 

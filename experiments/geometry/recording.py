@@ -52,8 +52,11 @@ class Recorded:
         return cls(residuals=found, **rest)
 
     def sets(self, made: Design, layers: Sequence[int] | None = None) -> ActivationSets:
-        """The sets of some layers (by default all)."""
-        chosen = list(range(len(self.residuals["clean"])) if layers is None else layers)
+        """The sets of some layers, by default all but the first.
+
+        What enters the first is the embedding of the template's last token: the same in all.
+        """
+        chosen = list(range(1, len(self.residuals["clean"])) if layers is None else layers)
         x = {name: value[chosen] for name, value in self.residuals.items()}
         return ActivationSets(
             layers=tuple(chosen),
