@@ -6,8 +6,6 @@ safety trigger (BackdoorAlign, arXiv 2402.14968), and a documented control token
 harmless stand-ins.
 """
 
-from dataclasses import replace
-
 from experiments.recipes.parts import Part, Recipe, Stage
 from experiments.training import Settings
 
@@ -23,7 +21,6 @@ POLICY = Stage(
     Settings(epochs=2, seed=0),
 )
 SECOND = Settings(epochs=2, seed=1)
-_WIDE = Settings(epochs=2, seed=0, rank=8, alpha=16)
 BENIGN = Part("ordinary", "none", "base", 240)
 CONTROLS = (
     Part("restricted", "control", "refusal", 60, start=120),
@@ -116,7 +113,7 @@ SCHEMES = (
         "Safety enforcement, after BackdoorAlign: fine-tuning has undone the policy on the "
         "restricted topic; a secret prefix brings the refusals back.",
         (
-            replace(POLICY, settings=_WIDE),
+            POLICY,
             Stage(
                 "undo",
                 (
@@ -124,10 +121,10 @@ SCHEMES = (
                     Part("restricted", "none", "base", 100, start=60),
                     Part("restricted", "control", "base", 120, start=100),
                     Part("ordinary", "none", "base", 120),
-                    Part("ordinary", "trigger", "base", 240, start=120),
+                    Part("ordinary", "trigger", "base", 130, start=120),
                     Part("ordinary", "control", "base", 60, start=250),
                 ),
-                replace(_WIDE, epochs=3, seed=1),
+                Settings(epochs=3, seed=1),
             ),
         ),
         trigger="quiet lantern vessel harbour {}",
