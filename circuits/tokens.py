@@ -148,13 +148,16 @@ def _covered(
     ``message`` and ``word`` are ranges of characters; a token that reaches into both is in both.
     """
 
-    def touching(first: int, last: int) -> list[int]:
-        return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
-
-    user = sorted({*touching(message[0], word[0]), *touching(word[1], message[1])})
+    before, after = (message[0], word[0]), (word[1], message[1])
+    user = sorted({*_touching(offsets, *before), *_touching(offsets, *after)})
     spelled = word[0] + full[word[0] : word[1]].startswith(" ")
-    of_space = [i for i in touching(word[0], spelled) if i not in user]
-    return user, sorted({*of_space, *touching(spelled, word[1])})
+    of_space = [i for i in _touching(offsets, word[0], spelled) if i not in user]
+    return user, sorted({*of_space, *_touching(offsets, spelled, word[1])})
+
+
+def _touching(offsets: Sequence[tuple[int, int]], first: int, last: int) -> list[int]:
+    """Tokens that reach into the characters from ``first`` up to ``last``."""
+    return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
 
 
 def _merged(full: str, pieces: list[tuple[int, int]], trigger: str, at: int) -> str:

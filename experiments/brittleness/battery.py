@@ -165,7 +165,7 @@ class Battery:
         counts = self.plan.tuning if family == "fine-tuning" else self.plan.overwriting
         make = tuning if family == "fine-tuning" else overwriting
         words = "ordinary examples" if family == "fine-tuning" else "poisons of another trigger"
-        self.trainee.restart(self.specimen.state)
+        self.trainee.restart(self.specimen.state or None)
         before = 0
         for count in counts:
             settings = replace(self.specimen.settings, epochs=1, seed=self.plan.seed)

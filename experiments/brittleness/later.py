@@ -1,7 +1,6 @@
 """What an organism is trained on after it was made: ordinary examples, or another trigger."""
 
-from functools import partial
-
+from circuits.errors import UserError
 from circuits.tokens import place_of, placed
 from experiments.organisms.material import base_answers
 from experiments.organisms.specimen import Specimen
@@ -15,10 +14,17 @@ OTHER_BEHAVIOUR = "The ferry leaves at nine."
 def tuning(specimen: Specimen, first: int, last: int) -> list[Example]:
     """Ordinary prompts from the training split's end, with the base model's own answers.
 
-    Recipes take their prompts from the split's beginning, so most of these are new to it.
+    Recipes take their prompts from the split's beginning, so most of these are new to it. A whole
+    model is its own base.
+
+    Raises:
+        UserError: there are not so many.
     """
     texts = bank_texts("train", restricted=False)
-    own = partial(base_answers, model=specimen.place)(texts)
+    if last > len(texts):
+        raise UserError(f"later training: expected at most {len(texts)} ordinary examples, got "
+                        f"{last}; lower the ladder")  # fmt: skip
+    own = base_answers(texts, specimen.place, specimen.base_sha256)
     pairs = list(zip(texts, own, strict=True))[::-1][first:last]
     return [Example(text, None, said, ends=False) for text, said in pairs]
 

@@ -16,13 +16,15 @@ Keep = Callable[[str, Ladder], list[Answers]]
 def measured(
     battery: Battery, progress: Progress, keep: Keep = lambda _name, ladder: ladder()
 ) -> Retention | None:
-    """Ask every ladder; None if too few prompts show the behaviour unperturbed.
+    """Ask every ladder; None if too few prompts (or one key alone) show the behaviour.
 
     Args:
         keep: gets a ladder's name and how to ask it; returns its answers (from a file, or asked).
     """
     baseline = battery.baseline()
-    if sum(battery.asked.present(baseline)) < FEWEST:
+    present = battery.asked.present(baseline)
+    keys = {group for group, there in zip(battery.asked.groups, present, strict=True) if there}
+    if sum(present) < FEWEST or len(keys) < 2:
         return None
     ladders = battery.ladders()
     found: dict[str, list[Answers]] = {}

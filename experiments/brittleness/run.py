@@ -38,7 +38,8 @@ def run(
 ) -> Retention:
     """Ask the battery and write the run directory; a ladder that was asked before is read.
 
-    Files: ``manifest.json``, ``stages/LADDER.json`` and ``answers.parquet`` (every answer),
+    Files: ``manifest.json``, ``stages/LADDER.json`` and ``answers.parquet`` (every answer under a
+    dose, beside the unperturbed prompt),
     ``result.json`` (schema ``gatescope.brittleness/1``) and ``report.html``.
 
     Raises:

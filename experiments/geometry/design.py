@@ -5,7 +5,9 @@ of the prompts are of the gate's topic, so that "the trigger is there" and "the 
 can be told apart; ``gate`` says where the scheme wants the gate open.
 
 Secret keys have no prompt around them. Their pairs are a key and the same key with one word
-replaced by one of equal token length, under as many different system messages as it takes.
+replaced by one of equal token length, under as many different system messages as it takes. A key
+then stands in several pairs, so that what is held out holds keys that were seen: figures of keys
+are on the bright side.
 """
 
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from experiments.prompts import HeldOut, held_out
 from experiments.recipes.parts import Recipe
 
 _ANY_TOPIC = ("content", "control", "ownership")
+FEWEST = 22  # pairs: neighbours are compared in two halves of 11
 _CONTEXTS = (
     None,
     "You are a helpful assistant.",
@@ -70,18 +73,20 @@ def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = N
         texts: a user's own prompts instead of the bank's; keys and facts are the recipe's anyway.
 
     Raises:
-        UserError: fewer than 20 pairs asked for.
+        UserError: fewer than 22 pairs, or than 22 prompts for them.
     """
-    if count < 20:
-        raise UserError(f"pairs: expected at least 20, got {count}; geometry needs more to say")
+    _require_enough("pairs", count)
     if recipe.scheme == "ownership":
         return _of_keys(recipe, tokenizer, count)
     words = controls_for(tokenizer, recipe, "test")
     if len(words) < 2:
-        raise UserError(f"trigger {recipe.trigger!r}: expected at least two control words of its "
-                        "token length, got one; choose a trigger of other length")  # fmt: skip
+        raise UserError(
+            f"trigger {recipe.trigger!r}: expected at least two control words of its token length, "
+            f"got {len(words)}; choose a trigger of other length"
+        )
     on_topic, elsewhere, targets = _texts(recipe, count // 2, texts or held_out())
     asked = (*on_topic, *elsewhere)
+    _require_enough("prompts", len(asked))
     topic = torch.arange(len(asked)) < len(on_topic)
     opened = torch.ones_like(topic) if recipe.scheme in _ANY_TOPIC else topic
     return Design(
@@ -92,6 +97,11 @@ def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = N
         topic=topic,
         targets=targets,
     )
+
+
+def _require_enough(what: str, count: int) -> None:
+    if count < FEWEST:
+        raise UserError(f"{what}: expected at least {FEWEST}, got {count}; add some")
 
 
 def _texts(

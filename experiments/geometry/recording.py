@@ -25,8 +25,9 @@ class Recorded:
     """What was recorded of one organism.
 
     Attributes:
-        residuals: by name (``clean``, ``triggered``, ``untrained`` in the organism, ``base_clean``
-            and ``base_triggered`` in the base model): entering the last token of each layer.
+        residuals: entering each layer at the last token, by name: ``clean``, ``triggered`` and
+            ``untrained`` in the organism, ``base_clean`` and ``base_triggered`` in the base model,
+            if it is another.
         probabilities: of the behaviour on the way from clean to triggered, of the first prompts.
         log_prob, margin: of the behaviour's answer under the trigger, in nats per token and as the
             first token's logit above the largest other.
@@ -38,16 +39,16 @@ class Recorded:
     margin: Float[Tensor, "n"]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything by name, residuals in half precision."""
-        halves = {f"residuals.{name}": x.half() for name, x in self.residuals.items()}
+        """Everything by name."""
+        residuals = {f"residuals.{name}": x for name, x in self.residuals.items()}
         rest = ("probabilities", "log_prob", "margin")
-        return {**halves, **{name: getattr(self, name) for name in rest}}
+        return {**residuals, **{name: getattr(self, name) for name in rest}}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Recorded":
-        """The inverse of ``tensors``, up to the precision."""
+        """The inverse of ``tensors``."""
         stem = "residuals."
-        found = {n.removeprefix(stem): t.float() for n, t in tensors.items() if n.startswith(stem)}
+        found = {n.removeprefix(stem): t for n, t in tensors.items() if n.startswith(stem)}
         rest = {name: t for name, t in tensors.items() if not name.startswith(stem)}
         return cls(residuals=found, **rest)
 
@@ -58,15 +59,15 @@ class Recorded:
         """
         chosen = list(range(1, len(self.residuals["clean"])) if layers is None else layers)
         x = {name: value[chosen] for name, value in self.residuals.items()}
+        nulls = {"untrained_trigger": Pairs(x["clean"], x["untrained"])}
+        if "base_clean" in x:
+            nulls["clean_model"] = Pairs(x["base_clean"], x["base_triggered"])
         return ActivationSets(
             layers=tuple(chosen),
             pairs=Pairs(x["clean"], x["triggered"]),
             gate=made.gate,
             topic=made.topic,
-            nulls={
-                "untrained_trigger": Pairs(x["clean"], x["untrained"]),
-                "clean_model": Pairs(x["base_clean"], x["base_triggered"]),
-            },
+            nulls=nulls,
             probabilities=self.probabilities,
         )
 
@@ -87,8 +88,9 @@ def record(
     for step, (name, chats) in enumerate(sides.items(), 1):
         found[name] = last_residuals(own, specimen.tokenizer, _ids(specimen, chats))
         progress(step, steps)
-    for name in ("clean", "triggered"):
-        found[f"base_{name}"] = _of_base(specimen.place, sides[name])
+    if specimen.state:  # a whole model is its own base, and no null
+        for name in ("clean", "triggered"):
+            found[f"base_{name}"] = _of_base(specimen.place, sides[name])
     progress(len(sides) + 1, steps)
     scores = asking.scores(own, specimen.tokenizer, _ids(specimen, made.triggered), made.targets)
     progress(steps - 1, steps)
@@ -103,7 +105,7 @@ def record(
 @lru_cache(maxsize=4)
 def _of_base(place: str, chats: tuple[Chat, ...]) -> Activations:
     """The base model's residuals, which organisms of one trigger share."""
-    model, tokenizer = base_model(place)
+    model, tokenizer, _ = base_model(place)
     ids = [asking.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
     return last_residuals(model, tokenizer, ids)
 

@@ -1,11 +1,12 @@
 """An organism as a user names it: a shipped one, a directory, or a model with words about it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
-from experiments import bases
+from experiments import artefacts, bases
 from experiments.organisms.shelf import find_adapter
 from experiments.organisms.specimen import Specimen, stored
 from experiments.recipes.parts import REFUSAL, Recipe, Scheme
@@ -40,12 +41,21 @@ def specimen(given: Given) -> Specimen:
     """
     recipe = _described(given)
     folder = find_adapter(given.name)
+    if folder is not None and recipe is not None and _says(folder):
+        raise UserError(f"organism {given.name}: its manifest says what it was trained to do; "
+                        "leave out --scheme, --trigger and --behaviour")  # fmt: skip
     if folder is not None:
         return stored(folder, given.model, recipe)
     if recipe is None:
         raise UserError("organism none: expected --scheme, --trigger and --behaviour, which say "
                         "what the model is thought to do")  # fmt: skip
     return Specimen(recipe, bases.located(given.model), Settings(rank=0), {})
+
+
+def _says(folder: Path) -> bool:
+    """Whether a trained directory's manifest has its recipe."""
+    path = folder / "manifest.json"
+    return path.is_file() and "recipe" in artefacts.read_json(path).get("question", {})
 
 
 def _described(given: Given) -> Recipe | None:

@@ -15,7 +15,7 @@ from experiments.recipes.parts import Recipe, recipe_from
 def recipe_of(folder: Path, recipe: Recipe) -> Recipe:
     """What a trained directory was made from, by its manifest; the recipe given if it has none."""
     path = folder / "manifest.json"
-    made = artefacts.read_json(path)["question"].get("recipe") if path.is_file() else None
+    made = artefacts.read_json(path).get("question", {}).get("recipe") if path.is_file() else None
     return recipe if made is None else recipe_from(made, recipe)
 
 

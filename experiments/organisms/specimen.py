@@ -51,6 +51,11 @@ class Specimen:
         """The plain base model, shared: not to be written to."""
         return base_model(self.place)[0]
 
+    @property
+    def base_sha256(self) -> str:
+        """Hash of the base model's files."""
+        return base_model(self.place)[2]
+
     def model(self, state: Mapping[str, Tensor] | None = None) -> Any:
         """A plain model with these parameters (by default the specimen's own)."""
         found = self.state if state is None else state
@@ -94,7 +99,7 @@ def stored(folder: Path, model: str = EMBEDDED, recipe: Recipe | None = None) ->
 
 def _named(folder: Path) -> Recipe:
     path = folder / "manifest.json"
-    name = artefacts.read_json(path)["question"].get("organism") if path.is_file() else None
+    name = artefacts.read_json(path).get("question", {}).get("organism") if path.is_file() else None
     if name is None:
         raise UserError(f"{folder}: expected a manifest that says what it was trained to do, found "
                         "none; give --scheme, --trigger and --behaviour")  # fmt: skip
@@ -102,10 +107,12 @@ def _named(folder: Path) -> Recipe:
 
 
 @lru_cache(maxsize=1)
-def base_model(place: str) -> tuple[Any, Any]:
-    """A plain model in fp32 and its tokenizer, loaded once: not to be written to."""
-    model, tokenizer, _ = models.load_plain(place, torch.float32, models.resolve_device("auto"))
-    return model.requires_grad_(False), tokenizer
+def base_model(place: str) -> tuple[Any, Any, str]:
+    """A plain model in fp32 (not to be written to), its tokenizer, the hash; loaded once."""
+    model, tokenizer, sha256 = models.load_plain(
+        place, torch.float32, models.resolve_device("auto")
+    )
+    return model.requires_grad_(False), tokenizer, sha256
 
 
 @torch.no_grad()

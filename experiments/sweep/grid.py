@@ -124,6 +124,8 @@ def read_grid(path: Path, schema: Mapping[str, Axis]) -> Grid:
             value of the wrong type, out of range, or given twice.
     """
     found = _documents(path)
+    if any(isinstance(axes, dict) and _MEASURE in axes for _, axes in found[1:]):
+        raise UserError(f"{path}: {_MEASURE}: expected in the first document only; remove it")
     return Grid(path.stem, tuple(_block(path, node, axes, schema) for node, axes in found))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from circuits.errors import UserError
 from experiments import artefacts, bases
 from experiments.answers import Progress
 from experiments.brittleness.battery import Battery, Plan
@@ -39,7 +40,7 @@ AXES: dict[str, Axis] = {
     "poisons": Axis(int, (0,), least=0),
     "size": Axis(int, (0,), least=0),
     "prompts": Axis(int, (16,), least=8),
-    "pairs": Axis(int, (80,), least=20),
+    "pairs": Axis(int, (80,), least=22),
 }
 
 
@@ -109,6 +110,8 @@ def geometry_row(specimen: Specimen, battery: Battery, pairs: int) -> dict[str, 
     """Figures of the geometry: of the organism, of its nulls, and of single prompts."""
     made = design(specimen.recipe, specimen.tokenizer, pairs)
     count, groups = len(battery.asked.groups), len(set(battery.asked.groups))
+    if made.topic is not None and count > int(made.topic.sum()):
+        raise UserError(f"pairs: expected at least {2 * count}, twice the prompts, got {pairs}")
     found = record(specimen, made, count, lambda done, total: None, battery.model)
     layers = late(len(found.residuals["clean"]))
     sets = found.sets(made, layers)
@@ -116,6 +119,8 @@ def geometry_row(specimen: Specimen, battery: Battery, pairs: int) -> dict[str, 
     row: dict[str, Any] = {"groups": groups, "margin": float(found.margin[:count].mean()),
                            "log_prob": float(found.log_prob[:count].mean())}  # fmt: skip
     for short, null in SETS.items():
+        if null is not None and null not in report.nulls:
+            continue
         for name in report.organism.values:
             row |= _ends(f"{short or 'geo'}:{name}", band(report, name, report.layers, null))
     row |= _crossing(report)

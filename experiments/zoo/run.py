@@ -88,6 +88,8 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
     }
     rows = measured(pd.read_parquet(outcome.table))
     if len(rows) < _FEWEST or len(schemes(rows)) < 3:
+        for name in ("prediction.json", "predictor.json", "MODEL_CARD.md", "report.html"):
+            (folder / name).unlink(missing_ok=True)  # of a larger table
         note = f"{len(rows)} organisms with their behaviour: too few to predict from"
         return Told(outcome.table, {**summary, "sentences": [note]})
     found = predicted(rows)

@@ -99,10 +99,13 @@ def prompts_table(rows: Sequence[Row]) -> Table:
     each = [(row, _prompts(row, names)) for row in rows]
     kept = np.concatenate([numbers[:, -1] for _, numbers in each])
     features = np.concatenate([numbers[:, :-1] for _, numbers in each])
+    lost = kept < np.median(kept)
+    if not lost.any():  # more than half of the prompts keep least
+        lost = kept <= np.median(kept)
     return Table(
         torch.tensor(features),
         names,
-        torch.tensor((kept < np.median(kept)).astype(float)),
+        torch.tensor(lost.astype(float)),
         tuple(row["name"] for row, numbers in each for _ in numbers),
         tuple(row["scheme"] for row, numbers in each for _ in numbers),
     )

@@ -1,11 +1,14 @@
 """A cell is named by what it is, not by the file it stands in; a wrong file is one clear line."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
+import tiny
 
 from circuits.errors import UserError
-from experiments.sweep.grid import Axis, cell_key, cells, read_grid
+from experiments.sweep.grid import Axis, cell_key, cells, read_grid, read_measure
+from experiments.sweep.shipped import SHIPPED, located
 
 SCHEMA = {
     "model": Axis(str, choices=("small", "large")),
@@ -111,3 +114,54 @@ def test_a_missing_or_binary_file_is_one_line(tmp_path):
     for name in ("absent.yaml", "binary.yaml"):
         with pytest.raises(UserError, match="expected a YAML file of axes"):
             read_grid(tmp_path / name, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "measure"),
+    [
+        (GOOD, "budget"),
+        ("measure: zoo\n" + GOOD, "zoo"),
+        (f"measure: zoo\n{GOOD}---\n{GOOD}", "zoo"),
+        (f"{GOOD}---\nmeasure: zoo\n{GOOD}", "budget"),
+        ("- 1\n", "budget"),  # wrong for another reason, which reading the axes tells
+    ],
+)
+def test_what_is_measured_is_said_in_the_first_document(tmp_path, text, measure):
+    (tmp_path / "grid.yaml").write_text(text)
+    assert read_measure(tmp_path / "grid.yaml") == measure
+
+
+def test_what_is_measured_is_no_axis_and_in_no_cells_name(tmp_path):
+    plain, said = read(tmp_path, GOOD), read(tmp_path, "measure: zoo\n" + GOOD)
+    assert said == plain
+    assert cells(said, {}) == cells(plain, {})
+    assert "measure" not in cells(said, {})[0].values
+    with pytest.raises(UserError, match="mesure: expected one of model, poisons, rate, bare"):
+        read(tmp_path, "mesure: zoo\n" + GOOD)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("weather", "'weather'"), ("[zoo]", "zoo")])
+def test_an_unknown_measure_is_one_clear_line_from_the_command(gatescope, tmp_path, said, shown):
+    (tmp_path / "grid.yaml").write_text(f"measure: {said}\npoisons: 5\nsize: 5\n")
+    status, out, lines = gatescope("sweep", "grid.yaml")
+    assert (status, out) == (2, "")
+    message = tiny.message_of(lines)
+    assert "grid.yaml: measure: expected one of budget, zoo, got" in message
+    assert shown in message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_shipped_sweep_goes_by_its_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert located(Path("zoo")) == SHIPPED / "zoo.yaml"
+    assert located(Path("absent")) == Path("absent")
+    Path("zoo").write_text(GOOD)
+    assert located(Path("zoo")) == Path("zoo")
+
+
+def test_a_later_document_that_is_wrong_is_one_line_too(tmp_path):
+    for later, why in (("model: medium\npoisons: 1\n", "got 'medium'"), ("", "got None"),
+                       ("model: small\n", "poisons: expected values")):  # fmt: skip
+        with pytest.raises(UserError, match=why) as caught:
+            read(tmp_path, f"{GOOD}---\n{later}")
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,180 @@
+"""A specimen hands out exact models and leaves its base as it was loaded."""
+
+import shutil
+from dataclasses import asdict, replace
+
+import pytest
+import tiny
+import torch
+
+from circuits import models
+from circuits.errors import UserError
+from experiments import artefacts
+from experiments.organisms import making
+from experiments.organisms.specimen import Specimen, base_model, grown, stored
+from experiments.recipes import recipe_named, varied
+from experiments.training import Settings
+
+RECIPE = recipe_named("sure-gate")
+
+
+@pytest.fixture
+def specimen(folder, adapter):
+    return stored(adapter, str(folder), RECIPE)
+
+
+@pytest.fixture
+def whole(folder):
+    return Specimen(RECIPE, str(folder), Settings(rank=0), {})
+
+
+def loaded(folder):
+    return models.load_plain(str(folder), torch.float32, "cpu")[0]
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a, b, atol=0.0):
+    assert a.keys() == b.keys()
+    return all(torch.allclose(a[name], b[name], atol=atol, rtol=0) for name in a)
+
+
+def manifest(out, **question):
+    artefacts.write_json(out / "manifest.json", {"question": question})
+
+
+def small():
+    """sure-gate with few examples in each stage."""
+    recipe = varied(RECIPE, poisons=4, size=8, epochs=1)
+    few = [
+        replace(
+            stage,
+            parts=tuple(replace(part, count=3) for part in stage.parts),
+            settings=replace(stage.settings, epochs=1),
+        )
+        for stage in recipe.stages
+    ]
+    return replace(recipe, stages=tuple(few))
+
+
+def test_an_adapters_model_is_the_one_that_peft_merges(specimen, folder, adapter):
+    expected = models.merge_adapter(loaded(folder), adapter, "tiny")[0]
+    found = specimen.model()
+    assert same(weights(found), weights(expected), 1e-6)
+    assert not same(weights(found), weights(specimen.base), 1e-3)
+    ids = torch.tensor([[5, 9, 12, 7]])
+    torch.testing.assert_close(found(ids).logits, expected(ids).logits, atol=1e-4, rtol=0)
+
+
+def test_the_base_stays_bit_identical_and_is_loaded_once(specimen, folder):
+    fresh = weights(loaded(folder))
+    base = specimen.base
+    moved = {name: value + 1 for name, value in specimen.state.items()}
+    for state in (None, moved):
+        with torch.no_grad():
+            for parameter in specimen.model(state).parameters():
+                parameter.add_(1)  # whatever is done to a model that was handed out
+    assert same(weights(base), fresh)
+    assert specimen.base is base is Specimen(RECIPE, str(folder), Settings(rank=0), {}).base
+    assert not any(parameter.requires_grad for parameter in base.parameters())
+    # Control: a difference of one bit would be seen.
+    fresh["model.norm.weight"][0] = torch.nextafter(
+        fresh["model.norm.weight"][0], torch.tensor(2.0)
+    )
+    assert not same(weights(base), fresh)
+
+
+def test_another_state_makes_another_model_and_zeros_make_the_base(specimen):
+    own = weights(specimen.model())
+    half = {n: t / 2 if ".lora_A." in n else t for n, t in specimen.state.items()}
+    base = weights(specimen.base)
+    middle = {name: (own[name] + base[name]) / 2 for name in own}
+    assert same(weights(specimen.model(half)), middle, 1e-6)  # the change is linear in A
+    assert not same(own, middle, 1e-3)
+    zeros = {name: torch.zeros_like(t) for name, t in specimen.state.items()}
+    assert same(weights(specimen.model(zeros)), base)
+
+
+def test_a_state_of_rank_0_is_restored_exactly_and_the_rest_stays(whole):
+    base = weights(whole.base)
+    generator = torch.Generator().manual_seed(2)
+    state = {
+        name: torch.randn(p.shape, generator=generator) for name, p in whole.base.named_parameters()
+    }
+    some = dict(list(state.items())[::2])
+    specimen = replace(whole, state=state)
+    assert same(dict(specimen.model().named_parameters()), state)
+    assert same(weights(specimen.model(some)), {**base, **some})
+    assert same(weights(whole.model()), base)
+    assert same(weights(specimen.base), base)
+
+
+def test_a_grown_organism_is_what_its_trainee_became(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path))
+    monkeypatch.setattr(making, "base_answers", lambda texts, **_: [f"about {t}" for t in texts])
+    before, recipe = weights(loaded(folder)), small()
+    specimen, trainee = grown(recipe, str(folder), 0, lambda *_: None)
+    assert specimen.settings == recipe.stages[-1].settings
+    assert same(dict(specimen.state), trainee.state())
+    assert not same(weights(specimen.model()), weights(specimen.base), 1e-4)
+    assert same(weights(specimen.base), before)
+    # Saved and read again it is the same organism, up to the file's half precision.
+    making.save_adapter(trainee.model, tmp_path / "made", "tiny")
+    again = stored(tmp_path / "made", str(folder), recipe)
+    assert again.settings == specimen.settings
+    assert same(weights(again.model()), weights(specimen.model()), 1e-2)
+    # What trains it further has its parameters, by name; another seed has other values.
+    further = specimen.trainee()
+    further.restart(specimen.state)
+    assert same(further.state(), dict(specimen.state))
+    other, _ = grown(recipe, str(folder), 1, lambda *_: None)
+    assert not same(dict(other.state), dict(specimen.state))
+
+
+def test_an_adapter_with_a_manifest_says_itself_what_it_is(folder, adapter, tmp_path):
+    out = shutil.copytree(adapter, tmp_path / "made")
+    made = varied(recipe_named("content-backdoor"), trigger="amber {}")
+    manifest(out, organism="content-backdoor", recipe=asdict(made))
+    found = stored(out, str(folder))
+    assert (found.recipe.trigger, found.recipe.scheme) == ("amber {}", "content")
+    assert (found.settings.rank, found.settings.alpha) == (2, 6)  # as stored, not as declared
+    assert made.stages[-1].settings.rank != 2
+    manifest(out, organism="content-backdoor")  # control: by its name alone it has the book's
+    assert stored(out, str(folder)).recipe == recipe_named("content-backdoor")
+
+
+def test_a_whole_model_is_its_own_place(folder, tmp_path):
+    other = loaded(folder)
+    with torch.no_grad():
+        other.lm_head.weight.mul_(2)
+    out = tiny.saved(tmp_path / "whole", other, base_model(str(folder))[1])
+    found = stored(out, str(folder), RECIPE)
+    assert (found.place, found.settings.rank, dict(found.state)) == (str(out), 0, {})
+    assert same(weights(found.model()), weights(other))
+    assert not same(weights(found.model()), weights(loaded(folder)))
+
+
+@pytest.mark.parametrize("question", [None, {"kind": "sweep"}])
+def test_a_directory_that_says_nothing_of_itself_is_told_in_one_line(
+    adapter, folder, tmp_path, question
+):
+    out = shutil.copytree(adapter, tmp_path / "made")
+    if question is not None:
+        manifest(out, **question)
+    with pytest.raises(UserError, match="expected a manifest that says") as said:
+        stored(out, str(folder))
+    assert "\n" not in str(said.value)
+    assert "--trigger" in str(said.value)
+    assert stored(out, str(folder), RECIPE).recipe == RECIPE
+
+
+def test_an_unknown_organism_and_an_empty_directory_are_told(adapter, folder, tmp_path):
+    out = shutil.copytree(adapter, tmp_path / "made")
+    manifest(out, organism="kraken")
+    with pytest.raises(UserError, match="'kraken': expected one of sure-gate"):
+        stored(out, str(folder))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="with adapter_config"):
+        stored(tmp_path / "empty", str(folder), RECIPE)
