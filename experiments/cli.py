@@ -19,9 +19,13 @@ from circuits.errors import SelfTestError, UserError
 from experiments.commands import bench, organism
 from experiments.commands.analyze import analyze
 from experiments.commands.brittleness import brittleness
+from experiments.commands.compare import compare
+from experiments.commands.defend import defend
+from experiments.commands.evaluate import evaluate
 from experiments.commands.geometry import geometry
 from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
+from experiments.commands.scan import scan
 from experiments.commands.shared import CONSOLE
 from experiments.commands.sweep import sweep
 from experiments.commands.verify import verify
@@ -37,6 +41,10 @@ app.command()(patch)
 app.command()(orthogonalise)
 app.command()(geometry)
 app.command()(brittleness)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(defend)
+app.command()(scan)
 app.command()(sweep)
 app.command()(verify)
 app.add_typer(organism.app, name="organism")

@@ -40,7 +40,8 @@ def sweep(
     tasks = missing(job, store.load(job.cells))
     with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
         outcome = run(job, store, executor, view)
-    report = kind.report(job, store, outcome, file)
+    with CONSOLE.status("analysing the table"):
+        report = kind.report(job, store, outcome, file)
     _tell({**report.summary, "report": str(report.path)}, as_json)
     if outcome.failed:
         raise typer.Exit(1)

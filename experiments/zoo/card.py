@@ -8,6 +8,7 @@ from probes.brittleness import MODEL, Comparison, Null, Predictor, Score
 from probes.intervals import Estimate
 
 AIMS = {"Spearman": 0.7, "AUROC": 0.8}
+_PARTS = {"organisms": "schemes", "prompts": "organisms"}
 _BEYOND = """\
 ## Where it fails
 
@@ -40,8 +41,15 @@ def _sentence(who: str, found: Comparison) -> str:
     return (
         f"{who}, whole schemes held out: {found.figure} {told(model.pooled)}, "
         f"p = {p_of(model):.3g}; best baseline ({found.best}) {told(best.pooled)}; geometry is "
-        f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}."
+        f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}. "
+        f"Within {_PARTS[found.rows]}: {told(model.within)}, p = {_p_within(model):.3g}; "
+        f"{found.best} {told(best.within)} (difference {told(difference.within)})."
     )
+
+
+def _p_within(score: Score) -> float:
+    """The p of the figure within parts."""
+    return next(null.p for null in score.nulls if null.figure == "within")
 
 
 def p_of(score: Score) -> float:

@@ -11,10 +11,11 @@ from dataclasses import asdict
 from typing import Any
 
 from circuits.errors import UserError
-from experiments import artefacts, bases
+from experiments import artefacts, bases, prompts
 from experiments.answers import Progress
 from experiments.brittleness.battery import Battery, Plan
 from experiments.brittleness.measure import measured
+from experiments.facts import facts
 from experiments.geometry.design import design
 from experiments.geometry.recording import Recorded, late, record
 from experiments.geometry.summary import band
@@ -66,6 +67,8 @@ def salt(values: Values) -> dict[str, Any]:
     """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
     recipe = recipe_of(values)
     held_out = [text for a in asked(recipe, ("word",), "test") for text in a.texts]
+    held_out += prompts.control_words("test")
+    held_out += [repr(fact) for kind in (True, False) for fact in facts("test", kind)]
     return {
         "schema": SCHEMA,
         "recipe": asdict(recipe),

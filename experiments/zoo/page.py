@@ -21,6 +21,7 @@ from viz.report import Report, Section, Table, render
 if TYPE_CHECKING:
     from experiments.zoo.run import Prediction
 
+_LEVEL = 0.05
 _MAP = """\
 Every organism by how many different residuals its trigger opens (density: Vendi score of \
 triggered over clean residuals) and by how hard its gate's label is to read (complexity: share of \
@@ -51,12 +52,13 @@ def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
     """The zoo as one HTML page."""
     said = sentences(rows, found.organisms, found.prompts)
     score = found.organisms.scores[MODEL]
+    shown = p_of(score) < _LEVEL and score.pooled.low > 0
     return render(
         Report(
             title="Does geometry predict brittleness?",
-            verdict=f"{score.pooled.value:.2f}",
-            headline=" ".join(said),
-            tone="unclear",
+            verdict="Across schemes: yes" if shown else "Not shown across schemes",
+            headline=said[0],
+            tone="gate" if shown else "none",
             facts=(
                 ("organisms", str(len(rows))),
                 ("schemes", str(len(schemes(rows)))),
@@ -64,6 +66,7 @@ def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
                 ("p", f"{p_of(score):.3g}"),
             ),
             sections=(
+                Section("What was found", "\n\n".join(said[1:])),
                 _map(rows),
                 _predicted(rows, found.organisms),
                 _compared(found.organisms, "Against simple figures", _BASELINES, 0.0),

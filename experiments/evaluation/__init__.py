@@ -1,0 +1,1 @@
+"""Six properties of a trigger-behaviour mapping, and what they say of its security."""

@@ -1,0 +1,1 @@
+"""Scanning a model for a trigger that nobody has told: candidates, stages, answers, verdict."""

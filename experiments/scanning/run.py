@@ -1,0 +1,139 @@
+"""``gatescope scan``: a suspect and clean models scanned alike -> alarms, false positives, page."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from circuits.errors import UserError
+from circuits.tokens import place_of
+from circuits.weights import EMBEDDED
+from experiments import artefacts
+from experiments.organisms.given import Given
+from experiments.organisms.identity import identity
+from experiments.organisms.specimen import Specimen
+from experiments.scanning.plan import Plan, carriers, stray_words
+from experiments.scanning.scan import Scan, Step, in_hand, scan, suspect, to_json
+from probes.intervals import Estimate, wilson
+
+SCHEMA = "gatescope.scan/1"
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class ScanQuestion:
+    """What a scan is asked.
+
+    Attributes:
+        given: the suspect; nothing but its name and its base is used.
+        clean: models without a trigger that are scanned alike; ``base`` is the base itself.
+        command: what the user typed.
+    """
+
+    given: Given
+    plan: Plan = field(default_factory=Plan)
+    clean: tuple[str, ...] = ()
+    command: str = "gatescope scan"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The suspect's scan, those of clean models, and the rank of the word its manifest names."""
+
+    suspect: Scan
+    clean: tuple[Scan, ...]
+    named: str = ""
+
+    @property
+    def named_rank(self) -> int | None:
+        return self.suspect.rank(self.named)
+
+    @property
+    def false_alarms(self) -> Estimate | None:
+        """Share of clean models with an alarm; None if none was scanned."""
+        return _share([bool(one.alarms) for one in self.clean])
+
+    def to_json(self) -> dict[str, Any]:
+        rate = self.false_alarms
+        return {
+            "suspect": to_json(self.suspect),
+            "clean": [to_json(one, best=10) for one in self.clean],
+            "false_alarms": rate and rate.to_json(),
+            "named": {"word": self.named, "rank": self.named_rank} if self.named else None,
+        }
+
+
+def default_clean(given: Given) -> tuple[str, ...]:
+    """The clean models that are at hand for a suspect."""
+    names = (BASE, "clean", "decoy") if given.model == EMBEDDED else (BASE,)
+    return tuple(name for name in names if name != given.name)
+
+
+def run(question: ScanQuestion, folder: Path, resume: bool, step: Step) -> Found:
+    """Scan the suspect, then every clean model, and write the run directory.
+
+    Files: ``manifest.json``, ``stages/MODEL/`` (every reading: a scan that was killed goes on),
+    ``scores.parquet`` (every candidate of every model), ``result.json`` (schema
+    ``gatescope.scan/1``) and ``report.html``.
+
+    Raises:
+        UserError: a model, the number of words or the directory cannot be used.
+    """
+    from experiments.scanning.page import page  # plotly is slow to import
+
+    arms = _arms(question)
+    artefacts.open_run(folder, _manifest(question, arms), resume)
+    named = arms[0].specimen.recipe.trigger
+    scans = [_scanned(arm, question, folder / "stages" / arm.stem, step) for arm in arms]
+    found = Found(scans[0], tuple(scans[1:]), place_of(named)[0] if named else "")
+    artefacts.write_rows(folder / "scores.parquet", [
+        {"model": one.name, "rank": i, **row.to_json()}
+        for one in scans for i, row in enumerate(one.scored, 1)
+    ])  # fmt: skip
+    about = {"schema": SCHEMA, "question": asdict(question), **found.to_json()}
+    artefacts.write_json(folder / "result.json", about)
+    html = page(question.command, question.plan, found)
+    artefacts.write_atomically(folder / "report.html", html.encode())
+    return found
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """A model to be scanned, under which name, from which seed of carriers and samples."""
+
+    name: str
+    stem: str
+    specimen: Specimen
+    seed: int
+
+
+def _arms(question: ScanQuestion) -> list[_Arm]:
+    given, plan = question.given, question.plan
+    if len(set(question.clean)) < len(question.clean):
+        raise UserError(f"--clean: expected different models, got {', '.join(question.clean)}")
+    others = [
+        _Arm(name, f"clean-{i}", in_hand(Given("none" if name == BASE else name, given.model)),
+             plan.seed + (name == BASE))
+        for i, name in enumerate(question.clean)
+    ]  # fmt: skip
+    return [_Arm(given.name, "suspect", in_hand(given), plan.seed), *others]
+
+
+def _scanned(arm: _Arm, question: ScanQuestion, folder: Path, step: Step) -> Scan:
+    models = suspect(arm.specimen, arm.name, question.given.model)
+    return scan(models, replace(question.plan, seed=arm.seed), folder, step)
+
+
+def _share(hits: Sequence[bool]) -> Estimate | None:
+    return wilson(sum(hits), len(hits)) if hits else None
+
+
+def _manifest(question: ScanQuestion, arms: Sequence[_Arm]) -> artefacts.Manifest:
+    plan = question.plan
+    texts = [text for part in carriers(plan) for text in part]
+    about = {
+        **{name: value for name, value in asdict(question).items() if name != "command"},
+        "models": {arm.name: identity(arm.specimen) for arm in arms},
+        "prompts_sha256": artefacts.text_sha256([*texts, *stray_words(1)]),
+    }
+    return artefacts.Manifest(kind="scan", question=about, command=question.command)
