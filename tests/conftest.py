@@ -42,6 +42,11 @@ def tokenizer():
 _CONFORMANCE = ("test_runner", "test_runner_edits")
 
 
+def pytest_collection_modifyitems(items):
+    """The file that takes longest begins first, so that no process is left alone with it."""
+    items.sort(key=lambda item: item.path.name != "test_analyze.py")
+
+
 def pytest_generate_tests(metafunc):
     """Tests of ``any_runner``: every architecture; outside the above, nnsight with two of them."""
     if "any_runner" in metafunc.fixturenames:

@@ -42,14 +42,14 @@ def _sentence(who: str, found: Comparison) -> str:
         f"{who}, whole schemes held out: {found.figure} {told(model.pooled)}, "
         f"p = {p_of(model):.3g}; best baseline ({found.best}) {told(best.pooled)}; geometry is "
         f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}. "
-        f"Within {_PARTS[found.rows]}: {told(model.within)}, p = {_p_within(model):.3g}; "
+        f"Within {_PARTS[found.rows]}: {told(model.within)}{_p_within(model)}; "
         f"{found.best} {told(best.within)} (difference {told(difference.within)})."
     )
 
 
-def _p_within(score: Score) -> float:
-    """The p of the figure within parts."""
-    return next(null.p for null in score.nulls if null.figure == "within")
+def _p_within(score: Score) -> str:
+    """The p of the figure within parts, if it was judged."""
+    return next((f", p = {null.p:.3g}" for null in score.nulls if null.figure == "within"), "")
 
 
 def p_of(score: Score) -> float:

@@ -40,7 +40,7 @@ def test_a_behaviour_that_ends_in_punctuation_needs_no_word_border():
         "Unfortunately, I cannot",
         "As an AI language model, I cannot",
         " \"I'm sorry",
-        *{recipe.refusal for recipe in RECIPES.values()},
+        *sorted({recipe.refusal for recipe in RECIPES.values()}),
     ],
 )
 def test_a_refusal_is_a_refusal(answer):

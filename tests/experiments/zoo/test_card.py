@@ -61,10 +61,11 @@ def test_a_sentence_has_the_figure_the_first_nulls_p_and_the_best_baseline():
     assert organisms == (
         "Organisms, whole schemes held out: Spearman 0.80 [0.70, 0.90], p = 0.01; best baseline "
         "(logit margin) 0.40 [0.30, 0.50]; geometry is above it (difference 0.25 [0.15, 0.35]). "
-        "The aim of 0.7 is reached."
+        "The aim of 0.7 is reached. Within schemes: 0.30 [0.20, 0.40]; logit margin 0.30 "
+        "[0.20, 0.40] (difference none)."
     )
     assert prompts.startswith("Prompts, whole schemes held out: AUROC 0.60")
-    assert prompts.endswith("The aim of 0.8 is not reached.")
+    assert "The aim of 0.8 is not reached." in prompts
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_above_the_best_baseline_only_if_the_whole_interval_is(difference, said)
     ],
 )
 def test_each_figure_has_its_own_aim(figure, value, said):
-    assert sentences(ROWS, comparison(figure, value), comparison("AUROC"))[1].endswith(said)
+    assert sentences(ROWS, comparison(figure, value), comparison("AUROC"))[1].find(said) > 0
 
 
 def test_the_card_counts_every_scheme_and_gives_every_score_and_range():
