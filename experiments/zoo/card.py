@@ -52,6 +52,11 @@ def _p_within(score: Score) -> str:
     return next((f", p = {null.p:.3g}" for null in score.nulls if null.figure == "within"), "")
 
 
+def label(features: str) -> str:
+    """A set of features as a reader knows it."""
+    return features.replace(MODEL, "geometry", 1) if features.startswith(MODEL) else features
+
+
 def p_of(score: Score) -> float:
     """The p to quote of a score: its first null's."""
     return null_of(score).p
@@ -103,7 +108,7 @@ def _scores(title: str, found: Comparison) -> list[str]:
         f"| features | {found.figure}, all | {found.figure}, within | p | null's 95% |",
         "| --- | --- | --- | --- | --- |",
         *(
-            f"| {name} | {told(s.pooled)} | {told(s.within)} | {p_of(s):.3g} | "
+            f"| {label(name)} | {told(s.pooled)} | {told(s.within)} | {p_of(s):.3g} | "
             f"{null_of(s).high:.2f} |"
             for name, s in found.scores.items()
         ),

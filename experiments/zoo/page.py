@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.zoo.card import p_of, sentences, told
+from experiments.zoo.card import label, p_of, sentences, told
 from experiments.zoo.claim import DENSITY, complexity_of, of_row
 from experiments.zoo.tables import Row, number, schemes
 from probes.brittleness import MODEL, Comparison
@@ -104,12 +104,12 @@ def _predicted(rows: Sequence[Row], found: Comparison) -> Section:
 
 
 def _compared(found: Comparison, title: str, prose: str, chance: float) -> Section:
-    ordered = [(name, score.pooled) for name, score in found.scores.items()]
+    ordered = [(label(name), score.pooled) for name, score in found.scores.items()]
     axis = f"{found.figure}, schemes held out"
     figure = against_baselines(ordered, title, axis, chance)
     header = ("features", f"{found.figure}, all", "within", "p", "null: mean", "null: 95%")
     cells = [
-        (name, told(s.pooled), told(s.within), f"{p_of(s):.3g}", f"{s.nulls[0].mean:.2f}",
+        (label(name), told(s.pooled), told(s.within), f"{p_of(s):.3g}", f"{s.nulls[0].mean:.2f}",
          f"{s.nulls[0].high:.2f}")
         for name, s in found.scores.items()
     ]  # fmt: skip

@@ -103,6 +103,6 @@ def test_what_could_not_be_judged_within_schemes_is_said_to_be_none():
     found = comparison()
     scores = {**found.scores, MODEL: score(0.8, 0.01, None)}
     text = card(ROWS, replace(found, scores=scores), comparison("AUROC"), PREDICTOR)
-    assert f"| {MODEL} | 0.80 [0.70, 0.90] | none | 0.01 | 0.35 |" in text
+    assert "| geometry | 0.80 [0.70, 0.90] | none | 0.01 | 0.35 |" in text
     assert told(None) == "none"
     assert p_of(scores[MODEL]) == 0.01
