@@ -87,6 +87,7 @@ def property_radar(cards: Mapping[str, Sequence[Cleared]]) -> go.Figure:
                            "tickangle": 90},
             "angularaxis": {"direction": "clockwise", "rotation": 90},
             "bgcolor": "rgba(0,0,0,0)",
+            "domain": {"x": [0.1, 0.72], "y": [0, 0.94]},  # room for names on a phone
         },
         showlegend=len(cards) > 1,
     )  # fmt: skip

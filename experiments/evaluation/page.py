@@ -57,7 +57,7 @@ def page(
             title="Six properties and a verdict",
             verdict=_verdict(verdict),
             headline=_headline(verdict),
-            tone="gate" if verdict.secure else "none",
+            tone="none" if verdict.secure else "gate",
             facts=(
                 ("mapping", card.name),
                 ("scheme", card.scheme),

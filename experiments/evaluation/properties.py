@@ -13,7 +13,7 @@ from experiments.evaluation.heard import Heard
 from experiments.evaluation.metrics import Absent, Found, accuracy, drop, named, precision
 from experiments.evaluation.questions import Question, solved
 
-_NO_BASE = "the model before training is not known; give it (base: in the file, or --base)"
+_NO_BASE = "the model before training is not known; give it as base: in a YAML file of the mapping"
 _KNOWS = 0.1  # facts of which a base model must solve this share for a drop to mean anything
 PERSISTENCE = {
     "fine_tuning": "fine-tuning",
