@@ -78,7 +78,7 @@ def test_a_stopped_sweep_leaves_no_process_loses_nothing_and_writes_the_table_so
     toys.wait_until(lambda: len(toys.log("end")) >= 2 and toys.log("child"))
     assert toys.running()
     process.send_signal(number)
-    assert process.wait(5) == 130
+    assert process.wait(30) == 130
     assert toys.running() == []
     job = drive.job(grid)
     finished = set(keys_of(job, toys.log("end")))
@@ -205,15 +205,16 @@ def test_signals_are_given_back(toys):
 
 
 def test_a_second_signal_does_not_wait(toys):
-    job, store = drive.job(toys.grid(size=[1, 2], seconds=5)), Store(toys.folder / "store")
+    job, store = drive.job(toys.grid(size=[1, 2], seconds=20)), Store(toys.folder / "store")
 
     def listen(event):
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)  # two signals that wait together are heard as one
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5)
+        time.sleep(20)
 
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         sweep(job, store, Local(1), listen)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15
     assert toys.running() == []
