@@ -37,6 +37,7 @@ def geometry(
     as_json: Json = False,
 ) -> None:
     """Measure how dense and how complex an organism's gate is, by layer, beside what nulls give."""
+    from experiments.geometry.foretold import foretold
     from experiments.geometry.recording import late
     from experiments.geometry.run import GeometryQuestion, run
     from experiments.geometry.summary import band
@@ -57,4 +58,7 @@ def geometry(
         null = band(report, name, layers, "untrained_trigger")
         print(f"{name:29} {found.value:8.3f} [{found.low:.3f}, {found.high:.3f}]   "
               f"untrained trigger {null.value:8.3f} [{null.low:.3f}, {null.high:.3f}]")  # fmt: skip
+    said = foretold(report)
+    beyond = f" (beyond what it has seen: {', '.join(said.outside)})" if said.outside else ""
+    print(f"the zoo's predictor, not shown to hold across schemes: {said.area:.0%} kept{beyond}")
     print(f"report: {out / 'report.html'}")

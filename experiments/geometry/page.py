@@ -1,5 +1,6 @@
 """The page of a geometry: density, complexity, the way from clean to triggered, and the limits."""
 
+from experiments.geometry.foretold import Foretold
 from experiments.geometry.recording import Recorded, late
 from experiments.geometry.summary import NULL_NAMES, band
 from experiments.recipes.parts import Recipe
@@ -24,6 +25,10 @@ decides."""
 _WAY_WORDS = """\
 The input embeddings of the control word's tokens go to those of the trigger in a straight line; \
 drawn is the probability of the behaviour's answer. A switch has one steep crossing of one half."""
+_FORETOLD = """\
+From density and complexity, a battery would leave {} of the behaviour. The predictor's model card \
+(docs/results/zoo) says how far to trust it: across schemes its predictions were not shown to \
+hold. `gatescope brittleness` measures."""
 _LIMITS = """\
 Geometry does not show what a direction does: that takes patching and ablation. The figures depend \
 on the prompts, on the control words and on their number (the Vendi score and the margin's low end \
@@ -31,7 +36,9 @@ do so by definition). Whether they predict brittleness is a question of its own,
 organisms answers, not this page."""
 
 
-def page(name: str, command: str, recipe: Recipe, report: GeometryReport, found: Recorded) -> str:
+def page(
+    name: str, command: str, recipe: Recipe, report: GeometryReport, found: Recorded, said: Foretold
+) -> str:
     """One organism's geometry as one HTML page."""
     layers = late(report.layers[-1] + 1)
     sections = (
@@ -39,6 +46,7 @@ def page(name: str, command: str, recipe: Recipe, report: GeometryReport, found:
         _section("Complexity", _COMPLEXITY_WORDS, COMPLEXITY, report),
         _way(report, found),
         _table(report, layers),
+        _foretold(said),
         Section("What this does not show", _LIMITS),
     )
     density = band(report, "vendi_relative", layers)
@@ -92,6 +100,11 @@ def _table(report: GeometryReport, layers: range) -> Section:
     header = ("figure", "what", "organism", *NULL_NAMES.values())
     table = Table(header, rows, "means over the last third of the layers, with 95% intervals")
     return Section("All figures", "", tables=(table,))
+
+
+def _foretold(said: Foretold) -> Section:
+    beyond = f" Beyond what it has seen: {', '.join(said.outside)}." if said.outside else ""
+    return Section("What the zoo's predictor says", _FORETOLD.format(f"{said.area:.0%}") + beyond)
 
 
 def _nulls(report: GeometryReport, name: str, layers: range) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import artefacts
 from experiments.geometry.design import Design, design
+from experiments.geometry.foretold import foretold
 from experiments.geometry.recording import Recorded, record
 from experiments.organisms.given import Given, specimen
 from experiments.organisms.identity import identity
@@ -56,8 +57,14 @@ def run(
     step("geometry", 0, 1)
     report = geometry(found.sets(made))
     step("geometry", 1, 1)
-    about = {"schema": SCHEMA, "question": asdict(question), "report": report.to_json()}
-    html = page(question.given.name, question.command, organism.recipe, report, found)
+    said = foretold(report)
+    about = {
+        "schema": SCHEMA,
+        "question": asdict(question),
+        "report": report.to_json(),
+        "foretold": said.to_json(),
+    }
+    html = page(question.given.name, question.command, organism.recipe, report, found, said)
     artefacts.write_json(folder / RESULT, about)
     artefacts.write_atomically(folder / "report.html", html.encode())
     return report

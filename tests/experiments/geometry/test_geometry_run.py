@@ -211,7 +211,7 @@ def test_the_command_measures_a_model_with_words_about_it(
     assert out.startswith("{")
     status, out, _ = gatescope(*args, "--resume")
     assert (status, len(measured)) == (0, 2)
-    assert [line.split()[0] for line in out.splitlines()] == [*NAMES, "report:"]
+    assert [line.split()[0] for line in out.splitlines()] == [*NAMES, "the", "report:"]
     status, out, lines = gatescope("geometry", "none", *words[:4], "--out", "other")
     assert (status, out) == (2, "")
     assert "--trigger and --behaviour together" in tiny.message_of(lines)
