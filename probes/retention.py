@@ -8,8 +8,8 @@ an area of 1 is a behaviour that nothing removes, and the mean of the families' 
 families and not doses alike, is the one figure.
 
 Areas are means over prompts, so their intervals resample prompts, or whole groups of them (Efron
-1979), the same ones for every family. At 0 or 1 every resample is alike, and the interval is
-Wilson's, which is conservative for a mean of values between 0 and 1. Shares have Wilson's too, with
+1979), the same ones for every family. Where all prompts answer alike every resample is alike, and
+the interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares have Wilson's too, with
 as many trials as there are groups: exact where the prompts of a group answer alike, conservative
 where they do not.
 """
@@ -160,8 +160,8 @@ def _intervals(
     sums = torch.zeros(len(values), units).to(values).index_add_(1, member, values)
     parts = (part.tolist() for part in recovery_intervals(sums, sizes, seed=seed))
     return [
-        _share(torch.tensor(value, dtype=torch.float64).round().clamp(0, 1), units)
-        if min(abs(value), abs(1 - value)) < 1e-12
+        _share(torch.tensor(value, dtype=torch.float64).clamp(0, 1), units)
+        if float(high - low) < 1e-12
         else Estimate(value, low, high, units, method="percentile bootstrap")
         for value, low, high in zip(*parts, strict=True)
     ]

@@ -120,3 +120,13 @@ def test_bad_input_is_refused_in_one_line(doses, baseline, groups, message):
         retention(doses, bools("xxxxxx", "xxx...", "xx...."), baseline, groups)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_prompts_that_answer_alike_do_not_make_an_interval_without_width():
+    doses = [Dose("case", level, "x") for level in (1, 2)]
+    shown = torch.tensor([[True] * 10, [False] * 10])
+    found = retention(doses, shown, torch.ones(10, dtype=torch.bool))
+    assert found.families["case"] == wilson(5, 10)
+    mixed = shown.clone()
+    mixed[0, :3] = False
+    assert retention(doses, mixed, torch.ones(10, dtype=torch.bool)).area.method != "Wilson score"
