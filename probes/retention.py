@@ -9,9 +9,9 @@ families and not doses alike, is the one figure.
 
 Areas are means over prompts, so their intervals resample prompts, or whole groups of them (Efron
 1979), the same ones for every family. Where all prompts answer alike every resample is alike, and
-the interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares have Wilson's too, with
-as many trials as there are groups: exact where the prompts of a group answer alike, conservative
-where they do not.
+the interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares have
+Wilson's too, with as many trials as there are groups: exact where the prompts of a group answer
+alike, conservative where they do not.
 """
 
 from collections.abc import Mapping, Sequence
