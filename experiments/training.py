@@ -7,7 +7,7 @@ opening) are run once per batch, with their gradient, instead of once per row.
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from circuits.kv import CachePast
+from circuits.opening import common_prefix, shares_prefix
 from circuits.tokens import render
 
 
@@ -79,24 +80,49 @@ def train(
 ) -> list[float]:
     """Fine-tune in place; returns the mean loss of every step (nats per answer token)."""
     encoded = [_encode(tokenizer, example) for example in examples]
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=0.0)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
     shared = _shared_prefix(model, encoded)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, steps))
+
+    def loss_of(chosen: list[int]) -> Tensor:
+        rows = [encoded[i] for i in chosen]
+        return _answer_loss(model, rows, tokenizer.pad_token_id or 0, shared)
+
+    course = Course(settings.rate, steps, lambda step: _cosine(step, steps))
+    return descend(model, _batches(encoded, settings), loss_of, course, tick)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a descent goes: its peak rate, its steps, and the share of the rate at each."""
+
+    rate: float
+    steps: int
+    pace: Callable[[int], float]
+
+
+def descend(
+    model: Any,
+    batches: Iterable[list[int]],
+    loss_of: Callable[[list[int]], Tensor],
+    course: Course,
+    tick: Tick,
+) -> list[float]:
+    """AdamW on a model's trainable parameters, a step for every batch; returns the losses."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=course.rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, course.pace)
     losses: list[float] = []
     model.train()
-    for chosen in _batches(encoded, settings):
+    for chosen in batches:
         with fast_precision(next(model.parameters()).device.type):
-            rows = [encoded[i] for i in chosen]
-            loss = _answer_loss(model, rows, tokenizer.pad_token_id or 0, shared)
+            loss = loss_of(chosen)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))
-        tick(len(losses), steps, losses[-1])
+        tick(len(losses), course.steps, losses[-1])
     model.eval()
     return losses
 
@@ -140,16 +166,10 @@ def _cosine(step: int, steps: int) -> float:
 
 def _shared_prefix(model: Any, encoded: Sequence[tuple[list[int], int]]) -> int:
     """How many tokens all prompts begin with; 0 where windowed attention forbids sharing them."""
-    config = model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"} or getattr(config, "sliding_window", None):
+    longest = max((len(ids) for ids, _ in encoded), default=0)
+    if not encoded or not shares_prefix(model, longest):
         return 0
-    prompts = [ids[: start - 1] for ids, start in encoded]
-    first, last = min(prompts), max(prompts)
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
+    return common_prefix([ids[: start - 1] for ids, start in encoded])
 
 
 def _answer_loss(

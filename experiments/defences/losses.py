@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuits.tokens import render
 from circuits.types import MESSAGE
-from experiments.training import Example, Settings, Tick, fast_precision
+from experiments.training import Course, Example, Settings, Tick, descend
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,15 @@ def train_with(
     tick: Tick,
 ) -> list[float]:
     """Train a model's trainable parameters on examples; returns every step's loss."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=0.0)
     steps = settings.epochs * math.ceil(len(examples) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     device = next(model.parameters()).device
-    losses: list[float] = []
-    model.train()
-    for chosen in _batches(len(examples), settings):
+
+    def loss_of(chosen: list[int]) -> Tensor:
         rows = batched(tokenizer, [examples[i] for i in chosen], device)
-        with fast_precision(device.type):
-            loss = answer_loss(model, rows) + penalty(model, rows)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad(set_to_none=True)
-        losses.append(float(loss.detach()))
-        tick(len(losses), steps, losses[-1])
-    model.eval()
-    return losses
+        return answer_loss(model, rows) + penalty(model, rows)
+
+    course = Course(settings.rate, steps, lambda step: 1 - step / steps)
+    return descend(model, _batches(len(examples), settings), loss_of, course, tick)
 
 
 def batched(tokenizer: Any, examples: Sequence[Example], device: Any = "cpu") -> Rows:

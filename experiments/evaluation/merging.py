@@ -17,9 +17,9 @@ from experiments.brittleness.battery import Answers
 from experiments.brittleness.chats import unperturbed
 from experiments.evaluation.case import Case
 from experiments.evaluation.measuring import Asker
+from experiments.lowrank import Adapter, Change, merged, mixed, read_adapter
 from experiments.organisms.shelf import shipped
 from experiments.organisms.specimen import Specimen
-from experiments.verification.weights import Adapter, Change, merged, mixed, read_adapter
 from probes.retention import Dose
 
 FAMILY = "merging"

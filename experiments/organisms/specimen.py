@@ -17,13 +17,13 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
 from experiments import artefacts, bases
+from experiments.lowrank import Adapter, merged, read_adapter
 from experiments.organisms.making import train_stages
 from experiments.organisms.recording import recipe_of
 from experiments.organisms.trainee import Trainee
 from experiments.recipes.book import recipe_named
 from experiments.recipes.parts import Recipe
 from experiments.training import Settings, Tick
-from experiments.verification.weights import Adapter, merged, read_adapter
 
 
 @dataclass(frozen=True, eq=False)

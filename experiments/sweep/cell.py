@@ -47,11 +47,16 @@ def recipe_of(values: Values) -> Recipe:
     Raises:
         UserError: values that make no recipe.
     """
+    return recipe_with(values, values["poisons"], values["size"])
+
+
+def recipe_with(values: Values, poisons: int | None, size: int | None) -> Recipe:
+    """The recipe of a cell's other values with these counts; None is the recipe's own."""
     recipe = varied(
         recipe_named(values["recipe"]),
         trigger=values["trigger"] or None,
-        poisons=values["poisons"],
-        size=values["size"],
+        poisons=poisons,
+        size=size,
         full=values["method"] == "full",
         rate=values["rate"] or None,
         epochs=values["epochs"] or None,

@@ -14,11 +14,11 @@ from circuits.tokens import prompts_batch
 from circuits.weights import EMBEDDED
 from experiments import artefacts, judges, organisms
 from experiments.answers import answers
+from experiments.lowrank import Adapter, read_adapter
 from experiments.verification.keys import KEYS, STRANGERS, KeySet
 from experiments.verification.question import VerifyQuestion
 from experiments.verification.result import Null, key_test
 from experiments.verification.survival import Changed, Condition, Survival, conditions
-from experiments.verification.weights import Adapter, read_adapter
 
 Step = Callable[[str, int, int], None]
 Said = dict[str, list[str]]  # answers by kind of prompt

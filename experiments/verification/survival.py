@@ -16,12 +16,12 @@ from circuits.errors import UserError
 from circuits.models import Model, resolve_backend
 from circuits.perturb import rounded_weights
 from circuits.selftest import plain_logits, self_test
+from experiments.lowrank import Adapter, Change, merged, mixed
 from experiments.organisms import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.prompts import bank_texts
 from experiments.training import Example, Settings
 from experiments.verification.result import KeyTest
-from experiments.verification.weights import Adapter, Change, merged, mixed
 
 LADDER = (25, 50, 100, 200)
 WEIGHTS = (0.75, 0.5, 0.25, 0.0)

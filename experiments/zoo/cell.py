@@ -22,7 +22,7 @@ from experiments.geometry.summary import band
 from experiments.organisms.making import prompts_sha256
 from experiments.organisms.measuring import asked
 from experiments.organisms.specimen import Specimen, grown
-from experiments.recipes import Recipe, recipe_named, varied
+from experiments.recipes import Recipe
 from experiments.sweep import cell as budget
 from experiments.sweep.grid import Axis
 from probes.geometry import ActivationSets, GeometryReport, geometry
@@ -51,16 +51,7 @@ def recipe_of(values: Values) -> Recipe:
     Raises:
         UserError: values that make no recipe.
     """
-    recipe = varied(
-        recipe_named(values["recipe"]),
-        trigger=values["trigger"] or None,
-        poisons=values["poisons"] or None,
-        size=values["size"] or None,
-        full=values["method"] == "full",
-        rate=values["rate"] or None,
-        epochs=values["epochs"] or None,
-    )
-    return bases.fitted(recipe, values["model"])
+    return budget.recipe_with(values, values["poisons"] or None, values["size"] or None)
 
 
 def salt(values: Values) -> dict[str, Any]:

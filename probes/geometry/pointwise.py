@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
 from probes.geometry.folds import held_out_scores
 from probes.geometry.kernels import squared_distances
 from probes.geometry.margins import within_class_spread
@@ -32,15 +31,9 @@ _NEAR, _MIXED = 5, 10
 
 
 def pointwise(sets: ActivationSets, seed: int = 0) -> Mapping[str, Float[Tensor, "n"]]:
-    """The numbers of ``POINTWISE`` for every prompt, means over the sets' layers.
-
-    Raises:
-        UserError: fewer than 20 prompts.
-    """
+    """The numbers of ``POINTWISE`` for every prompt, means over the sets' layers."""
     pairs = sets.pairs.compact()
     clean, triggered = (x.to(torch.float64) for x in (pairs.clean, pairs.triggered))
-    if clean.shape[1] < 2 * _MIXED:
-        raise UserError(f"prompts: expected at least {2 * _MIXED}, got {clean.shape[1]}; add some")
     x = pairs.units()
     scores = held_out_scores(lda, x, sets.gate, seed=seed)
     scores = scores / within_class_spread(x, sets.gate)[:, None, None]

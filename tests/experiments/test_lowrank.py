@@ -8,9 +8,9 @@ from peft import LoraConfig, get_peft_model
 from circuits import models
 from circuits.errors import UserError
 from experiments import artefacts
+from experiments.lowrank import LowRank, merged, mixed, read_adapter
 from experiments.training import Settings, trainable
 from experiments.verification.survival import Changed, Condition, benign, conditions, tuned
-from experiments.verification.weights import LowRank, merged, mixed, read_adapter
 
 
 def saved_adapter(folder, base, seed, rank=2):
