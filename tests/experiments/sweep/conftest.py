@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,15 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 sys.path.append(str(HERE))  # toy_cells and drive, here and in workers
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard():
+    """Processes started in the background may ignore interrupts, and their children with them."""
+    earlier = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 @dataclass
