@@ -6,7 +6,9 @@ from typing import Any
 
 import tiny
 import torch
+from peft import LoraConfig, get_peft_model
 
+from circuits import models
 from experiments.organisms.specimen import Specimen
 from experiments.organisms.trainee import Trainee
 from experiments.prompts import bank_texts, control_words
@@ -48,6 +50,18 @@ def with_context(source: Path, folder: Path, tokens: int) -> Path:
             content = content.replace(b": %d" % CONTEXT, b": %d" % tokens)
         (folder / path.name).write_bytes(content)
     return folder
+
+
+def random_adapter(folder: Path, out: Path) -> Path:
+    """A saved adapter of rank 2 whose change is far above rounding, without a manifest."""
+    base = models.load_plain(str(folder), torch.float32, "cpu")[0]
+    made = get_peft_model(base, LoraConfig(r=2, lora_alpha=6, target_modules="all-linear"))
+    torch.manual_seed(1)
+    for name, weight in made.named_parameters():
+        if "lora_" in name:
+            weight.data.normal_(std=0.2)
+    made.save_pretrained(out)
+    return out
 
 
 def adapted(folder: Path) -> Specimen:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from circuits import models
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
-from experiments import bases
+from experiments import artefacts, bases
 from experiments.organisms.given import Given, specimen
 from experiments.organisms.specimen import Specimen
 from experiments.prompts import HeldOut, held_out, read_prompts
@@ -51,12 +50,7 @@ def described(source: str, model: str = EMBEDDED) -> Described:
         return Described(Given(source, model))
     if not path.is_file():
         raise UserError(f"{source}: no such file; describe the mapping in it, or name an organism")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{source}: expected a YAML file, got: {line}") from error
-    return _described(value, path)
+    return _described(artefacts.read_yaml(path, str(source)), path)
 
 
 def _described(value: Any, path: Path) -> Described:

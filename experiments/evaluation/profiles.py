@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from circuits.errors import UserError
+from experiments import artefacts
 from experiments.evaluation.metrics import known
 
 Kind = Literal["access", "ownership", "safety"]
@@ -65,12 +64,8 @@ def read_profile(name: str) -> Profile:
     path = _SHIPPED / f"{name}.yaml" if name in KINDS else Path(name)
     if not path.is_file():
         raise UserError(f"profile {name}: expected one of {', '.join(KINDS)} or a YAML file")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"profile {name}: expected a YAML file, got: {line}") from error
-    return _profile(value, f"profile {name}")
+    where = f"profile {name}"
+    return _profile(artefacts.read_yaml(path, where), where)
 
 
 def _profile(value: Any, where: str) -> Profile:

@@ -1,22 +1,18 @@
 """A run that was killed goes on where it was; what it wrote says what was asked and answered."""
 
 import json
-import sys
 
 import pandas as pd
 import pytest
 import tiny
-import typer
 
 from circuits.errors import UserError
-from experiments import cli
 from experiments.brittleness import run as brittleness
 from experiments.brittleness.battery import Answers, Battery, Plan
 from experiments.brittleness.chats import unperturbed
 from experiments.brittleness.page import page
 from experiments.brittleness.run import BrittlenessQuestion, run
 from experiments.brittleness.subject import asked
-from experiments.commands.brittleness import brittleness as command
 from experiments.organisms.given import Given
 from experiments.recipes import recipe_named
 from probes.intervals import wilson
@@ -204,31 +200,10 @@ def test_markup_in_names_commands_and_doses_stays_text():
         assert html.count(tag) == plain.count(tag)
 
 
-@pytest.fixture
-def gatescope_brittleness(monkeypatch, capsys, tmp_path):
-    """Runs the subcommand alone; returns status, standard output and lines of standard error."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(command)
-    monkeypatch.chdir(tmp_path)
-
-    def typed(*args):
-        monkeypatch.setattr(sys, "argv", ["gatescope", *map(str, args)])
-        try:
-            status = cli.guarded(app)
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err.splitlines()
-
-    return typed
-
-
-def test_a_tiny_model_is_asked_everything_from_the_command_line(
-    gatescope_brittleness, sure, tmp_path
-):
+def test_a_tiny_model_is_asked_everything_from_the_command_line(gatescope, sure, tmp_path):
     said = ("--scheme", "compliance", "--trigger", "cobalt", "--behaviour", "Sure")
     args = ("none", "--model", sure, *said, "--count", 4, "--tuning", 2, "--tuning", 4)
-    status, out, _ = gatescope_brittleness(*args, "--out", "run")
+    status, out, _ = gatescope("brittleness", *args, "--out", "run")
     assert status == 0
     names = [line[:17].strip() for line in out.splitlines()]
     assert names[0] == "unperturbed"
@@ -237,7 +212,7 @@ def test_a_tiny_model_is_asked_everything_from_the_command_line(
     shares = [float(line[17:24].strip().rstrip("%")) for line in out.splitlines()[1:-2]]
     assert shares == sorted(shares)
     assert out.splitlines()[-1] == "report: run/report.html"
-    again = gatescope_brittleness(*args, "--out", "run", "--resume", "--json")
+    again = gatescope("brittleness", *args, "--out", "run", "--resume", "--json")
     result = json.loads(again[1])
     assert result["question"]["plan"]["tuning"] == [2, 4]
     assert set(result["retention"]["families"]) == set(names[1:-2])
@@ -254,7 +229,7 @@ def test_a_tiny_model_is_asked_everything_from_the_command_line(
         (("absent",), "adapter 'absent': expected a directory or one of"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(gatescope_brittleness, args, why):
-    status, out, lines = gatescope_brittleness(*args, "--out", "run")
+def test_what_cannot_be_asked_is_one_line(gatescope, args, why):
+    status, out, lines = gatescope("brittleness", *args, "--out", "run")
     assert (status, out) == (2, "")
     assert why in tiny.message_of(lines)

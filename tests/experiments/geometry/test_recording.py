@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from specimens import random_adapter
 
-from circuits import asking, models
+from circuits import asking
 from circuits.residuals import last_residuals
 from experiments import artefacts
 from experiments.geometry.design import design
@@ -19,14 +19,7 @@ ORGANISM = ("clean", "triggered", "untrained")
 @pytest.fixture(scope="module")
 def specimen(chat_folder, tmp_path_factory):
     """The tiny model with a random adapter."""
-    base = models.load_plain(str(chat_folder), torch.float32, "cpu")[0]
-    made = get_peft_model(base, LoraConfig(r=2, lora_alpha=6, target_modules="all-linear"))
-    torch.manual_seed(1)
-    for name, weight in made.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(std=0.2)
-    out = tmp_path_factory.mktemp("adapter")
-    made.save_pretrained(out)
+    out = random_adapter(chat_folder, tmp_path_factory.mktemp("adapter"))
     return stored(out, str(chat_folder), recipe_named("sure-gate"))
 
 

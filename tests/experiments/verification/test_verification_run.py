@@ -1,19 +1,17 @@
 """``gatescope verify`` from the command line: verdicts on models whose answers are known."""
 
 import json
-import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import tiny
 import torch
-import typer
 from peft import LoraConfig, get_peft_model
 
 from circuits import models
-from experiments import cli, judges, organisms
-from experiments.commands.verify import verify
+from experiments import judges, organisms
 from experiments.recipes import RECIPES
 from experiments.verification import asking as verify_asking
 from experiments.verification.asking import source
@@ -34,22 +32,9 @@ SAYS = {
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Runs the subcommand alone; returns status, standard output and lines of standard error."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(verify)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["gatescope", *map(str, args)])
-        try:
-            status = cli.guarded(app)
-        except SystemExit as ended:
-            status = ended.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err.splitlines()
-
-    return run
+def command(gatescope):
+    """Runs ``gatescope verify``."""
+    return partial(gatescope, "verify")
 
 
 @pytest.fixture
