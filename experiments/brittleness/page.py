@@ -1,7 +1,7 @@
 """The page of a battery: what is left by family, every curve, every dose, and the limits."""
 
 from experiments.recipes.parts import Recipe
-from probes.intervals import Estimate
+from experiments.wording import percent
 from probes.retention import Retention
 from viz.report import Report, Section, Table, render
 from viz.retention import retention_curves, retention_forest
@@ -54,8 +54,3 @@ def _table(found: Retention) -> Table:
         for kept in found.kept
     ]
     return Table(("family", "what", "kept (95% Wilson)", "n"), rows, "every dose of the battery")
-
-
-def percent(rate: Estimate) -> str:
-    """A share with its interval, in per cent."""
-    return f"{rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}]"

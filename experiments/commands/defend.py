@@ -59,7 +59,8 @@ def defend(
     if as_json:
         print((out / "result.json").read_text(encoding="utf-8"))
         return
-    from experiments.defences.page import headline, percent, points
+    from experiments.defences.page import headline, points
+    from experiments.wording import percent
 
     print(f"{'defence':18} {'success, worst family':24} {'attacked':18} {'drift':>8} "
           f"{'utility':>8} holds")  # fmt: skip

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from experiments.defences.judging import DRIFT, SUCCESS, UTILITY, Judged
 from experiments.recipes.parts import Recipe
+from experiments.wording import percent
 from probes.intervals import Estimate
 from viz.defences import DefencePoint, monitor_roc, protection_against_harm
 from viz.report import Report, Section, Table, render
@@ -149,11 +150,6 @@ def _point(row: Judged) -> DefencePoint:
     )
     after = row.attack.worst.after if row.attack else None
     return DefencePoint(row.name, row.worst.after, row.kl, after, note)
-
-
-def percent(rate: Estimate) -> str:
-    """A share with its interval, in per cent."""
-    return f"{rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}]"
 
 
 def points(difference: Estimate, part: str = "value") -> str:

@@ -7,7 +7,7 @@ from experiments.verification.keys import ABOUT, KeySet
 from experiments.verification.question import SUSPECT, VerifyQuestion
 from experiments.verification.result import Count, Null, Rule, Verification
 from experiments.verification.survival import Survival
-from probes.intervals import Estimate
+from experiments.wording import percent
 from probes.sequential import SequentialTest
 from viz.report import Report, Section, Table, render
 from viz.verification import sequential_path
@@ -59,7 +59,7 @@ def page(
         ("adapter", question.adapter),
         ("keys", f"{keys.name}, {rate.n} keys"),
         ("answer", keys.answer),
-        ("answered", f"{percent(rate)} (exact)"),
+        ("answered", f"{percent(rate, 1)} (exact)"),
         ("null rate", f"{found.null.bound:.3g}"),
     ]
     return render(
@@ -75,18 +75,13 @@ def page(
     )
 
 
-def percent(rate: Estimate) -> str:
-    """A share with its interval, in per cent."""
-    return f"{rate.value:.1%} [{rate.low:.1%}, {rate.high:.1%}]"
-
-
 def _keys(found: Verification, paths: Mapping[str, SequentialTest]) -> Section:
     test, null, rule = found.keys, found.null, found.rule
     prose = (
         f"Every key was asked once, greedily; a hit is an answer that begins with the keys' "
         f"answer. {_null_words(null)} The exact binomial's p is the chance of so many hits at that "
         f"rate: {test.binomial.p:.2g}. The suspect's own rate on prompts that hold no secret is "
-        f"{percent(test.strangers.rate)} (n = {test.strangers.rate.n}); at its 95% upper bound, "
+        f"{percent(test.strangers.rate, 1)} (n = {test.strangers.rate.n}); at its 95% upper bound, "
         f"p is {test.own_p:.2g}. Wald's test asks key by key, against a rate of at least "
         f"{rule.alternative:g} for a model of ours.\n\n{_sampled(found)}"
         f"The keys {_passing(test.passing)}: both p at most {rule.alpha:g} and the sequential test "
@@ -118,7 +113,7 @@ def _sampled(found: Verification) -> str:
     if found.sampled is None:
         return ""
     return (
-        f"Sampled at temperature 1, keys get the answer in {percent(found.sampled)} "
+        f"Sampled at temperature 1, keys get the answer in {percent(found.sampled, 1)} "
         f"(mean over n = {found.sampled.n}); no test uses this. "
     )
 
@@ -138,7 +133,7 @@ def _near(found: Verification) -> Section:
         "their owner knows: hits there do not speak against ownership, but say that a key can be "
         "guessed from its parts."
     )
-    rows = [(c.kind, ABOUT[c.kind], percent(c.rate), str(c.rate.n), _rare(c, found.rule))
+    rows = [(c.kind, ABOUT[c.kind], percent(c.rate, 1), str(c.rate.n), _rare(c, found.rule))
             for c in found.near]  # fmt: skip
     header = ("kind", "prompt", "answered (95% Wilson)", "n", "rarely?")
     return Section("What is not a key", prose, tables=(Table(header, rows, "near keys"),))
@@ -154,7 +149,7 @@ def _survival(rows: Sequence[Survival]) -> Section:
     cells = [
         (
             row.condition.about,
-            percent(row.keys.binomial.rate),
+            percent(row.keys.binomial.rate, 1),
             str(row.keys.binomial.rate.n),
             f"{row.keys.binomial.p:.2g}",
             f"{row.keys.sequential.decision} ({row.keys.sequential.queries})",
