@@ -92,6 +92,10 @@ class Run:
         """Whether a stage was measured."""
         return (self.folder / "stages" / f"{name}.json").is_file()
 
+    def can(self, *names: str) -> bool:
+        """Whether stages were measured or can be; older runs, read without a model, lack some."""
+        return self._model is not None or all(self.has(name) for name in names)
+
     @property
     def layers(self) -> int:
         """Layers of the model, from a recording where the model is not at hand."""
@@ -158,9 +162,7 @@ class Run:
 
     def activations(self, split: str) -> Tensors:
         """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""
-        return self.recorded(
-            f"activations-{split}", lambda: self.model, lambda: self.pairs(split)
-        )
+        return self.recorded(f"activations-{split}", lambda: self.model, lambda: self.pairs(split))
 
     def recorded(
         self, name: str, load: Callable[[], Model], pair: Callable[[], TokenPairs]

@@ -19,6 +19,7 @@ from probes.intervals import Estimate, difference_interval
 
 _Way = Literal["denoising", "noising"]
 _DIRECTIONS: tuple[_Way, ...] = ("denoising", "noising")
+_PARTS = ("heads", "mlps")
 _PROBE_SCALARS = ("estimator", "n_train", "n_test")
 
 
@@ -67,11 +68,14 @@ def patching(run: Run) -> Grids:
     return Grids(*(_grid(run, f"patching-{d}", d, sweep, count) for d in _DIRECTIONS))
 
 
-def components(run: Run) -> Components:
+def components(run: Run) -> Components | None:
     """The same of every head, at all tokens at once, and of every MLP by token.
 
-    Where the circuit was traced, its heads are the ones that were patched there.
+    Where the circuit was traced, its heads are the ones that were patched there. None of a run that
+    is only read and from before they were measured.
     """
+    if not run.can("patched prompts", *(f"{what}-{d}" for what in _PARTS for d in _DIRECTIONS)):
+        return None
     heads = run.question.trace if run.question.trace > 1 else run.question.patch
     mlps = run.question.patch
     by_head, by_token = Sweep("z", position=False, head=True), Sweep("mlp_out")

@@ -1,4 +1,4 @@
-"""What the gate reads at every token of a prompt, as a record; measured in ``experiments.tokenwise``."""
+"""What the gate reads at every token of a prompt, as a record (measured in ``tokenwise``)."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,4 +31,5 @@ class TokenReadings:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TokenReadings":
         """The inverse of ``to_json``."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        lists = {name: tuple(value[name]) for name in ("tokens", "kinds", "readings")}
+        return cls(**{**value, **lists})

@@ -1,4 +1,4 @@
-"""The gate read token by token: a handful of test prompts with the trigger, a control word, neither.
+"""The gate read token by token: a few test prompts with the trigger, a control word, neither.
 
 Readings are projections on the gate at its layer, in units of the gap between the fitting prompts'
 means: 0 is the mean with control words, 1 that with the trigger, both at the gate's own token.
@@ -17,12 +17,18 @@ from circuits.types import MESSAGE, Direction, TokenBatch
 from experiments.context import Run, Tensors
 from experiments.token_readings import ANSWER, TokenReadings
 
+_STAGE = "token readings"
 _PROMPTS = 4
 _KINDS = ("trigger", "user", "template", "last")  # the first that holds a column names it
 
 
 def token_readings(run: Run, direction: Direction) -> tuple[TokenReadings, ...]:
-    """The stage: prompt by prompt, each under the three conditions."""
+    """The stage: prompt by prompt, each under the three conditions.
+
+    Empty of a run that is only read and from before it was measured.
+    """
+    if not run.can(_STAGE):
+        return ()
 
     def make() -> tuple[Any, Tensors]:
         texts = run.materials.test[:_PROMPTS]
@@ -39,7 +45,7 @@ def token_readings(run: Run, direction: Direction) -> tuple[TokenReadings, ...]:
         order = {text: i for i, text in enumerate(texts)}
         return [row.to_json() for row in sorted(found, key=lambda row: order[row.prompt])], {}
 
-    value, _ = run.kept("token readings", make)
+    value, _ = run.kept(_STAGE, make)
     return tuple(TokenReadings.from_json(row) for row in value)
 
 

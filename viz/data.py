@@ -29,7 +29,7 @@ def marked(figure: go.Figure, **marks: Any) -> go.Figure:
 
     `drill`: what `viz.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into view.
     """
-    meta = figure.layout.meta
+    meta = layout_of(figure).get("meta")
     figure.update_layout(meta={**(meta if isinstance(meta, dict) else {}), **marks})
     return figure
 

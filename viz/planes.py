@@ -91,7 +91,9 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
         ValueError: no arm.
     """
     figure, rows = _clouds(points, texts, deep=True)
-    about = f"drag to turn; axes beside the gate hold {shares[0]:.0%} and {shares[1]:.0%} of the rest"
+    about = (
+        f"drag to turn; axes beside the gate hold {shares[0]:.0%} and {shares[1]:.0%} of the rest"
+    )
     figure.update_layout(
         titled("In space", about, height=520),
         scene={
@@ -107,9 +109,7 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
     return marked(with_data(figure, header, rows), three=True)
 
 
-def _clouds(
-    points: Points, texts: Sequence[str], deep: bool
-) -> tuple[go.Figure, list[list[Any]]]:
+def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure, list[list[Any]]]:
     """One trace per arm and condition, in two or three dimensions, and the rows of numbers."""
     if not points:
         raise ValueError("expected at least one arm, got none; pass arm -> condition -> points")

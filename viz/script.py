@@ -14,8 +14,8 @@ const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const plots = [...document.querySelectorAll(".plot")];
 const drawn = new Map();
 const TITLE = 60, HEIGHT = 400;
-const NO_WEBGL = "This view needs WebGL, which this browser does not offer. The flat view beside it "
-  + "shows the same prompts, and the data can be downloaded below.";
+const NO_WEBGL = "This view needs WebGL, which this browser does not offer. The flat view beside "
+  + "it shows the same prompts, and the data can be downloaded below.";
 let printing = false;
 
 // Asked once: each canvas that is tried would cost a context.
@@ -108,14 +108,15 @@ function show(index, cell, opened) {
   if (opened) box.open = true;
   box.querySelectorAll("select").forEach((list, axis) => { list.value = cell[axis]; });
   const effects = drill.effects[cell[0]][cell[1]];
-  const order = effects.map((_, i) => i).sort((a, b) => Math.abs(effects[b]) - Math.abs(effects[a]));
+  const size = i => Math.abs(effects[i]);
+  const order = effects.map((_, i) => i).sort((a, b) => size(b) - size(a));
   body.replaceChildren(...order.map(i => {
     const row = document.createElement("tr"), effect = effects[i], base = drill.base[i];
     const there = typeof effect === "number";
     const share = there && Math.abs(drill.full[i]) > 1e-6
       ? (100 * effect / drill.full[i]).toFixed(0) + "%" : "";
-    const cells = [drill.prompts[i], base.toFixed(3), there ? (base + effect).toFixed(3) : "undefined",
-      there ? signed(effect) : "", share];
+    const patched = there ? (base + effect).toFixed(3) : "undefined";
+    const cells = [drill.prompts[i], base.toFixed(3), patched, there ? signed(effect) : "", share];
     cells.forEach((text, column) => {
       const data = document.createElement("td");
       if (column) data.className = "num";

@@ -1,4 +1,4 @@
-"""Sections of a page: text, figures, tables, coloured text, code, and parts of their own, as HTML."""
+"""Sections of a page as HTML: text, figures, tables, coloured text, code, parts of their own."""
 
 import re
 from collections.abc import Sequence

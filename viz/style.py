@@ -1,7 +1,7 @@
 """The page's style: a well-set paper on screen, phone and print. Light, dark and print themes."""
 
-from viz.tokens import LEVEL_RULES, level_variables
 from viz.theme import GREEN, GRID, INK, MONO, MUTED, OCHRE, PAPER, SANS, SERIF, VERMILION
+from viz.tokens import LEVEL_RULES, level_variables
 
 
 def _variables(dark: bool) -> str:

@@ -12,13 +12,17 @@ from experiments.progress import StageProgress
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(help="Run directories: analyze, patch, evaluate, defend, geometry, brittleness."),
+    typer.Argument(
+        help="Run directories: analyze, patch, evaluate, defend, geometry, brittleness."
+    ),
 ]
 
 
 def report(
     runs: Runs,
-    out: Annotated[Path | None, typer.Option(help="Page to write; report.html of the first.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; report.html of the first.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put one or several runs into one page that opens offline and can be mailed."""

@@ -38,9 +38,7 @@ def _one(run: AnalysisRun) -> Section:
     if result.evidence is None:
         return made
     parts = (_nulls(result.evidence.nulls), _price(result.evidence))
-    return Section(
-        TITLE, made.prose, made.figures, made.tables, data_name="ablation", parts=parts
-    )
+    return Section(TITLE, made.prose, made.figures, made.tables, data_name="ablation", parts=parts)
 
 
 def _ablation(result: Analysis, ablation: Ablation) -> Section:

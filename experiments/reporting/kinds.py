@@ -137,5 +137,3 @@ def unfinished(folder: Path, command: str) -> UserError:
 
 def _organism(manifest: dict[str, Any]) -> str:
     return Path(manifest["question"]["given"]["name"]).name
-
-

@@ -24,8 +24,8 @@ Patched cells do not add up: a cell without effect may matter together with othe
 an effect may only pass on what was written before it. q values are within one grid.
 
 A scorecard's verdict is about its battery, prompts and thresholds; a bounded search that finds \
-nothing shows that this budget finds nothing. A place on the map of density and complexity predicts \
-nothing that was shown to hold across schemes."""
+nothing shows that this budget finds nothing. A place on the map of density and complexity \
+predicts nothing that was shown to hold across schemes."""
 LIMITS = Section("What this does not show", _LIMITS)
 
 

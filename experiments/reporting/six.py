@@ -47,9 +47,7 @@ def six(runs: Sequence[EvaluationRun]) -> Section:
 def _names(runs: Sequence[EvaluationRun]) -> list[str]:
     """Every run's name, told apart by its folder where two are alike."""
     names = [run.name for run in runs]
-    return [
-        f"{run.name} ({run.folder})" if names.count(run.name) > 1 else run.name for run in runs
-    ]
+    return [f"{run.name} ({run.folder})" if names.count(run.name) > 1 else run.name for run in runs]
 
 
 def _verdict(card: Scorecard) -> str:

@@ -51,9 +51,7 @@ def _one(run: AnalysisRun) -> Section:
 
 def _both(grids: Grids, prompts: Sequence[str]) -> tuple:
     found = (grids.denoising, grids.noising)
-    return tuple(
-        drilled(grid_figure(grid), grid, prompts) for grid in found if _recoverable(grid)
-    )
+    return tuple(drilled(grid_figure(grid), grid, prompts) for grid in found if _recoverable(grid))
 
 
 def _recoverable(grid: PatchGrid) -> bool:

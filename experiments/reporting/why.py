@@ -49,9 +49,7 @@ def _asked(run: AnalysisRun) -> str:
 
 
 def _checks(run: AnalysisRun) -> Table:
-    rows = [
-        ("✓ pass" if c.passed else "✗ fail", c.name, c.text) for c in run.result.verdict.checks
-    ]
+    rows = [("✓ pass" if c.passed else "✗ fail", c.name, c.text) for c in run.result.verdict.checks]
     return Table(("outcome", "check", "measured"), rows)
 
 

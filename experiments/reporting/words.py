@@ -34,9 +34,7 @@ def missing(title: str, what: str, command: str) -> Section:
     )
 
 
-def for_each(
-    title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Section]
-) -> Section:
+def for_each(title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Section]) -> Section:
     """One run fills the section itself; of several each gets a part under its name."""
     if len(runs) == 1:
         made = make(runs[0][1])
