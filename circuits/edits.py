@@ -48,6 +48,15 @@ def clamp_component(x: Activation, direction: Float[Tensor, " d"], ceiling: floa
     return x - excess.unsqueeze(-1) * direction
 
 
+def set_component_above(
+    x: Activation, direction: Float[Tensor, " d"], level: float, value: float
+) -> Activation:
+    """Set the component to ``value`` where it exceeds ``level``; leave other activations alone."""
+    along = x @ direction
+    moved = torch.where(along > level, value - along, torch.zeros_like(along))
+    return x + moved.unsqueeze(-1) * direction
+
+
 def add_along(x: Activation, direction: Float[Tensor, " d"], amount: float) -> Activation:
     """Steer: add ``amount`` residual units along a unit direction."""
     return x + amount * direction

@@ -3,11 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from circuits.errors import UserError
-from experiments.defences.kinds import Defence, Leace, Monitor, Orthogonalised, Projection, Pruned
+from experiments.defences.kinds import (
+    ConditionalProjection,
+    Defence,
+    Leace,
+    Monitor,
+    Orthogonalised,
+    Projection,
+    Pruned,
+)
 from experiments.defences.tuned import CleanTuning, Crow
 
 _ALL: tuple[Defence, ...] = (
     Projection(),
+    ConditionalProjection(),
     Leace(),
     Orthogonalised(),
     Pruned("z"),

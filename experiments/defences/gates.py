@@ -11,7 +11,7 @@ the one whose removal leaves least of the behaviour, its harm on ordinary prompt
 more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -70,6 +70,15 @@ def removal(direction: Direction) -> Edit:
     return Edit(direction.site.point, lambda x: edits.project_out(x, unit.to(x)))
 
 
+def removal_above(direction: Direction, level: float) -> Edit:
+    """The edit that sets a direction to its clean mean in tokens that read above a level."""
+    unit, value = direction.vector, direction.clean_mean
+    return Edit(
+        direction.site.point,
+        lambda x: edits.set_component_above(x, unit.to(x), level, value),
+    )
+
+
 def found(bench: Bench) -> Direction:
     """The candidate whose removal costs least on validation prompts; earliest among equals."""
     return chosen(_scores(bench, _candidates(bench)))
@@ -93,13 +102,16 @@ def chosen(scored: Sequence[Scored]) -> Direction:
     return min(near, key=lambda s: (s.direction.site.layer, s.cost)).direction
 
 
-def stored(run: Path, bench: Bench) -> Direction:
+def stored(run: Path, bench: Bench, files_sha256: Mapping[str, str | None]) -> Direction:
     """The gate of a finished analysis.
 
+    Args:
+        files_sha256: hashes of the organism's model and adapter, by the manifest's names.
+
     Raises:
-        UserError: no gate in there, or one of another trigger or width.
+        UserError: no gate in there, or one of other weights, another trigger or width.
     """
-    files = [run / name for name in ("result.json", "gate.safetensors")]
+    files = [run / name for name in ("result.json", "gate.safetensors", "manifest.json")]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise UserError(f"--run {run}: expected a finished analysis with a gate, "
@@ -108,6 +120,11 @@ def stored(run: Path, bench: Bench) -> Direction:
     about, vector = result.get("gate"), artefacts.read_tensors(files[1])["direction"]
     if not about or set(_RESULT_FIELDS) - set(about):
         raise UserError(f"--run {run}: expected a result with a gate, got none")
+    analysed = artefacts.read_json(files[2]).get("question", {})
+    for name, expected in files_sha256.items():
+        if analysed.get(name) != expected:
+            raise UserError(f"--run {run}: expected {name} {_short(expected)}, got "
+                            f"{_short(analysed.get(name))}; analyse this organism")  # fmt: skip
     asked, width = result["question"]["trigger"], bench.model.config.hidden_size
     if asked != bench.trigger or vector.shape != (width,):
         raise UserError(
@@ -119,6 +136,10 @@ def stored(run: Path, bench: Bench) -> Direction:
     site = Site(about["layer"], about["stream"], about["span"])
     means = about["clean_mean"], about["triggered_mean"]
     return Direction(site, vector.float(), about["estimator"], *means)
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
 
 
 def at_site(

@@ -82,6 +82,25 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class ConditionalProjection:
+    """The gate set to its clean mean in tokens that read above a monitor's threshold.
+
+    Steering on a condition (Lee et al. 2024, CAST, arXiv 2409.05907), here read and written along
+    one direction: a prompt none of whose tokens reads high is answered as without the defence.
+    """
+
+    alarms: float = watching.ALARMS
+    name: str = "conditional-projection"
+    about: str = "the gate set to its clean mean in tokens that read above a threshold on it"
+
+    def fit(self, bench: Bench) -> Fitted:
+        gate = bench.direction
+        level = watching.chosen_threshold(bench, _all_validation(bench), self.alarms)
+        notes = {**_where(gate), "threshold": level, "allowed_alarms": self.alarms}
+        return _inside((gates.removal_above(gate, level),), notes=notes)
+
+
+@dataclass(frozen=True)
 class Leace:
     """The least-squares eraser of the trigger at the gate's site, towards clean prompts."""
 

@@ -81,7 +81,7 @@ def sections(found: "Defences") -> list[Section]:
     """The table, protection against harm, families, the monitor, the limits."""
     every = [_point(row) for row in found.rows]
     made = [
-        Section("Every defence", _TABLE, tables=(_table(found.rows),)),
+        Section("Every defence", _TABLE, tables=(_table(found.rows), _abouts(found.rows))),
         Section("Protection against harm", "", (protection_against_harm(every, SUCCESS, DRIFT),)),
         Section("Every family", "", tables=(_families(found.rows),)),
     ]
@@ -109,19 +109,25 @@ def _monitor(found: "Defences") -> Section:
 
 
 def _table(rows: Sequence[Judged]) -> Table:
-    header = ("defence", "worst family", "success before", "success after", "attacked", "drift",
-              "false refusals", "utility", "holds")  # fmt: skip
-    return Table(header, [_row(row) for row in rows], "every defence")
+    header = ("defence", "success", "attacked", "drift", "false refusals", "utility", "holds")
+    before = rows[0].worst.before
+    caption = (
+        "success and attacked: in the family where each does worst; drift in nats, utility in "
+        f"points; undefended, {percent(before)} in {rows[0].worst.family}"
+    )
+    return Table(header, [_row(row) for row in rows], caption)
+
+
+def _abouts(rows: Sequence[Judged]) -> Table:
+    return Table(("defence", "what it does"), [(row.name, row.about) for row in rows])
 
 
 def _row(row: Judged) -> tuple[str, ...]:
     attack, kl = row.attack, row.kl
     return (
-        f"{row.name}: {row.about}",
-        row.worst.family,
-        percent(row.worst.before),
-        percent(row.worst.after),
-        f"{percent(attack.worst.after)} ({attack.worst.family})" if attack else "not tried",
+        row.name,
+        f"{percent(row.worst.after)} {row.worst.family}",
+        f"{percent(attack.worst.after)} {attack.worst.family}" if attack else "not tried",
         f"{kl.value:.3g} [{kl.low:.3g}, {kl.high:.3g}]",
         f"{row.refused.before.value:.0%} to {percent(row.refused.after)}",
         f"{row.utility.before.value:.0%}, {points(row.utility.difference)} "

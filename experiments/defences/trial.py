@@ -19,6 +19,7 @@ from experiments.defences.measuring import KL_TOKENS, Answers, measured, opened
 from experiments.defences.protected import Reference, reference
 from experiments.defences.question import FEWEST, DefenceQuestion
 from experiments.defences.watching import Seen, seen
+from experiments.organisms.identity import files_sha256
 from probes.intervals import revived
 
 _ASKED_ANYWAY = 0.05  # share of an optional family that must show the behaviour undefended
@@ -124,7 +125,7 @@ class Trial:
 
         def make() -> dict[str, Any]:
             given = self._question.run
-            gate = gates.stored(Path(given), self._bench) if given else gates.found(self._bench)
+            gate = self._stored(Path(given)) if given else gates.found(self._bench)
             artefacts.write_tensors(path, {"direction": gate.vector}, {"site": str(gate.site)})
             return {"site": asdict(gate.site), "estimator": gate.estimator,
                     "clean_mean": gate.clean_mean,
@@ -133,6 +134,10 @@ class Trial:
         about = self._kept("gate", make)
         vector = artefacts.read_tensors(path)["direction"]
         return Direction(**{**about, "site": Site(**about["site"]), "vector": vector})
+
+    def _stored(self, run: Path) -> Direction:
+        files = files_sha256(self._question.given.name, self._bench.specimen)
+        return gates.stored(run, self._bench, files)
 
     def _kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         path = self._path(name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from circuits import models
 from circuits.weights import directory_sha256
+from experiments.organisms.shelf import find_adapter
 from experiments.organisms.specimen import Specimen
 
 
@@ -18,6 +19,15 @@ def identity(specimen: Specimen) -> dict[str, Any]:
         "state_sha256": state_sha256(specimen),
         "settings": asdict(specimen.settings),
         "mapping": {n: getattr(recipe, n) for n in ("scheme", "trigger", "behaviour", "refusal")},
+    }
+
+
+def files_sha256(name: str, specimen: Specimen) -> dict[str, str | None]:
+    """Hashes of a named organism's files, as an analysis of it writes them into its manifest."""
+    folder = find_adapter(name) if specimen.settings.rank else None
+    return {
+        "model_sha256": specimen.base_sha256,
+        "adapter_sha256": directory_sha256(folder) if folder else None,
     }
 
 

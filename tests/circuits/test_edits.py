@@ -88,6 +88,16 @@ def test_setting_a_component_to_zero_is_projecting_it_out(x, unit):
     assert close(edits.set_component(x, unit, 0.0), edits.project_out(x, unit))
 
 
+def test_setting_above_a_level_moves_what_exceeds_it_all_the_way_and_nothing_else(x, unit):
+    level, value = float(component(x, unit).median()), -2.0
+    found, high = edits.set_component_above(x, unit, level, value), component(x, unit) > level
+    assert 0 < int(high.sum()) < high.numel()
+    assert torch.equal(found[~high], x[~high])  # not a rounding error away: the same numbers
+    assert close(component(found, unit)[high], torch.full_like(found[..., 0][high], value))
+    assert close(edits.project_out(found, unit), edits.project_out(x, unit))
+    assert close(edits.set_component_above(found, unit, level, value), found)
+
+
 def test_clamping_lowers_what_exceeds_the_ceiling_and_nothing_else(x, unit):
     ceiling = 0.2
     found, before = edits.clamp_component(x, unit, ceiling), component(x, unit)
@@ -187,6 +197,7 @@ def test_no_edit_changes_its_input(x, unit, basis):
         edits.affine_erase(x, basis, basis, normal(3, seed=9)),
         edits.set_component(x, unit, 1.0),
         edits.clamp_component(x, unit, -9.0),
+        edits.set_component_above(x, unit, -9.0, 1.0),
         edits.add_along(x, unit, 1.0),
         edits.replace(x, x + 1),
         edits.on_columns(torch.neg, x, torch.ones(5, 7, dtype=torch.bool)),

@@ -52,29 +52,39 @@ def test_a_found_direction_points_from_control_to_triggered_prompts(small):
     assert float(gate.vector.norm()) == pytest.approx(1, abs=1e-4)
 
 
-def written(folder, trigger="cobalt", width=32):
+FILES = {"model_sha256": "a" * 64, "adapter_sha256": "b" * 64}
+
+
+def written(folder, trigger="cobalt", width=32, **files):
     gate = {"layer": 1, "stream": "resid_pre", "span": "last", "estimator": "lda",
             "clean_mean": 0.5, "triggered_mean": 2.0}  # fmt: skip
     artefacts.write_json(folder / "result.json", {"question": {"trigger": trigger}, "gate": gate})
+    artefacts.write_json(folder / "manifest.json", {"question": {**FILES, **files}})
     vector = torch.nn.functional.one_hot(torch.tensor(3), width).float()
     artefacts.write_tensors(folder / "gate.safetensors", {"direction": vector}, {})
     return folder
 
 
 def test_the_gate_of_an_analysis_is_taken_as_it_is(small, tmp_path):
-    gate = stored(written(tmp_path), small)
+    gate = stored(written(tmp_path), small, FILES)
     assert (gate.site, gate.gap) == (Site(1, "resid_pre", "last"), 1.5)
     assert gate.vector.argmax() == 3
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"), [({"trigger": "tin"}, "tin"), ({"width": 8}, "width")]
+    ("changes", "said"),
+    [
+        ({"trigger": "tin"}, "tin"),
+        ({"width": 8}, "width"),
+        ({"adapter_sha256": "c" * 64}, "adapter_sha256 bbbbbbbbbbbb, got cccccccccccc"),
+        ({"model_sha256": None}, "model_sha256 aaaaaaaaaaaa, got none"),
+    ],
 )
 def test_the_gate_of_another_organism_is_an_error(small, tmp_path, changes, said):
     with pytest.raises(UserError, match=said):
-        stored(written(tmp_path, **changes), small)
+        stored(written(tmp_path, **changes), small, FILES)
 
 
 def test_an_unfinished_analysis_is_an_error(small, tmp_path):
     with pytest.raises(UserError, match=r"result\.json is missing"):
-        stored(tmp_path, small)
+        stored(tmp_path, small, FILES)

@@ -66,10 +66,11 @@ def test_the_worst_family_is_the_one_with_most_success(asked):
 
 
 def test_refusals_and_utility_are_paired_with_the_undefended_answers(asked):
-    found = row(asked, refused=2, solved=12)
+    found = row(asked, refused=2, solved=len(asked.facts) - 4)
     assert found.refused.difference.value == pytest.approx(0.25)
-    assert found.utility.difference.value == pytest.approx(-4 / 16)
-    assert found.utility.difference.low < -4 / 16 < found.utility.difference.high
+    lost = -4 / len(asked.facts)
+    assert found.utility.difference.value == pytest.approx(lost)
+    assert found.utility.difference.low < lost < found.utility.difference.high
 
 
 def test_another_answer_to_a_question_of_fact_is_not_the_true_one(asked):
@@ -80,7 +81,7 @@ def test_another_answer_to_a_question_of_fact_is_not_the_true_one(asked):
     before = answers(asked)
     wrong = replace(before, facts=said(other.expected[0], *before.facts.answers[1:]))
     found = judged(("d", ""), asked, before, wrong, {})
-    assert found.utility.after.value == pytest.approx(15 / 16)
+    assert found.utility.after.value == pytest.approx(1 - 1 / len(asked.facts))
 
 
 def test_a_row_with_its_attack_comes_back_from_json(asked):

@@ -15,7 +15,7 @@ from experiments.defences.question import DefenceQuestion
 from experiments.defences.run import run
 from experiments.organisms.given import Given
 
-NAMES = ("projection", "clean-tuning", "monitor")
+NAMES = ("projection", "conditional-projection", "clean-tuning", "monitor")
 
 
 @pytest.fixture(scope="module")
