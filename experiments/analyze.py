@@ -4,6 +4,7 @@
 writes its result into the run directory and is skipped when a resumed run finds it there.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from experiments import (
     organisms,
     prompts,
     prove,
+    tokenwise,
     weigh,
 )
 from experiments.config import Question
 from experiments.context import Materials, Run, Step
-from experiments.results import Analysis, Behaviour
-from experiments.verdict import judge
+from experiments.results import Analysis, Arm
+from experiments.verdict import has_effect
 
 
 def analyze(
@@ -56,20 +58,28 @@ def analyze(
     )
     materials = gather(model, question)
     artefacts.open_run(folder, manifest(question, model, materials), resume)
-    run = Run(folder, model, question, materials, step)
-    behaviour = find.behaviour(run)
-    probes = find.probes(run)
-    grids = selection = ablation = evidence = None
-    null_arms: tuple[arms.Arm, ...] = ()
-    if has_effect(behaviour):
-        grids = find.patching(run)
-        selection = choose.selection(run)
-        ablation = prove.ablation(run, selection.chosen)
-        evidence = weigh.weigh(run, selection.chosen.direction)
-        null_arms = arms.null_arms(question, folder, _arm(resume, step))
-    result = conclude.conclude(behaviour, probes, grids, selection, ablation, evidence, null_arms)
+    run = Run(folder, question, model, materials, step)
+    result = measured(run, lambda: arms.null_arms(question, folder, _arm(resume, step)))
     conclude.write(run, result)
     return result
+
+
+def measured(run: Run, null_arms: Callable[[], tuple[Arm, ...]]) -> Analysis:
+    """Every stage in order; each is measured once and kept, so a finished run is only read."""
+    behaviour = find.behaviour(run)
+    probes = find.probes(run)
+    if not has_effect(behaviour):  # there is nothing to locate
+        return conclude.conclude(behaviour, probes)
+    grids = find.patching(run)
+    selection = choose.selection(run)
+    direction = selection.chosen.direction
+    ablation = prove.ablation(run, selection.chosen)
+    evidence = weigh.weigh(run, direction)
+    components = find.components(run)
+    readings = tokenwise.token_readings(run, direction)
+    return conclude.conclude(
+        behaviour, probes, grids, selection, ablation, evidence, null_arms(), components, readings
+    )
 
 
 def _arm(resume: bool, step: Step) -> arms.Analyze:
@@ -82,11 +92,6 @@ def _arm(resume: bool, step: Step) -> arms.Analyze:
         return analyze(question, folder, resume=resume and folder.is_dir(), step=named)
 
     return analyze_arm
-
-
-def has_effect(behaviour: Behaviour) -> bool:
-    """Whether the trigger changes behaviour at all; without that there is nothing to locate."""
-    return judge(behaviour, None).effect.passed
 
 
 def gather(model: Model, question: Question) -> Materials:

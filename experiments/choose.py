@@ -36,7 +36,7 @@ def selection(run: Run) -> Selection:
 
     rows, tensors = run.kept("selection", make)
     found = tuple(_candidate(row, v) for row, v in zip(rows, tensors["vectors"], strict=True))
-    return Selection(found, gate.choose(found, run.model.runner.shape.n_layers))
+    return Selection(found, gate.choose(found, run.layers))
 
 
 def _candidate(row: dict[str, Any], vector: Tensor) -> gate.Candidate:
@@ -79,9 +79,7 @@ def base_activations(run: Run) -> Tensors | None:
     """The base model's activations on the fitting pairs; None where no base model is known."""
     if base_name(run) is None:
         return None
-    stored = run.folder / "stages" / "activations-base.json"
-    model = run.model if stored.is_file() else load_base(run)
-    return run.recorded("activations-base", model, run.pairs("fit"))
+    return run.recorded("activations-base", lambda: load_base(run), lambda: run.pairs("fit"))
 
 
 def base_name(run: Run) -> str | None:

@@ -25,6 +25,7 @@ from experiments.commands.evaluate import evaluate
 from experiments.commands.geometry import geometry
 from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
+from experiments.commands.report import report
 from experiments.commands.scan import scan
 from experiments.commands.shared import CONSOLE
 from experiments.commands.sweep import sweep
@@ -45,6 +46,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(defend)
 app.command()(scan)
+app.command()(report)
 app.command()(sweep)
 app.command()(verify)
 app.add_typer(organism.app, name="organism")

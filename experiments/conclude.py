@@ -10,11 +10,13 @@ from experiments.results import (
     Analysis,
     Arm,
     Behaviour,
+    Components,
     Grids,
     Outcome,
     Selection,
     analysis_json,
 )
+from experiments.token_readings import TokenReadings
 from experiments.verdict import headline, judge
 from experiments.weighed import Evidence
 from probes.evaluation import ProbeReport
@@ -23,24 +25,28 @@ from probes.evaluation import ProbeReport
 def conclude(
     behaviour: Behaviour,
     probes: dict[str, ProbeReport],
-    grids: Grids | None,
-    selection: Selection | None,
-    ablation: Ablation | None,
+    grids: Grids | None = None,
+    selection: Selection | None = None,
+    ablation: Ablation | None = None,
     evidence: Evidence | None = None,
     null_arms: tuple[Arm, ...] = (),
+    components: Components | None = None,
+    readings: tuple[TokenReadings, ...] = (),
 ) -> Analysis:
     """The verdict and the answer in two sentences."""
     verdict = judge(behaviour, ablation, evidence, arms.checks(null_arms))
     where = str(selection.chosen.direction.site) if selection else ""
     text = headline(verdict, behaviour, ablation, evidence, where)
     return Analysis(
-        behaviour, probes, grids, selection, ablation, evidence, null_arms, verdict, text
-    )
+        behaviour, probes, grids, selection, ablation, evidence, null_arms, verdict, text,
+        components, readings,
+    )  # fmt: skip
 
 
 def write(run: Run, result: Analysis) -> None:
     """``result.json``, ``answers.parquet``, ``gate.safetensors`` and ``report.html``."""
-    from experiments.pages import analysis_page  # plotly is slow to import
+    from experiments.reporting.analysed import analysed
+    from experiments.reporting.page import page  # plotly is slow to import
 
     run.step("write report", 0, 1)
     value = analysis_json(result, run.question.to_json(), run.model.selftest.to_json())
@@ -51,9 +57,9 @@ def write(run: Run, result: Analysis) -> None:
             run.folder / "gate.safetensors", {"direction": d.vector},
             {"site": str(d.site), "estimator": d.estimator},
         )  # fmt: skip
-    page = analysis_page(result, run.question, run.materials.test)
-    artefacts.write_atomically(run.folder / "report.html", page.encode())
     artefacts.write_json(run.folder / "result.json", value)
+    html = page([analysed(run, result, run.materials.test)], run.question.command)
+    artefacts.write_atomically(run.folder / "report.html", html.encode())
     run.step("write report", 1, 1)
 
 

@@ -1,7 +1,8 @@
 """What every stage of an analysis works with, and how a stage is measured once and kept.
 
 A stage is a function of a ``Run``. Its result lies in the run directory's ``stages``; where it is
-found there, it is read instead of measured.
+found there, it is read instead of measured. A run without a model reads a finished directory
+through the same functions; what was never measured there is refused.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import gate, tokens
+from circuits.errors import UserError
 from circuits.models import Model
 from circuits.record import record
 from circuits.types import Site, TokenPairs
@@ -48,14 +50,61 @@ class Materials:
 
 
 class Run:
-    """One model, question and run directory."""
+    """One question and run directory, with the model and prompts to measure what is not there."""
 
     def __init__(
-        self, folder: Path, model: Model, question: Question, materials: Materials, step: Step
+        self,
+        folder: Path,
+        question: Question,
+        model: Model | None = None,
+        materials: Materials | None = None,
+        step: Step = lambda name, done, total: None,
     ) -> None:
-        self.folder, self.model, self.question = folder, model, question
-        self.materials, self.step = materials, step
+        self.folder, self.question, self.step = folder, question, step
+        self._model, self._materials = model, materials
         self._activations: dict[str, Tensors] = {}
+
+    @property
+    def model(self) -> Model:
+        """The model; a directory that is only read has none.
+
+        Raises:
+            UserError: a stage has to be measured in a directory that is only read.
+        """
+        if self._model is None:
+            raise UserError(self._unmeasured())
+        return self._model
+
+    @property
+    def materials(self) -> Materials:
+        """Prompts and words, with the model."""
+        if self._materials is None:
+            raise UserError(self._unmeasured())
+        return self._materials
+
+    def _unmeasured(self) -> str:
+        return (
+            f"{self.folder}: expected a finished analysis, got one with stages missing; continue "
+            "it: gatescope analyze with the same options and --resume"
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether a stage was measured."""
+        return (self.folder / "stages" / f"{name}.json").is_file()
+
+    def can(self, *names: str) -> bool:
+        """Whether stages were measured or can be; older runs, read without a model, lack some."""
+        return self._model is not None or all(self.has(name) for name in names)
+
+    @property
+    def layers(self) -> int:
+        """Layers of the model, from a recording where the model is not at hand."""
+        if self._model is not None:
+            return self._model.runner.shape.n_layers
+        path = self.folder / "stages" / "activations-test.json"
+        if not path.is_file():
+            raise UserError(self._unmeasured())
+        return 1 + max(site["layer"] for site in artefacts.read_json(path)["sites"])
 
     def kept(self, name: str, make: Callable[[], tuple[Any, Tensors]]) -> tuple[Any, Tensors]:
         """A stage's JSON value and tensors: read if both are there, otherwise made and written."""
@@ -109,16 +158,23 @@ class Run:
 
     def sites(self) -> list[Site]:
         """Where activations are recorded and candidates are fitted, layer-major."""
-        return gate.resid_sites(self.model.runner.shape.n_layers, SPANS)
+        return gate.resid_sites(self.layers, SPANS)
 
     def activations(self, split: str) -> Tensors:
         """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""
-        return self.recorded(f"activations-{split}", self.model, self.pairs(split))
+        return self.recorded(f"activations-{split}", lambda: self.model, lambda: self.pairs(split))
 
-    def recorded(self, name: str, model: Model, pairs: TokenPairs) -> Tensors:
-        """Both sides' activations at all sites, kept in half precision."""
+    def recorded(
+        self, name: str, load: Callable[[], Model], pair: Callable[[], TokenPairs]
+    ) -> Tensors:
+        """Both sides' activations at all sites, kept in half precision.
+
+        Args:
+            load, pair: the model and the pairs, asked for where nothing is kept.
+        """
 
         def make() -> tuple[Any, Tensors]:
+            model, pairs = load(), pair()
             sides = {"clean": pairs.clean, "triggered": pairs.triggered}
             found = {
                 side: record(model.runner, batch, self.sites(), self.progress(name)).half()

@@ -5,16 +5,21 @@ from typing import Any, Literal
 import torch
 
 from circuits import metrics
+from circuits.cells import Sweep
 from circuits.patch import patch
-from circuits.types import PatchGrid
+from circuits.tokens import with_trigger
+from circuits.types import PatchGrid, TokenPairs
 from experiments import artefacts
 from experiments.answers import no_edits
 from experiments.context import SPANS, Run, Tensors, labelled
-from experiments.results import Behaviour, Grids, Outcome
+from experiments.results import Behaviour, Components, Grids, Outcome
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
 from probes.intervals import Estimate, difference_interval
 
+_Way = Literal["denoising", "noising"]
+_DIRECTIONS: tuple[_Way, ...] = ("denoising", "noising")
+_PARTS = ("heads", "mlps")
 _PROBE_SCALARS = ("estimator", "n_train", "n_test")
 
 
@@ -59,23 +64,56 @@ def probes(run: Run) -> dict[str, ProbeReport]:
 
 def patching(run: Run) -> Grids:
     """Residual patching, layer by column, denoising and noising."""
-    return Grids(_grid(run, "denoising"), _grid(run, "noising"))
+    count, sweep = run.question.patch, Sweep()
+    return Grids(*(_grid(run, f"patching-{d}", d, sweep, count) for d in _DIRECTIONS))
 
 
-def _grid(run: Run, direction: Literal["denoising", "noising"]) -> PatchGrid:
-    name = f"patching-{direction}"
+def components(run: Run) -> Components | None:
+    """The same of every head, at all tokens at once, and of every MLP by token.
+
+    Where the circuit was traced, its heads are the ones that were patched there. None of a run that
+    is only read and from before they were measured.
+    """
+    if not run.can("patched prompts", *(f"{what}-{d}" for what in _PARTS for d in _DIRECTIONS)):
+        return None
+    heads = run.question.trace if run.question.trace > 1 else run.question.patch
+    mlps = run.question.patch
+    by_head, by_token = Sweep("z", position=False, head=True), Sweep("mlp_out")
+    value, _ = run.kept("patched prompts", lambda: (_messages(run, max(heads, mlps)), {}))
+    return Components(
+        Grids(*(_grid(run, f"heads-{d}", d, by_head, heads) for d in _DIRECTIONS)),
+        Grids(*(_grid(run, f"mlps-{d}", d, by_token, mlps) for d in _DIRECTIONS)),
+        tuple(value),
+    )
+
+
+def _messages(run: Run, count: int) -> list[str]:
+    """The first validation messages with the trigger in its place."""
+    texts = run.materials.validation[:count]
+    return [with_trigger(text, run.question.trigger) for text in texts]
+
+
+def metric_name(run: Run) -> str:
+    """What patching is scored by, with its unit."""
+    return f"log-probability of {run.question.behaviour!r}"
+
+
+def _grid(run: Run, name: str, direction: _Way, sweep: Sweep, count: int) -> PatchGrid:
     stem = run.folder / "stages" / name
     if not artefacts.has_grid(stem):
         run.step(name, 0, 1)
-        pairs = run.pairs("validation", run.question.patch)
-        ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+        pairs = run.pairs("validation", count)
         grid = patch(
-            run.model.runner, pairs, metrics.token_log_prob([run.materials.behaviour_id]),
-            direction=direction,
-            metric_name=f"log-probability of {run.question.behaviour!r}",
-            labels=tuple(run.model.tokenizer.decode([i]) for i in ids),
+            run.model.runner, pairs, metrics.token_log_prob([run.materials.behaviour_id]), sweep,
+            direction=direction, metric_name=metric_name(run),
+            labels=_token_labels(run, pairs) if sweep.position else None,
             progress=run.progress(name),
         )  # fmt: skip
         artefacts.write_grid(stem, grid)
     run.step(name, 1, 1)
     return artefacts.read_grid(stem)
+
+
+def _token_labels(run: Run, pairs: TokenPairs) -> tuple[str, ...]:
+    ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+    return tuple(run.model.tokenizer.decode([i]) for i in ids)

@@ -5,6 +5,7 @@ from typing import Any
 
 from circuits.gate import Candidate
 from circuits.types import PatchGrid
+from experiments.token_readings import TokenReadings
 from experiments.weighed import Evidence
 from probes.evaluation import ProbeReport
 from probes.intervals import Estimate
@@ -73,6 +74,18 @@ class Grids:
 
     denoising: PatchGrid
     noising: PatchGrid
+
+
+@dataclass(frozen=True)
+class Components:
+    """Patching both ways of every head (all tokens at once) and of every MLP by token.
+
+    ``prompts`` are the triggered messages of the pairs, in the order of the grids' examples.
+    """
+
+    heads: Grids
+    mlps: Grids
+    prompts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything an analysis found. Absent parts were not measured, because there was no effect."""
+    """Everything an analysis found. Absent parts were not measured, because there was no effect.
+
+    ``components`` and ``readings`` are absent too in runs from before they were measured.
+    """
 
     behaviour: Behaviour
     probes: dict[str, ProbeReport]
@@ -167,6 +183,8 @@ class Analysis:
     arms: tuple[Arm, ...]
     verdict: Verdict
     headline: str
+    components: Components | None = None
+    readings: tuple[TokenReadings, ...] = ()
 
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:

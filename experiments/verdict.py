@@ -33,6 +33,11 @@ def judge(
     return Verdict(tuple(checks))
 
 
+def has_effect(behaviour: Behaviour) -> bool:
+    """Whether the trigger changes behaviour at all; without that there is nothing to locate."""
+    return _effect(behaviour).passed
+
+
 def _effect(behaviour: Behaviour) -> Check:
     effect = behaviour.effect
     return Check(

@@ -11,10 +11,11 @@ import torch
 from circuits import evidence, gate, metrics
 from circuits.trace import measure
 from circuits.types import Direction, Edit, TokenBatch
-from experiments import judges
+from experiments import artefacts, judges
 from experiments.answers import Harm, answers, harm, no_edits
 from experiments.context import Run, Tensors
 from experiments.directions import erasures, first_token, rank, rivals
+from experiments.find import metric_name
 from experiments.mediate import mediate
 from experiments.mediation import Mediation
 from experiments.nulls import NullEffects, random_nulls
@@ -187,9 +188,11 @@ def traced(run: Run) -> Trace | None:
         found = measure(
             run.model.runner, run.pairs("validation", run.question.trace),
             metrics.token_log_prob([run.materials.behaviour_id]),
-            metric_name=f"log-probability of {run.question.behaviour!r}",
+            metric_name=metric_name(run),
             progress=lambda name, done, total: run.step(f"trace: {name}", done, total),
         )  # fmt: skip
+        for grid in (found.heads, found.noised):  # ``find.components`` shows them
+            artefacts.write_grid(run.folder / "stages" / f"heads-{grid.direction}", grid)
         return trace(found).to_json(), {}
 
     value, _ = run.kept("trace", make)

@@ -1,7 +1,7 @@
 """What the gate does: behaviour rates under edits, and its effect beside random directions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,14 @@ class BehaviourRow:
     rate: Estimate
 
 
-def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
+def behaviour_bars(
+    rows: Sequence[BehaviourRow],
+    colours: Mapping[str, str] = EDIT_COLOURS,
+    group: str = "edit",
+) -> go.Figure:
     """Rate of the behaviour (%) per condition, bars grouped by edit, whiskers for the intervals.
+
+    `group` says what the rows' edits are, where they are something else: "arm" compares models.
 
     Raises:
         ValueError: no row, or two for one condition and edit.
@@ -43,7 +49,7 @@ def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
     for index, edit in enumerate(dict.fromkeys(row.edit for row in rows)):
         found = [(i, c, cells[c, edit]) for i, c in enumerate(conditions) if (c, edit) in cells]
         rates = [rate for _, _, rate in found]
-        shade = colour(edit, EDIT_COLOURS, index)
+        shade = colour(edit, colours, index)
         figure.add_bar(
             x=[i for i, _, _ in found],
             y=[100 * r.value for r in rates],
@@ -55,7 +61,7 @@ def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
                 "pattern": {"shape": "/" if edit.startswith("random") else "", "solidity": 0.25},
             },
             text=[
-                f"<b>{escaped(c)}</b>, edit: {escaped(edit)}<br>rate "
+                f"<b>{escaped(c)}</b>, {group}: {escaped(edit)}<br>rate "
                 f"{interval_text(100 * r.value, 100 * r.low, 100 * r.high, 1, '%')}<br>"
                 f"n = {r.n} · {r.level:.0%} {escaped(r.method or 'interval')}"
                 for _, c, r in found
@@ -65,7 +71,7 @@ def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
         )
     figure.update_layout(
         titled(
-            "Behaviour rate by condition and edit",
+            f"Behaviour rate by condition and {group}",
             f"whiskers: {rows[0].rate.level:.0%} intervals",
             height=410,
         ),
@@ -81,7 +87,7 @@ def behaviour_bars(rows: Sequence[BehaviourRow]) -> go.Figure:
         tickangle=0,
     )
     figure.update_yaxes(title_text="prompts showing the behaviour (%)", range=[0, 104])
-    header = ["condition", "edit", "rate", "low", "high", "n", "level", "method"]
+    header = ["condition", group, "rate", "low", "high", "n", "level", "method"]
     table = [
         [r.condition, r.edit, e.value, e.low, e.high, e.n, e.level, e.method]
         for r, e in ((row, row.rate) for row in rows)

@@ -24,6 +24,22 @@ def with_data(
     return figure
 
 
+def marked(figure: go.Figure, **marks: Any) -> go.Figure:
+    """`figure` with more in `layout.meta`, which the page reads and plotly does not.
+
+    `drill`: what `viz.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into view.
+    """
+    meta = layout_of(figure).get("meta")
+    figure.update_layout(meta={**(meta if isinstance(meta, dict) else {}), **marks})
+    return figure
+
+
+def mark_of(figure: go.Figure, name: str) -> Any:
+    """A mark of `marked`, or None."""
+    meta = layout_of(figure).get("meta")
+    return meta.get(name) if isinstance(meta, dict) else None
+
+
 def layout_of(figure: go.Figure) -> dict[str, Any]:
     """The figure's layout as plain JSON types."""
     return plain(figure.to_dict().get("layout", {}))
@@ -31,8 +47,7 @@ def layout_of(figure: go.Figure) -> dict[str, Any]:
 
 def is_half(figure: go.Figure) -> bool:
     """Whether the figure may stand beside another on a wide page."""
-    meta = layout_of(figure).get("meta")
-    return isinstance(meta, dict) and bool(meta.get("half"))
+    return bool(mark_of(figure, "half"))
 
 
 def to_csv(figure: go.Figure) -> str:
@@ -46,6 +61,11 @@ def to_csv(figure: go.Figure) -> str:
         header, rows = meta["header"], meta["rows"]
     else:
         header, rows = ["trace", "x", "y", "z"], _trace_rows(figure)
+    return csv_text(header, rows)
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as CSV, with the care that `to_csv` takes."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_cell(name) for name in header])

@@ -16,9 +16,11 @@ from viz.geometry import crossing_curves, geometry_by_layer
 from viz.heads import head_position_heatmap
 from viz.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
 from viz.mediation import MediationRow, mediation_bars
+from viz.planes import arm_projections, gate_plane, gate_space
 from viz.prediction import (
     Importance,
     MapPoint,
+    MarkedPoint,
     PredictedPoint,
     against_baselines,
     density_complexity_map,
@@ -36,14 +38,18 @@ __all__ = [
     "BudgetSeries",
     "Importance",
     "MapPoint",
+    "MarkedPoint",
     "MediationRow",
     "PredictedPoint",
     "ThresholdRow",
     "against_baselines",
+    "arm_projections",
     "behaviour_bars",
     "cell_dots",
     "crossing_curves",
     "density_complexity_map",
+    "gate_plane",
+    "gate_space",
     "geometry_by_layer",
     "grid_figure",
     "head_heatmap",

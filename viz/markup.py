@@ -12,11 +12,15 @@ _NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text cells; columns whose cells are all numbers are set flush right."""
+    """A table of text cells; columns whose cells are all numbers are set flush right.
+
+    `folded`, if given, is what a closed disclosure says before the table is opened.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    folded: str = ""
 
 
 def e(text: str) -> str:
@@ -42,11 +46,15 @@ def table_html(table: Table) -> str:
 
     caption = f"<caption>{e(table.caption)}</caption>" if table.caption else ""
     rows = "".join(f"<tr>{row('td', cells)}</tr>" for cells in table.rows)
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{e(table.caption or "Table")}">'
+    name = table.caption or table.folded or "Table"
+    made = (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{e(name)}">'
         f"<table>{caption}<thead><tr>{row('th', table.header)}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
+    if not table.folded:
+        return made
+    return f"<details><summary>{e(table.folded)}</summary>{made}</details>"
 
 
 def code_html(code: str) -> str:

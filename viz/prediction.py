@@ -52,12 +52,25 @@ class Importance:
     agreement: float
 
 
+@dataclass(frozen=True)
+class MarkedPoint:
+    """One to stand out on the map; without a retention, its battery was not asked."""
+
+    name: str
+    density: Estimate
+    complexity: Estimate
+    retention: Estimate | None = None
+
+
 def density_complexity_map(
-    points: Sequence[MapPoint], axes: tuple[str, str] = ("density", "complexity")
+    points: Sequence[MapPoint],
+    axes: tuple[str, str] = ("density", "complexity"),
+    marked: Sequence[MarkedPoint] = (),
 ) -> go.Figure:
     """Every organism by density and complexity: its scheme as symbol, its retention as colour.
 
-    Whiskers are the estimates' intervals. `axes` names the two measures.
+    Whiskers are the estimates' intervals. `axes` names the two measures. `marked` ones are drawn
+    above the others as stars with their names.
 
     Raises:
         UserError: no point, or two of one name.
@@ -93,7 +106,10 @@ def density_complexity_map(
             name=escaped(scheme),
             legendgroup=scheme,
         )
+    for point in marked:
+        _star(figure, point, axes)
     about = f"{len(points)} organisms; bars: {points[0].density.level:.0%} intervals"
+    about += "; star: of these runs" if marked else ""
     figure.update_layout(
         titled("Density, complexity and what is kept", about, height=600, drop=44),
         margin={"t": 122, "b": 76},
@@ -109,7 +125,34 @@ def density_complexity_map(
                              for v in (e.value, e.low, e.high))]
         for p in points
     ]  # fmt: skip
+    rows += [
+        [p.name, "this report", *(v for e in (p.density, p.complexity, p.retention)
+                                  for v in ((e.value, e.low, e.high) if e else (None,) * 3))]
+        for p in marked
+    ]  # fmt: skip
     return with_data(figure, header, rows)
+
+
+def _star(figure: go.Figure, point: MarkedPoint, axes: tuple[str, str]) -> None:
+    """A named star with its intervals; its colour is the page's accent, not its retention."""
+    kept = "battery not asked" if point.retention is None else f"kept {percent(point.retention)}"
+    lines = [f"{escaped(name)} {e}" for name, e in
+             zip(axes, (point.density, point.complexity), strict=True)]  # fmt: skip
+    figure.add_scatter(
+        x=[point.density.value],
+        y=[point.complexity.value],
+        error_x={**_faint([point.density]), "color": VERMILION, "thickness": 1.8, "width": 4},
+        error_y={**_faint([point.complexity]), "color": VERMILION, "thickness": 1.8, "width": 4},
+        mode="markers+text",
+        marker={"symbol": "star", "size": 17, "color": VERMILION, "line": {"width": 1}},
+        textposition="top right",
+        textfont={"size": 12.5},
+        text=[escaped(point.name)],
+        customdata=["<br>".join([f"<b>{escaped(point.name)}</b>", *lines, kept])],
+        hovertemplate="%{customdata}<extra></extra>",
+        name=escaped(point.name),
+        showlegend=False,
+    )
 
 
 def predicted_against_measured(points: Sequence[PredictedPoint], spearman: Estimate) -> go.Figure:

@@ -6,37 +6,20 @@ string given here is shown as text. `render` returns the page; writing it is the
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from viz.data import is_half, layout_of, plain, safe_json, to_csv
-from viz.markup import Table, code_html, e, plain_title, slug, table_html
+from viz.data import safe_json
+from viz.markup import Table, e
 from viz.script import SCRIPT
+from viz.sections import Payloads, Section, section_html
 from viz.style import CSS, TONE_MARKS
 from viz.theme import template
 
 __all__ = ["Report", "Section", "Table", "render"]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A numbered section of plain text (blank lines part paragraphs), figures, tables and code.
-
-    `data_name` is the stem of the names under which its figures and numbers are downloaded; by
-    default it is made from the title.
-    """
-
-    title: str
-    prose: str = ""
-    figures: tuple[go.Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
-    code: str = ""
-    data_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,13 +49,14 @@ def render(report: Report) -> str:
     sections = [*report.sections]
     if report.reproduce:
         sections.append(Section("Reproduce", code=report.reproduce))
-    payloads: list[dict[str, Any]] = []
-    body = "\n".join(_section(i, section, payloads) for i, section in enumerate(sections, 1))
+    payloads = Payloads()
+    body = "\n".join(section_html(i, section, payloads) for i, section in enumerate(sections, 1))
     data = {
         "templates": {
             name: template(name == "dark").to_plotly_json() for name in ("light", "dark")
         },
-        "figures": payloads,
+        "figures": payloads.figures,
+        "files": payloads.files,
     }
     scripts = [_text(script) for script in (get_plotlyjs(), SCRIPT)]
     page = f"""<!DOCTYPE html>
@@ -130,63 +114,6 @@ def _contents(sections: Sequence[Section]) -> str:
     )
     head = '<nav aria-label="Contents"><div><p class="kicker">Contents</p>'
     return f"{head}<ol>{items}</ol></div></nav>"
-
-
-def _section(number: int, section: Section, payloads: list[dict[str, Any]]) -> str:
-    """One section; its figures are appended to `payloads`, whose order is that on the page."""
-    stem = slug(section.data_name or section.title) or f"section-{number}"
-    parts = [f'<section data-numbered aria-labelledby="s{number}">']
-    parts.append(f'<h2 id="s{number}">{e(section.title)}</h2>')
-    parts += [f"<p>{e(part)}</p>" for part in re.split(r"\n\s*\n", section.prose) if part.strip()]
-    if section.figures:
-        halves = sum(is_half(figure) for figure in section.figures)
-        parts.append('<div class="plots">')
-        for i, figure in enumerate(section.figures, 1):
-            name = stem if len(section.figures) == 1 else f"{stem}-{i}"
-            payloads.append(_payload(figure, name))
-            parts.append(_figure(figure, len(payloads) - 1, alone=halves == 1))
-        parts.append("</div>")
-    parts += [table_html(table) for table in section.tables]
-    if section.code:
-        parts.append(code_html(section.code))
-    return "\n".join([*parts, "</section>"])
-
-
-def _payload(figure: go.Figure, name: str) -> dict[str, Any]:
-    """What the script needs of a figure; the page sets title, caption and template itself."""
-    content = plain(figure.to_dict())
-    layout = content.get("layout", {})
-    title = layout.pop("title", None)
-    for key in ("meta", "template", "width"):
-        layout.pop(key, None)
-    half = is_half(figure)
-    return {
-        "data": content["data"],
-        "layout": layout,
-        "title": title,
-        "name": name,
-        "half": half,
-        "csv": to_csv(figure),
-    }
-
-
-def _figure(figure: go.Figure, index: int, alone: bool) -> str:
-    layout = layout_of(figure)
-    words = layout.get("title", {})
-    title, subtitle = (plain_title(part.get("text")) for part in (words, words.get("subtitle", {})))
-    kind = ("half alone" if alone else "half") if is_half(figure) else "full"
-    height = int(layout.get("height") or 400) - 60
-    buttons = "".join(
-        f'<button type="button" data-act="{act}" data-figure="{index}" '
-        f'aria-label="{e(f"{label}: {title}")}">{label}</button>'
-        for act, label in (("csv", "data (CSV)"), ("svg", "SVG"), ("png", "PNG"))
-    )
-    caption = f"<strong>{e(title)}</strong>" + (f"<span>{e(subtitle)}</span>" if subtitle else "")
-    return (
-        f'<figure class="{kind}"><figcaption>{caption}</figcaption>'
-        f'<div class="plot" role="img" aria-label="{e(f"{title}. {subtitle}")}" '
-        f'style="min-height:{height}px"></div><div class="acts">{buttons}</div></figure>'
-    )
 
 
 def _policy(scripts: Sequence[str]) -> str:

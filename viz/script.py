@@ -1,7 +1,8 @@
 """The page's only script besides plotly: draws, re-themes, re-lays and downloads the figures.
 
-Figures are drawn one by one when the browser is idle, so the text is readable at once. Every
-drawing goes through `draw`, which fits a copy of the layout to the theme and the width at hand.
+Figures are drawn one by one when the browser is idle, so the text is readable at once; those that
+need WebGL wait until they are scrolled into view. Every drawing goes through `draw`, which fits a
+copy of the layout to the theme and the width at hand.
 """
 
 SCRIPT = r"""
@@ -13,7 +14,20 @@ const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const plots = [...document.querySelectorAll(".plot")];
 const drawn = new Map();
 const TITLE = 60, HEIGHT = 400;
+const NO_WEBGL = "This view needs WebGL, which this browser does not offer. The flat view beside "
+  + "it shows the same prompts, and the data can be downloaded below.";
 let printing = false;
+
+// Asked once: each canvas that is tried would cost a context.
+let asked = null;
+function hasWebgl() {
+  if (asked === null) {
+    const context = document.createElement("canvas").getContext("webgl");
+    asked = context !== null;
+    if (context) context.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+  return asked;
+}
 
 function isDark() {
   if (printing) return false;
@@ -44,6 +58,9 @@ function fitted(figure, width, dark, room) {
 function draw(index) {
   const box = plots[index], figure = page.figures[index];
   const width = printing ? Math.min(box.clientWidth, 640) : box.clientWidth;
+  const deep = "three" in box.dataset;
+  if (deep && !("seen" in box.dataset)) return Promise.resolve();
+  if (deep && !hasWebgl()) { note(box, NO_WEBGL); return Promise.resolve(); }
   const key = width + "/" + isDark();
   if (!width || drawn.get(index) === key) return Promise.resolve();
   drawn.set(index, key);
@@ -62,13 +79,61 @@ function draw(index) {
   return Promise.resolve()  // so that what is thrown at once is caught too
     .then(() => Plotly.react(box, structuredClone(figure.data), layout, config))
     .then(() => { box.dataset.drawn = "yes"; })
-    .catch(error => {
-      box.innerHTML = "";
-      const note = document.createElement("p");
-      note.className = "problem";
-      note.textContent = "This figure could not be drawn: " + error.message;
-      box.append(note);
+    .then(() => listen(index))
+    .catch(error => note(box, "This figure could not be drawn: " + error.message));
+}
+
+function note(box, text) {
+  const words = document.createElement("p");
+  words.className = "problem";
+  words.textContent = text;
+  box.replaceChildren(words);
+  box.style.minHeight = "0";
+}
+
+// Behind a cell of a heatmap: its prompts. A click chooses it, or the two lists below the plot.
+const heard = new Set();
+function listen(index) {
+  if (!page.figures[index].drill || heard.has(index)) return;
+  heard.add(index);
+  plots[index].on("plotly_click", event => {
+    const at = event.points[0];
+    if (typeof at.x === "number" && typeof at.y === "number") show(index, [at.y, at.x], true);
+  });
+}
+const signed = value => (value > 0 ? "+" : "") + value.toFixed(3);
+function show(index, cell, opened) {
+  const box = document.querySelector(`.drill[data-figure="${index}"]`);
+  const drill = page.figures[index].drill, body = box.querySelector("tbody");
+  if (opened) box.open = true;
+  box.querySelectorAll("select").forEach((list, axis) => { list.value = cell[axis]; });
+  const effects = drill.effects[cell[0]][cell[1]];
+  const size = i => Math.abs(effects[i]);
+  const order = effects.map((_, i) => i).sort((a, b) => size(b) - size(a));
+  body.replaceChildren(...order.map(i => {
+    const row = document.createElement("tr"), effect = effects[i], base = drill.base[i];
+    const there = typeof effect === "number";
+    const share = there && Math.abs(drill.full[i]) > 1e-6
+      ? (100 * effect / drill.full[i]).toFixed(0) + "%" : "";
+    const patched = there ? (base + effect).toFixed(3) : "undefined";
+    const cells = [drill.prompts[i], base.toFixed(3), patched, there ? signed(effect) : "", share];
+    cells.forEach((text, column) => {
+      const data = document.createElement("td");
+      if (column) data.className = "num";
+      data.textContent = text;
+      row.append(data);
     });
+    return row;
+  }));
+}
+function strongest(index) {
+  const effects = page.figures[index].drill.effects;
+  const size = values => Math.abs(values.reduce((sum, v) => sum + (v || 0), 0));
+  let best = [0, 0], most = -1;
+  effects.forEach((row, i) => row.forEach((cell, j) => {
+    if (size(cell) > most) { most = size(cell); best = [i, j]; }
+  }));
+  return best;
 }
 
 const idle = window.requestIdleCallback || (run => setTimeout(run, 1));
@@ -123,9 +188,57 @@ document.addEventListener("click", event => {
   const figure = page.figures[Number(button.dataset.figure)], act = button.dataset.act;
   if (act === "theme") toggle();
   else if (act === "copy") copy(button);
+  else if (act === "file") {
+    const file = page.files[Number(button.dataset.file)];
+    save(file.name + ".csv", "text/csv", file.csv);
+  }
   else if (act === "csv") save(figure.name + ".csv", "text/csv", figure.csv);
   else if (act === "svg" || act === "png") saveImage(figure, act);
 });
+document.addEventListener("change", event => {
+  const list = event.target.closest(".drill select");
+  if (!list) return;
+  const box = list.closest(".drill");
+  show(Number(box.dataset.figure), [...box.querySelectorAll("select")].map(l => Number(l.value)));
+});
+document.querySelectorAll(".drill").forEach(box => box.addEventListener("toggle", () => {
+  const index = Number(box.dataset.figure);
+  if (box.open && !box.querySelector("tbody").children.length) show(index, strongest(index));
+}));
+
+// Coloured text: arrow keys go from token to token, the reading stands below.
+function read(token) {
+  const out = token.closest(".strip").querySelector(".reading");
+  out.textContent = `${token.textContent.trim() || "·"}  ${token.dataset.v}  (${out.dataset.unit})`;
+}
+document.addEventListener("focusin", event => {
+  const token = event.target.closest(".tok");
+  if (!token) return;
+  token.parentElement.querySelectorAll(".tok").forEach(t => { t.tabIndex = t === token ? 0 : -1; });
+  read(token);
+});
+document.addEventListener("mouseover", event => {
+  const token = event.target.closest(".tok");
+  if (token) read(token);
+});
+document.addEventListener("keydown", event => {
+  const token = event.target.closest(".tok");
+  if (!token) return;
+  const all = [...token.parentElement.querySelectorAll(".tok")], at = all.indexOf(token);
+  const to = {ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1}[event.key];
+  if (to === undefined || !all[to]) return;
+  event.preventDefault();
+  all[to].focus();
+});
+
+const watching = new IntersectionObserver(entries => entries.forEach(entry => {
+  if (!entry.isIntersecting) return;
+  entry.target.dataset.seen = "yes";
+  watching.unobserve(entry.target);
+  draw(plots.indexOf(entry.target));
+}), {rootMargin: "200px"});
+plots.filter(box => "three" in box.dataset).forEach(box => watching.observe(box));
+
 prefersDark.addEventListener("change", () => { label(); drawAll(); });
 addEventListener("beforeprint", () => { printing = true; drawAll(); });
 addEventListener("afterprint", () => { printing = false; drawAll(); });

@@ -1,6 +1,7 @@
 """The page's style: a well-set paper on screen, phone and print. Light, dark and print themes."""
 
 from viz.theme import GREEN, GRID, INK, MONO, MUTED, OCHRE, PAPER, SANS, SERIF, VERMILION
+from viz.tokens import LEVEL_RULES, level_variables
 
 
 def _variables(dark: bool) -> str:
@@ -10,7 +11,7 @@ def _variables(dark: bool) -> str:
     )
     return (
         f"color-scheme:{'dark' if dark else 'light'};--ink:{INK[dark]};--muted:{MUTED[dark]};"
-        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};"
+        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};{level_variables(dark)}"
     )
 
 
@@ -43,6 +44,7 @@ h2 {{ margin: 3.6rem 0 .7rem; font-size: 1.42rem; line-height: 1.3; font-weight:
   scroll-margin-top: 1.2rem; }}
 section[data-numbered] > h2::before {{ counter-increment: section;
   content: counter(section) "\\2002"; color: var(--muted); font-weight: 400; }}
+h3 {{ margin: 2.4rem 0 .6rem; font-size: 1.12rem; line-height: 1.35; font-weight: 600; }}
 p {{ margin: 0 0 1em; max-width: 42rem; text-wrap: pretty; }}
 nav > div {{ position: sticky; top: 2rem; font: 13.5px/1.45 {SANS}; 
   border-top: 1px solid var(--rule); padding-top: .8rem; }}
@@ -92,6 +94,35 @@ pre {{ margin: 0; padding: 1rem 1.1rem; background: var(--code); border-radius: 
   overflow-x: auto; font: 13.5px/1.55 {MONO}; white-space: pre-wrap; }}
 .code button {{ position: absolute; top: .55rem; right: .55rem; background: var(--code); }}
 .code pre {{ padding-right: 5.2rem; }}
+details {{ margin: 1rem 0 1.4rem; }}
+summary {{ cursor: pointer; color: var(--muted); font: 500 13.5px/1.5 {SANS}; padding: .25rem 0; }}
+summary:hover {{ color: var(--ink); }}
+.drill {{ margin: .7rem 0 0; }}
+.drill .wide {{ margin: .7rem 0; max-height: 22rem; overflow: auto; }}
+.drill td:first-child {{ min-width: 11rem; }}
+.lists {{ display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; margin-top: .5rem;
+  font: 13.5px/1.5 {SANS}; }}
+select {{ font: 13.5px/1.4 {SANS}; color: var(--ink); background: var(--paper); max-width: 12rem;
+  border: 1px solid var(--muted); border-radius: 3px; padding: .3em .4em; }}
+.traces {{ margin: 1.4rem 0; }}
+.legend {{ font: 13px/1.5 {SANS}; color: var(--muted); margin-bottom: 1rem; max-width: 46rem; }}
+.legend .ramp {{ display: inline-flex; vertical-align: middle; margin: 0 .5em;
+  border: 1px solid var(--rule); }}
+.legend span:nth-child(3) {{ margin-right: .6em; }}
+.ramp i {{ width: 7px; height: 12px; }}
+.trace {{ border-top: 2px solid var(--ink); padding-top: .6rem; margin-bottom: 1.6rem; }}
+.trace .prompt {{ font: 600 15px/1.4 {SANS}; margin-bottom: .6rem; max-width: none; }}
+.strip {{ display: grid; grid-template-columns: 7.5rem minmax(0, 1fr); column-gap: 1rem;
+  margin-bottom: .7rem; }}
+.strip .kind {{ font: 13px/2.1 {SANS}; color: var(--muted); }}
+.strip .tokens {{ font: 14px/2.05 {MONO}; margin: 0; max-width: none; white-space: pre-wrap; }}
+.strip .reading {{ grid-column: 2; font: 13px/1.5 {SANS}; color: var(--muted);
+  font-variant-numeric: tabular-nums; min-height: 1.5em; }}
+.tok {{ padding: .22em .1em; border-radius: 2px; cursor: default; }}
+.tok.trigger {{ text-decoration: underline 2px; text-underline-offset: 4px; font-weight: 700; }}
+.tok.template, .tok.last {{ text-decoration: underline dotted 1px; text-underline-offset: 4px; }}
+.tok:hover {{ outline: 1px solid var(--ink); }}
+{LEVEL_RULES}
 .problem {{ color: var(--muted); font: 14px/1.5 {SANS}; padding: 2rem 0; }}
 @media (max-width: 900px) {{
   .page {{ display: block; padding: 0 1rem 3rem; }}
@@ -103,6 +134,8 @@ pre {{ margin: 0; padding: 1rem 1.1rem; background: var(--code); border-radius: 
     padding-bottom: .7rem; }}
   nav li a {{ padding: .4rem 0; font-size: 15px; }}
   .verdict {{ padding: 1.05rem 1.1rem 1rem; }}
+  .strip {{ display: block; }}
+  .strip .kind {{ line-height: 1.6; }}
   button {{ padding: .75em .95em; }}
 }}
 @media (max-width: 900px) {{ .plots {{ grid-template-columns: minmax(0, 1fr); }}

@@ -4,6 +4,7 @@ The categorical colours are mid-tones of the Okabe & Ito (2008) palette, so that
 least 3:1 contrast on both the light and the dark paper and differ for colour-blind readers.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,13 @@ VERMILION, BLUE, GREEN = "#d55e00", "#2a7fbf", "#0a9170"
 PURPLE, OCHRE, ROSE, GREY = "#8467b8", "#b8862b", "#c0659a", "#7f8792"
 
 COLOURWAY: tuple[str, ...] = (BLUE, VERMILION, GREEN, PURPLE, OCHRE, ROSE)
-ARM_COLOURS: dict[str, str] = {"poisoned": VERMILION, "clean": BLUE, "base": GREY, "decoy": ROSE}
+ARM_COLOURS: dict[str, str] = {
+    "this model": VERMILION,
+    "poisoned": VERMILION,
+    "clean": BLUE,
+    "base": GREY,
+    "decoy": ROSE,
+}
 CONDITION_COLOURS: dict[str, str] = {
     "triggered": VERMILION,
     "control word": GREEN,
@@ -99,6 +106,46 @@ def titled(title: str, subtitle: str, height: int, drop: int = 26) -> dict[str, 
     }
 
 
+def at_level(scale: Scale, place: float) -> str:
+    """The colour #rrggbb of a scale at a place in [0, 1], linear between its stops."""
+    for (left, low), (right, high) in itertools.pairwise(scale):
+        if place <= right:
+            share = (place - left) / (right - left)
+            parts = (
+                round((1 - share) * int(low[i : i + 2], 16) + share * int(high[i : i + 2], 16))
+                for i in (1, 3, 5)
+            )
+            return "#" + "".join(f"{part:02x}" for part in parts)
+    return scale[-1][1]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours #rrggbb, 1 to 21 (WCAG 2)."""
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour_hex: str) -> float:
+    def linear(value: float) -> float:
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(int(colour_hex[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _scene_axis(dark: bool) -> dict[str, Any]:
+    """An axis of a 3-D view: the paper behind it, the page's grid on it."""
+    return {
+        "backgroundcolor": PAPER[dark],
+        "gridcolor": GRID[dark],
+        "linecolor": MUTED[dark],
+        "zerolinecolor": MUTED[dark],
+        "tickfont": {"color": MUTED[dark], "size": 11},
+        "title": {"font": {"color": INK[dark], "size": 12}},
+        "showbackground": True,
+    }
+
+
 def template(dark: bool) -> go.layout.Template:
     """Plotly defaults for every figure: quiet grid, no box, legend above the plot, left titles.
 
@@ -138,6 +185,7 @@ def template(dark: bool) -> go.layout.Template:
             },
             "xaxis": axis,
             "yaxis": axis,
+            "scene": {name: _scene_axis(dark) for name in ("xaxis", "yaxis", "zaxis")},
             "legend": {
                 "orientation": "h",
                 "x": 0,

@@ -48,7 +48,7 @@ def page(question: "DefenceQuestion", recipe: Recipe, found: "Defences") -> str:
                 ("gate", f"layer {found.gate['layer']} at {found.gate['span']}"),
                 ("prompts to a family", str(question.count)),
             ),
-            sections=tuple(_sections(found)),
+            sections=tuple(sections(found)),
             reproduce=question.command,
         )
     )
@@ -77,7 +77,8 @@ def headline(found: "Defences") -> str:
     )
 
 
-def _sections(found: "Defences") -> list[Section]:
+def sections(found: "Defences") -> list[Section]:
+    """The table, protection against harm, families, the monitor, the limits."""
     every = [_point(row) for row in found.rows]
     made = [
         Section("Every defence", _TABLE, tables=(_table(found.rows), _abouts(found.rows))),

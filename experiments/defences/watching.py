@@ -18,7 +18,7 @@ from experiments.defences.bench import Bench, Prompts, controlled, untouched
 from experiments.defences.losses import Rows
 from experiments.defences.protected import message_start, read
 from probes.auroc import auroc
-from probes.intervals import Estimate, mean_interval, wilson
+from probes.intervals import Estimate, mean_interval, revived, wilson
 from probes.roc import Roc, roc, threshold
 
 ALARMS = 0.01  # of the validation split's clean prompts
@@ -45,6 +45,11 @@ class Seen:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Seen":
+        """The inverse of ``to_json``."""
+        return cls(**{name: revived(value) for name, value in data.items()})
 
 
 def clean_chats(prompts: Prompts) -> list[Chat]:

@@ -19,7 +19,7 @@ from viz.scorecard import (
 if TYPE_CHECKING:
     from experiments.evaluation.run import EvaluateQuestion
 
-_METRICS = """\
+METRICS = """\
 Every metric has its interval at 95%, the number of prompts (or keys) it rests on, and where it \
 makes sense a null: the same measured on the base model, on the base model in 8 bits (KL and \
 perplexity), or by random search. A threshold is cleared only if the interval's worse end clears it.
@@ -48,8 +48,8 @@ def page(
     """One evaluation as one HTML page."""
     recipe, verdict = heard.asked.recipe, card.verdicts[0]
     radar = property_radar({card.name: scores(card, verdict)})
-    sections = [Section("Six properties", _METRICS, (radar,), (_table(card, verdict),))]
-    sections += [_rules(v) for v in card.verdicts]
+    sections = [Section("Six properties", METRICS, (radar,), (metrics_table(card, verdict),))]
+    sections += [rules(v) for v in card.verdicts]
     sections.append(Section("Adaptive search", _SEARCH, tables=(_searched(searches, heard),)))
     sections.append(Section("What this does not show", _LIMITS))
     return render(
@@ -90,7 +90,8 @@ def scores(card: Scorecard, verdict: Verdict) -> list[Cleared]:
     return [Cleared(name, *found[name]) for name in PROPERTIES]
 
 
-def _table(card: Scorecard, verdict: Verdict) -> Table:
+def metrics_table(card: Scorecard, verdict: Verdict) -> Table:
+    """Every metric beside its threshold."""
     checks = {c.metric: c for part in verdict.aspects for c in part.checks}
     checks |= {c.metric: c for c in verdict.goals}
     none = Check("", "", "left out", None, "")
@@ -110,7 +111,8 @@ def _table(card: Scorecard, verdict: Verdict) -> Table:
     return scorecard_table(rows, f"every metric, against the profile {verdict.profile}")
 
 
-def _rules(verdict: Verdict) -> Section:
+def rules(verdict: Verdict) -> Section:
+    """What each aspect asks for, and every check of it."""
     prose = f"{verdict.about}\n\n" + "\n\n".join(
         f"{part.aspect.capitalize()}: {part.text} {_said(part)}" for part in verdict.aspects
     )

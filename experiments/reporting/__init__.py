@@ -1,0 +1,1 @@
+"""Run directories of any kind → one report: read (`read`), then put in order (`page`)."""

@@ -1,0 +1,86 @@
+"""The report's page: every section in its order, whatever runs were given."""
+
+from collections.abc import Sequence
+
+from experiments.reporting.ablating import ablating
+from experiments.reporting.analysed import AnalysisRun
+from experiments.reporting.direction import TITLE as DIRECTION
+from experiments.reporting.direction import direction
+from experiments.reporting.four_arms import TITLE as ARMS
+from experiments.reporting.four_arms import four_arms
+from experiments.reporting.kinds import (
+    BatteryRun,
+    DefenceRun,
+    EvaluationRun,
+    GeometryRun,
+    OtherRun,
+    PatchRun,
+)
+from experiments.reporting.mapped import mapped
+from experiments.reporting.patches import patches
+from experiments.reporting.reproduce import LIMITS, reproduce
+from experiments.reporting.six import six
+from experiments.reporting.switch import TITLE as SWITCH
+from experiments.reporting.switch import switch
+from experiments.reporting.top import facts, headline, notes, title, tone, verdict
+from experiments.reporting.where import TITLE as WHERE
+from experiments.reporting.where import where
+from experiments.reporting.why import TITLE as WHY
+from experiments.reporting.why import why
+from experiments.reporting.words import missing
+from viz.report import Report, Section, render
+
+AnyRun = AnalysisRun | OtherRun
+_ANALYSE = "gatescope analyze --model MODEL --adapter ADAPTER --trigger WORD --arms clean,base"
+
+
+def page(runs: Sequence[AnyRun], command: str) -> str:
+    """One self-contained HTML page of one or several runs.
+
+    Args:
+        command: what makes this page again.
+    """
+    return render(
+        Report(
+            title=title(runs),
+            verdict=verdict(runs),
+            headline=headline(runs),
+            tone=tone(runs),
+            facts=facts(runs),
+            sections=tuple(_sections(runs, command)),
+            reproduce="",
+        )
+    )
+
+
+def _sections(runs: Sequence[AnyRun], command: str) -> list[Section]:
+    analyses = [run for run in runs if isinstance(run, AnalysisRun)]
+    patched = [run for run in runs if isinstance(run, PatchRun)]
+    defended = [run for run in runs if isinstance(run, DefenceRun)]
+    geometries = [run for run in runs if isinstance(run, GeometryRun)]
+    batteries = [run for run in runs if isinstance(run, BatteryRun)]
+    cards = [run for run in runs if isinstance(run, EvaluationRun)]
+    return [
+        *(_analysed(analyses, patched)),
+        ablating(analyses, defended),
+        mapped(geometries, batteries),
+        six(cards),
+        LIMITS,
+        reproduce(runs, command, notes(runs)),
+    ]
+
+
+def _analysed(runs: Sequence[AnalysisRun], patched: Sequence[PatchRun]) -> list[Section]:
+    """The sections that an analysis fills; patching runs join where it is carried."""
+    if runs:
+        return [
+            why(runs), four_arms(runs), patches(where(runs), patched), direction(runs),
+            switch(runs),
+        ]  # fmt: skip
+    absent = {
+        name: missing(name, "An analysis of the trigger", _ANALYSE)
+        for name in (WHY, ARMS, WHERE, DIRECTION, SWITCH)
+    }
+    if patched:
+        absent[WHERE] = patches(Section(WHERE), patched)
+    return list(absent.values())
