@@ -26,6 +26,7 @@ from experiments.commands.geometry import geometry
 from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.scan import scan
+from experiments.commands.serve import serve
 from experiments.commands.shared import CONSOLE
 from experiments.commands.sweep import sweep
 from experiments.commands.verify import verify
@@ -47,6 +48,7 @@ app.command()(defend)
 app.command()(scan)
 app.command()(sweep)
 app.command()(verify)
+app.command()(serve)
 app.add_typer(organism.app, name="organism")
 app.add_typer(bench.app, name="bench")
 
