@@ -62,15 +62,22 @@ progress {{ width: 14rem; max-width: 100%; accent-color: {PURPLE}; }}
 .top code, code {{ font: 13px/1.5 {MONO}; }}
 .app table th[scope=row] {{ white-space: nowrap; border-bottom: 1px solid var(--rule); }}
 .app .js-plotly-plot {{ width: 100%; }}
+.app .dash-dropdown, .app .dash-dropdown * {{ font-family: {SANS}; font-size: 14px; }}
+.dash-slider-mark, .dash-slider-mark-outside-selection {{ color: var(--muted) !important; }}
+.controls.three {{ grid-template-columns: repeat(3, minmax(0, 1fr)); margin-top: .8rem; }}
+.hint + .go {{ margin: .7rem 0 1rem; }}
+.go + .field {{ margin-top: 1.1rem; }}
+body > footer {{ display: none; }}
 .app, .dash-slider-container, .dash-dropdown {{
   --Dash-Fill-Interactive-Strong: {PURPLE}; --Dash-Fill-Inverse-Strong: var(--paper);
   --Dash-Text-Primary: var(--ink); --Dash-Text-Strong: var(--ink); --Dash-Text-Weak: var(--muted);
   --Dash-Stroke-Strong: var(--muted); --Dash-Stroke-Weak: var(--rule);
-  --Dash-Fill-Disabled: var(--rule); --Dash-Fill-Primary-Hover: var(--wash);
+  --Dash-Text-Disabled: var(--muted); --Dash-Fill-Disabled: var(--rule);
+  --Dash-Fill-Primary-Hover: var(--wash);
   --Dash-Fill-Primary-Active: var(--wash); --Dash-Fill-Interactive-Weak: var(--wash); }}
 @media (max-width: 900px) {{
   .app {{ padding: 0 1rem 3rem; }}
-  .controls, .answers, .two {{ grid-template-columns: minmax(0, 1fr); }}
+  .controls, .controls.three, .answers, .two {{ grid-template-columns: minmax(0, 1fr); }}
   .answers {{ gap: 1rem; }}
   .app header {{ padding: 1.3rem 0 .8rem; }}
   .token:hover::after, .token:focus-visible::after {{ position: fixed; top: auto; bottom: .6rem;
