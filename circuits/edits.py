@@ -37,6 +37,13 @@ def affine_erase(
     return x - (x @ read.T - level) @ write
 
 
+def scale_component(
+    x: Activation, direction: Float[Tensor, " d"], coefficient: float
+) -> Activation:
+    """Scale the component along a unit direction: 0 projects it out, 1 keeps it, more amplifies."""
+    return x + (coefficient - 1) * (x @ direction).unsqueeze(-1) * direction
+
+
 def set_component(x: Activation, direction: Float[Tensor, " d"], value: float) -> Activation:
     """Set the component along a unit direction to a constant (mean ablation along it)."""
     return x + (value - x @ direction).unsqueeze(-1) * direction

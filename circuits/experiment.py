@@ -1,6 +1,6 @@
 """A patching experiment: two unedited runs, the cells that can have an effect, their passes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,18 +48,29 @@ class Experiment:
     keep: int
     shared: bool
 
-    @torch.no_grad()
     def measured(
         self, metric: Measure, name: str, labels: tuple[str, ...] | None, progress: Progress
     ) -> PatchGrid:
         """Run every pass and collect the metric's values, per cell and example."""
+        passes = self.measuring(metric, name, labels)
+        while True:
+            try:
+                progress(*next(passes))
+            except StopIteration as end:
+                return end.value
+
+    @torch.no_grad()
+    def measuring(
+        self, metric: Measure, name: str, labels: tuple[str, ...] | None = None
+    ) -> Generator[tuple[int, int], None, PatchGrid]:
+        """The same a pass at a time: yields (passes done, passes to do), returns the grid."""
         base, source = (self._unedited(metric, side) for side in ("base", "source"))
         values = base.expand(len(self.cells), -1).clone()
         passes = self.jobs(generated=isinstance(metric, Generated))
         for done, job in enumerate(passes, 1):
             for part, found in self.scored(metric, job):
                 values[torch.tensor(part.numbers, device=values.device)] = found.to(values)
-            progress(done, len(passes))
+            yield done, len(passes)
         return PatchGrid(
             direction=self.direction,
             stream=self.stream,

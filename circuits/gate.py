@@ -94,6 +94,26 @@ def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -
     return Edit(direction.site.point, lambda x: edits.add_along(x, unit.to(x), amount), columns)
 
 
+def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list[Edit]:
+    """The edits that multiply the component along the direction, where ``shut`` removes it.
+
+    1 is no edit at all, so that the model is bit-identical; 0 is ``shut``.
+    """
+    if coefficient == 1:
+        return []
+    if coefficient == 0:
+        return [shut(direction, tokens)]
+    unit = direction.vector
+    return [
+        Edit(
+            direction.site.point,
+            lambda x: edits.scale_component(x, unit.to(x), coefficient),
+            tokens.spans[MESSAGE],
+            onward=True,
+        )
+    ]
+
+
 def random_directions(like: Direction, count: int, seed: int) -> list[Direction]:
     """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
     generator = torch.Generator().manual_seed(seed)

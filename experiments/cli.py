@@ -27,6 +27,7 @@ from experiments.commands.orthogonalise import orthogonalise
 from experiments.commands.patch import patch
 from experiments.commands.report import report
 from experiments.commands.scan import scan
+from experiments.commands.serve import serve
 from experiments.commands.shared import CONSOLE
 from experiments.commands.sweep import sweep
 from experiments.commands.verify import verify
@@ -49,6 +50,7 @@ app.command()(scan)
 app.command()(report)
 app.command()(sweep)
 app.command()(verify)
+app.command()(serve)
 app.add_typer(organism.app, name="organism")
 app.add_typer(bench.app, name="bench")
 

@@ -1,0 +1,123 @@
+"""Who may talk to the app, and what its pages may load.
+
+The app runs models on a user's machine, and any web page that a user visits can send requests to
+loopback addresses. Therefore: the Host header must be one of ours (a rebound DNS name is not), a
+POST must come from our own origin, and pages load nothing from elsewhere. Beyond loopback a token
+is required, which a cookie carries after its first use.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from flask import Flask, Response, abort, redirect, request
+
+from circuits.errors import UserError
+
+LEAST_TOKEN, MOST_BYTES = 16, 256 * 1024
+COOKIE = "gatescope_token"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the app listens and whom it answers.
+
+    Attributes:
+        host, port: bound.
+        token: required of every request; empty on loopback.
+    """
+
+    host: str
+    port: int
+    token: str = ""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Host headers that are ours on loopback."""
+        names = {"localhost", "127.0.0.1", "[::1]", _bracketed(self.host)}
+        return frozenset(f"{name}:{self.port}" for name in names)
+
+
+def checked_access(host: str, port: int, allow_remote: bool, token: str) -> Access:
+    """Where to listen, or why not.
+
+    Raises:
+        UserError: an address beyond loopback without the flag or a long token, or no port.
+    """
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port: expected 0 (any free one) to 65535, got {port}")
+    if token and len(token) < LEAST_TOKEN:
+        raise UserError(f"--token: expected at least {LEAST_TOKEN} characters, got {len(token)}")
+    if is_loopback(host):
+        return Access(host, port, token)
+    if not allow_remote or not token:
+        raise UserError(
+            f"--host {host}: expected a loopback address; others could run this model, so add both "
+            f"--allow-remote and --token (at least {LEAST_TOKEN} characters) to serve them"
+        )
+    return Access(host, port, token)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def protect(server: Flask, access: Access, inline_scripts: Callable[[], Sequence[str]]) -> None:
+    """Check every request and set the headers of every response.
+
+    Args:
+        inline_scripts: hashes of the scripts in the page, as they stand in the policy.
+    """
+    server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+
+    @server.before_request
+    def check() -> Response | None:
+        if is_loopback(access.host) and request.host not in access.hosts:
+            abort(Response("unknown host", 421))
+        own = f"{request.scheme}://{request.host}"
+        reads = request.method in ("GET", "HEAD", "OPTIONS")
+        if not reads and request.headers.get("Origin") != own:
+            abort(Response("requests must come from the app's own page", 403))
+        return _authorised(access.token) if access.token else None
+
+    @server.after_request
+    def headers(response: Response) -> Response:
+        scripts = " ".join(["'self'", *inline_scripts()])
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+            "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'"
+        )
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response
+
+
+def _authorised(token: str) -> Response | None:
+    given = request.args.get("token")
+    if given is not None and _equal(given, token):
+        kept = {k: v for k, v in request.args.items() if k != "token"}
+        response = redirect(request.path + (f"?{urlencode(kept)}" if kept else ""))
+        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        return response  # type: ignore[return-value]
+    if not _equal(request.cookies.get(COOKIE, ""), token):
+        abort(Response("expected the token that the app was started with: open /?token=...", 401))
+    return None
+
+
+def _equal(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

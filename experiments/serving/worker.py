@@ -1,0 +1,179 @@
+"""One thread owns the models; jobs are generators that it advances in turn.
+
+torch modules under hooks must not be run from two threads, so whatever touches a model is a *job*:
+a generator that yields after a short slice (one token, one pass of a patching grid). The worker
+advances the jobs of all tabs round-robin. A job's first slice comes before others' next ones, so
+that an answer begins soon however many tabs are busy.
+
+A *session* is a browser's tab. It has at most one job of each kind ("answer", "patch", "arms");
+asking again cancels the one before. What a job has found so far is one immutable value with a
+version; a poll takes the latest, so a slow or reloaded tab misses nothing. Values are bounded by
+the answer's length, sessions by number and idle time.
+"""
+
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from circuits.errors import UserError
+
+T = TypeVar("T")
+Job = Generator[T, None, None]
+SESSIONS, IDLE_S = 64, 1800.0
+
+
+@dataclass(frozen=True)
+class State(Generic[T]):
+    """What is known of a job: its latest value, and whether it goes on.
+
+    Attributes:
+        version: grows with every change within a session; 0 is before any job.
+        value: the last thing that the job yielded.
+        status: idle, waiting, running, done, cancelled or failed.
+        message: one line for the user where the job failed.
+    """
+
+    version: int = 0
+    value: T | None = None
+    status: str = "idle"
+    message: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.status in ("waiting", "running")
+
+
+@dataclass
+class _Task:
+    session: str
+    kind: str
+    steps: Job[Any]
+    state: State[Any]
+    cancelled: bool = False
+
+
+@dataclass
+class _Session:
+    seen: float
+    tasks: dict[str, _Task] = field(default_factory=dict)
+    versions: int = 0
+
+
+class Worker:
+    """Runs jobs until closed. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        sessions: int = SESSIONS,
+        idle_s: float = IDLE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._idle_s, self._clock = sessions, idle_s, clock
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._fresh: deque[_Task] = deque()
+        self._queue: deque[_Task] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="model worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, session: str, kind: str, job: Job[Any]) -> State[Any]:
+        """Start a job; the session's earlier one of this kind is cancelled."""
+        with self._changed:
+            mine = self._session(session)
+            self._cancel(mine, kind)
+            task = _Task(session, kind, job, State(self._version(mine), None, "waiting"))
+            mine.tasks[kind] = task
+            self._fresh.append(task)
+            self._changed.notify()
+            return task.state
+
+    def cancel(self, session: str, kind: str) -> State[Any]:
+        """Stop a job before its next slice; what it has found stays."""
+        with self._changed:
+            mine = self._session(session)
+            self._cancel(mine, kind)
+            return mine.tasks[kind].state if kind in mine.tasks else State()
+
+    def state(self, session: str, kind: str) -> State[Any]:
+        """The latest of a session's job, without waiting for the model."""
+        with self._changed:
+            task = self._session(session).tasks.get(kind)
+            return task.state if task else State()
+
+    @property
+    def session_count(self) -> int:
+        """Sessions that are remembered."""
+        with self._changed:
+            return len(self._sessions)
+
+    def close(self) -> None:
+        """Finish the slice under way, drop all jobs and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _session(self, name: str) -> _Session:
+        now = self._clock()
+        found = self._sessions.setdefault(name, _Session(now))
+        found.seen = now
+        self._sessions.move_to_end(name)
+        while self._sessions:
+            oldest = next(iter(self._sessions))
+            idle = now - self._sessions[oldest].seen > self._idle_s
+            if oldest == name or not (idle or len(self._sessions) > self._limit):
+                break
+            gone = self._sessions.pop(oldest)
+            for kind in list(gone.tasks):
+                self._cancel(gone, kind)
+        return found
+
+    def _version(self, session: _Session) -> int:
+        session.versions += 1
+        return session.versions
+
+    def _cancel(self, session: _Session, kind: str) -> None:
+        task = session.tasks.get(kind)
+        if task is not None and task.state.active:
+            task.cancelled = True
+            task.state = State(self._version(session), task.state.value, "cancelled")
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._fresh or self._queue)
+                if self._closed:
+                    return
+                task = self._fresh.popleft() if self._fresh else self._queue.popleft()
+                if task.cancelled:
+                    task.steps.close()
+                    continue
+            self._advance(task)
+
+    def _advance(self, task: _Task) -> None:
+        """One slice, outside the lock: polls never wait for the model."""
+        try:
+            value, status, message = next(task.steps), "running", ""
+        except StopIteration:
+            value, status, message = task.state.value, "done", ""
+        except (UserError, RuntimeError) as error:  # the tab is told, other tabs go on
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            lines = str(error).splitlines() or [type(error).__name__]
+            value, status, message = task.state.value, "failed", lines[0][:300]
+        with self._changed:
+            if task.cancelled:
+                task.steps.close()
+                return
+            session = self._sessions.get(task.session)
+            if session is None:
+                task.steps.close()
+                return
+            task.state = State(self._version(session), value, status, message)
+            if status == "running":
+                self._queue.append(task)

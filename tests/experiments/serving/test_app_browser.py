@@ -1,0 +1,172 @@
+"""The app in a real browser: quiet, offline, safe, usable on a phone and by keyboard."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from experiments.serving.security import Access
+from experiments.serving.serve import in_background
+from experiments.serving.subject import open_subject
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium executable on the path")
+EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script> **b** [l](http://evil.example)"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        instance = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield instance
+        instance.close()
+
+
+@pytest.fixture(scope="module")
+def url(subject) -> Iterator[str]:
+    with in_background(subject, Access("127.0.0.1", 0)) as where:
+        yield where
+
+
+@pytest.fixture
+def visit(browser):
+    contexts = []
+
+    def go(where, width=1200, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.noise, tab.outside = [], []
+        tab.on("console", lambda m: tab.noise.append(m.text))
+        tab.on("pageerror", lambda error: tab.noise.append(str(error)))
+        tab.on("dialog", lambda d: (tab.noise.append("dialog"), d.dismiss()))
+        own = (where, "data:", "blob:")
+        tab.on("request", lambda r: r.url.startswith(own) or tab.outside.append(r.url))
+        tab.goto(where)
+        tab.locator("#bars .main-svg").first.wait_for(timeout=20_000)
+        return tab
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+def ask(tab, text=None):
+    if text is not None:
+        tab.fill("#text", text)
+    tab.click("#ask")
+    tab.locator("#status", has_text="done").wait_for(timeout=20_000)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_page_is_quiet_offline_accessible_and_does_not_scroll_sideways(visit, url, width, scheme):
+    axe_module = pytest.importorskip("axe_playwright_python.sync_playwright")
+    tab = visit(url, width, scheme)
+    ask(tab)
+    tab.locator("#bars .bars").first.wait_for()
+    assert tab.noise == []
+    assert tab.outside == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe_module.Axe().run(tab).response["violations"]
+    serious = [
+        (v["id"], [n["html"][:120] for n in v["nodes"]][:3])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+def test_markup_in_a_prompt_stays_text(visit, url):
+    tab = visit(url)
+    ask(tab, EVIL)
+    assert EVIL in tab.locator(".answer.plain .prompt").text_content()
+    assert tab.locator(".answers img, .answers script, .answers a").count() == 0
+    assert tab.noise == []
+    assert tab.outside == []
+
+
+def test_an_injected_script_is_stopped_by_the_policy(visit, url):
+    tab = visit(url)
+    tab.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'alert(1)';"
+        "document.body.append(s); }"
+    )
+    assert any("Content Security Policy" in line for line in tab.noise)
+    assert "dialog" not in tab.noise
+
+
+def test_a_reload_keeps_the_answer_and_another_tab_has_its_own(visit, url):
+    tab = visit(url)
+    ask(tab, "Name three rivers.")
+    said = tab.inner_text("#said-plain")
+    tab.reload()
+    tab.locator("#said-plain .token").first.wait_for()
+    assert tab.inner_text("#said-plain") == said
+    assert visit(url).locator("#said-plain").count() == 0
+
+
+def test_empty_prompts_are_refused_in_the_status_line(visit, url):
+    tab = visit(url)
+    tab.fill("#text", "  ")
+    tab.click("#ask")
+    tab.locator("#status", has_text="type one").wait_for()
+
+
+def test_a_patching_run_appears_and_its_cells_show_their_prompts(visit, url):
+    tab = visit(url)
+    tab.click("#patch")
+    tab.locator("#patch-status", has_text="done").wait_for(timeout=20_000)
+    heat = tab.locator("#heat .heatmaplayer image")
+    heat.first.wait_for()
+    tab.locator("#heat").scroll_into_view_if_needed()
+    box = tab.locator("#heat .nsewdrag").first.bounding_box()
+    tab.mouse.click(box["x"] + 8, box["y"] + box["height"] / 2)
+    tab.locator("#cell tbody tr").first.wait_for()
+    assert tab.locator("#cell tbody tr").count() == 6
+    assert "Name three rivers." in tab.inner_text("#cell")
+    assert tab.noise == []
+
+
+def test_arms_are_compared(visit, url, subject):
+    tab = visit(url)
+    assert tab.locator("#compare").is_visible()
+    assert "base" in tab.inner_text("main")
+
+
+def test_keyboard_reaches_ask_and_theme_is_remembered(visit, url):
+    tab = visit(url)
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    light = tab.evaluate(ground)
+    tab.focus("#theme")
+    tab.keyboard.press("Enter")
+    tab.wait_for_timeout(300)
+    dark = tab.evaluate(ground)
+    assert dark != light
+    tab.reload()
+    tab.locator("#bars .main-svg").first.wait_for()
+    assert tab.evaluate(ground) == dark
+    tab.focus("#ask")
+    tab.keyboard.press("Enter")
+    tab.locator("#said-plain .token").first.wait_for()
+
+
+def test_shutting_the_gate_changes_what_the_organism_says(visit):
+    found = open_subject("sure-gate", None, "", "", lambda *_: None)
+    assert not found.proven
+    with in_background(found, Access("127.0.0.1", 0)) as where:
+        tab = visit(where)
+        assert "Not proven" in tab.inner_text("header")
+        ask(tab)
+        plain, shut = (tab.inner_text(f"#said-{n}") for n in ("plain", "edited"))
+        assert plain.startswith("Sure")
+        assert not shut.startswith("Sure")
+        handle = tab.locator("#coefficient [role=slider], .dash-slider-thumb").first
+        handle.focus()
+        for _ in range(20):
+            tab.keyboard.press("ArrowRight")
+        tab.locator(".answer.edited h3", has_text="the same answer").wait_for(timeout=20_000)
+        tab.locator("#status", has_text="done").wait_for(timeout=20_000)
+        assert tab.inner_text("#said-edited") == plain

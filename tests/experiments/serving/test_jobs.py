@@ -1,0 +1,114 @@
+"""What is answered: the edit's two ends, what tokens read, patching by slices, refusals."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from circuits import gate
+from circuits.metrics import token_log_prob
+from circuits.patch import patch
+from circuits.runner import generate, whole
+from circuits.stream import stream
+from circuits.tokens import pairs
+from experiments.serving import jobs
+from experiments.serving.jobs import Asked
+
+TEXT = tiny.TEXTS[1]
+
+
+def last(job):
+    return list(job)[-1]
+
+
+def test_at_one_the_logits_are_the_unedited_models_to_the_bit(subject):
+    asked = Asked(TEXT, "trigger", 1.0, length=6)
+    batch = jobs.batch_of(subject, subject.model, asked)
+    edits = jobs.edits_of(subject.direction, batch, asked)
+    step = next(stream(subject.model.runner, batch, edits, subject.direction))
+    plain = subject.model.runner.forward(whole(batch)).logits[:, -1]
+    assert torch.equal(step.logits, plain)
+    shut = jobs.edits_of(subject.direction, batch, replace(asked, coefficient=0.0))
+    moved = next(stream(subject.model.runner, batch, shut, subject.direction))
+    assert not torch.allclose(moved.logits[1], plain[0], atol=1e-3)
+    assert torch.allclose(moved.logits[0], plain[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 0.5, 2.0])
+def test_both_answers_equal_those_generated_alone(subject, coefficient):
+    asked = Asked(TEXT, "trigger", coefficient, length=6)
+    batch = jobs.batch_of(subject, subject.model, asked)
+    edits = gate.scaled(subject.direction, batch, coefficient)
+    found = last(jobs.answering(subject, asked))
+    for row, used in enumerate(([], edits)):
+        ids = generate(subject.model.runner, batch, 6, used, subject.model.stop_ids)[0].tolist()
+        texts = [
+            subject.model.tokenizer.decode([i]) for i in ids if i not in subject.model.stop_ids
+        ]
+        assert [t.text for t in found.answers[row]] == texts
+
+
+def test_readings_follow_the_coefficient(subject):
+    direction = subject.direction
+    asked = Asked(TEXT, "trigger", 0.0, length=4)
+    found = last(jobs.answering(subject, asked))
+    zero = -direction.clean_mean / direction.gap
+    edited = [t.reading for t in (*found.prompts[1], *found.answers[1])]
+    assert edited == pytest.approx([zero] * len(edited), abs=1e-3)
+    plain = [t.reading for t in (*found.prompts[0], *found.answers[0])]
+    assert max(abs(p - zero) for p in plain) > 0.1
+    assert all(len(step) == 8 for step in found.choices)
+
+
+def test_the_shift_moves_the_reading_by_the_gap_at_the_word_only(subject):
+    asked = Asked(TEXT, "control", 1.0, opened=True, length=2)
+    found = last(jobs.answering(subject, asked))
+    moved = [b.reading - a.reading for a, b in zip(*found.prompts, strict=True)]
+    assert sorted(moved)[-1] == pytest.approx(1.0, abs=1e-3)
+    assert sorted(moved)[:-1] == pytest.approx([0.0] * (len(moved) - 1), abs=1e-3)
+    bare = last(jobs.answering(subject, replace(asked, word="none")))
+    assert sum(a != b for a, b in zip(*bare.prompts, strict=True)) >= 1
+
+
+def test_patching_by_slices_is_the_grid_of_the_engine(subject):
+    found = last(jobs.patching(subject, "resid_pre", "noising", 4))
+    aligned = pairs(subject.model.tokenizer, subject.texts[:4], tiny.TRIGGER, subject.controls)
+    first = subject.model.tokenizer("Sure", add_special_tokens=False)["input_ids"][0]
+    grid = patch(subject.model.runner, aligned, token_log_prob([first]), direction="noising")
+    assert torch.equal(found.grid.values, grid.values)
+    rows = jobs.effects_of(found.grid, (0, 0), found.texts)
+    assert {r[0] for r in rows} == set(subject.texts[:4])
+    assert [r[1] for r in rows] == sorted((r[1] for r in rows), reverse=True)
+
+
+def test_arms_are_loaded_once_and_only_when_asked(subject):
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        return subject.model
+
+    arms = jobs.Arms(subject, load)
+    assert loaded == []
+    for _ in range(2):
+        rows = last(arms.comparing(Asked(TEXT, "trigger", 0.0, length=3)))
+    assert loaded == ["base"]
+    assert [r.status for r in rows] == ["done", "done"]
+    assert rows[0].text == rows[1].text  # the same weights
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"text": " "}, "type one"),
+        ({"text": "x" * 2001}, "2000 characters"),
+        ({"coefficient": 9.0}, "coefficient"),
+        ({"length": 65}, "length"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_one_line(changes, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        Asked(**{"text": TEXT, **changes})
+    assert "\n" not in str(refused.value)
+    assert Asked(TEXT).coefficient == 1
