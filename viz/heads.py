@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 from circuits.types import PatchGrid
 from probes.tables import GridStats
 from viz.cells import Shown, hovers, shown
+from viz.data import layout_of
 from viz.heatmaps import add_cells, check_kind, finished, head_axis
 from viz.text import token_label
 
@@ -43,8 +44,9 @@ def head_position_heatmap(
         {"label": name, "method": "restyle", "args": [{"visible": flags}]}
         for name, flags in zip(names, visible, strict=True)
     ]
-    height = figure.layout.height + _SLIDER_HEIGHT
-    place = 1 - (1 - figure.layout.title.y) * figure.layout.height / height
+    layout = layout_of(figure)
+    height = layout["height"] + _SLIDER_HEIGHT
+    place = 1 - (1 - layout["title"]["y"]) * layout["height"] / height
     figure.update_layout(
         sliders=[_slider(steps, start)],
         height=height,
