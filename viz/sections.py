@@ -121,7 +121,7 @@ def _figure(figure: go.Figure, index: int, alone: bool) -> str:
     drill, three = mark_of(figure, "drill"), mark_of(figure, "three")
     return (
         f'<figure class="{kind}"><figcaption>{caption}</figcaption>'
-        f'<div class="plot" role="img" aria-label="{e(f"{title}. {subtitle}")}" '
+        f'<div class="plot" role="group" aria-label="{e(f"{title}. {subtitle}")}" '
         f'{"data-three " if three else ""}style="min-height:{height}px"></div>'
         f'<div class="acts">{buttons}</div>'
         f"{drill_html(drill, index, title) if drill else ''}</figure>"
