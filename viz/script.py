@@ -22,9 +22,7 @@ let printing = false;
 let asked = null;
 function hasWebgl() {
   if (asked === null) {
-    // A browser that draws in software is slow and fills its console: it gets the note instead.
-    const canvas = document.createElement("canvas");
-    const context = canvas.getContext("webgl", {failIfMajorPerformanceCaveat: true});
+    const context = document.createElement("canvas").getContext("webgl");
     asked = context !== null;
     if (context) context.getExtension("WEBGL_lose_context")?.loseContext();
   }
