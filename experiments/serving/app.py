@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 
 from circuits.errors import UserError
@@ -93,9 +93,10 @@ class Callbacks:
             ClientsideFunction("gatescope", "theme"), Output("dark", "data"),
             Input("theme", "n_clicks"),
         )  # fmt: skip
-        app.callback(Output("text", "value"), Input("example", "value"), prevent_initial_call=True)(
-            lambda text: text
-        )
+        app.callback(
+            Output("text", "value"), Input({"type": "example", "index": ALL}, "n_clicks"),
+            prevent_initial_call=True,
+        )(self.example)  # fmt: skip
         asked = [State(n, "value") for n in ("text", "word", "coefficient", "opened", "length")]
         app.callback(
             Output("poll", "disabled", allow_duplicate=True),
@@ -129,6 +130,13 @@ class Callbacks:
             Output("cell", "children"), Input("heat", "clickData"), Input("grid", "value"),
             State("tab", "data"), prevent_initial_call=True,
         )(self.cell)  # fmt: skip
+
+    def example(self, clicks: list[int | None]) -> str:
+        """The prompt whose button was pressed."""
+        chosen = ctx.triggered_id
+        if not any(clicks) or not isinstance(chosen, dict):
+            raise PreventUpdate
+        return self.subject.examples[int(chosen["index"])]
 
     def started(self, *given: Any) -> tuple[Any, ...]:
         """A button, or the slider after a first answer: start or cancel a job."""
