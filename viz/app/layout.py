@@ -22,6 +22,7 @@ def page(about: About) -> Component:
             dcc.Store(id="tab"),
             dcc.Store(id="dark"),
             dcc.Store(id="seen", data={}),
+            dcc.Store(id="patched"),
             dcc.Interval(id="poll", interval=POLL_MS, disabled=True),
             _head(about),
             html.Main(
