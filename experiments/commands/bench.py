@@ -65,6 +65,21 @@ def bench_gate(
     print(json.dumps(found.to_json(), indent=1) if as_json else found)
 
 
+@app.command("app")
+def bench_app(
+    subject: Annotated[str, typer.Argument(help="What serve takes.")] = "sure-gate",
+    tabs: Annotated[int, typer.Option(help="Browser tabs that ask at once.")] = 8,
+    seconds: Annotated[float, typer.Option(help="How long they ask.")] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Let tabs of a real browser ask again and again: first tokens, lost answers, memory."""
+    from experiments.bench_app import soak
+
+    with StageProgress(CONSOLE) as progress:
+        found = soak(subject, tabs, seconds, progress.step)
+    print(json.dumps(found.to_json(), indent=1) if as_json else found)
+
+
 @app.command("planted")
 def bench_planted(
     share: Annotated[float, typer.Option(help="Share of the plans in random models to run.")] = 1.0,

@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any
 
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 
 from circuits.errors import UserError
@@ -93,9 +93,10 @@ class Callbacks:
             ClientsideFunction("gatescope", "theme"), Output("dark", "data"),
             Input("theme", "n_clicks"),
         )  # fmt: skip
-        app.callback(Output("text", "value"), Input("example", "value"), prevent_initial_call=True)(
-            lambda text: text
-        )
+        app.callback(
+            Output("text", "value"), Input({"type": "example", "index": ALL}, "n_clicks"),
+            prevent_initial_call=True,
+        )(self.example)  # fmt: skip
         asked = [State(n, "value") for n in ("text", "word", "coefficient", "opened", "length")]
         app.callback(
             Output("poll", "disabled", allow_duplicate=True),
@@ -115,20 +116,27 @@ class Callbacks:
             Output("arms", "children"), Output("arms-status", "children"),
             Output("cancel-arms", "disabled"),
             Output("patch-progress", "children"), Output("patch-status", "children"),
-            Output("cancel-patch", "disabled"), Output("grid", "value"),
+            Output("cancel-patch", "disabled"), Output("grid", "value"), Output("patched", "data"),
             Input("poll", "n_intervals"), Input("tab", "data"), Input("dark", "data"),
             Input("step", "value"), State("seen", "data"),
             State("coefficient", "value"), State("opened", "value"),
         )(self.polled)  # fmt: skip
         app.callback(
             Output("heat", "figure"), Output("grid-about", "children"),
-            Input("grid", "value"), Input("dark", "data"), Input("seen", "data"),
+            Input("grid", "value"), Input("dark", "data"), Input("patched", "data"),
             State("tab", "data"),
         )(self.heatmap)  # fmt: skip
         app.callback(
             Output("cell", "children"), Input("heat", "clickData"), Input("grid", "value"),
             State("tab", "data"), prevent_initial_call=True,
         )(self.cell)  # fmt: skip
+
+    def example(self, clicks: list[int | None]) -> str:
+        """The prompt whose button was pressed."""
+        chosen = ctx.triggered_id
+        if not any(clicks) or not isinstance(chosen, dict):
+            raise PreventUpdate
+        return self.subject.examples[int(chosen["index"])]
 
     def started(self, *given: Any) -> tuple[Any, ...]:
         """A button, or the slider after a first answer: start or cancel a job."""
@@ -172,10 +180,12 @@ class Callbacks:
         if not isinstance(tab, str) or not _TAB.fullmatch(tab):
             raise PreventUpdate
         states = {kind: self.worker.state(tab, kind) for kind in ("answer", "arms", "patch")}
-        now = {kind: s.version for kind, s in states.items() if s.version}
+        now: dict[str, Any] = {kind: s.version for kind, s in states.items() if s.version}
         redraw = ctx.triggered_id in ("dark", "step", "tab", None)
         seen = {} if redraw else seen or {}
         out: list[Any] = [not any(s.active for s in states.values())]
+        bars = _bars_key(states["answer"], step)
+        now["bars"] = bars  # a distribution is drawn once, not at every token that follows it
         out.append(now if now != seen else no_update)
         answer = states["answer"]
         if answer.version == seen.get("answer", 0) and not redraw:
@@ -183,7 +193,8 @@ class Callbacks:
         else:
             what = _edit_words(coefficient, opened, self.subject.direction is not None)
             shown = components.columns(answer.value, what) if answer.value else no_update
-            out += [shown, _status(answer), not answer.active, self._bars(answer.value, step, dark)]
+            drawn = no_update if bars == seen.get("bars") else self._bars(answer.value, step, dark)
+            out += [shown, _status(answer), not answer.active, drawn]
         arms = states["arms"]
         if arms.version == seen.get("arms", 0) and not redraw:
             out += [no_update] * 3
@@ -192,7 +203,7 @@ class Callbacks:
             out += [table, _status(arms), not arms.active]
         patch = states["patch"]
         if patch.version == seen.get("patch", 0) and not redraw:
-            out += [no_update] * 4
+            out += [no_update] * 5
         else:
             finished = patch.status == "done" and ctx.triggered_id == "poll"
             at = patch.value if patch.active else None
@@ -200,6 +211,7 @@ class Callbacks:
             out += [
                 components.progress(patch.value, patch.status), _status(patch) + done,
                 not patch.active, "own" if finished else no_update,
+                patch.asked if finished else no_update,
             ]  # fmt: skip
         return tuple(out)
 
@@ -216,14 +228,12 @@ class Callbacks:
         found = self.worker.state(tab, "patch").value if isinstance(tab, str) else None
         return (found.grid, found.texts) if found else (None, ())
 
-    def heatmap(self, name: Any, dark: Any, _seen: Any, tab: Any) -> tuple[Any, Any]:
+    def heatmap(self, name: Any, dark: Any, _patched: Any, tab: Any) -> tuple[Any, Any]:
         """The grid that is chosen; drawn anew only where it can have changed."""
-        if ctx.triggered_id == "seen" and name != "own":
+        if ctx.triggered_id == "patched" and name != "own":
             raise PreventUpdate
         grid, _ = self._grid(name, tab)
         if grid is None:
-            if ctx.triggered_id == "seen":
-                raise PreventUpdate
             return blank("no patching run here yet", bool(dark)), ""
         n = grid.values.shape[-1]
         return grid_heatmap(grid, bool(dark)), (
@@ -251,6 +261,12 @@ _BUTTONS: dict[str, str] = {
     "ask": "answer", "cancel": "answer", "compare": "arms", "cancel-arms": "arms",
     "patch": "patch", "cancel-patch": "patch",
 }  # fmt: skip
+
+
+def _bars_key(answer: Any, step: Any) -> str:
+    """Which distribution is shown: of which question, before which answer token."""
+    steps = len(answer.value.choices) if answer.value else 0
+    return f"{answer.asked}:{min(max(int(step or 1), 1), steps)}"
 
 
 def _status(state: Any) -> str:

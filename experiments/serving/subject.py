@@ -114,7 +114,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
     }
     return Subject(
         model, question, _stored(folder, result), bool(result.get("gate")),
-        materials.test_words[0], tuple(materials.test[:6] + materials.ordinary[:2]),
+        materials.test_words[0], tuple(materials.test[:3] + materials.ordinary[:2]),
         tuple(materials.validation), materials.validation_words, result["headline"], grids,
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
         trigger=trigger or "none", behaviour=behaviour or "Sure",
     )  # fmt: skip
     model = load(question, step, adapter)
-    examples = (*prompts.bank_texts("test", True)[:6], *prompts.bank_texts("test", False)[:2])
+    examples = (*prompts.bank_texts("test", True)[:3], *prompts.bank_texts("test", False)[:2])
     texts = tuple(prompts.bank_texts("validation", True))
     if not known:
         return Subject(model, question, None, False, "", examples, texts)

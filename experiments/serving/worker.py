@@ -16,7 +16,7 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from circuits.errors import UserError
@@ -35,12 +35,14 @@ class State(Generic[T]):
         value: the last thing that the job yielded.
         status: idle, waiting, running, done, cancelled or failed.
         message: one line for the user where the job failed.
+        asked: the version at which the job was submitted, which tells jobs of a session apart.
     """
 
     version: int = 0
     value: T | None = None
     status: str = "idle"
     message: str = ""
+    asked: int = 0
 
     @property
     def active(self) -> bool:
@@ -86,7 +88,9 @@ class Worker:
         with self._changed:
             mine = self._session(session)
             self._cancel(mine, kind)
-            task = _Task(session, kind, job, State(self._version(mine), None, "waiting"))
+            version = self._version(mine)
+            state = State(version, None, "waiting", asked=version)
+            task = _Task(session, kind, job, state)
             mine.tasks[kind] = task
             self._fresh.append(task)
             self._changed.notify()
@@ -141,7 +145,7 @@ class Worker:
         task = session.tasks.get(kind)
         if task is not None and task.state.active:
             task.cancelled = True
-            task.state = State(self._version(session), task.state.value, "cancelled")
+            task.state = replace(task.state, version=self._version(session), status="cancelled")
 
     def _run(self) -> None:
         while True:
@@ -174,6 +178,7 @@ class Worker:
             if session is None:
                 task.steps.close()
                 return
-            task.state = State(self._version(session), value, status, message)
+            asked = task.state.asked
+            task.state = State(self._version(session), value, status, message, asked)
             if status == "running":
                 self._queue.append(task)

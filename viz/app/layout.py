@@ -22,6 +22,7 @@ def page(about: About) -> Component:
             dcc.Store(id="tab"),
             dcc.Store(id="dark"),
             dcc.Store(id="seen", data={}),
+            dcc.Store(id="patched"),
             dcc.Interval(id="poll", interval=POLL_MS, disabled=True),
             _head(about),
             html.Main(
@@ -86,20 +87,16 @@ def _ask(about: About) -> Component:
         field(
             "Message",
             dcc.Textarea(
-                id="text", value=about.examples[0] if about.examples else "",
+                id="text",
+                value=about.examples[0] if about.examples else "",
                 maxLength=about.most_characters,
             ),
             "text",
         ),
-        field(
-            "Or one of the test prompts",
-            dcc.Dropdown(
-                id="example", options=_options(about.examples), placeholder="choose a prompt",
-                searchable=False, clearable=False,
-            ),
-            "example",
+        _group(
+            "Or one of these prompts", html.Div(_examples(about.examples), className="examples")
         ),
-    ]  # fmt: skip
+    ]
     right: list[Component] = []
     hidden = {} if about.trigger else {"display": "none"}
     right.append(
@@ -256,11 +253,9 @@ def _patching(about: About) -> list[Component]:
                 html.P("Click a cell to see its prompts.", className="hint"),
                 html.Div(
                     [
-                        field("Stream", _select("stream", _STREAMS), "stream"),
-                        field("Direction", _select("direction", ["denoising", "noising"]),
-                              "direction"),
-                        field(f"Prompts ({low} to {high})",
-                              _select("count", ["4", "8", "12", "24"], "8"), "count"),
+                        _select("Stream", "stream", _STREAMS),
+                        _select("Direction", "direction", ["denoising", "noising"]),
+                        _select(f"Prompts ({low} to {high})", "count", ["4", "8", "12", "24"], "8"),
                     ],
                     className="controls three",
                 ),
@@ -274,9 +269,7 @@ def _patching(about: About) -> list[Component]:
                     ],
                     className="go",
                 ),
-                field("Shown", dcc.Dropdown(
-                    id="grid", options=names, value=names[0]["value"], clearable=False,
-                    searchable=False), "grid"),
+                _select("Shown", "grid", names),
                 html.P("", id="grid-about", className="hint"),
                 html.Div(
                     [
@@ -292,14 +285,27 @@ def _patching(about: About) -> list[Component]:
     ]  # fmt: skip
 
 
-def _select(name: str, values: Sequence[str], value: str | None = None) -> Component:
-    return dcc.Dropdown(
-        id=name, options=list(values), value=value or values[0], clearable=False, searchable=False
-    )
+def _select(
+    label: str, name: str, values: Sequence[str | dict[str, str]], value: str | None = None
+) -> Component:
+    """One of a few values."""
+    chosen = value if value is not None else _value(values[0])
+    return _group(label, dcc.RadioItems(id=name, options=list(values), value=chosen))
 
 
-def _options(texts: Sequence[str]) -> list[dict[str, str]]:
-    return [{"label": shortened(visible(t), 90), "value": t} for t in texts]
+def _value(option: str | dict[str, str]) -> str:
+    return option if isinstance(option, str) else option["value"]
+
+
+def _examples(texts: Sequence[str]) -> list[Component]:
+    return [
+        html.Button(
+            shortened(visible(text), 60),
+            id={"type": "example", "index": i},
+            type="button",
+        )
+        for i, text in enumerate(texts)
+    ]
 
 
 def _plot() -> Any:

@@ -62,7 +62,8 @@ progress {{ width: 14rem; max-width: 100%; accent-color: {PURPLE}; }}
 .top code, code {{ font: 13px/1.5 {MONO}; }}
 .app table th[scope=row] {{ white-space: nowrap; border-bottom: 1px solid var(--rule); }}
 .app .js-plotly-plot {{ width: 100%; }}
-.app .dash-dropdown, .app .dash-dropdown * {{ font-family: {SANS}; font-size: 14px; }}
+.examples {{ display: flex; flex-wrap: wrap; gap: .35rem; }}
+.examples button {{ white-space: normal; text-align: left; line-height: 1.35; }}
 .dash-slider-mark, .dash-slider-mark-outside-selection {{ color: var(--muted) !important; }}
 .controls.three {{ grid-template-columns: repeat(3, minmax(0, 1fr)); margin-top: .8rem; }}
 .hint + .go {{ margin: .7rem 0 1rem; }}
@@ -105,6 +106,21 @@ SCRIPT = """
     }
     return name;
   };
+  // Dash's radio lists and sliders have no accessible names; give them their fields' labels.
+  const name = () => document.querySelectorAll('.field').forEach(field => {
+    const label = field.querySelector('label, .legend')?.textContent || 'open the gate';
+    field.querySelectorAll('[role=slider]').forEach(x => x.setAttribute('aria-label', label));
+    field.querySelectorAll('[role=option], label[aria-selected]').forEach(x => {
+      x.removeAttribute('role');  // a label with a native input in it is no option of a list box
+      x.removeAttribute('aria-selected');
+    });
+    field.querySelectorAll('[role=listbox]').forEach(x => {
+      x.setAttribute('role', x.classList.contains('dash-radioitems') ? 'radiogroup' : 'group');
+      x.setAttribute('aria-label', label);
+    });
+  });
+  new MutationObserver(name).observe(root,
+    {childList: true, subtree: true, attributeFilter: ['aria-selected']});
   window.dash_clientside = Object.assign({}, window.dash_clientside, {gatescope: {
     tab: () => tab(),
     theme: clicks => {
