@@ -165,7 +165,7 @@ class Worker:
             value, status, message = next(task.steps), "running", ""
         except StopIteration:
             value, status, message = task.state.value, "done", ""
-        except (UserError, RuntimeError) as error:  # the tab is told, other tabs go on
+        except Exception as error:  # whatever a job does, its tab is told and other tabs go on
             if not isinstance(error, UserError):
                 traceback.print_exc()
             lines = str(error).splitlines() or [type(error).__name__]
