@@ -185,7 +185,7 @@ class Arms:
 
     def comparing(self, asked: Asked) -> Generator[tuple[ArmAnswer, ...], None, None]:
         """The prompt in the model served, then in every arm, unedited."""
-        names = ["poisoned" if self.subject.question.adapter != "none" else "served"]
+        names = ["poisoned" if self.subject.proven else "served"]
         names += list(self.subject.arms)
         rows = [ArmAnswer(name) for name in names]
         for number, name in enumerate(names):

@@ -113,7 +113,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
         if artefacts.has_grid(stages / f"patching-{side}")
     }
     return Subject(
-        model, question, _stored(folder, result), bool(result.get("gate")),
+        model, question, _stored(folder, result), result["verdict"] == "gate",
         materials.test_words[0], tuple(materials.test[:3] + materials.ordinary[:2]),
         tuple(materials.validation), materials.validation_words, result["headline"], grids,
     )  # fmt: skip

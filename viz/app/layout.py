@@ -57,8 +57,8 @@ def _head(about: About) -> Component:
     if about.gate and not about.proven:
         top.append(
             html.P(
-                "Not proven: a mean difference fitted when the app started. "
-                "Run gatescope analyze to choose and prove a gate.",
+                "Not proven: nothing shows yet that this direction is a gate. "
+                "gatescope analyze chooses one and puts it to the proof.",
                 className="warn",
             )
         )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -131,10 +132,12 @@ def test_a_patching_run_appears_and_its_cells_show_their_prompts(visit, url):
     assert tab.noise == []
 
 
-def test_arms_are_compared(visit, url, subject):
+def test_arms_can_be_compared_where_there_are_some(visit, url, subject):
     tab = visit(url)
     assert tab.locator("#compare").is_visible()
-    assert "base" in tab.inner_text("main")
+    assert "served and in base" in tab.inner_text("main")
+    with in_background(replace(subject, arms={}), Access("127.0.0.1", 0)) as alone:
+        assert not visit(alone).locator("#compare").is_visible()
 
 
 def test_keyboard_reaches_ask_and_theme_is_remembered(visit, url):
