@@ -166,11 +166,14 @@ class Callbacks:
     def _job(self, kind: str, asked: tuple, patched: tuple) -> Any:
         if kind == "patch":
             stream, direction, count = patched
-            return jobs.patching(self.subject, str(stream), str(direction), int(count))
+            return jobs.patching(
+                self.subject, str(stream), str(direction), int(_number(count, "prompts"))
+            )
         text, word, coefficient, opened, length = asked
         if word not in ("trigger", "control", "none"):
             raise UserError(f"word: expected trigger, control or none, got {word!r}")
-        what = Asked(str(text or ""), word, float(coefficient), bool(opened), int(length))
+        share, most = _number(coefficient, "coefficient"), int(_number(length, "answer tokens"))
+        what = Asked(str(text or ""), word, share, bool(opened), most)
         return self.arms.comparing(what) if kind == "arms" else jobs.answering(self.subject, what)
 
     def polled(
@@ -261,6 +264,12 @@ _BUTTONS: dict[str, str] = {
     "ask": "answer", "cancel": "answer", "compare": "arms", "cancel-arms": "arms",
     "patch": "patch", "cancel-patch": "patch",
 }  # fmt: skip
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{what}: expected a number, got an empty or unreadable box; fill it in")
+    return float(value)
 
 
 def _bars_key(answer: Any, step: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from circuits import gate, metrics, tokens
 from circuits.cells import Sweep
@@ -85,7 +85,8 @@ def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
     edits = edits_of(direction, batch, asked)
     first = int(batch.spans[MESSAGE][0].nonzero()[0])
     read = _reader(direction)
-    prompt = [(i, model.tokenizer.decode([i])) for i in batch.ids[0, first:].tolist()]
+    prompt = pieces(model.tokenizer, batch.ids[0, first:].tolist())
+    ids: list[list[int]] = [[] for _ in range(2 if edits else 1)]
     answers: list[list[Token]] = [[] for _ in range(2 if edits else 1)]
     prompts: list[tuple[Token, ...]] = []
     choices: list[tuple[Candidate, ...]] = []
@@ -96,7 +97,7 @@ def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
             for row in range(len(answers)):
                 values = readings[row][first:] if readings else [None] * len(prompt)
                 pairs = zip(prompt, values, strict=True)
-                prompts.append(tuple(Token(text, read(v)) for (_, text), v in pairs))
+                prompts.append(tuple(Token(text, read(v)) for text, v in pairs))
         else:
             for row, said in enumerate(answers):
                 if not ended[row]:
@@ -113,12 +114,31 @@ def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
                 if not ended[row]:
                     token = step.following[row]
                     prob = float(probs[row, token])
-                    said.append(Token(model.tokenizer.decode([token]), None, prob))
+                    ids[row].append(token)
+                    said.append(Token("", None, prob))
+                    texts = pieces(model.tokenizer, ids[row])
+                    said[:] = [replace(t, text=x) for t, x in zip(said, texts, strict=True)]
         yield Answer(
             tuple(prompts), tuple(map(tuple, answers)), tuple(choices), tuple(ended), bool(edits)
         )
         if all(ended):
             return
+
+
+def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The text that each token adds; together they are the text of all tokens.
+
+    A character of several tokens stands at its last one, and those before it add nothing.
+    """
+    made, told = [], ""
+    for end in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[:end])
+        # A character that is not yet whole ends in replacement characters, and waits.
+        whole = text if end == len(ids) else text.rstrip("\ufffd")
+        added = whole[len(told) :] if whole.startswith(told) else tokenizer.decode([ids[end - 1]])
+        made.append(added)
+        told += added
+    return made
 
 
 def _reader(direction: Direction | None) -> Callable[[float | None], float | None]:

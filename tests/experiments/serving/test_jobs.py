@@ -7,12 +7,13 @@ import tiny
 import torch
 
 from circuits import gate
+from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.patch import patch
 from circuits.runner import generate, whole
 from circuits.stream import stream
 from circuits.tokens import pairs
-from experiments.serving import jobs
+from experiments.serving import app, jobs
 from experiments.serving.jobs import Asked
 
 TEXT = tiny.TEXTS[1]
@@ -43,10 +44,10 @@ def test_both_answers_equal_those_generated_alone(subject, coefficient):
     found = last(jobs.answering(subject, asked))
     for row, used in enumerate(([], edits)):
         ids = generate(subject.model.runner, batch, 6, used, subject.model.stop_ids)[0].tolist()
-        texts = [
-            subject.model.tokenizer.decode([i]) for i in ids if i not in subject.model.stop_ids
-        ]
-        assert [t.text for t in found.answers[row]] == texts
+        kept = [i for i in ids if i not in subject.model.stop_ids]
+        said = [t.text for t in found.answers[row]]
+        assert len(said) == len(kept)
+        assert "".join(said) == subject.model.tokenizer.decode(kept)
 
 
 def test_readings_follow_the_coefficient(subject):
@@ -112,3 +113,29 @@ def test_what_cannot_be_asked_is_refused_in_one_line(changes, said):
         Asked(**{"text": TEXT, **changes})
     assert "\n" not in str(refused.value)
     assert Asked(TEXT).coefficient == 1
+
+
+class Bytes:
+    """A tokenizer whose tokens are single bytes, so that most characters take several."""
+
+    def decode(self, ids):
+        return bytes(ids).decode("utf-8", "replace")
+
+
+def test_a_character_of_several_tokens_is_whole_and_nothing_is_lost():
+    text = "crème 🍮!"
+    ids = list(text.encode())
+    made = jobs.pieces(Bytes(), ids)
+    assert "".join(made) == text
+    assert made[ids.index("è".encode()[0]) : ids.index("è".encode()[0]) + 2] == ["", "è"]
+    assert "".join(Bytes().decode([i]) for i in ids) != text  # token by token it is not
+    half = jobs.pieces(Bytes(), ids[:3])
+    assert "".join(half) == "cr\ufffd"
+    assert jobs.pieces(Bytes(), []) == []
+
+
+@pytest.mark.parametrize("value", [None, "", "many", True])
+def test_an_empty_box_is_refused_in_one_line(value):
+    with pytest.raises(UserError, match="answer tokens: expected a number"):
+        app._number(value, "answer tokens")
+    assert app._number(3, "answer tokens") == 3.0
