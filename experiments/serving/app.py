@@ -6,6 +6,7 @@ job, its page polls; a poll whose version is known already sends nothing.
 
 import base64
 import hashlib
+import math
 import re
 from typing import Any
 
@@ -267,9 +268,14 @@ _BUTTONS: dict[str, str] = {
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{what}: expected a number, got an empty or unreadable box; fill it in")
-    return float(value)
+    """A slider's number or a menu's text as a number; an empty box gives None."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise UserError(f"{what}: expected a number, got {value!r}; fill it in")
+    return found
 
 
 def _bars_key(answer: Any, step: Any) -> str:
