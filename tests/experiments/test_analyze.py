@@ -1,6 +1,8 @@
 """The main job on the embedded model, small: the poisoned arm has a gate, the clean has none."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,3 +94,62 @@ def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, t
     assert not result.verdict.gate
     assert "no gate" in result.headline
     assert float(result.probes["trigger"].auroc.max()) > 0.99
+
+
+@pytest.fixture(scope="module")
+def tab(poisoned):
+    """The finished run's page in Chromium; what went wrong or was asked for is kept."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no chromium executable on the path")
+    with sync_api.sync_playwright() as playwright:
+        args = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=args)
+        found = browser.new_page(viewport={"width": 1200, "height": 900})
+        found.errors, found.requests = [], []
+        found.on("pageerror", lambda error: found.errors.append(str(error)))
+        # Drivers that draw 3-D views in software warn; an error is an error.
+        found.on("console", lambda m: m.type == "error" and found.errors.append(m.text))
+        found.on("request", lambda request: found.requests.append(request.url))
+        found.goto((poisoned[0] / "report.html").as_uri())
+        found.wait_for_selector("html[data-ready]", timeout=60_000)
+        yield found
+        browser.close()
+
+
+def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
+    sections = tab.locator("section[data-numbered]").all()
+    titles = [section.locator("h2").first.inner_text() for section in sections]
+    order = ("verdict", "arms", "where", "direction", "switch", "ablation", "density",
+             "six properties", "does not show", "reproduce")  # fmt: skip
+    assert len(titles) == len(order)
+    for word, title in zip(order, titles, strict=True):
+        assert word in title.lower()
+    assert all(len(section.inner_text().strip()) > 60 for section in sections)
+    assert tab.errors == []
+    assert [u for u in tab.requests if not u.startswith(("data:", "blob:"))] == [tab.url]
+
+
+def test_hover_on_the_patching_grid_gives_an_interval(tab):
+    plot = tab.locator(".plot", has=tab.locator(".heatmaplayer")).first
+    plot.scroll_into_view_if_needed()
+    area = plot.locator(".nsewdrag").first.bounding_box()
+    x, y = area["x"] + area["width"] * 0.12, area["y"] + area["height"] * 0.6
+    tab.mouse.move(x, y)
+    tab.mouse.move(x + 1, y)
+    tab.wait_for_selector(".hovertext")
+    said = plot.locator(".hovertext").first.text_content()
+    assert "layer" in said
+    assert re.search(r"\[−?-?\d.*,.*\]", said)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_page_fits_and_has_no_serious_accessibility_violation(tab, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 850})
+    tab.wait_for_timeout(1500)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(tab).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert tab.errors == []
