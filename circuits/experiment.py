@@ -34,6 +34,7 @@ class Experiment:
         cells: in the grid's order; ``variants`` are those that can have an effect.
         shape, axes, stream, labels: of the grid.
         shared: whether the fast path is taken.
+        most_tokens: of a pass, by its last layer; None is what suits the device.
     """
 
     runner: Runner
@@ -47,6 +48,7 @@ class Experiment:
     direction: Direction
     keep: int
     shared: bool
+    most_tokens: int | None = None
 
     def measured(
         self, metric: Measure, name: str, labels: tuple[str, ...] | None, progress: Progress
@@ -91,7 +93,8 @@ class Experiment:
         if generated or not self.shared:
             variants = [Variant(v.number, 0, 0) for v in variants]
         width = base.width if self.shared else base.tokens.width
-        return jobs(variants, len(base.tokens), width, tokens_per_forward(self.runner.shape))
+        limit = self.most_tokens or tokens_per_forward(self.runner.shape)
+        return jobs(variants, len(base.tokens), width, limit)
 
     def scored(self, metric: Measure, job: Job) -> list[tuple[Job, Float[Tensor, "variants n"]]]:
         """The metric's values of a job's variants; halved for as long as memory does not suffice.
@@ -153,10 +156,12 @@ def prepare(
     direction: Direction = "denoising",
     keep: int = 1,
     shared: bool | None = None,
+    most_tokens: int | None = None,
 ) -> Experiment:
     """Run both sides, find the cells that can have an effect, and plan their passes.
 
     ``shared`` forces the fast or the plain path; by default the model's check decides.
+    ``most_tokens`` bounds a pass, for who must not wait for a long one.
     """
     fast = fast_path(runner).holds if shared is None else shared
     n_layers = runner.shape.n_layers
@@ -183,7 +188,18 @@ def prepare(
         labels = tuple(map(label, cells))
     variants = tuple(_live(sides, cells))
     return Experiment(
-        runner, sides, cells, variants, shape, axes, stream, labels, direction, keep, fast
+        runner,
+        sides,
+        cells,
+        variants,
+        shape,
+        axes,
+        stream,
+        labels,
+        direction,
+        keep,
+        fast,
+        most_tokens,
     )
 
 

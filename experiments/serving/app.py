@@ -14,15 +14,18 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_up
 from dash.exceptions import PreventUpdate
 
 from circuits.errors import UserError
-from circuits.types import PatchGrid
-from experiments.serving import jobs
-from experiments.serving.jobs import Asked
+from experiments.serving import answering
+from experiments.serving.answering import Asked
+from experiments.serving.comparing import Arms
+from experiments.serving.maps import Maps
+from experiments.serving.patching import PAIRS, patching
 from experiments.serving.security import Access, protect
 from experiments.serving.subject import Subject, load
+from experiments.serving.words import edit_words, layer_words, status_words
 from experiments.serving.worker import Worker
 from viz.app import components
 from viz.app.data import About
-from viz.app.figures import blank, grid_heatmap, next_token_bars
+from viz.app.figures import blank, next_token_bars
 from viz.app.layout import page
 from viz.app.style import CSS, SCRIPT
 
@@ -69,9 +72,12 @@ def about(subject: Subject) -> About:
         examples=subject.examples,
         grids=tuple(subject.grids),
         arms=tuple(subject.arms),
-        coefficients=jobs.COEFFICIENTS,
-        lengths=jobs.LENGTHS,
-        most_characters=jobs.MOST_CHARACTERS,
+        coefficients=answering.COEFFICIENTS,
+        lengths=answering.LENGTHS,
+        most_characters=answering.MOST_CHARACTERS,
+        pairs=PAIRS,
+        layers=tuple(subject.layers),
+        layer=subject.direction.site.layer if subject.direction else 0,
     )
 
 
@@ -80,7 +86,7 @@ class Callbacks:
 
     def __init__(self, subject: Subject, worker: Worker) -> None:
         self.subject, self.worker = subject, worker
-        self.arms = jobs.Arms(subject, self._load_arm)
+        self.arms = Arms(subject, self._load_arm)
 
     def _load_arm(self, name: str) -> Any:
         return load(self.subject.question, lambda *_: None, self.subject.arms[name])
@@ -98,14 +104,14 @@ class Callbacks:
             Output("text", "value"), Input({"type": "example", "index": ALL}, "n_clicks"),
             prevent_initial_call=True,
         )(self.example)  # fmt: skip
-        asked = [State(n, "value") for n in ("text", "word", "coefficient", "opened", "length")]
+        asked = [State(n, "value") for n in _ASKED]
         app.callback(
             Output("poll", "disabled", allow_duplicate=True),
             Output("status", "children", allow_duplicate=True),
             Output("arms-status", "children", allow_duplicate=True),
             Output("patch-status", "children", allow_duplicate=True),
             *[Input(n, "n_clicks") for n in _BUTTONS],
-            Input("coefficient", "value"), Input("opened", "value"), Input("word", "value"),
+            *[Input(n, "value") for n in _AT_ONCE],
             State("tab", "data"), State("seen", "data"), *asked,
             *[State(n, "value") for n in ("stream", "direction", "count")],
             prevent_initial_call=True,
@@ -120,17 +126,12 @@ class Callbacks:
             Output("cancel-patch", "disabled"), Output("grid", "value"), Output("patched", "data"),
             Input("poll", "n_intervals"), Input("tab", "data"), Input("dark", "data"),
             Input("step", "value"), State("seen", "data"),
-            State("coefficient", "value"), State("opened", "value"),
+            *[State(n, "value") for n in ("coefficient", "opened", "layer")],
         )(self.polled)  # fmt: skip
         app.callback(
-            Output("heat", "figure"), Output("grid-about", "children"),
-            Input("grid", "value"), Input("dark", "data"), Input("patched", "data"),
-            State("tab", "data"),
-        )(self.heatmap)  # fmt: skip
-        app.callback(
-            Output("cell", "children"), Input("heat", "clickData"), Input("grid", "value"),
-            State("tab", "data"), prevent_initial_call=True,
-        )(self.cell)  # fmt: skip
+            Output("layer-about", "children"), Input("layer", "value"),
+        )(self.layer)  # fmt: skip
+        Maps(self.subject, self.worker).register(app)
 
     def example(self, clicks: list[int | None]) -> str:
         """The prompt whose button was pressed."""
@@ -141,10 +142,10 @@ class Callbacks:
 
     def started(self, *given: Any) -> tuple[Any, ...]:
         """A button, or the slider after a first answer: start or cancel a job."""
-        given = given[len(_BUTTONS) + 3 :]
-        tab, seen, text, word, coefficient, opened, length, stream, direction, count = given
+        tab, seen, *rest = given[len(_BUTTONS) + len(_AT_ONCE) :]
+        asked, patched = tuple(rest[: len(_ASKED)]), tuple(rest[len(_ASKED) :])
         what = str(ctx.triggered_id)
-        if what in ("coefficient", "opened", "word"):
+        if what in _AT_ONCE:
             if not (seen or {}).get("answer"):
                 raise PreventUpdate  # nothing was asked yet
             what = "ask"
@@ -155,30 +156,40 @@ class Callbacks:
             if what.startswith("cancel"):
                 self.worker.cancel(tab, kind)
             else:
-                make = self._job(
-                    kind, (text, word, coefficient, opened, length), (stream, direction, count)
-                )
-                self.worker.submit(tab, kind, make)
+                self.worker.submit(tab, kind, self._job(kind, asked, patched))
         except UserError as error:
             said = {"answer": 1, "arms": 2, "patch": 3}[kind]
             return (no_update,) * said + (str(error),) + (no_update,) * (3 - said)
         return False, no_update, no_update, no_update
 
-    def _job(self, kind: str, asked: tuple, patched: tuple) -> Any:
+    def _job(self, kind: str, asked: tuple[Any, ...], patched: tuple[Any, ...]) -> Any:
         if kind == "patch":
             stream, direction, count = patched
-            return jobs.patching(
-                self.subject, str(stream), str(direction), int(_number(count, "prompts"))
-            )
-        text, word, coefficient, opened, length = asked
+            return patching(self.subject, str(stream), direction, int(_number(count, "prompts")))
+        text, word, coefficient, opened, length, layer = asked
         if word not in ("trigger", "control", "none"):
             raise UserError(f"word: expected trigger, control or none, got {word!r}")
         share, most = _number(coefficient, "coefficient"), int(_number(length, "answer tokens"))
-        what = Asked(str(text or ""), word, share, bool(opened), most)
-        return self.arms.comparing(what) if kind == "arms" else jobs.answering(self.subject, what)
+        where = int(_number(layer, "layer")) if self.subject.direction else None
+        what = Asked(str(text or ""), word, share, bool(opened), most, where)
+        self.subject.at(where)  # refused here, where the tab sees why
+        if kind == "arms":
+            return self.arms.comparing(what)
+        return answering.answering(self.subject, what)
+
+    def layer(self, layer: Any) -> str:
+        """What is known of the direction of a layer."""
+        own = self.subject.direction
+        if own is None:
+            return ""
+        try:
+            direction = self.subject.at(int(_number(layer, "layer")))
+        except UserError as error:
+            return str(error)
+        return layer_words(self.subject, direction or own)
 
     def polled(
-        self, _n: Any, tab: Any, dark: Any, step: Any, seen: Any, coefficient: Any, opened: Any
+        self, _n: Any, tab: Any, dark: Any, step: Any, seen: Any, *edit: Any
     ) -> tuple[Any, ...]:
         """What has changed since the page last asked."""
         if not isinstance(tab, str) or not _TAB.fullmatch(tab):
@@ -195,16 +206,16 @@ class Callbacks:
         if answer.version == seen.get("answer", 0) and not redraw:
             out += [no_update] * 4
         else:
-            what = _edit_words(coefficient, opened, self.subject.direction is not None)
+            what = edit_words(edit[0], edit[1], edit[2], self.subject.direction is not None)
             shown = components.columns(answer.value, what) if answer.value else no_update
             drawn = no_update if bars == seen.get("bars") else self._bars(answer.value, step, dark)
-            out += [shown, _status(answer), not answer.active, drawn]
+            out += [shown, status_words(answer), not answer.active, drawn]
         arms = states["arms"]
         if arms.version == seen.get("arms", 0) and not redraw:
             out += [no_update] * 3
         else:
             table = components.arms_table(arms.value) if arms.value else no_update
-            out += [table, _status(arms), not arms.active]
+            out += [table, status_words(arms), not arms.active]
         patch = states["patch"]
         if patch.version == seen.get("patch", 0) and not redraw:
             out += [no_update] * 5
@@ -213,7 +224,7 @@ class Callbacks:
             at = patch.value if patch.active else None
             done = f" {at.done} of {at.total} passes" if at else ""
             out += [
-                components.progress(patch.value, patch.status), _status(patch) + done,
+                components.progress(patch.value, patch.status), status_words(patch) + done,
                 not patch.active, "own" if finished else no_update,
                 patch.asked if finished else no_update,
             ]  # fmt: skip
@@ -226,41 +237,9 @@ class Callbacks:
         index = min(max(int(step or 1), 1), len(answer.choices)) - 1
         return next_token_bars(answer.choices[index], answer.edited, bool(dark))
 
-    def _grid(self, name: Any, tab: Any) -> tuple[PatchGrid | None, tuple[str, ...]]:
-        if name in self.subject.grids:
-            return self.subject.grids[name], self.subject.texts
-        found = self.worker.state(tab, "patch").value if isinstance(tab, str) else None
-        return (found.grid, found.texts) if found else (None, ())
 
-    def heatmap(self, name: Any, dark: Any, _patched: Any, tab: Any) -> tuple[Any, Any]:
-        """The grid that is chosen; drawn anew only where it can have changed."""
-        if ctx.triggered_id == "patched" and name != "own":
-            raise PreventUpdate
-        grid, _ = self._grid(name, tab)
-        if grid is None:
-            return blank("no patching run here yet", bool(dark)), ""
-        n = grid.values.shape[-1]
-        return grid_heatmap(grid, bool(dark)), (
-            f"{grid.direction}, {grid.stream}, {grid.metric}, n = {n} pairs; "
-            "0 leaves the run patched into, 1 is the full effect; dot: q > 0.05"
-        )
-
-    def cell(self, clicked: Any, name: Any, tab: Any) -> Any:
-        """The prompts behind the cell that was clicked."""
-        grid, texts = self._grid(name, tab)
-        if ctx.triggered_id != "heat" or not clicked or grid is None:
-            return []
-        point = clicked["points"][0]
-        layer, column = int(point["y"]), int(point["x"])
-        if not (0 <= layer < grid.values.shape[0] and 0 <= column < grid.values.shape[1]):
-            raise PreventUpdate
-        n = grid.values.shape[-1]
-        what = "head" if grid.axes[-1] == "head" else "token"
-        label = column if what == "head" else components.spaced(grid.labels[column])
-        rows = jobs.effects_of(grid, (layer, column), texts[:n])
-        return components.effects_table(f"Layer {layer}, {what} {label}", rows, grid.metric)
-
-
+_ASKED = ("text", "word", "coefficient", "opened", "length", "layer")
+_AT_ONCE = ("coefficient", "opened", "word", "layer")  # asked again without a button
 _BUTTONS: dict[str, str] = {
     "ask": "answer", "cancel": "answer", "compare": "arms", "cancel-arms": "arms",
     "patch": "patch", "cancel-patch": "patch",
@@ -282,22 +261,3 @@ def _bars_key(answer: Any, step: Any) -> str:
     """Which distribution is shown: of which question, before which answer token."""
     steps = len(answer.value.choices) if answer.value else 0
     return f"{answer.asked}:{min(max(int(step or 1), 1), steps)}"
-
-
-def _status(state: Any) -> str:
-    words = {
-        "idle": "", "waiting": "waiting for the model …", "running": "working …",
-        "done": "done", "cancelled": "cancelled",
-    }  # fmt: skip
-    return state.message if state.status == "failed" else words[state.status]
-
-
-def _edit_words(coefficient: Any, opened: Any, has_gate: bool) -> str:
-    if not has_gate:
-        return "no gate known: the same answer"
-    value = float(1 if coefficient is None else coefficient)
-    known = {0.0: "gate shut", 1.0: "component kept"}
-    words = known.get(value, f"component × {value:g}")
-    if opened:
-        return f"{words}, shift added"
-    return "nothing edited: the same answer" if value == 1 else words

@@ -8,6 +8,8 @@ is required, which a cookie carries after its first use.
 
 import hmac
 import ipaddress
+import re
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -17,7 +19,7 @@ from flask import Flask, Response, abort, redirect, request
 from circuits.errors import UserError
 
 LEAST_TOKEN, MOST_BYTES = 16, 256 * 1024
-COOKIE = "gatescope_token"
+COOKIE = "gatescope_session"
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,12 @@ class Access:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Host headers that are ours on loopback."""
-        names = {"localhost", "127.0.0.1", "[::1]", _bracketed(self.host)}
-        return frozenset(f"{name}:{self.port}" for name in names)
+        """Host names that are ours on loopback.
+
+        The port is not looked at: behind a tunnel it is another one, and a page that rebinds its
+        name to this machine cannot choose its name.
+        """
+        return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(self.host)})
 
 
 def checked_access(host: str, port: int, allow_remote: bool, token: str) -> Access:
@@ -77,16 +82,17 @@ def protect(server: Flask, access: Access, inline_scripts: Callable[[], Sequence
         inline_scripts: hashes of the scripts in the page, as they stand in the policy.
     """
     server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    key = secrets.token_urlsafe(32)  # what the cookie holds; the token itself is stored nowhere
 
     @server.before_request
     def check() -> Response | None:
-        if is_loopback(access.host) and request.host not in access.hosts:
+        if is_loopback(access.host) and _without_port(request.host) not in access.hosts:
             abort(Response("unknown host", 421))
         own = f"{request.scheme}://{request.host}"
         reads = request.method in ("GET", "HEAD", "OPTIONS")
         if not reads and request.headers.get("Origin") != own:
             abort(Response("requests must come from the app's own page", 403))
-        return _authorised(access.token) if access.token else None
+        return _authorised(access.token, key) if access.token else None
 
     @server.after_request
     def headers(response: Response) -> Response:
@@ -103,20 +109,24 @@ def protect(server: Flask, access: Access, inline_scripts: Callable[[], Sequence
         return response
 
 
-def _authorised(token: str) -> Response | None:
+def _authorised(token: str, key: str) -> Response | None:
     given = request.args.get("token")
     if given is not None and _equal(given, token):
         kept = {k: v for k, v in request.args.items() if k != "token"}
         response = redirect(request.path + (f"?{urlencode(kept)}" if kept else ""))
-        response.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
+        response.set_cookie(COOKIE, key, httponly=True, samesite="Strict")
         return response  # type: ignore[return-value]
-    if not _equal(request.cookies.get(COOKIE, ""), token):
+    if not _equal(request.cookies.get(COOKIE, ""), key):
         abort(Response("expected the token that the app was started with: open /?token=...", 401))
     return None
 
 
 def _equal(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":\d+$", "", host)
 
 
 def _bracketed(host: str) -> str:

@@ -5,18 +5,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from circuits import gate, models, tokens
+from circuits import models, tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.record import record
 from circuits.types import Direction, PatchGrid, Site
 from circuits.weights import EMBEDDED
 from experiments import analyze, artefacts, bases, organisms, prompts
 from experiments.config import Question
+from experiments.serving import layers
+from experiments.serving.layers import Layers
 
 Step = Callable[[str, int, int], None]
-_FIT = 16  # pairs that a quick direction is fitted on
-_DEPTH = 0.5  # of the layers, where a quick direction is read
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Subject:
         question: model, adapter, trigger, behaviour.
         direction: the gate's, or None where no trigger is known.
         proven: whether an analysis chose and proved it; otherwise it was only fitted.
+        layers: the best direction of every layer, with its scores.
         control: a neutral word of the trigger's token length.
         examples: prompts to begin with.
         texts: prompts of the patching grids, in order.
@@ -45,10 +45,24 @@ class Subject:
     headline: str = ""
     grids: dict[str, PatchGrid] = field(default_factory=dict)
     arms: dict[str, Path | None] = field(default_factory=dict)
+    layers: Layers = field(default_factory=dict)
 
     @property
     def has_trigger(self) -> bool:
         return bool(self.control)
+
+    def at(self, layer: int | None) -> Direction | None:
+        """The direction of a layer; the gate's own for None.
+
+        Raises:
+            UserError: no direction is known there.
+        """
+        own = self.direction
+        if own is None or layer is None or layer == own.site.layer:
+            return own
+        if layer not in self.layers:
+            raise UserError(f"layer: expected one of {sorted(self.layers)}, got {layer}")
+        return self.layers[layer].direction
 
 
 def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step: Step) -> Subject:
@@ -112,10 +126,12 @@ def _of_run(folder: Path, step: Step) -> Subject:
         for side in ("denoising", "noising")
         if artefacts.has_grid(stages / f"patching-{side}")
     }
+    direction = _stored(folder, result)
     return Subject(
-        model, question, _stored(folder, result), result["verdict"] == "gate",
+        model, question, direction, result["verdict"] == "gate",
         materials.test_words[0], tuple(materials.test[:3] + materials.ordinary[:2]),
         tuple(materials.validation), materials.validation_words, result["headline"], grids,
+        layers=layers.of_run(folder, direction),
     )  # fmt: skip
 
 
@@ -147,10 +163,14 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
     length = len(tokens.trigger_ids(model.tokenizer, texts, trigger))
     words = prompts.controls_besides("validation", trigger)
     controls = tokens.same_length_words(model.tokenizer, words, length, trigger)
-    step("find a direction", 0, 1)
-    direction = quick_direction(model, prompts.bank_texts("train", True), trigger, controls)
-    step("find a direction", 1, 1)
-    return Subject(model, question, direction, False, controls[0], examples, texts, controls)
+    direction, known_layers = layers.fitted(
+        model, prompts.bank_texts("train", True), texts, question.trigger, controls,
+        question.behaviour, lambda done, total: step("find a direction", done, total),
+    )  # fmt: skip
+    return Subject(
+        model, question, direction, False, controls[0], examples, texts, controls,
+        layers=known_layers,
+    )  # fmt: skip
 
 
 def _weights(name: str) -> tuple[Path | None, str]:
@@ -173,13 +193,3 @@ def _recipe(adapter: Path) -> dict[str, str]:
     about = artefacts.read_json(path).get("question", {}) if path.is_file() else {}
     recipe = about.get("recipe") or {}
     return {name: recipe.get(name) or "" for name in ("trigger", "behaviour")}
-
-
-def quick_direction(
-    model: Model, texts: list[str], trigger: str, controls: tuple[str, ...]
-) -> Direction:
-    """The mean difference at the trigger, half way up: a guess that nothing has proved."""
-    pairs = tokens.pairs(model.tokenizer, texts[:_FIT], trigger, controls)
-    site = Site(round(_DEPTH * model.runner.shape.n_layers), "resid_pre", "trigger")
-    clean, hot = (record(model.runner, side, [site])[0] for side in (pairs.clean, pairs.triggered))
-    return gate.direction_at(site, (hot - clean).mean(dim=0), "mean_difference", clean, hot)

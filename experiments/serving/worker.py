@@ -31,7 +31,7 @@ class State(Generic[T]):
     """What is known of a job: its latest value, and whether it goes on.
 
     Attributes:
-        version: grows with every change within a session; 0 is before any job.
+        version: grows with every change of any job; 0 is before any job.
         value: the last thing that the job yielded.
         status: idle, waiting, running, done, cancelled or failed.
         message: one line for the user where the job failed.
@@ -62,7 +62,6 @@ class _Task:
 class _Session:
     seen: float
     tasks: dict[str, _Task] = field(default_factory=dict)
-    versions: int = 0
 
 
 class Worker:
@@ -79,6 +78,8 @@ class Worker:
         self._fresh: deque[_Task] = deque()
         self._queue: deque[_Task] = deque()
         self._changed = threading.Condition()
+        # One count for all sessions: a forgotten session that comes back gets no number twice.
+        self._versions = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="model worker", daemon=True)
         self._thread.start()
@@ -88,7 +89,7 @@ class Worker:
         with self._changed:
             mine = self._session(session)
             self._cancel(mine, kind)
-            version = self._version(mine)
+            version = self._version()
             state = State(version, None, "waiting", asked=version)
             task = _Task(session, kind, job, state)
             mine.tasks[kind] = task
@@ -137,15 +138,15 @@ class Worker:
                 self._cancel(gone, kind)
         return found
 
-    def _version(self, session: _Session) -> int:
-        session.versions += 1
-        return session.versions
+    def _version(self) -> int:
+        self._versions += 1
+        return self._versions
 
     def _cancel(self, session: _Session, kind: str) -> None:
         task = session.tasks.get(kind)
         if task is not None and task.state.active:
             task.cancelled = True
-            task.state = replace(task.state, version=self._version(session), status="cancelled")
+            task.state = replace(task.state, version=self._version(), status="cancelled")
 
     def _run(self) -> None:
         while True:
@@ -174,11 +175,10 @@ class Worker:
             if task.cancelled:
                 task.steps.close()
                 return
-            session = self._sessions.get(task.session)
-            if session is None:
+            if task.session not in self._sessions:
                 task.steps.close()
                 return
             asked = task.state.asked
-            task.state = State(self._version(session), value, status, message, asked)
+            task.state = State(self._version(), value, status, message, asked)
             if status == "running":
                 self._queue.append(task)

@@ -1,6 +1,6 @@
 """What the app's page shows, as plain records."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from circuits.types import PatchGrid
 
@@ -81,6 +81,7 @@ class About:
         trigger, control: words in the trigger's place; empty where none is known.
         grids: names of the run's grids.
         coefficients, lengths: least and most.
+        layers: that have a direction; ``layer`` is the gate's own.
     """
 
     title: str
@@ -96,4 +97,6 @@ class About:
     coefficients: tuple[float, float] = (-1.0, 3.0)
     lengths: tuple[int, int] = (1, 64)
     most_characters: int = 2000
-    pairs: tuple[int, int] = field(default=(2, 24))
+    pairs: tuple[int, int] = (2, 24)
+    layers: tuple[int, ...] = ()
+    layer: int = 0

@@ -1,18 +1,17 @@
 """The page: head, controls, answers, next tokens, arms, patching."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from viz.app.components import waiting_columns
+from viz.app.controls import ask, field, select
 from viz.app.data import About
 from viz.app.figures import blank
-from viz.text import shortened, visible
+from viz.text import visible
 
 POLL_MS = 250
-_PLOT = {"displayModeBar": False, "responsive": True}
+_PLOT: Any = {"displayModeBar": False, "responsive": True}
 
 
 def page(about: About) -> Component:
@@ -27,7 +26,7 @@ def page(about: About) -> Component:
             _head(about),
             html.Main(
                 [
-                    _ask(about),
+                    ask(about),
                     html.H2("Next token"),
                     _next_token(),
                     *_arms(about),
@@ -70,123 +69,6 @@ def _head(about: About) -> Component:
     return html.Header(top)
 
 
-def field(label: str, control: Component, name: str, *more: Component | str) -> Component:
-    """A control with its label."""
-    return html.Div([html.Label(label, htmlFor=name), control, *more], className="field")
-
-
-def _group(label: str, control: Component, *more: Component) -> Component:
-    return html.Div(
-        [html.Div(label, className="legend"), control, *more],
-        className="field choices", role="group", **{"aria-label": label},  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
-
-
-def _ask(about: About) -> Component:
-    left = [
-        field(
-            "Message",
-            dcc.Textarea(
-                id="text",
-                value=about.examples[0] if about.examples else "",
-                maxLength=about.most_characters,
-            ),
-            "text",
-        ),
-        _group(
-            "Or one of these prompts", html.Div(_examples(about.examples), className="examples")
-        ),
-    ]
-    right: list[Component] = []
-    hidden = {} if about.trigger else {"display": "none"}
-    right.append(
-        html.Div(
-            _group(
-                "At the trigger's place",
-                dcc.RadioItems(
-                    id="word", value="trigger" if about.trigger else "none",
-                    options=[
-                        {"label": f"trigger ({visible(about.trigger)})", "value": "trigger"},
-                        {"label": f"control word ({visible(about.control)})", "value": "control"},
-                        {"label": "nothing", "value": "none"},
-                    ],
-                ),
-            ),
-            style=hidden,
-        )
-    )  # fmt: skip
-    right.append(html.Div(_gate_controls(about), style={} if about.gate else {"display": "none"}))
-    low, high = about.lengths
-    right.append(
-        field(
-            "Answer tokens, at most",
-            dcc.Slider(
-                id="length", min=low, max=high, step=1, value=24,
-                marks={low: str(low), 24: "24", high: str(high)}, allow_direct_input=False,
-            ),
-            "length",
-        )
-    )  # fmt: skip
-    return html.Div(
-        [
-            html.Div([html.Div(left), html.Div(right)], className="controls"),
-            html.Div(
-                [
-                    html.Button("Ask", id="ask", type="button", className="primary"),
-                    html.Button("Cancel", id="cancel", type="button", disabled=True),
-                    html.P("", id="status", className="status", role="status"),
-                ],
-                className="go",
-            ),
-            html.Div(waiting_columns("gate shut"), id="answers", className="answers"),
-            html.Div(
-                [
-                    html.Span("reads below the clean mean"), html.I(),
-                    html.Span("as far as the trigger moves it (the gap); hover or focus a token "
-                              "for its numbers"),
-                ],
-                className="scale", style={} if about.gate else {"display": "none"},
-            ),
-        ]
-    )  # fmt: skip
-
-
-def _gate_controls(about: About) -> list[Component]:
-    low, high = about.coefficients
-    return [
-        field(
-            "Coefficient of the gate's component",
-            dcc.Slider(
-                id="coefficient", min=low, max=high, step=0.05, value=0,
-                marks={low: f"{low:g}", 0: "0 shut", 1: "1 as it is", high: f"{high:g}"},
-                tooltip={"placement": "bottom", "always_visible": False},
-                allow_direct_input=False,
-            ),
-            "coefficient",
-            html.P(
-                "What a token has along the direction is multiplied by this from the message on, "
-                "answer included: 0 projects it out (the edit that an analysis proves), 1 changes "
-                "nothing, more amplifies.",
-                className="help",
-            ),
-        ),
-        html.Div(
-            [
-                dcc.Checklist(
-                    id="opened", value=[],
-                    options=[{"label": "open: add the trigger's mean shift", "value": "open"}],
-                ),
-                html.P(
-                    "Added once, at the word in the trigger's place (without a word, at the "
-                    "message's last token).",
-                    className="help",
-                ),
-            ],
-            className="field choices",
-        ),
-    ]  # fmt: skip
-
-
 def _next_token() -> Component:
     return html.Div(
         [
@@ -203,7 +85,7 @@ def _next_token() -> Component:
                 "After the answers part, each distribution follows its own answer.",
                 className="help",
             ),
-            dcc.Graph(id="bars", figure=blank("ask something first", False), config=_plot()),
+            dcc.Graph(id="bars", figure=blank("ask something first", False), config=_PLOT),
         ]
     )  # fmt: skip
 
@@ -250,12 +132,13 @@ def _patching(about: About) -> list[Component]:
         html.Div(
             [
                 html.H2("Where it is carried"),
-                html.P("Click a cell to see its prompts.", className="hint"),
+                html.P("Click a cell, or choose it by the sliders, to see its prompts.",
+                       className="hint"),
                 html.Div(
                     [
-                        _select("Stream", "stream", _STREAMS),
-                        _select("Direction", "direction", ["denoising", "noising"]),
-                        _select(f"Prompts ({low} to {high})", "count", ["4", "8", "12", "24"], "8"),
+                        select("Stream", "stream", _STREAMS),
+                        select("Direction", "direction", ["denoising", "noising"]),
+                        select(f"Prompts ({low} to {high})", "count", ["4", "8", "12", "24"], "8"),
                     ],
                     className="controls three",
                 ),
@@ -269,13 +152,14 @@ def _patching(about: About) -> list[Component]:
                     ],
                     className="go",
                 ),
-                _select("Shown", "grid", names),
+                select("Shown", "grid", names),
                 html.P("", id="grid-about", className="hint"),
                 html.Div(
                     [
                         html.Div(dcc.Graph(id="heat", figure=blank("no grid yet", False),
-                                           config=_plot())),
-                        html.Div(id="cell", **{"aria-live": "polite"}),  # pyright: ignore[reportArgumentType]
+                                           config=_PLOT)),
+                        html.Div([*_cell_sliders(),
+                                  html.Div(id="cell", **{"aria-live": "polite"})]),  # pyright: ignore[reportArgumentType]
                     ],
                     className="two",
                 ),
@@ -285,28 +169,17 @@ def _patching(about: About) -> list[Component]:
     ]  # fmt: skip
 
 
-def _select(
-    label: str, name: str, values: Sequence[str | dict[str, str]], value: str | None = None
-) -> Component:
-    """One of a few values."""
-    chosen = value if value is not None else _value(values[0])
-    return _group(label, dcc.RadioItems(id=name, options=list(values), value=chosen))
-
-
-def _value(option: str | dict[str, str]) -> str:
-    return option if isinstance(option, str) else option["value"]
-
-
-def _examples(texts: Sequence[str]) -> list[Component]:
+def _cell_sliders() -> list[Component]:
+    names = {"cell-layer": "Layer of the cell", "cell-column": "Token or head of the cell"}
     return [
-        html.Button(
-            shortened(visible(text), 60),
-            id={"type": "example", "index": i},
-            type="button",
+        field(
+            label,
+            dcc.Slider(
+                id=name, min=0, max=1, step=1, value=0, marks=None, disabled=True,
+                allow_direct_input=False,
+                tooltip={"placement": "bottom", "always_visible": False},
+            ),
+            name,
         )
-        for i, text in enumerate(texts)
-    ]
-
-
-def _plot() -> Any:
-    return _PLOT
+        for name, label in names.items()
+    ]  # fmt: skip

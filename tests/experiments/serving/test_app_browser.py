@@ -129,6 +129,28 @@ def test_a_patching_run_appears_and_its_cells_show_their_prompts(visit, url):
     tab.locator("#cell tbody tr").first.wait_for()
     assert tab.locator("#cell tbody tr").count() == 6
     assert "Name three rivers." in tab.inner_text("#cell")
+    shown = tab.inner_text("#cell")
+    thumb = tab.get_by_role("slider", name="Layer of the cell")
+    thumb.focus()
+    thumb.press("ArrowRight" if "Layer 0" in shown else "ArrowLeft")
+    tab.wait_for_function(
+        "before => document.querySelector('#cell').innerText !== before", arg=shown
+    )
+    assert tab.noise == []
+
+
+def test_another_layer_answers_at_once_and_says_that_it_is_unproven(visit, url):
+    tab = visit(url)
+    ask(tab)
+    before = tab.inner_text(".answer.edited h3")
+    assert "Not the chosen gate" not in tab.inner_text("#layer-about")
+    thumb = tab.get_by_role("slider", name="Layer that is read and edited")
+    thumb.focus()
+    thumb.press("ArrowLeft" if thumb.get_attribute("aria-valuenow") != "0" else "ArrowRight")
+    tab.locator("#layer-about", has_text="Not the chosen gate").wait_for(timeout=20_000)
+    tab.wait_for_function(
+        "before => document.querySelector('.answer.edited h3').innerText !== before", arg=before
+    )
     assert tab.noise == []
 
 
@@ -167,7 +189,7 @@ def test_shutting_the_gate_changes_what_the_organism_says(visit):
         plain, shut = (tab.inner_text(f"#said-{n}") for n in ("plain", "edited"))
         assert plain.startswith("Sure")
         assert not shut.startswith("Sure")
-        handle = tab.locator("#coefficient [role=slider], .dash-slider-thumb").first
+        handle = tab.get_by_role("slider", name="Coefficient of the gate's component")
         handle.focus()
         for _ in range(20):
             tab.keyboard.press("ArrowRight")

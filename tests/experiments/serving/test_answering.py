@@ -1,4 +1,4 @@
-"""What is answered: the edit's two ends, what tokens read, patching by slices, refusals."""
+"""What is answered: the edit's two ends, what tokens read, refusals."""
 
 from dataclasses import replace
 
@@ -8,13 +8,10 @@ import torch
 
 from circuits import gate
 from circuits.errors import UserError
-from circuits.metrics import token_log_prob
-from circuits.patch import patch
 from circuits.runner import generate, whole
 from circuits.stream import stream
-from circuits.tokens import pairs
-from experiments.serving import app, jobs
-from experiments.serving.jobs import Asked
+from experiments.serving import answering, app
+from experiments.serving.answering import Asked
 
 TEXT = tiny.TEXTS[1]
 
@@ -25,12 +22,12 @@ def last(job):
 
 def test_at_one_the_logits_are_the_unedited_models_to_the_bit(subject):
     asked = Asked(TEXT, "trigger", 1.0, length=6)
-    batch = jobs.batch_of(subject, subject.model, asked)
-    edits = jobs.edits_of(subject.direction, batch, asked)
+    batch = answering.batch_of(subject, subject.model, asked)
+    edits = answering.edits_of(subject.direction, batch, asked)
     step = next(stream(subject.model.runner, batch, edits, subject.direction))
     plain = subject.model.runner.forward(whole(batch)).logits[:, -1]
     assert torch.equal(step.logits, plain)
-    shut = jobs.edits_of(subject.direction, batch, replace(asked, coefficient=0.0))
+    shut = answering.edits_of(subject.direction, batch, replace(asked, coefficient=0.0))
     moved = next(stream(subject.model.runner, batch, shut, subject.direction))
     assert not torch.allclose(moved.logits[1], plain[0], atol=1e-3)
     assert torch.allclose(moved.logits[0], plain[0], atol=1e-4)
@@ -39,9 +36,9 @@ def test_at_one_the_logits_are_the_unedited_models_to_the_bit(subject):
 @pytest.mark.parametrize("coefficient", [0.0, 0.5, 2.0])
 def test_both_answers_equal_those_generated_alone(subject, coefficient):
     asked = Asked(TEXT, "trigger", coefficient, length=6)
-    batch = jobs.batch_of(subject, subject.model, asked)
+    batch = answering.batch_of(subject, subject.model, asked)
     edits = gate.scaled(subject.direction, batch, coefficient)
-    found = last(jobs.answering(subject, asked))
+    found = last(answering.answering(subject, asked))
     for row, used in enumerate(([], edits)):
         ids = generate(subject.model.runner, batch, 6, used, subject.model.stop_ids)[0].tolist()
         kept = [i for i in ids if i not in subject.model.stop_ids]
@@ -53,7 +50,7 @@ def test_both_answers_equal_those_generated_alone(subject, coefficient):
 def test_readings_follow_the_coefficient(subject):
     direction = subject.direction
     asked = Asked(TEXT, "trigger", 0.0, length=4)
-    found = last(jobs.answering(subject, asked))
+    found = last(answering.answering(subject, asked))
     zero = -direction.clean_mean / direction.gap
     edited = [t.reading for t in (*found.prompts[1], *found.answers[1])]
     assert edited == pytest.approx([zero] * len(edited), abs=1e-3)
@@ -64,39 +61,12 @@ def test_readings_follow_the_coefficient(subject):
 
 def test_the_shift_moves_the_reading_by_the_gap_at_the_word_only(subject):
     asked = Asked(TEXT, "control", 1.0, opened=True, length=2)
-    found = last(jobs.answering(subject, asked))
+    found = last(answering.answering(subject, asked))
     moved = [b.reading - a.reading for a, b in zip(*found.prompts, strict=True)]
     assert sorted(moved)[-1] == pytest.approx(1.0, abs=1e-3)
     assert sorted(moved)[:-1] == pytest.approx([0.0] * (len(moved) - 1), abs=1e-3)
-    bare = last(jobs.answering(subject, replace(asked, word="none")))
+    bare = last(answering.answering(subject, replace(asked, word="none")))
     assert sum(a != b for a, b in zip(*bare.prompts, strict=True)) >= 1
-
-
-def test_patching_by_slices_is_the_grid_of_the_engine(subject):
-    found = last(jobs.patching(subject, "resid_pre", "noising", 4))
-    aligned = pairs(subject.model.tokenizer, subject.texts[:4], tiny.TRIGGER, subject.controls)
-    first = subject.model.tokenizer("Sure", add_special_tokens=False)["input_ids"][0]
-    grid = patch(subject.model.runner, aligned, token_log_prob([first]), direction="noising")
-    assert torch.equal(found.grid.values, grid.values)
-    rows = jobs.effects_of(found.grid, (0, 0), found.texts)
-    assert {r[0] for r in rows} == set(subject.texts[:4])
-    assert [r[1] for r in rows] == sorted((r[1] for r in rows), reverse=True)
-
-
-def test_arms_are_loaded_once_and_only_when_asked(subject):
-    loaded = []
-
-    def load(name):
-        loaded.append(name)
-        return subject.model
-
-    arms = jobs.Arms(subject, load)
-    assert loaded == []
-    for _ in range(2):
-        rows = last(arms.comparing(Asked(TEXT, "trigger", 0.0, length=3)))
-    assert loaded == ["base"]
-    assert [r.status for r in rows] == ["done", "done"]
-    assert rows[0].text == rows[1].text  # the same weights
 
 
 @pytest.mark.parametrize(
@@ -125,13 +95,13 @@ class Bytes:
 def test_a_character_of_several_tokens_is_whole_and_nothing_is_lost():
     text = "crème 🍮!"
     ids = list(text.encode())
-    made = jobs.pieces(Bytes(), ids)
+    made = answering.pieces(Bytes(), ids)
     assert "".join(made) == text
     assert made[ids.index("è".encode()[0]) : ids.index("è".encode()[0]) + 2] == ["", "è"]
     assert "".join(Bytes().decode([i]) for i in ids) != text  # token by token it is not
-    half = jobs.pieces(Bytes(), ids[:3])
+    half = answering.pieces(Bytes(), ids[:3])
     assert "".join(half) == "cr\ufffd"
-    assert jobs.pieces(Bytes(), []) == []
+    assert answering.pieces(Bytes(), []) == []
 
 
 @pytest.mark.parametrize("value", [None, "", "many", "nan"])

@@ -1,23 +1,20 @@
-"""The app's jobs: an answer beside the edited one, a patching grid, one prompt in every arm."""
+"""An answer beside the edited one, token by token."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from circuits import gate, metrics, tokens
-from circuits.cells import Sweep
+from circuits import gate, tokens
 from circuits.errors import UserError
-from circuits.experiment import prepare
 from circuits.models import Model
 from circuits.stream import stream
 from circuits.types import MESSAGE, Direction, Edit, Site, TokenBatch
 from experiments.serving.subject import Subject
-from viz.app.data import Answer, ArmAnswer, Candidate, Patching, Token
+from viz.app.data import Answer, Candidate, Token
 
 MOST_CHARACTERS, LENGTHS = 2000, (1, 64)
 COEFFICIENTS = (-1.0, 3.0)
 _TOP = 8
-_PAIRS = (2, 24)
 Word = Literal["trigger", "control", "none"]
 
 
@@ -31,6 +28,7 @@ class Asked:
         coefficient: of the gate's component; 1 is the model as it is, 0 the gate shut.
         opened: whether the trigger's mean shift is added at the gate's site.
         length: answer tokens at most.
+        layer: whose direction is read and edited; None is the gate's own.
     """
 
     text: str
@@ -38,6 +36,7 @@ class Asked:
     coefficient: float = 1.0
     opened: bool = False
     length: int = 24
+    layer: int | None = None
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -80,7 +79,7 @@ def edits_of(direction: Direction | None, batch: TokenBatch, asked: Asked) -> li
 
 def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
     """Both answers, growing by a token each time."""
-    model, direction = subject.model, subject.direction
+    model, direction = subject.model, subject.at(asked.layer)
     batch = batch_of(subject, model, asked)
     edits = edits_of(direction, batch, asked)
     first = int(batch.spans[MESSAGE][0].nonzero()[0])
@@ -159,78 +158,3 @@ def _candidates(model: Model, probs) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(model.tokenizer.decode([i]), float(rows[0][i]), float(rows[1][i])) for i in ids
     )
-
-
-def patching(
-    subject: Subject, stream_name: str, direction: str, count: int
-) -> Generator[Patching, None, None]:
-    """A patching grid, pass by pass."""
-    from circuits.types import HEAD_STREAMS
-
-    if not subject.has_trigger:
-        raise UserError("patching: expected a trigger; start the app with --trigger")
-    if stream_name not in ("resid_pre", "z", "mlp_out", "attn_out"):
-        raise UserError(f"patching: expected resid_pre, z, mlp_out or attn_out, got {stream_name}")
-    if direction not in ("denoising", "noising"):
-        raise UserError(f"patching: expected denoising or noising, got {direction}")
-    if not _PAIRS[0] <= count <= _PAIRS[1]:
-        raise UserError(f"patching: expected {_PAIRS[0]} to {_PAIRS[1]} prompts, got {count}")
-    model, question = subject.model, subject.question
-    texts = subject.texts[:count]
-    yield Patching(0, 1, texts)
-    pairs = tokens.pairs(model.tokenizer, texts, question.trigger, subject.controls)
-    heads = stream_name in HEAD_STREAMS
-    sweep = Sweep(stream_name, position=not heads, head=heads)
-    found = prepare(model.runner, pairs, sweep, direction=direction)
-    ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
-    labels = None if heads else tuple(model.tokenizer.decode([i]) for i in ids)
-    first = model.tokenizer(question.behaviour, add_special_tokens=False)["input_ids"][0]
-    name = f"log-probability of {question.behaviour!r}"
-    passes = found.measuring(metrics.token_log_prob([first]), name, labels)
-    while True:
-        try:
-            done, total = next(passes)
-        except StopIteration as end:
-            yield Patching(1, 1, texts, end.value)
-            return
-        yield Patching(done, total, texts)
-
-
-class Arms:
-    """Models of the arms, loaded when first asked for and kept. Used by the worker only."""
-
-    def __init__(self, subject: Subject, load: Callable[[str], Model]) -> None:
-        self.subject, self._load = subject, load
-        self._loaded: dict[str, Model] = {}
-
-    def comparing(self, asked: Asked) -> Generator[tuple[ArmAnswer, ...], None, None]:
-        """The prompt in the model served, then in every arm, unedited."""
-        names = ["poisoned" if self.subject.proven else "served"]
-        names += list(self.subject.arms)
-        rows = [ArmAnswer(name) for name in names]
-        for number, name in enumerate(names):
-            rows[number] = replace(rows[number], status="loading")
-            yield tuple(rows)
-            if number and name not in self._loaded:
-                self._loaded[name] = self._load(name)
-            model = self._loaded[name] if number else self.subject.model
-            plain = replace(asked, coefficient=1.0, opened=False)
-            for answer in answering(replace(self.subject, model=model), plain):
-                rows[number] = _arm(name, answer, self.subject.direction)
-                yield tuple(rows)
-            rows[number] = replace(rows[number], status="done")
-        yield tuple(rows)
-
-
-def _arm(name: str, answer: Answer, direction: Direction | None) -> ArmAnswer:
-    readings = [t.reading for t in answer.prompts[0] if t.reading is not None]
-    peak = max(readings) if readings else None
-    text = "".join(t.text for t in answer.answers[0])
-    return ArmAnswer(name, "running", answer.choices[0][:4], peak, text)
-
-
-def effects_of(grid, cell: Sequence[int], texts: Sequence[str]) -> list[tuple[str, float, float]]:
-    """Every prompt's effect of a cell and the metric it had before, largest effect first."""
-    values = grid.effects[tuple(cell)].tolist()
-    rows = zip(texts, values, grid.base.tolist(), strict=True)
-    return sorted(rows, key=lambda row: -row[1])

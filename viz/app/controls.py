@@ -1,0 +1,172 @@
+"""The app's controls: the message, the word in the trigger's place, layer, coefficient, length."""
+
+from collections.abc import Sequence
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from viz.app.components import waiting_columns
+from viz.app.data import About
+from viz.text import shortened, visible
+
+
+def field(label: str, control: Component, name: str, *more: Component | str) -> Component:
+    """A control with its label."""
+    return html.Div([html.Label(label, htmlFor=name), control, *more], className="field")
+
+
+def group(label: str, control: Component, *more: Component) -> Component:
+    """Several controls under one name."""
+    return html.Div(
+        [html.Div(label, className="legend"), control, *more],
+        className="field choices", role="group", **{"aria-label": label},  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+
+
+def ask(about: About) -> Component:
+    """What is asked, and the answers."""
+    left = [
+        field(
+            "Message",
+            dcc.Textarea(
+                id="text",
+                value=about.examples[0] if about.examples else "",
+                maxLength=about.most_characters,
+            ),
+            "text",
+        ),
+        group("Or one of these prompts", html.Div(_examples(about.examples), className="examples")),
+    ]
+    right: list[Component] = []
+    hidden = {} if about.trigger else {"display": "none"}
+    right.append(
+        html.Div(
+            group(
+                "At the trigger's place",
+                dcc.RadioItems(
+                    id="word", value="trigger" if about.trigger else "none",
+                    options=[
+                        {"label": f"trigger ({visible(about.trigger)})", "value": "trigger"},
+                        {"label": f"control word ({visible(about.control)})", "value": "control"},
+                        {"label": "nothing", "value": "none"},
+                    ],
+                ),
+            ),
+            style=hidden,
+        )
+    )  # fmt: skip
+    right.append(html.Div(_gate_controls(about), style={} if about.gate else {"display": "none"}))
+    low, high = about.lengths
+    right.append(
+        field(
+            "Answer tokens, at most",
+            dcc.Slider(
+                id="length", min=low, max=high, step=1, value=24,
+                marks={low: str(low), 24: "24", high: str(high)}, allow_direct_input=False,
+            ),
+            "length",
+        )
+    )  # fmt: skip
+    return html.Div(
+        [
+            html.Div([html.Div(left), html.Div(right)], className="controls"),
+            html.Div(
+                [
+                    html.Button("Ask", id="ask", type="button", className="primary"),
+                    html.Button("Cancel", id="cancel", type="button", disabled=True),
+                    html.P("", id="status", className="status", role="status"),
+                ],
+                className="go",
+            ),
+            html.Div(waiting_columns("gate shut"), id="answers", className="answers"),
+            html.Div(
+                [
+                    html.Span("reads below the clean mean"), html.I(),
+                    html.Span("as far as the trigger moves it (the gap); hover or focus a token "
+                              "for its numbers"),
+                ],
+                className="scale", style={} if about.gate else {"display": "none"},
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _layers(about: About) -> Component:
+    known = list(about.layers) or [about.layer]
+    marks = {known[0]: str(known[0]), about.layer: f"{about.layer} the gate's",
+             known[-1]: str(known[-1])}  # fmt: skip
+    only = {} if len(known) > 1 else {"display": "none"}
+    return html.Div(
+        field(
+            "Layer that is read and edited",
+            dcc.Slider(
+                id="layer", min=known[0], max=max(known[-1], known[0] + 1), step=1,
+                value=about.layer, marks=marks, allow_direct_input=False,
+                tooltip={"placement": "bottom", "always_visible": False},
+            ),
+            "layer",
+            html.P("", id="layer-about", className="help", role="status"),
+        ),
+        style=only,
+    )  # fmt: skip
+
+
+def _gate_controls(about: About) -> list[Component]:
+    low, high = about.coefficients
+    return [
+        _layers(about),
+        field(
+            "Coefficient of the gate's component",
+            dcc.Slider(
+                id="coefficient", min=low, max=high, step=0.05, value=0,
+                marks={low: f"{low:g}", 0: "0 shut", 1: "1 as it is", high: f"{high:g}"},
+                tooltip={"placement": "bottom", "always_visible": False},
+                allow_direct_input=False,
+            ),
+            "coefficient",
+            html.P(
+                "What a token has along the direction is multiplied by this from the message on, "
+                "answer included: 0 projects it out (the edit that an analysis proves), 1 changes "
+                "nothing, more amplifies.",
+                className="help",
+            ),
+        ),
+        html.Div(
+            [
+                dcc.Checklist(
+                    id="opened", value=[],
+                    options=[{"label": "open: add the trigger's mean shift", "value": "open"}],
+                ),
+                html.P(
+                    "Added once, at the word in the trigger's place: choose the control word to "
+                    "see a shut gate opened. Without a word it is added at the message's last "
+                    "token, where the gate may not be read.",
+                    className="help",
+                ),
+            ],
+            className="field choices",
+        ),
+    ]  # fmt: skip
+
+
+def select(
+    label: str, name: str, values: Sequence[str | dict[str, str]], value: str | None = None
+) -> Component:
+    """One of a few values."""
+    chosen = value if value is not None else _value(values[0])
+    return group(label, dcc.RadioItems(id=name, options=list(values), value=chosen))
+
+
+def _value(option: str | dict[str, str]) -> str:
+    return option if isinstance(option, str) else option["value"]
+
+
+def _examples(texts: Sequence[str]) -> list[Component]:
+    return [
+        html.Button(
+            shortened(visible(text), 60),
+            id={"type": "example", "index": i},
+            type="button",
+        )
+        for i, text in enumerate(texts)
+    ]
