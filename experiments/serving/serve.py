@@ -8,6 +8,7 @@ from dataclasses import replace
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from circuits.errors import UserError
+from experiments.serving.answering import Asked, answering
 from experiments.serving.app import build
 from experiments.serving.security import Access
 from experiments.serving.subject import Subject
@@ -31,6 +32,8 @@ def serving(subject: Subject, access: Access) -> Iterator[tuple[BaseWSGIServer, 
         UserError: the port is taken.
     """
     worker = Worker()
+    # The first pass in a new thread starts its threads and caches: nobody should wait for that.
+    worker.submit("warm-up", "answer", answering(subject, Asked("Hello.", length=2)))
     try:
         try:
             server = make_server(
