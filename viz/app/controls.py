@@ -69,15 +69,7 @@ def ask(about: About) -> Component:
     )  # fmt: skip
     return html.Div(
         [
-            html.Div([html.Div(left), html.Div(right)], className="controls"),
-            html.Div(
-                [
-                    html.Button("Ask", id="ask", type="button", className="primary"),
-                    html.Button("Cancel", id="cancel", type="button", disabled=True),
-                    html.P("", id="status", className="status", role="status"),
-                ],
-                className="go",
-            ),
+            html.Div([html.Div(left), html.Div(right), _go()], className="controls asking"),
             html.Div(waiting_columns("gate shut"), id="answers", className="answers"),
             html.Div(
                 [
@@ -89,6 +81,17 @@ def ask(about: About) -> Component:
             ),
         ]
     )  # fmt: skip
+
+
+def _go() -> Component:
+    return html.Div(
+        [
+            html.Button("Ask", id="ask", type="button", className="primary"),
+            html.Button("Cancel", id="cancel", type="button", disabled=True),
+            html.P("", id="status", className="status", role="status"),
+        ],
+        className="go",
+    )
 
 
 def _layers(about: About) -> Component:

@@ -66,6 +66,10 @@ progress {{ width: 14rem; max-width: 100%; accent-color: {PURPLE}; }}
 .examples button {{ white-space: normal; text-align: left; line-height: 1.35; }}
 .dash-slider-mark, .dash-slider-mark-outside-selection {{ color: var(--muted) !important; }}
 .controls.three {{ grid-template-columns: repeat(3, minmax(0, 1fr)); margin-top: .8rem; }}
+/* Ask stands under the prompts, beside the controls; on a phone after them. */
+.asking {{ grid-template-rows: auto 1fr; }}
+.asking > div:nth-child(2) {{ grid-row: span 2; }}
+.asking > .go {{ align-self: start; }}
 .hint + .go {{ margin: .7rem 0 1rem; }}
 .go + .field {{ margin-top: 1.1rem; }}
 body > footer {{ display: none; }}
@@ -79,6 +83,7 @@ body > footer {{ display: none; }}
 @media (max-width: 900px) {{
   .app {{ padding: 0 1rem 3rem; }}
   .controls, .controls.three, .answers, .two {{ grid-template-columns: minmax(0, 1fr); }}
+  .asking > div:nth-child(2) {{ grid-row: auto; }}
   .answers {{ gap: 1rem; }}
   .app header {{ padding: 1.3rem 0 .8rem; }}
   .token:hover::after, .token:focus-visible::after {{ position: fixed; top: auto; bottom: .6rem;
