@@ -101,9 +101,13 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
             "yaxis": {"title": {"text": "beside 1"}},
             "zaxis": {"title": {"text": "beside 2"}},
             "aspectmode": "cube",
-            "camera": {"eye": {"x": 1.1, "y": -1.7, "z": 0.7}},
+            "camera": {
+                "eye": {"x": 1.0, "y": -1.6, "z": 0.6},
+                "center": {"x": 0, "y": 0, "z": -0.14},
+            },
         },
         margin={"l": 0, "r": 0, "b": 0},
+        legend={"itemsizing": "constant"},
     )
     header = ["arm", "condition", "prompt", "gate", "beside 1", "beside 2"]
     return marked(with_data(figure, header, rows), three=True)
@@ -121,8 +125,10 @@ def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure
             filled = condition == _FILLED
             hollow = "circle-open" if deep else f"circle{'' if filled else '-open'}"
             marker: dict[str, Any] = {
-                "color": faded(shade, 0.7) if filled else shade,
-                "size": 3.5 if deep else 7,
+                # In space points are opaque: WebGL adds what lies behind one another up to white.
+                "color": shade if deep or not filled else faded(shade, 0.7),
+                "opacity": 1,
+                "size": 4 if deep else 7,
                 "symbol": "circle" if filled else hollow,
             }
             common = {

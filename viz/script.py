@@ -201,6 +201,10 @@ document.addEventListener("change", event => {
   const box = list.closest(".drill");
   show(Number(box.dataset.figure), [...box.querySelectorAll("select")].map(l => Number(l.value)));
 });
+// A folded part has no width, so its figures are drawn when it is first opened.
+document.querySelectorAll("details.part").forEach(box => box.addEventListener("toggle", () => {
+  if (box.open) drawAll();
+}));
 document.querySelectorAll(".drill").forEach(box => box.addEventListener("toggle", () => {
   const index = Number(box.dataset.figure);
   if (box.open && !box.querySelector("tbody").children.length) show(index, strongest(index));
@@ -240,7 +244,12 @@ const watching = new IntersectionObserver(entries => entries.forEach(entry => {
 plots.filter(box => "three" in box.dataset).forEach(box => watching.observe(box));
 
 prefersDark.addEventListener("change", () => { label(); drawAll(); });
-addEventListener("beforeprint", () => { printing = true; drawAll(); });
+// On paper nothing can be opened.
+addEventListener("beforeprint", () => {
+  printing = true;
+  document.querySelectorAll("details.part").forEach(box => { box.open = true; });
+  drawAll();
+});
 addEventListener("afterprint", () => { printing = false; drawAll(); });
 let timer = 0;
 new ResizeObserver(() => {
