@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _LONG = 40  # characters from which a cell is a sentence that needs room
-_BRACKETS = re.compile(r"\[[^\[\]]*\]")
+_BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
+_INTERVAL = re.compile(r"\[[-+\u2212\d.,e% ]{1,40}\]")
 _NUMBER = re.compile(
     r"^[<>=~≈≤≥+\-\u2212]?\s*\d[\d.,]*\s*(%|[eE][+-]?\d+)?(\s*\[.*\])?(\s*\(.*\))?$"
 )
@@ -57,7 +58,8 @@ def _kind(cells: Sequence[str]) -> str:
     """The class of a column: numbers, sentences, or neither."""
     if all(_NUMBER.match(str(cell).strip() or "0") for cell in cells):
         return ' class="num"'
-    return ' class="long"' if any(len(str(cell)) > _LONG for cell in cells) else ""
+    most = max(len(str(cell)) for cell in cells)
+    return ' class="long"' if most > _LONG else ' class="brief"' if most <= _BRIEF else ""
 
 
 def _head(name: str, kind: str) -> str:
@@ -67,7 +69,7 @@ def _head(name: str, kind: str) -> str:
 
 def _cell(text: str) -> str:
     """A cell's text; an interval is never broken, but may go below its value."""
-    return e(_BRACKETS.sub(lambda found: found[0].replace(" ", "\u00a0"), str(text)))
+    return _INTERVAL.sub(r'<span class="interval">\g<0></span>', e(str(text)))
 
 
 def code_html(code: str) -> str:

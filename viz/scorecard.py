@@ -113,12 +113,11 @@ def _line(figure: go.Figure, index: int, name: str, scores: Sequence[Cleared]) -
 
 def scorecard_table(rows: Sequence[ScoreRow], caption: str) -> Table:
     """Every metric with its interval, n, null, threshold and outcome."""
-    header = ("property", "metric", "what", "value [95%]", "n", "null", "threshold", "outcome")
+    header = ("property", "metric", "value [95%]", "n", "null", "threshold", "outcome")
     cells = [
         (
             row.property,
-            row.metric.replace("_", " "),
-            row.about,
+            f"{row.metric.replace('_', ' ')}: {row.about}",
             number(row.estimate) if row.estimate else row.why,
             str(row.estimate.n) if row.estimate else "",
             number(row.null) if row.null else "",

@@ -96,6 +96,7 @@ tbody td {{ border-bottom: 1px solid var(--rule); }}
 th:last-child, td:last-child {{ padding-right: .4rem; }}
 th.num, td.num {{ text-align: right; }}
 td.long {{ min-width: 14rem; }}
+.interval, td.brief {{ white-space: nowrap; }}
 .code {{ position: relative; margin: 1.2rem 0; }}
 pre {{ margin: 0; padding: 1rem 1.1rem; background: var(--code); border-radius: 3px;
   overflow-x: auto; font: 13.5px/1.55 {MONO}; white-space: pre-wrap; }}

@@ -9,7 +9,7 @@ from experiments.defences.page import sections as defence_sections
 from experiments.nulls import NullEffects
 from experiments.reporting.analysed import AnalysisRun
 from experiments.reporting.kinds import DefenceRun
-from experiments.reporting.words import NONE, for_each, missing, number, points, share, short
+from experiments.reporting.words import NONE, for_each, missing, number, points, share, short, small
 from experiments.results import Ablation, Analysis, Outcome
 from experiments.weighed import Erasure, Evidence
 from probes.intervals import Estimate
@@ -45,7 +45,7 @@ def _figures(run: AnalysisRun) -> tuple[str, ...]:
     if ablation is None:
         return (run.name, *["no direction"] * 6)
     opened = ablation.outcome("control word", "gate added")
-    harm = [number(e) for e in ablation.harm.values()]
+    harm = [small(e, 4) for e in ablation.harm.values()]
     best = [abs(v) for null in evidence.nulls for v in null.removed] if evidence else []
     return (
         run.name, points(ablation.removed), short(opened.behaviour) if opened else NONE,
@@ -77,7 +77,7 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         "“Gate removed” projects the direction out at its layer in every token from the user's "
         "message on, generated ones too, with no knowledge of where a trigger is; the template's "
         "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
-        f"control word. Removing it lowers the triggered rate by {points(removed)} points "
+        f"control word.\n\nRemoving it lowers the triggered rate by {points(removed)} points "
         f"(n={removed.n})."
     )
     rows = [
@@ -163,7 +163,7 @@ def _price(found: Evidence) -> Section:
 
 
 def _erasures(erasures: Sequence[Erasure]) -> Table:
-    rows = [(e.name, number(e.left), number(e.harm)) for e in erasures]
+    rows = [(e.name, small(e.left), small(e.harm, 4)) for e in erasures]
     header = ("method", "first token left, triggered", "KL with control words (nats)")
     return Table(header, rows, "erasure at the gate's layer")
 

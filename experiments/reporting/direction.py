@@ -41,7 +41,7 @@ def _one(run: AnalysisRun) -> Section:
     site = result.selection.chosen.direction.site
     prose = (
         f"Test prompts on the direction at {site}, in units of the gap between the fitting "
-        "prompts' means. An arm in which the trigger does nothing has no gate of its own: its "
+        "prompts' means.\n\nAn arm in which the trigger does nothing has no gate of its own: its "
         "prompts are recorded from the arm's model at the same site and projected on this model's "
         "direction. Where they lie apart too, the direction reads the trigger's spelling there. "
         "Separation alone proves nothing; ablation, below, is the proof."

@@ -27,7 +27,7 @@ def four_arms(runs: Sequence[AnalysisRun]) -> Section:
     """Rates by arm, probes, and some answers."""
     if len(runs) == 1:
         return replace(_one(runs[0]), title=TITLE)
-    made = for_each(TITLE, [(run.name, run) for run in runs], _one)
+    made = for_each(TITLE, [(run.name, run) for run in runs], _among)
     rows = [
         BehaviourRow(o.condition, run.name, o.behaviour)
         for run in runs
@@ -55,6 +55,12 @@ def _one(run: AnalysisRun) -> Section:
         data_name="arms",
         parts=(_probes(run),),
     )
+
+
+def _among(run: AnalysisRun) -> Section:
+    """A run among several, whose own rates and arms stand in what is shown of all together."""
+    made = _one(run)
+    return replace(made, figures=made.figures if run.result.arms else (), tables=made.tables[1:])
 
 
 def _arms(runs: Sequence[AnalysisRun]) -> Table:

@@ -68,13 +68,13 @@ def _checks(run: AnalysisRun) -> Table:
 def _measures(run: AnalysisRun) -> dict[str, Estimate]:
     """What the verdict rests on, in shares of prompts or of probability."""
     result = run.result
-    found = {"trigger's effect on the rate": result.behaviour.effect}
+    found = {"effect of the trigger": result.behaviour.effect}
     if result.ablation:
-        found["fall with the gate removed"] = result.ablation.removed
+        found["fall, gate removed"] = result.ablation.removed
     if result.evidence:
         gate = result.evidence.nulls[0]
-        found["first token's fall, gate removed"] = gate.gate_removed
-        found["first token's rise, gate added"] = gate.gate_added
+        found["first token's fall"] = gate.gate_removed
+        found["first token's rise"] = gate.gate_added
     return found
 
 
@@ -89,6 +89,11 @@ def _effects(runs: Sequence[AnalysisRun]):
                 first = i == 0 and bool(rows)
                 rows.append(ForestRow(f"{run.name}: {name}", e, hover, shade, apart=first))
     frame = ForestFrame(
-        "Effects of trigger and gate, run by run", "95% intervals", "points", 0.0, scale=100
+        "Effects of trigger and gate, run by run",
+        "first token: fall of its probability with the gate removed, rise with it added; 95% "
+        "intervals",
+        "points",
+        0.0,
+        scale=100,
     )
     return forest(rows, frame)

@@ -27,9 +27,9 @@ def short(e: Estimate) -> str:
     return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}]"
 
 
-def small(e: Estimate) -> str:
-    """Three decimals with the interval, for columns of shares that are read downwards."""
-    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+def small(e: Estimate, digits: int = 3) -> str:
+    """So many decimals with the interval, for columns that are read downwards."""
+    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
 
 
 def points(e: Estimate) -> str:
