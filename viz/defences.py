@@ -73,7 +73,7 @@ def protection_against_harm(
     figure.update_xaxes(
         title_text="drift on ordinary prompts (nats per token)", type="log", exponentformat="none"
     )
-    figure.update_yaxes(title_text="protected, worst family (%)", range=[-5, 108])
+    figure.update_yaxes(title_text="protected, worst family (%)", range=[-9, 108])
     header = ["defence", "success", "low", "high", "n", "kl", "kl low", "kl high", "attacked",
               "attacked low", "attacked high"]  # fmt: skip
     return with_data(figure, header, [_cells(point) for point in points])

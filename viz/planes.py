@@ -102,8 +102,8 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
             "zaxis": {"title": {"text": "beside 2"}},
             "aspectmode": "cube",
             "camera": {
-                "eye": {"x": 1.0, "y": -1.6, "z": 0.6},
-                "center": {"x": 0, "y": 0, "z": -0.14},
+                "eye": {"x": 1.0, "y": -1.65, "z": 0.5},
+                "center": {"x": 0, "y": 0, "z": -0.22},
             },
         },
         margin={"l": 0, "r": 0, "b": 0},
@@ -141,6 +141,7 @@ def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure
                 "hovertemplate": HOVER,
             }
             if deep:
+                marker["line"] = {"color": shade, "width": 1 if filled else 2}
                 figure.add_scatter3d(z=columns[2], **common)
             else:
                 figure.add_scatter(**common)

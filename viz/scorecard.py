@@ -117,8 +117,8 @@ def scorecard_table(rows: Sequence[ScoreRow], caption: str) -> Table:
     cells = [
         (
             row.property,
-            f"{row.metric.replace('_', ' ')}: {row.about}",
-            number(row.estimate) if row.estimate else row.why,
+            f"{row.metric.replace('_', ' ')}: {row.about}" + (f" ({row.why})" if row.why else ""),
+            number(row.estimate) if row.estimate else "",
             str(row.estimate.n) if row.estimate else "",
             number(row.null) if row.null else "",
             row.bound,

@@ -29,7 +29,8 @@ def short(e: Estimate) -> str:
 
 def small(e: Estimate, digits: int = 3) -> str:
     """So many decimals with the interval, for columns that are read downwards."""
-    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+    value, low, high = (round(x, digits) + 0.0 for x in (e.value, e.low, e.high))  # no -0.000
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def points(e: Estimate) -> str:
