@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _LONG = 40  # characters from which a cell is a sentence that needs room
 _BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
+_MANY = 7  # columns that need all the room there is
 _INTERVAL = re.compile(r"\[[-+\u2212\d.,e% ]{1,40}\]")
 _NUMBER = re.compile(
     r"^[<>=~≈≤≥+\-\u2212]?\s*\d[\d.,]*\s*(%|[eE][+-]?\d+)?(\s*\[.*\])?(\s*\(.*\))?$"
@@ -44,10 +45,11 @@ def table_html(table: Table) -> str:
         for cells in table.rows
     )
     caption = f"<caption>{e(table.caption)}</caption>" if table.caption else ""
+    many = ' class="many"' if len(table.header) >= _MANY else ""
     name = table.caption or table.folded or f"Table: {', '.join(filter(None, table.header))}"
     made = (
         f'<div class="wide" role="group" tabindex="0" aria-label="{e(name)}">'
-        f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<table{many}>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     if not table.folded:
         return made

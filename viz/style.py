@@ -11,7 +11,8 @@ def _variables(dark: bool) -> str:
     )
     return (
         f"color-scheme:{'dark' if dark else 'light'};--ink:{INK[dark]};--muted:{MUTED[dark]};"
-        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};{level_variables(dark)}"
+        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};"
+        f"--edge:{'#0009' if dark else '#0003'};{level_variables(dark)}"
     )
 
 
@@ -85,7 +86,12 @@ figcaption strong {{ display: block; font: 600 15px/1.4 {SANS}; }}
 figcaption span {{ display: block; color: var(--muted); font: 13px/1.5 {SANS}; }}
 .plot {{ width: 100%; }}
 .acts {{ display: flex; flex-wrap: wrap; gap: .4rem; margin-top: .5rem; }}
-.wide {{ overflow-x: auto; margin: 1.4rem 0; }}
+/* A shade at an edge beyond which a table goes on: covers move with the table, shades do not. */
+.wide {{ overflow-x: auto; margin: 1.4rem 0; background:
+  linear-gradient(to right, var(--paper) 40%, transparent) 0 0 / 2.4rem 100% no-repeat local,
+  linear-gradient(to left, var(--paper) 40%, transparent) 100% 0 / 2.4rem 100% no-repeat local,
+  linear-gradient(to right, var(--edge), transparent) 0 0 / .8rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--edge), transparent) 100% 0 / .8rem 100% no-repeat scroll; }}
 table {{ border-collapse: collapse; font: 14px/1.45 {SANS}; font-variant-numeric: tabular-nums;
   border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink); overflow-wrap: normal; }}
 caption {{ text-align: left; font: 600 15px/1.4 {SANS}; padding-bottom: .5rem; }}
@@ -96,6 +102,8 @@ tbody td {{ border-bottom: 1px solid var(--rule); }}
 th:last-child, td:last-child {{ padding-right: .4rem; }}
 th.num, td.num {{ text-align: right; }}
 td.long {{ min-width: 14rem; }}
+.many th, .many td {{ padding-right: .85rem; }}
+.many td.long {{ min-width: 12rem; }}
 .interval, td.brief {{ white-space: nowrap; }}
 .code {{ position: relative; margin: 1.2rem 0; }}
 pre {{ margin: 0; padding: 1rem 1.1rem; background: var(--code); border-radius: 3px;
@@ -143,6 +151,9 @@ select {{ font: 13.5px/1.4 {SANS}; color: var(--ink); background: var(--paper); 
   nav li a {{ padding: .4rem 0; font-size: 15px; }}
   .verdict {{ padding: 1.05rem 1.1rem 1rem; }}
   .strip {{ display: block; }}
+  table {{ font-size: 13.5px; }}
+  th, td {{ padding-right: .9rem; }}
+  td.long {{ min-width: 11rem; }}
   .strip .kind {{ line-height: 1.6; }}
   button {{ padding: .75em .95em; }}
 }}
