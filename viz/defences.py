@@ -15,6 +15,7 @@ from viz.theme import BLUE, GREY, VERMILION, titled
 
 FLOOR = 1e-4  # nats: less is drawn here, on the logarithmic axis
 _AXIS = 34
+_NEAR = 6  # times less drift than the most: a name to the right would not fit
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ def protection_against_harm(
     figure.add_hline(y=100 * (1 - success), line={"width": 1.2, "dash": "dash", "color": GREY})
     about = f"bars: 95% intervals; dashed: {success:.0%} success, {harm:g} nats"
     figure.update_layout(titled("Protection against harm", escaped(about), height=460))
-    figure.update_xaxes(title_text="drift on ordinary prompts (nats per token)", type="log")
-    figure.update_yaxes(title_text="protected, worst family (%)", range=[-5, 108])
+    figure.update_xaxes(
+        title_text="drift on ordinary prompts (nats per token)", type="log", exponentformat="none"
+    )
+    figure.update_yaxes(title_text="protected, worst family (%)", range=[-9, 108])
     header = ["defence", "success", "low", "high", "n", "kl", "kl low", "kl high", "attacked",
               "attacked low", "attacked high"]  # fmt: skip
     return with_data(figure, header, [_cells(point) for point in points])
@@ -152,8 +155,13 @@ def _diamonds(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
 def _sides(points: Sequence[DefencePoint]) -> list[str]:
     """Names alternate between below and above, so that neighbours keep apart."""
     order = sorted(range(len(points)), key=lambda i: points[i].harm.value)
-    place = {i: ("bottom right", "top right")[rank % 2] for rank, i in enumerate(order)}
-    return [place[i] for i in range(len(points))]
+    sides = {i: ("bottom", "top")[rank % 2] for rank, i in enumerate(order)}
+    # Nothing is drawn beyond the right end, so the names of its last points stand to their left.
+    end = max(max(p.harm.value, FLOOR) for p in points) / _NEAR
+    return [
+        f"{sides[i]} {'left' if max(p.harm.value, FLOOR) > end else 'right'}"
+        for i, p in enumerate(points)
+    ]
 
 
 def _hover(point: DefencePoint) -> str:

@@ -60,7 +60,8 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
         figure.update_xaxes(title_text=f"{grid.axes[0]} patched", dtick=step, tick0=0)
     figure.update_layout(titled(what.title, f"{what.about}; bars: 95% bootstrap{note}", height))
     values = figure.update_xaxes if named else figure.update_yaxes
-    values(title_text=what.name, zeroline=True, zerolinecolor=GREY, zerolinewidth=1)
+    values(title_text=what.name, zeroline=True, zerolinecolor=GREY, zerolinewidth=1,
+           rangemode="tozero")  # fmt: skip
     return with_data(figure, header, rows, half=not named)
 
 

@@ -66,7 +66,7 @@ def drill_html(drill: dict[str, Any], index: int, title: str) -> str:
     return (
         f'<details class="drill" data-figure="{index}"><summary>Prompt by prompt: click a cell, or '
         f"choose one here</summary>"
-        f'<div class="lists">{lists}</div><div class="wide" role="region" tabindex="0" '
+        f'<div class="lists">{lists}</div><div class="wide" role="group" tabindex="0" '
         f'aria-label="{e(f"{title}: prompts of a cell")}"><table><caption>{e(drill["unit"])}; '
         f"{of} prompts</caption><thead><tr>"
         f'<th scope="col">prompt</th><th scope="col" class="num">unpatched</th>'

@@ -61,7 +61,8 @@ def forest(rows: Sequence[ForestRow], frame: ForestFrame) -> go.Figure:
     for y, row in zip(at, rows, strict=True):
         _row(figure, row, y, frame.scale)
     texts = [wrapped(row.name, _LINE) for row in rows]
-    tall = sum(12 + 13 * (1 + text.count("<br>")) for text in texts)
+    tall = sum(16 + 13 * (1 + text.count("<br>")) for text in texts)
+    tall = round(tall * (1 + 0.5 * sum(row.apart for row in rows) / len(rows)))
     figure.update_layout(
         titled(escaped(frame.title), escaped(frame.about), height=158 + tall), margin={"t": 74}
     )

@@ -5,6 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONG = 40  # characters from which a cell is a sentence that needs room
+_BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
+_MANY = 7  # columns that need all the room there is
+_INTERVAL = re.compile(r"\[[-+\u2212\d.,e% ]{1,40}\]")
 _NUMBER = re.compile(
     r"^[<>=~≈≤≥+\-\u2212]?\s*\d[\d.,]*\s*(%|[eE][+-]?\d+)?(\s*\[.*\])?(\s*\(.*\))?$"
 )
@@ -29,32 +33,45 @@ def e(text: str) -> str:
 
 
 def table_html(table: Table) -> str:
-    """A table in a box of its own that scrolls sideways and takes the keyboard focus."""
-    columns = list(zip(*table.rows, strict=False))
-    classes = [
-        ' class="num"' if cells and all(_NUMBER.match(str(c).strip() or "0") for c in cells) else ""
-        for cells in columns
-    ]
-    classes += [""] * (len(table.header) - len(classes))
+    """A table in a box of its own that scrolls sideways and takes the keyboard focus.
 
-    def row(tag: str, cells: Sequence[str]) -> str:
-        scope = ' scope="col"' if tag == "th" else ""
-        return "".join(
-            f"<{tag}{scope}{classes[i] if i < len(classes) else ''}>{e(str(cell))}</{tag}>"
-            for i, cell in enumerate(cells)
-        )
-
+    The box is a group, not a landmark: a page has dozens of tables, many without a caption.
+    """
+    kinds = [_kind(cells) for cells in zip(*table.rows, strict=False)]
+    kinds += [""] * (len(table.header) - len(kinds))
+    head = "".join(_head(name, kind) for name, kind in zip(table.header, kinds, strict=False))
+    rows = "".join(
+        f"<tr>{''.join(f'<td{kinds[i]}>{_cell(cell)}</td>' for i, cell in enumerate(cells))}</tr>"
+        for cells in table.rows
+    )
     caption = f"<caption>{e(table.caption)}</caption>" if table.caption else ""
-    rows = "".join(f"<tr>{row('td', cells)}</tr>" for cells in table.rows)
-    name = table.caption or table.folded or "Table"
+    many = ' class="many"' if len(table.header) >= _MANY else ""
+    name = table.caption or table.folded or f"Table: {', '.join(filter(None, table.header))}"
     made = (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{e(name)}">'
-        f"<table>{caption}<thead><tr>{row('th', table.header)}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="wide" role="group" tabindex="0" aria-label="{e(name)}">'
+        f"<table{many}>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
     if not table.folded:
         return made
     return f"<details><summary>{e(table.folded)}</summary>{made}</details>"
+
+
+def _kind(cells: Sequence[str]) -> str:
+    """The class of a column: numbers, sentences, or neither."""
+    if all(_NUMBER.match(str(cell).strip() or "0") for cell in cells):
+        return ' class="num"'
+    most = max(len(str(cell)) for cell in cells)
+    return ' class="long"' if most > _LONG else ' class="brief"' if most <= _BRIEF else ""
+
+
+def _head(name: str, kind: str) -> str:
+    """A column's name; a column that needs none gets no header cell that says nothing."""
+    return f'<th scope="col"{kind}>{e(name)}</th>' if name.strip() else f"<td{kind}></td>"
+
+
+def _cell(text: str) -> str:
+    """A cell's text; an interval is never broken, but may go below its value."""
+    return _INTERVAL.sub(r'<span class="interval">\g<0></span>', e(str(text)))
 
 
 def code_html(code: str) -> str:

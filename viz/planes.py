@@ -20,7 +20,7 @@ from viz.theme import ARM_COLOURS, GREY, colour, faded, titled
 
 Points = Mapping[str, Mapping[str, Float[Tensor, "n axes"]]]
 _FILLED = "triggered"
-_ALONG = "along the gate (0: control words, 1: trigger)"
+_ALONG = "along the gate<br>(0: control words, 1: trigger)"
 
 
 def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
@@ -78,7 +78,8 @@ def gate_plane(
     figure, rows = _clouds(points, texts, deep=False)
     first, second = (interval_text(a.value, a.low, a.high) for a in apart[:2])
     about = f"apart (AUROC, n = {apart[0].n}): along the gate {first}, beside it {second}"
-    figure.update_layout(titled("The gate and what varies most beside it", about, height=470))
+    figure.update_layout(titled("The gate and what varies most beside it", about, height=490))
+    figure.update_layout(margin={"t": _top(figure)})
     figure.update_xaxes(title_text=_ALONG, tickangle=0)
     figure.update_yaxes(title_text=f"first component beside it ({share:.0%} of the rest)")
     return with_data(figure, ["arm", "condition", "prompt", "gate", "beside 1", "beside 2"], rows)
@@ -95,18 +96,27 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
         f"drag to turn; axes beside the gate hold {shares[0]:.0%} and {shares[1]:.0%} of the rest"
     )
     figure.update_layout(
-        titled("In space", about, height=520),
+        titled("The gate and two components beside it, in space", about, height=560),
         scene={
             "xaxis": {"title": {"text": "gate"}},
             "yaxis": {"title": {"text": "beside 1"}},
             "zaxis": {"title": {"text": "beside 2"}},
             "aspectmode": "cube",
-            "camera": {"eye": {"x": 1.1, "y": -1.7, "z": 0.7}},
+            "camera": {
+                "eye": {"x": 1.0, "y": -1.65, "z": 0.5},
+                "center": {"x": 0, "y": 0, "z": -0.22},
+            },
         },
-        margin={"l": 0, "r": 0, "b": 0},
+        margin={"l": 0, "r": 0, "b": 0, "t": _top(figure)},
+        legend={"itemsizing": "constant"},
     )
     header = ["arm", "condition", "prompt", "gate", "beside 1", "beside 2"]
     return marked(with_data(figure, header, rows), three=True)
+
+
+def _top(figure: go.Figure) -> int:
+    """Room above for the title and a legend of four names to a row."""
+    return 82 + 20 * -(-sum(1 for _ in figure.data) // 4)
 
 
 def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure, list[list[Any]]]:
@@ -121,8 +131,10 @@ def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure
             filled = condition == _FILLED
             hollow = "circle-open" if deep else f"circle{'' if filled else '-open'}"
             marker: dict[str, Any] = {
-                "color": faded(shade, 0.7) if filled else shade,
-                "size": 3.5 if deep else 7,
+                # In space points are opaque: WebGL adds what lies behind one another up to white.
+                "color": shade if deep or not filled else faded(shade, 0.7),
+                "opacity": 1,
+                "size": 4 if deep else 7,
                 "symbol": "circle" if filled else hollow,
             }
             common = {
@@ -135,6 +147,7 @@ def _clouds(points: Points, texts: Sequence[str], deep: bool) -> tuple[go.Figure
                 "hovertemplate": HOVER,
             }
             if deep:
+                marker["line"] = {"color": shade, "width": 1 if filled else 2}
                 figure.add_scatter3d(z=columns[2], **common)
             else:
                 figure.add_scatter(**common)

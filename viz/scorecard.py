@@ -112,14 +112,13 @@ def _line(figure: go.Figure, index: int, name: str, scores: Sequence[Cleared]) -
 
 
 def scorecard_table(rows: Sequence[ScoreRow], caption: str) -> Table:
-    """Every metric with its interval, n, null, threshold and outcome."""
-    header = ("property", "metric", "what", "value [95%]", "n", "null", "threshold", "outcome")
+    """Every metric with its interval, n, null, threshold and outcome, or why it has no number."""
+    header = ("property", "metric", "value [95%]", "n", "null", "threshold", "outcome")
     cells = [
         (
             row.property,
-            row.metric.replace("_", " "),
-            row.about,
-            number(row.estimate) if row.estimate else row.why,
+            _metric(row),
+            number(row.estimate) if row.estimate else "",
             str(row.estimate.n) if row.estimate else "",
             number(row.null) if row.null else "",
             row.bound,
@@ -128,6 +127,12 @@ def scorecard_table(rows: Sequence[ScoreRow], caption: str) -> Table:
         for row in rows
     ]
     return Table(header, cells, caption)
+
+
+def _metric(row: ScoreRow) -> str:
+    """Name, what it is, and why it has no number."""
+    name = row.metric.replace("_", " ") + (f": {row.about}" if row.about else "")
+    return f"{name} ({row.why})" if row.why else name
 
 
 def change_table(rows: Sequence[ChangeRow], names: tuple[str, str]) -> Table:

@@ -62,7 +62,8 @@ function draw(index) {
   if (deep && !("seen" in box.dataset)) return Promise.resolve();
   if (deep && !hasWebgl()) { note(box, NO_WEBGL); return Promise.resolve(); }
   const key = width + "/" + isDark();
-  if (!width || drawn.get(index) === key) return Promise.resolve();
+  const folded = box.closest("details.part:not([open])") !== null;
+  if (!width || folded || drawn.get(index) === key) return Promise.resolve();
   drawn.set(index, key);
   const config = {
     displaylogo: false,
@@ -76,8 +77,12 @@ function draw(index) {
     responsive: false,
   };
   const layout = fitted(figure, width, isDark(), false);
+  const data = structuredClone(figure.data);
+  // On a phone the names of many points would lie on one another; a tap gives each.
+  const crowded = trace => width < 480 && trace.mode === "markers+text" && trace.x.length > 6;
+  data.filter(crowded).forEach(trace => { trace.mode = "markers"; });
   return Promise.resolve()  // so that what is thrown at once is caught too
-    .then(() => Plotly.react(box, structuredClone(figure.data), layout, config))
+    .then(() => Plotly.react(box, data, layout, config))
     .then(() => { box.dataset.drawn = "yes"; })
     .then(() => listen(index))
     .catch(error => note(box, "This figure could not be drawn: " + error.message));
@@ -201,6 +206,10 @@ document.addEventListener("change", event => {
   const box = list.closest(".drill");
   show(Number(box.dataset.figure), [...box.querySelectorAll("select")].map(l => Number(l.value)));
 });
+// The figures of a folded part are drawn when it is opened.
+document.querySelectorAll("details.part").forEach(box => box.addEventListener("toggle", () => {
+  if (box.open) drawAll();
+}));
 document.querySelectorAll(".drill").forEach(box => box.addEventListener("toggle", () => {
   const index = Number(box.dataset.figure);
   if (box.open && !box.querySelector("tbody").children.length) show(index, strongest(index));
@@ -240,7 +249,12 @@ const watching = new IntersectionObserver(entries => entries.forEach(entry => {
 plots.filter(box => "three" in box.dataset).forEach(box => watching.observe(box));
 
 prefersDark.addEventListener("change", () => { label(); drawAll(); });
-addEventListener("beforeprint", () => { printing = true; drawAll(); });
+// On paper nothing can be opened.
+addEventListener("beforeprint", () => {
+  printing = true;
+  document.querySelectorAll("details.part").forEach(box => { box.open = true; });
+  drawAll();
+});
 addEventListener("afterprint", () => { printing = false; drawAll(); });
 let timer = 0;
 new ResizeObserver(() => {

@@ -20,7 +20,9 @@ class Section:
     """A numbered section of plain text (blank lines part paragraphs), figures, tables and code.
 
     `data_name` is the stem of the names under which its figures and numbers are downloaded; by
-    default it is made from the title. `parts` follow under smaller headings.
+    default it is made from the title. `parts` follow under smaller headings, parts of parts under
+    still smaller ones; a part that is `folded` is closed until a reader opens it. `lead` are
+    tables that stand before the figures.
     """
 
     title: str
@@ -31,6 +33,8 @@ class Section:
     data_name: str = ""
     traces: tuple[TokenTrace, ...] = ()
     parts: tuple["Section", ...] = ()
+    folded: bool = False
+    lead: tuple[Table, ...] = ()
 
 
 class Payloads:
@@ -52,21 +56,31 @@ class Payloads:
 
 def section_html(number: int, section: Section, payloads: Payloads) -> str:
     """One numbered section; its figures and files are appended to `payloads`."""
-    body = _content(section, payloads, f"section-{number}")
-    parts = (
-        f'<section class="part"><h3>{e(part.title)}</h3>\n'
-        f"{_content(part, payloads, f'section-{number}')}</section>"
-        for part in section.parts
-    )
+    fallback = f"section-{number}"
+    body = _content(section, payloads, fallback)
+    parts = [_part(part, payloads, fallback, 3) for part in section.parts]
     head = f'<h2 id="s{number}">{e(section.title)}</h2>'
     return "\n".join(
         [f'<section data-numbered aria-labelledby="s{number}">', head, body, *parts, "</section>"]
     )
 
 
+def _part(part: Section, payloads: Payloads, fallback: str, level: int) -> str:
+    """A part with its own parts; its script draws what is folded once it is opened."""
+    head = f"<h{level}>{e(part.title)}</h{level}>"
+    body = [_content(part, payloads, fallback)]
+    body += [_part(inner, payloads, fallback, min(level + 1, 6)) for inner in part.parts]
+    if part.folded:
+        made = [f'<details class="part"><summary>{head}</summary>', *body, "</details>"]
+    else:
+        made = ['<section class="part">', head, *body, "</section>"]
+    return "\n".join(made)
+
+
 def _content(section: Section, payloads: Payloads, fallback: str) -> str:
     stem = payloads.stem(slug(section.data_name or section.title) or fallback)
     parts = [f"<p>{e(p)}</p>" for p in re.split(r"\n\s*\n", section.prose) if p.strip()]
+    parts += [table_html(table) for table in section.lead]
     if section.figures:
         parts.append(_plots(section.figures, stem, payloads))
     if section.traces:

@@ -11,7 +11,8 @@ def _variables(dark: bool) -> str:
     )
     return (
         f"color-scheme:{'dark' if dark else 'light'};--ink:{INK[dark]};--muted:{MUTED[dark]};"
-        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};{level_variables(dark)}"
+        f"--paper:{PAPER[dark]};--rule:{GRID[dark]};--wash:{wash};--code:{code};--link:{link};"
+        f"--edge:{'#0009' if dark else '#0003'};{level_variables(dark)}"
     )
 
 
@@ -45,6 +46,12 @@ h2 {{ margin: 3.6rem 0 .7rem; font-size: 1.42rem; line-height: 1.3; font-weight:
 section[data-numbered] > h2::before {{ counter-increment: section;
   content: counter(section) "\\2002"; color: var(--muted); font-weight: 400; }}
 h3 {{ margin: 2.4rem 0 .6rem; font-size: 1.12rem; line-height: 1.35; font-weight: 600; }}
+h4 {{ margin: 1.8rem 0 .5rem; font-size: 1rem; line-height: 1.35; font-weight: 600; }}
+details.part {{ margin: 1.1rem 0; border-top: 1px solid var(--rule); padding-top: .5rem; }}
+details.part > summary > * {{ display: inline; margin: 0; color: var(--ink);
+  font-family: {SERIF}; }}
+details.part[open] > summary {{ margin-bottom: .6rem; }}
+details.part + section.part > h3 {{ margin-top: 2rem; }}
 p {{ margin: 0 0 1em; max-width: 42rem; text-wrap: pretty; }}
 nav > div {{ position: sticky; top: 2rem; font: 13.5px/1.45 {SANS}; 
   border-top: 1px solid var(--rule); padding-top: .8rem; }}
@@ -52,7 +59,7 @@ nav ol {{ margin: .5rem 0 0; padding: 0; list-style: none; counter-reset: toc; }
 nav li {{ counter-increment: toc; margin: .1rem 0; }}
 nav li a {{ display: flex; gap: .6em; padding: .28rem 0; color: var(--muted);
   text-decoration: none; }}
-nav li a::before {{ content: counter(toc); min-width: 1em; font-variant-numeric: tabular-nums; }}
+nav li a::before {{ content: counter(toc); min-width: 1.35em; font-variant-numeric: tabular-nums; }}
 nav a:hover {{ color: var(--ink); }}
 .verdict {{ border: 1px solid var(--rule); border-left: 4px solid var(--tone);
   background: var(--wash); padding: 1.35rem 1.6rem 1.2rem; border-radius: 3px; }}
@@ -79,16 +86,25 @@ figcaption strong {{ display: block; font: 600 15px/1.4 {SANS}; }}
 figcaption span {{ display: block; color: var(--muted); font: 13px/1.5 {SANS}; }}
 .plot {{ width: 100%; }}
 .acts {{ display: flex; flex-wrap: wrap; gap: .4rem; margin-top: .5rem; }}
-.wide {{ overflow-x: auto; margin: 1.4rem 0; }}
+/* A shade at an edge beyond which a table goes on: covers move with the table, shades do not. */
+.wide {{ overflow-x: auto; margin: 1.4rem 0; background:
+  linear-gradient(to right, var(--paper) 40%, transparent) 0 0 / 2.4rem 100% no-repeat local,
+  linear-gradient(to left, var(--paper) 40%, transparent) 100% 0 / 2.4rem 100% no-repeat local,
+  linear-gradient(to right, var(--edge), transparent) 0 0 / .8rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--edge), transparent) 100% 0 / .8rem 100% no-repeat scroll; }}
 table {{ border-collapse: collapse; font: 14px/1.45 {SANS}; font-variant-numeric: tabular-nums;
   border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink); overflow-wrap: normal; }}
 caption {{ text-align: left; font: 600 15px/1.4 {SANS}; padding-bottom: .5rem; }}
-th, td {{ text-align: left; padding: .42rem 1.5rem .42rem 0; vertical-align: top;
+th, td {{ text-align: left; padding: .42rem 1.25rem .42rem 0; vertical-align: top;
   max-width: 26rem; }}
-th {{ font-weight: 600; border-bottom: 1px solid var(--muted); white-space: nowrap; }}
-td {{ border-bottom: 1px solid var(--rule); }}
+th, thead td {{ font-weight: 600; border-bottom: 1px solid var(--muted); vertical-align: bottom; }}
+tbody td {{ border-bottom: 1px solid var(--rule); }}
 th:last-child, td:last-child {{ padding-right: .4rem; }}
-.num {{ text-align: right; white-space: nowrap; }}
+th.num, td.num {{ text-align: right; }}
+td.long {{ min-width: 14rem; }}
+.many th, .many td {{ padding-right: .85rem; }}
+.many td.long {{ min-width: 12rem; }}
+.interval, td.brief {{ white-space: nowrap; }}
 .code {{ position: relative; margin: 1.2rem 0; }}
 pre {{ margin: 0; padding: 1rem 1.1rem; background: var(--code); border-radius: 3px;
   overflow-x: auto; font: 13.5px/1.55 {MONO}; white-space: pre-wrap; }}
@@ -135,6 +151,9 @@ select {{ font: 13.5px/1.4 {SANS}; color: var(--ink); background: var(--paper); 
   nav li a {{ padding: .4rem 0; font-size: 15px; }}
   .verdict {{ padding: 1.05rem 1.1rem 1rem; }}
   .strip {{ display: block; }}
+  table {{ font-size: 13.5px; }}
+  th, td {{ padding-right: .9rem; }}
+  td.long {{ min-width: 11rem; }}
   .strip .kind {{ line-height: 1.6; }}
   button {{ padding: .75em .95em; }}
 }}

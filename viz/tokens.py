@@ -14,6 +14,7 @@ from viz.theme import DIVERGING, INK, PAPER, at_level, contrast
 
 _LEVELS = 10  # to either side of 0
 _LEGIBLE = 4.5
+_OPEN = 2  # prompts that are not folded away
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ def level_of(reading: float) -> int:
 
 def traces_html(traces: Sequence[TokenTrace], file: int) -> str:
     """The legend, then every prompt; `file` is the number of their CSV on the page."""
+    made = [_trace(trace) for trace in traces]
+    more = "".join(made[_OPEN:])
+    if more:
+        more = f"<details><summary>{len(made) - _OPEN} more prompts</summary>{more}</details>"
     return (
-        f'<div class="traces">{_legend(traces[0].unit)}'
-        f"{''.join(_trace(trace) for trace in traces)}"
+        f'<div class="traces">{_legend(traces[0].unit)}{"".join(made[:_OPEN])}{more}'
         f'<div class="acts"><button type="button" data-act="file" data-file="{file}" '
         f'aria-label="data (CSV): readings of every token">data (CSV)</button></div></div>'
     )

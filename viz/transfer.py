@@ -24,6 +24,7 @@ def transfer_curves(
     curves: Mapping[str, Float[Tensor, "c n"]],
     fits: Mapping[str, LogisticFit | None] | None = None,
     y_title: str = "P(behaviour token)",
+    colours: Mapping[str, str] = CONDITION_COLOURS,
 ) -> go.Figure:
     """Mean of a metric by dose, a line and 95 % bootstrap band per condition, fits dotted.
 
@@ -41,7 +42,7 @@ def transfer_curves(
         if len(values) != len(coefficients):
             got = f"{len(values)} for {condition!r}"
             raise ValueError(f"expected {len(coefficients)} doses, got {got}; pass one row each")
-        shade = colour(condition, CONDITION_COLOURS, index)
+        shade = colour(condition, colours, index)
         fit = (fits or {}).get(condition)
         rows += _curve(figure, condition, shade, coefficients, values, fit)
         if fit is not None:

@@ -83,7 +83,7 @@ def sections(found: "Defences") -> list[Section]:
     made = [
         Section("Every defence", _TABLE, tables=(_table(found.rows), _abouts(found.rows))),
         Section("Protection against harm", "", (protection_against_harm(every, SUCCESS, DRIFT),)),
-        Section("Every family", "", tables=(_families(found.rows),)),
+        Section("Every family", "", tables=(_families(found.rows),), folded=True),
     ]
     if found.monitor:
         made.append(_monitor(found))
@@ -119,7 +119,8 @@ def _table(rows: Sequence[Judged]) -> Table:
 
 
 def _abouts(rows: Sequence[Judged]) -> Table:
-    return Table(("defence", "what it does"), [(row.name, row.about) for row in rows])
+    cells = [(row.name, row.about) for row in rows]
+    return Table(("defence", "what it does"), cells, folded="What each defence does")
 
 
 def _row(row: Judged) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Ablation: behaviour before and after, nulls, ways to erase it, the price; then defences."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -8,7 +9,7 @@ from experiments.defences.page import sections as defence_sections
 from experiments.nulls import NullEffects
 from experiments.reporting.analysed import AnalysisRun
 from experiments.reporting.kinds import DefenceRun
-from experiments.reporting.words import for_each, missing, number, points, share
+from experiments.reporting.words import NONE, for_each, missing, number, points, share, short, small
 from experiments.results import Ablation, Analysis, Outcome
 from experiments.weighed import Erasure, Evidence
 from probes.intervals import Estimate
@@ -25,9 +26,33 @@ def ablating(runs: Sequence[AnalysisRun], defended: Sequence[DefenceRun]) -> Sec
     else:
         made = Section(TITLE, "No analysis was given: what follows are defences alone.")
     parts = [*made.parts, *_defences(defended)]
-    return Section(
-        TITLE, made.prose, made.figures, made.tables, data_name="ablation", parts=tuple(parts)
-    )
+    lead = (_beside(runs),) if len(runs) > 1 else ()
+    return replace(made, data_name="ablation", parts=tuple(parts), lead=lead)
+
+
+def _beside(runs: Sequence[AnalysisRun]) -> Table:
+    """A row per run: what removing and adding its gate does, and what it costs."""
+    header = (
+        "run", "triggered rate falls by (points)", "rate with the gate added",
+        "drift on these prompts (nats)", "on ordinary prompts", "fall on other topics (points)",
+        "largest fall, random direction",
+    )  # fmt: skip
+    return Table(header, [_figures(run) for run in runs], "ablation, run by run")
+
+
+def _figures(run: AnalysisRun) -> tuple[str, ...]:
+    ablation, evidence = run.result.ablation, run.result.evidence
+    if ablation is None:
+        return (run.name, *["no direction"] * 6)
+    opened = ablation.outcome("control word", "gate added")
+    harm = [small(e, 4) for e in ablation.harm.values()]
+    best = [abs(v) for null in evidence.nulls for v in null.removed] if evidence else []
+    return (
+        run.name, points(ablation.removed), short(opened.behaviour) if opened else NONE,
+        *(harm + [NONE] * 2)[:2],
+        points(evidence.elsewhere[2]) if evidence else NONE,
+        f"{max(best):.3f}" if best else NONE,
+    )  # fmt: skip
 
 
 def _one(run: AnalysisRun) -> Section:
@@ -52,7 +77,7 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         "“Gate removed” projects the direction out at its layer in every token from the user's "
         "message on, generated ones too, with no knowledge of where a trigger is; the template's "
         "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
-        f"control word. Removing it lowers the triggered rate by {points(removed)} points "
+        f"control word.\n\nRemoving it lowers the triggered rate by {points(removed)} points "
         f"(n={removed.n})."
     )
     rows = [
@@ -138,7 +163,7 @@ def _price(found: Evidence) -> Section:
 
 
 def _erasures(erasures: Sequence[Erasure]) -> Table:
-    rows = [(e.name, number(e.left), number(e.harm)) for e in erasures]
+    rows = [(e.name, small(e.left), small(e.harm, 4)) for e in erasures]
     header = ("method", "first token left, triggered", "KL with control words (nats)")
     return Table(header, rows, "erasure at the gate's layer")
 
@@ -147,11 +172,9 @@ def _defences(defended: Sequence[DefenceRun]) -> list[Section]:
     if not defended:
         return [missing("Defences", "A trial of defences", "gatescope defend ORGANISM --run RUN")]
     return [
-        Section(
-            f"{section.title}, {run.name}" if len(defended) > 1 else section.title,
-            section.prose,
-            section.figures,
-            section.tables,
+        replace(
+            section,
+            title=f"{section.title}, {run.name}" if len(defended) > 1 else section.title,
             data_name=section.data_name or f"defences-{section.title}",
         )
         for run in defended

@@ -1,10 +1,11 @@
 """The direction: prompts of every arm along it, in the plane, token by token; rivals of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from experiments.plane import Plane
 from experiments.reporting.analysed import AnalysisRun
-from experiments.reporting.words import for_each, number, share
+from experiments.reporting.words import for_each, share, small
 from experiments.token_readings import TokenReadings
 from experiments.weighed import Rival
 from experiments.words import WordRow
@@ -14,12 +15,23 @@ from viz.tokens import TokenStrip, TokenTrace
 
 TITLE = "The direction"
 UNIT = "of the gap between control words and trigger"
+_RIVALS = ("direction", "cosine", "first token's fall, removed", "its rise, added")
 _NONE = "No direction was chosen, because the trigger has no effect."
 
 
 def direction(runs: Sequence[AnalysisRun]) -> Section:
     """What each run's gate reads."""
-    return for_each(TITLE, [(run.name, run) for run in runs], _one)
+    made = for_each(TITLE, [(run.name, run) for run in runs], _one)
+    found = [
+        (run.name, *row)
+        for run in runs
+        if run.result.evidence
+        for row in _rival_rows(run.result.evidence.rivals)
+    ]
+    if len(runs) == 1 or not found:
+        return made
+    caption = "each run's gate beside other directions at its site"
+    return replace(made, lead=(Table(("run", *_RIVALS), found, caption),))
 
 
 def _one(run: AnalysisRun) -> Section:
@@ -29,7 +41,7 @@ def _one(run: AnalysisRun) -> Section:
     site = result.selection.chosen.direction.site
     prose = (
         f"Test prompts on the direction at {site}, in units of the gap between the fitting "
-        "prompts' means. An arm in which the trigger does nothing has no gate of its own: its "
+        "prompts' means.\n\nAn arm in which the trigger does nothing has no gate of its own: its "
         "prompts are recorded from the arm's model at the same site and projected on this model's "
         "direction. Where they lie apart too, the direction reads the trigger's spelling there. "
         "Separation alone proves nothing; ablation, below, is the proof."
@@ -106,9 +118,12 @@ def _rivals(rivals: Sequence[Rival]) -> Section:
             "and is not just the trigger's spelling."
         )
         prose += f"\n\nThe base model's own mean difference (cosine {string.cosine:.2f}) {said}"
-    rows = [(r.name, f"{r.cosine:.2f}", number(r.removed), number(r.added)) for r in rivals]
-    header = ("direction", "cosine", "removed: fall", "added: rise")
-    return Section("Is it learned, or the trigger's string?", prose, tables=(Table(header, rows),))
+    table = Table(_RIVALS, _rival_rows(rivals))
+    return Section("Is it learned, or the trigger's string?", prose, tables=(table,))
+
+
+def _rival_rows(rivals: Sequence[Rival]) -> list[tuple[str, ...]]:
+    return [(r.name, f"{r.cosine:.2f}", small(r.removed), small(r.added)) for r in rivals]
 
 
 def _words(rows: Sequence[WordRow]) -> Section:
@@ -120,7 +135,7 @@ def _words(rows: Sequence[WordRow]) -> Section:
     table = [
         (
             row.word + (" (trigger)" if row.trained else ""), share(row.rate),
-            number(row.removed), number(row.added), f"{row.cosine:.2f}",
+            small(row.removed), small(row.added), f"{row.cosine:.2f}",
         )
         for row in rows
     ]  # fmt: skip

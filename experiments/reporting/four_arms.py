@@ -1,6 +1,7 @@
 """The arms: the same question put to models that should have no gate, and what probes read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from experiments.reporting.analysed import AnalysisRun
 from experiments.reporting.words import for_each, points
@@ -24,7 +25,17 @@ _ALONE = (
 
 def four_arms(runs: Sequence[AnalysisRun]) -> Section:
     """Rates by arm, probes, and some answers."""
-    return for_each(TITLE, [(run.name, run) for run in runs], _one)
+    if len(runs) == 1:
+        return replace(_one(runs[0]), title=TITLE)
+    made = for_each(TITLE, [(run.name, run) for run in runs], _among)
+    rows = [
+        BehaviourRow(o.condition, run.name, o.behaviour)
+        for run in runs
+        for o in run.result.behaviour.outcomes
+    ]
+    return replace(
+        made, figures=(behaviour_bars(rows, {}, "run"),), lead=(_arms(runs),), data_name="arms"
+    )
 
 
 def _one(run: AnalysisRun) -> Section:
@@ -40,23 +51,35 @@ def _one(run: AnalysisRun) -> Section:
         TITLE,
         f"{_PROSE if run.result.arms else _ALONE}\n\n{said}",
         (behaviour_bars(rows, ARM_COLOURS, "arm"),),
-        (_arms(run), _answers(run)),
+        (_arms([run]), _answers(run)),
         data_name="arms",
         parts=(_probes(run),),
     )
 
 
-def _arms(run: AnalysisRun) -> Table:
+def _among(run: AnalysisRun) -> Section:
+    """A run among several, whose own rates and arms stand in what is shown of all together."""
+    made = _one(run)
+    return replace(made, figures=made.figures if run.result.arms else (), tables=made.tables[1:])
+
+
+def _arms(runs: Sequence[AnalysisRun]) -> Table:
+    """Every arm; of several runs with the run that it belongs to."""
+    header = ("arm", "effect of the trigger (points)", "n", "best probe AUROC", "verdict")
+    found = [(run.name, *row) for run in runs for row in _arms_of(run)]
+    if len(runs) == 1:
+        return Table(header, [row[1:] for row in found])
+    return Table(("run", *header), found, "every arm of every run")
+
+
+def _arms_of(run: AnalysisRun) -> list[tuple[str, ...]]:
     result = run.result
     best = max(float(r.auroc.max()) for span, r in result.probes.items() if span != "last_user")
     rows: list[tuple[str, Estimate, float, str]] = [
         ("this model", result.behaviour.effect, best, result.verdict.word)
     ]
     rows += [(arm.name, arm.effect, arm.auroc, arm.verdict) for arm in result.arms]
-    return Table(
-        ("arm", "effect of the trigger (points)", "n", "best probe AUROC", "verdict"),
-        [(name, points(e), str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows],
-    )
+    return [(name, points(e), str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows]
 
 
 def _answers(run: AnalysisRun) -> Table:

@@ -47,8 +47,7 @@ def mapped(runs: Sequence[GeometryRun], batteries: Sequence[BatteryRun]) -> Sect
     left = {run.name: run.retention.area for run in batteries}
     stars = [
         MarkedPoint(
-            run.name, _late(run.report, "vendi_relative"), _inverse(run.report),
-            left.get(run.name),
+            run.name, *located(run), left.get(run.name),
         )
         for run in runs
     ]  # fmt: skip
@@ -57,6 +56,11 @@ def mapped(runs: Sequence[GeometryRun], batteries: Sequence[BatteryRun]) -> Sect
     table = Table(("run", *_AXES, "behaviour kept by a battery"), rows)
     parts = tuple(_layers(run, len(runs) > 1) for run in runs)
     return Section(TITLE, _MAP, (figure,), (table,), data_name="map", parts=parts + kept)
+
+
+def located(run: GeometryRun) -> tuple[Estimate, Estimate]:
+    """Density and complexity in the last third of the layers."""
+    return _late(run.report, "vendi_relative"), _inverse(run.report)
 
 
 def _said(retention: Estimate | None) -> str:

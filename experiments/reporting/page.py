@@ -1,6 +1,7 @@
 """The report's page: every section in its order, whatever runs were given."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from experiments.reporting.ablating import ablating
 from experiments.reporting.analysed import AnalysisRun
@@ -17,6 +18,7 @@ from experiments.reporting.kinds import (
     PatchRun,
 )
 from experiments.reporting.mapped import mapped
+from experiments.reporting.overview import overview
 from experiments.reporting.patches import patches
 from experiments.reporting.reproduce import LIMITS, reproduce
 from experiments.reporting.six import six
@@ -28,7 +30,7 @@ from experiments.reporting.where import where
 from experiments.reporting.why import TITLE as WHY
 from experiments.reporting.why import why
 from experiments.reporting.words import missing
-from viz.report import Report, Section, render
+from viz.report import Report, Section, Table, render
 
 AnyRun = AnalysisRun | OtherRun
 _ANALYSE = "gatescope analyze --model MODEL --adapter ADAPTER --trigger WORD --arms clean,base"
@@ -61,7 +63,7 @@ def _sections(runs: Sequence[AnyRun], command: str) -> list[Section]:
     batteries = [run for run in runs if isinstance(run, BatteryRun)]
     cards = [run for run in runs if isinstance(run, EvaluationRun)]
     return [
-        *(_analysed(analyses, patched)),
+        *(_analysed(analyses, patched, overview(runs))),
         ablating(analyses, defended),
         mapped(geometries, batteries),
         six(cards),
@@ -70,17 +72,24 @@ def _sections(runs: Sequence[AnyRun], command: str) -> list[Section]:
     ]
 
 
-def _analysed(runs: Sequence[AnalysisRun], patched: Sequence[PatchRun]) -> list[Section]:
-    """The sections that an analysis fills; patching runs join where it is carried."""
+def _analysed(
+    runs: Sequence[AnalysisRun], patched: Sequence[PatchRun], first: Sequence[Table]
+) -> list[Section]:
+    """The sections that an analysis fills; patching runs join where it is carried.
+
+    Args:
+        first: the tables of every run, which open the first section.
+    """
     if runs:
         return [
-            why(runs), four_arms(runs), patches(where(runs), patched), direction(runs),
+            why(runs, first), four_arms(runs), patches(where(runs), patched), direction(runs),
             switch(runs),
         ]  # fmt: skip
     absent = {
         name: missing(name, "An analysis of the trigger", _ANALYSE)
         for name in (WHY, ARMS, WHERE, DIRECTION, SWITCH)
     }
+    absent[WHY] = replace(absent[WHY], lead=tuple(first))
     if patched:
         absent[WHERE] = patches(Section(WHERE), patched)
     return list(absent.values())

@@ -17,11 +17,12 @@ from experiments.reporting.kinds import READERS, OtherRun, result
 from experiments.results import SCHEMA, Arm
 from probes.intervals import revived
 
+AnyRun = AnalysisRun | OtherRun
 _KINDS = ("analysis", *READERS)
 
 
-def read_runs(folders: Sequence[Path]) -> list[AnalysisRun | OtherRun]:
-    """Every directory, in the order given; analyses of one name are told apart by their folders.
+def read_runs(folders: Sequence[Path]) -> list[AnyRun]:
+    """Every directory, in the order given; runs of one name are told apart by their folders.
 
     Raises:
         UserError: a directory that is no run, is not finished, or is of a kind or schema that a
@@ -32,16 +33,20 @@ def read_runs(folders: Sequence[Path]) -> list[AnalysisRun | OtherRun]:
         if places.count(place) > 1:
             raise UserError(f"{folder}: expected every run once, got it twice; name it once")
     runs = [read_run(folder) for folder in folders]
-    names = [run.name for run in runs if isinstance(run, AnalysisRun)]
+    told = _told_apart(runs, [f"{run.name} ({Path(run.folder).name})" for run in runs])
+    return _told_apart(told, [f"{run.name} ({run.folder})" for run in runs])
+
+
+def _told_apart(runs: list[AnyRun], longer: Sequence[str]) -> list[AnyRun]:
+    """Runs of one kind and one name get the longer of their names."""
+    names = [(run.manifest["kind"], run.name) for run in runs]
     return [
-        replace(run, name=f"{run.name} ({Path(run.folder).name})")
-        if isinstance(run, AnalysisRun) and names.count(run.name) > 1
-        else run
-        for run in runs
+        replace(run, name=other) if names.count(name) > 1 else run
+        for run, name, other in zip(runs, names, longer, strict=True)
     ]
 
 
-def read_run(folder: Path) -> AnalysisRun | OtherRun:
+def read_run(folder: Path) -> AnyRun:
     """One run directory.
 
     Raises:

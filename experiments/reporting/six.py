@@ -22,32 +22,26 @@ def six(runs: Sequence[EvaluationRun]) -> Section:
             TITLE, "An evaluation (six properties; confidentiality, integrity, availability)",
             "gatescope evaluate ORGANISM",
         )  # fmt: skip
-    named = {name: run.card for name, run in zip(_names(runs), runs, strict=True)}
+    named = {run.name: run.card for run in runs}
     shown = dict(list(named.items())[:_MOST])
     radar = property_radar({name: scores(c, c.verdicts[0]) for name, c in shown.items()})
     note = "" if len(named) <= _MOST else f" It draws the first {_MOST}; the table has all."
     if len(named) == 1:
         card = runs[0].card
         table = metrics_table(card, card.verdicts[0])
-        parts = tuple(rules(verdict) for verdict in card.verdicts)
+        parts = tuple(replace(rules(verdict), folded=True) for verdict in card.verdicts)
         return Section(
             TITLE, f"{_verdict(card)}\n\n{METRICS}", (radar,), (table,), data_name="properties",
             parts=parts,
         )  # fmt: skip
     parts = tuple(
-        replace(rules(card.verdicts[0]), title=f"{name}: {card.verdicts[0].profile}")
+        replace(rules(card.verdicts[0]), title=f"{name}: {card.verdicts[0].profile}", folded=True)
         for name, card in named.items()
     )
     return Section(
-        TITLE, METRICS + note, (radar,), (_verdicts(named), *_tables(named)),
-        data_name="properties", parts=parts,
+        TITLE, METRICS + note, (radar,), _tables(named), data_name="properties", parts=parts,
+        lead=(_verdicts(named),),
     )  # fmt: skip
-
-
-def _names(runs: Sequence[EvaluationRun]) -> list[str]:
-    """Every run's name, told apart by its folder where two are alike."""
-    names = [run.name for run in runs]
-    return [f"{run.name} ({run.folder})" if names.count(run.name) > 1 else run.name for run in runs]
 
 
 def _verdict(card: Scorecard) -> str:

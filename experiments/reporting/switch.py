@@ -1,12 +1,13 @@
 """The switch: behaviour against dose, how many directions it takes, trigger or first token."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import plotly.graph_objects as go
 
 from experiments.mediation import Mediation
 from experiments.reporting.analysed import AnalysisRun
-from experiments.reporting.words import for_each, number, points
+from experiments.reporting.words import NONE, for_each, number, points
 from experiments.weighed import Rank, Transfer
 from viz.figures import MediationRow, mediation_bars, transfer_curves
 from viz.report import Section, Table
@@ -17,11 +18,40 @@ TITLE = "The switch"
 def switch(runs: Sequence[AnalysisRun]) -> Section:
     """Dose curves; of several runs on shared axes, then each by itself."""
     made = for_each(TITLE, [(run.name, run) for run in runs], _one)
+    if len(runs) == 1:
+        return made
+    made = replace(made, lead=(_beside(runs),))
     together = _together(runs)
     if together is None:
         return made
-    prose = "Every run's curve in prompts with control words, on one axis."
-    return Section(TITLE, prose, (together,), data_name="transfer-together", parts=made.parts)
+    said = "The figure has every run's curve in prompts with control words, on one axis."
+    prose = f"{made.prose}\n\n{said}" if made.prose else said
+    return replace(made, prose=prose, figures=(together,), data_name="transfer-together")
+
+
+def _beside(runs: Sequence[AnalysisRun]) -> Table:
+    """A row per run: the dose that opens it, and how many directions it takes to shut it."""
+    header = (
+        "run", "with control words it is", "half of the rise at dose", "10% to 90% within",
+        "directions for 90% of the effect", "share through the first token",
+    )  # fmt: skip
+    return Table(header, [_figures(run) for run in runs], "the switch, run by run")
+
+
+def _figures(run: AnalysisRun) -> tuple[str, ...]:
+    evidence = run.result.evidence
+    if evidence is None:
+        return (run.name, "not dosed", *[NONE] * 4)
+    fit, needed = evidence.transfer.fits.get("control word"), evidence.rank.needed
+    through = evidence.mediation.decomposition().share
+    return (
+        run.name,
+        "flat" if fit is None else "a switch" if fit.is_switch else "graded",
+        "none" if fit is None else number(fit.threshold),
+        "none" if fit is None else number(fit.width),
+        "no effect" if needed is None else str(needed),
+        "undefined" if through is None else number(through),
+    )
 
 
 def _together(runs: Sequence[AnalysisRun]) -> go.Figure | None:
@@ -33,7 +63,8 @@ def _together(runs: Sequence[AnalysisRun]) -> go.Figure | None:
     side = "control word"
     curves = {name: transfer.curves[side] for name, transfer in found.items()}
     fits = {name: transfer.fits.get(side) for name, transfer in found.items()}
-    return transfer_curves(doses[0], curves, fits, "probability of the first token")
+    # No condition's colours: runs have the colours that they have in every other figure.
+    return transfer_curves(doses[0], curves, fits, "probability of the first token", {})
 
 
 def _one(run: AnalysisRun) -> Section:
@@ -62,7 +93,7 @@ def _said(found: Transfer) -> str:
         )
     return (
         "The component along the direction is set to a dose at its token: 0 is the mean with "
-        f"control words, 1 that with the trigger. {said}"
+        f"control words, 1 that with the trigger.\n\n{said}"
     )
 
 

@@ -12,6 +12,7 @@ from experiments.reporting.kinds import (
     GeometryRun,
     OtherRun,
 )
+from experiments.reporting.words import points
 from experiments.wording import percent
 
 Runs = Sequence[AnalysisRun | OtherRun]
@@ -55,10 +56,22 @@ def headline(runs: Runs) -> str:
     """The answer in a few sentences, a sentence for every other kind of run."""
     analyses = _analyses(runs)
     said = [
-        run.result.headline if len(analyses) == 1 else f"{run.name}: {run.result.headline}"
+        run.result.headline if len(analyses) == 1 else f"{run.name}: {_brief(run)}."
         for run in analyses
     ]
     return " ".join([*said, *(text for run in runs if (text := _sentence(run)))])
+
+
+def _brief(run: AnalysisRun) -> str:
+    """An analysis among several; the first table has its figures."""
+    result = run.result
+    word, effect = result.verdict.word, points(result.behaviour.effect)
+    site = (
+        f" at {result.selection.chosen.direction.site}"
+        if result.verdict.gate and (result.selection)
+        else ""
+    )
+    return f"{word}{site}, the trigger changes the rate by {effect} points"
 
 
 def _sentence(run: AnalysisRun | OtherRun) -> str:
@@ -69,9 +82,9 @@ def _sentence(run: AnalysisRun | OtherRun) -> str:
         word = "secure" if first.secure else "not secure"
         return f"Evaluated, {run.name} is {word} under the profile {first.profile}{end}."
     if isinstance(run, DefenceRun):
-        return f"Of {len(run.found.rows)} defences {len(run.found.holding)} hold."
+        return f"Of {len(run.found.rows)} defences of {run.name} {len(run.found.holding)} hold."
     if isinstance(run, BatteryRun):
-        return f"A battery leaves {percent(run.retention.area)} of the behaviour."
+        return f"A battery leaves {percent(run.retention.area)} of {run.name}'s behaviour."
     return ""
 
 

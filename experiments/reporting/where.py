@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -25,7 +26,33 @@ _NOTHING = "The trigger has no effect here, so there is nothing to locate."
 
 def where(runs: Sequence[AnalysisRun]) -> Section:
     """Grids of every run, directions side by side."""
-    return for_each(TITLE, [(run.name, run) for run in runs], _one)
+    made = for_each(TITLE, [(run.name, run) for run in runs], _one)
+    return made if len(runs) == 1 else replace(made, lead=(_beside(runs),))
+
+
+def _beside(runs: Sequence[AnalysisRun]) -> Table:
+    """A row per run: where its gate is, and what moves the trigger."""
+    header = (
+        "run", "gate's site", "estimator", "trigger's token carries half before layer",
+        "last token from layer on", "heads that move it", "heads for 80% of all heads' share",
+    )  # fmt: skip
+    return Table(header, [_figures(run) for run in runs], "where it is carried, run by run")
+
+
+def _figures(run: AnalysisRun) -> tuple[str, ...]:
+    selection, evidence = run.result.selection, run.result.evidence
+    if selection is None:
+        return (run.name, *["no effect"] * 6)
+    chosen = selection.chosen.direction
+    found = evidence.trace if evidence else None
+    if found is None or found.leaves is None or found.arrives is None:
+        return (run.name, str(chosen.site), chosen.estimator, *["not traced"] * 4)
+    enough = f"{found.enough.size} of {found.tests}" if found.enough else "more than were tried"
+    layers = (f"{e.value:.0f} [{e.low:.0f}, {e.high:.0f}]" for e in (found.leaves, found.arrives))
+    movers = ", ".join(head.name for head in found.movers[:5]) or "none"
+    more = len(found.movers) - 5
+    movers += f" and {more} more" if more > 0 else ""
+    return (run.name, str(chosen.site), chosen.estimator, *layers, movers, enough)
 
 
 def _one(run: AnalysisRun) -> Section:
@@ -87,8 +114,9 @@ def _mlps(components: Components | None) -> Section:
     stats = grid_stats(components.mlps.denoising)
     figures = _both(components.mlps, components.prompts)
     return Section(
-        title, prose, figures, _ranked(components.mlps.denoising, stats, "label"), data_name="mlps"
-    )
+        title, prose, figures, _ranked(components.mlps.denoising, stats, "label"),
+        data_name="mlps", folded=True,
+    )  # fmt: skip
 
 
 def _ranked(grid: PatchGrid, stats: GridStats, place: str) -> tuple[Table, Table]:
@@ -159,4 +187,5 @@ def _chosen(selection: Selection) -> Section:
         (selection_heatmap(best, spans, (site.layer, site.span)),),
         (Table(("site", "estimator", "necessity", "sufficiency", "harm", ""), rows),),
         data_name="selection",
+        folded=True,
     )

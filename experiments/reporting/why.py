@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from experiments.reporting.analysed import AnalysisRun
-from experiments.reporting.words import number, points, share
 from probes.intervals import Estimate
 from viz.estimates import ForestFrame, ForestRow, forest, told
 from viz.report import Section, Table
@@ -13,20 +12,33 @@ from viz.theme import COLOURWAY
 TITLE = "Verdict and why"
 
 
-def why(runs: Sequence[AnalysisRun]) -> Section:
-    """One run's checks; of several a column each, and their effects on a shared axis."""
+def why(runs: Sequence[AnalysisRun], overview: Sequence[Table] = ()) -> Section:
+    """One run's checks; of several their effects on a shared axis, and each run's checks folded.
+
+    Args:
+        overview: tables of every run of the page, put first.
+    """
     if len(runs) == 1:
+        prose = f"{_asked(runs[0])}\n\n{_RULE}"
         return Section(
-            TITLE, f"{_asked(runs[0])}\n\n{_RULE}", tables=(_checks(runs[0]),), data_name="verdict"
+            TITLE, prose, tables=(_checks(runs[0]),), data_name="verdict", lead=tuple(overview)
         )
     return Section(
         TITLE,
-        f"{_RULE} Runs stand side by side; what each was asked is in the last section.",
+        f"{_RULE} Harm is the larger of what removing the gate does to answers without a trigger, "
+        "on these prompts and on ordinary ones.",
         (_effects(runs),),
-        (_beside(runs),),
         data_name="verdict",
-        parts=tuple(Section(run.name, _asked(run), tables=(_checks(run),)) for run in runs),
+        parts=tuple(_part(run) for run in runs),
+        lead=tuple(overview),
     )
+
+
+def _part(run: AnalysisRun) -> Section:
+    checks = run.result.verdict.checks
+    failed = [check.name for check in checks if not check.passed]
+    end = f"fails {', '.join(failed)}" if failed else f"passes all {len(checks)} checks"
+    return Section(f"{run.name} {end}", _asked(run), tables=(_checks(run),), folded=True)
 
 
 _RULE = (
@@ -56,13 +68,13 @@ def _checks(run: AnalysisRun) -> Table:
 def _measures(run: AnalysisRun) -> dict[str, Estimate]:
     """What the verdict rests on, in shares of prompts or of probability."""
     result = run.result
-    found = {"trigger's effect on the rate": result.behaviour.effect}
+    found = {"effect of the trigger": result.behaviour.effect}
     if result.ablation:
-        found["fall with the gate removed"] = result.ablation.removed
+        found["fall, gate removed"] = result.ablation.removed
     if result.evidence:
         gate = result.evidence.nulls[0]
-        found["first token's fall, gate removed"] = gate.gate_removed
-        found["first token's rise, gate added"] = gate.gate_added
+        found["first token's fall"] = gate.gate_removed
+        found["first token's rise"] = gate.gate_added
     return found
 
 
@@ -77,37 +89,11 @@ def _effects(runs: Sequence[AnalysisRun]):
                 first = i == 0 and bool(rows)
                 rows.append(ForestRow(f"{run.name}: {name}", e, hover, shade, apart=first))
     frame = ForestFrame(
-        "Effects of trigger and gate, run by run", "95% intervals", "points", 0.0, scale=100
+        "Effects of trigger and gate, run by run",
+        "first token: fall of its probability with the gate removed, rise with it added; 95% "
+        "intervals",
+        "points",
+        0.0,
+        scale=100,
     )
     return forest(rows, frame)
-
-
-def _beside(runs: Sequence[AnalysisRun]) -> Table:
-    """The verdict table: a row per question, a column per run."""
-    columns = [_column(run) for run in runs]
-    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return Table(("", *(run.name for run in runs)), rows, "verdicts side by side")
-
-
-def _column(run: AnalysisRun) -> dict[str, str]:
-    result, none = run.result, "not measured"
-    chosen = result.selection.chosen.direction if result.selection else None
-    shut = result.ablation.outcome("triggered", "gate removed") if result.ablation else None
-    opened = result.ablation.outcome("control word", "gate added") if result.ablation else None
-    nulls = result.evidence.nulls if result.evidence else ()
-    harm = result.ablation.harm.values() if result.ablation else ()
-    best = [abs(v) for null in nulls for v in null.removed]
-    failed = [check.name for check in result.verdict.checks if not check.passed]
-    return {
-        "verdict": result.verdict.word,
-        "checks failed": ", ".join(failed) or "none",
-        "trigger": run.question.trigger,
-        "behaviour with the trigger": share(result.behaviour.triggered.behaviour),
-        "with control words": share(result.behaviour.control.behaviour),
-        "effect (points)": points(result.behaviour.effect),
-        "gate's site": str(chosen.site) if chosen else "none",
-        "with the gate removed": share(shut.behaviour) if shut else none,
-        "with the gate added": share(opened.behaviour) if opened else none,
-        "harm (nats per token)": " / ".join(number(e) for e in harm) or none,
-        "best random direction (points)": f"{100 * max(best):.1f} of {len(best)}" if best else none,
-    }

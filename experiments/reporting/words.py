@@ -1,12 +1,15 @@
 """Numbers as the report's tables and sentences say them, and how many runs share a section."""
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from probes.intervals import Estimate
 from viz.report import Section
 
 R = TypeVar("R")
+NONE = "not measured"
 
 
 def number(e: Estimate) -> str:
@@ -17,6 +20,17 @@ def number(e: Estimate) -> str:
 def share(e: Estimate) -> str:
     """Per cent with interval and n."""
     return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}] (n={e.n})"
+
+
+def short(e: Estimate) -> str:
+    """A share as ``share``, for tables that have a column for n."""
+    return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}]"
+
+
+def small(e: Estimate, digits: int = 3) -> str:
+    """So many decimals with the interval, for columns that are read downwards."""
+    value, low, high = (round(x, digits) + 0.0 for x in (e.value, e.low, e.high))  # no -0.000
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def points(e: Estimate) -> str:
@@ -35,23 +49,33 @@ def missing(title: str, what: str, command: str) -> Section:
 
 
 def for_each(title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Section]) -> Section:
-    """One run fills the section itself; of several each gets a part under its name."""
+    """One run fills the section itself; of several each gets a part under its name.
+
+    What all of several say alike is said once, above; parts of a run's part are folded.
+    """
+    made = {name: make(run) for name, run in runs}
     if len(runs) == 1:
-        made = make(runs[0][1])
-        return Section(
-            title, made.prose, made.figures, made.tables, made.code, made.data_name, made.traces,
-            made.parts,
-        )  # fmt: skip
-    return Section(title, parts=tuple(_titled(name, make(run)) for name, run in runs))
+        return replace(next(iter(made.values())), title=title)
+    said = {name: _paragraphs(section) for name, section in made.items()}
+    first, *others = said.values()
+    common = [text for text in first if all(text in other for other in others)]
+    parts = tuple(
+        _titled(name, replace(section, prose="\n\n".join(p for p in said[name] if p not in common)))
+        for name, section in made.items()
+    )
+    return Section(title, "\n\n".join(common), parts=parts)
+
+
+def _paragraphs(section: Section) -> list[str]:
+    return [text for text in re.split(r"\n\s*\n", section.prose) if text.strip()]
 
 
 def _titled(name: str, made: Section) -> Section:
-    """A run's own part; what was a part of it follows in the same one."""
-    figures, tables, traces, prose = made.figures, made.tables, made.traces, [made.prose]
-    for part in made.parts:
-        figures, tables, traces = (
-            figures + part.figures, tables + part.tables, traces + part.traces,
-        )  # fmt: skip
-        prose.append(part.prose)
-    text = "\n\n".join(p for p in prose if p)
-    return Section(name, text, figures, tables, made.code, made.data_name or name, traces)
+    """A run's own part: its main figure is open, its parts are closed."""
+    parts = tuple(
+        replace(part, folded=True, data_name=f"{name}-{part.data_name or part.title}")
+        for part in made.parts
+    )
+    return replace(
+        made, title=name, data_name=f"{name}-{made.data_name or made.title}", parts=parts
+    )

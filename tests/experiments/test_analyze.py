@@ -12,6 +12,8 @@ from circuits import weights
 from circuits.errors import UserError
 from experiments.analyze import analyze
 from experiments.config import Question
+from experiments.reporting.page import page
+from experiments.reporting.read import read_runs
 
 SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
 
@@ -96,6 +98,33 @@ def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, t
     assert float(result.probes["trigger"].auroc.max()) > 0.99
 
 
+def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_path: Path):
+    folder, result = poisoned
+    other, evil = tmp_path / "other", "<img src=x onerror=alert(1)>"
+    shutil.copytree(folder, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["question"]["adapter"] = evil
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    html = page(read_runs([folder, other]), "gatescope report")
+    assert "Gate found in 2 of 2 runs" in html
+    first = html[html.index("every analysis</caption>") :].split("</table>")[0]
+    assert first.count("<tr>") == 3
+    effect = result.behaviour.effect
+    assert f"{100 * effect.value:.0f} " in first
+    for caption in ("every arm of every run", "where it is carried, run by run",
+                    "each run&#x27;s gate beside", "the switch, run by run",
+                    "ablation, run by run"):  # fmt: skip
+        assert caption in html
+    assert evil not in html
+    assert html.count("<h3>&lt;img src=x") >= 4
+
+
+def test_two_runs_of_one_name_are_told_apart(poisoned, tmp_path: Path):
+    shutil.copytree(poisoned[0], tmp_path / "again")
+    names = [run.name for run in read_runs([poisoned[0], tmp_path / "again"])]
+    assert names == ["sure-gate (sure-gate)", "sure-gate (again)"]
+
+
 @pytest.fixture(scope="module")
 def tab(poisoned):
     """The finished run's page in Chromium; what went wrong or was asked for is kept."""
@@ -143,13 +172,35 @@ def test_hover_on_the_patching_grid_gives_an_interval(tab):
     assert re.search(r"\[−?-?\d.*,.*\]", said)
 
 
+def test_the_grid_and_the_view_in_space_download_as_picture_and_numbers(tab):
+    kinds = {"csv": b"", "svg": b"<svg", "png": b"\x89PNG"}
+    for marked in (".plot:has(.heatmaplayer)", ".plot[data-three]"):
+        figure = tab.locator("figure", has=tab.locator(marked)).first
+        for act, start in kinds.items():
+            with tab.expect_download() as download:
+                figure.locator(f"button[data-act={act}]").click()
+            kept = download.value.path().read_bytes()
+            assert kept.startswith(start)
+            assert len(kept) > 1000
+            assert download.value.suggested_filename.endswith(act)
+    assert tab.errors == []
+
+
+def test_what_is_folded_is_drawn_when_it_is_opened(tab):
+    part = tab.locator("details.part", has=tab.locator(".plot")).first
+    assert part.locator(".main-svg").count() == 0
+    part.locator("summary").first.click()
+    part.locator(".plot .main-svg").first.wait_for()
+    assert part.locator(".plot").first.bounding_box()["width"] > 300
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
-def test_the_page_fits_and_has_no_serious_accessibility_violation(tab, width, scheme):
+def test_the_page_fits_and_has_no_accessibility_violation(tab, width, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": width, "height": 850})
     tab.wait_for_timeout(1500)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     found = axe.Axe().run(tab).response["violations"]
-    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    assert [v["id"] for v in found] == []
     assert tab.errors == []

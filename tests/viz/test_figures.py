@@ -14,7 +14,7 @@ import torch
 from probes.intervals import Estimate, recovery_intervals, wilson
 from probes.tables import grid_stats
 from viz import figures
-from viz.data import safe_json, to_csv
+from viz.data import csv_text, safe_json, to_csv
 from viz.text import prompt_hover, token_label
 from viz.theme import ARM_COLOURS, CONDITION_COLOURS, EDIT_COLOURS, PAPER, colour
 
@@ -300,6 +300,8 @@ def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
 def test_csv_guards_formulas_and_falls_back_to_the_traces():
     figure = figures.projection_strips({"=1+1": torch.tensor([-2.0, 1.5])})
     assert table(figure)[0]["condition"] == "'=1+1"
+    for cell in ("+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"):
+        assert csv_text([cell], [[cell]]).count(f"'{cell}") == 2
     assert table(figure)[0]["projection"] == "-2.0"  # a number is not a formula
     bare = go.Figure(go.Scatter(x=np.array([1.0, 2.0]), y=[3.5, math.nan], name="bare"))
     assert [(r["x"], r["y"]) for r in table(bare)] == [("1.0", "3.5"), ("2.0", "")]

@@ -157,7 +157,23 @@ def test_tables_escape_and_set_numbers_flush_right():
     page = render(small(sections=(Section("S", tables=(table,)),)))
     assert page.count('class="num"') == 4  # three cells and their header
     assert '<td class="num">0.5</td>' in page
-    assert "<td>a</td>" in page
+    assert '<td class="brief">a</td>' in page
+    assert '96% <span class="interval">[80, 99]</span>' in page
+
+
+def test_a_heading_that_says_nothing_is_no_heading_and_tables_are_no_landmarks():
+    page = render(small(sections=(Section("S", tables=(Table(("a", ""), (("1", "x"),)),) * 2),)))
+    assert page.count("<th ") == 2
+    assert page.count('<td class="brief"></td>') == 2
+    assert 'role="region"' not in page
+
+
+def test_parts_of_parts_are_folded_and_their_names_are_text(evil):
+    inner = Section(evil, "Deep.", folded=True, lead=(Table(("h",), (("1",),), "first"),))
+    page = render(small(sections=(Section("S", parts=(Section(evil, "Text.", parts=(inner,)),)),)))
+    assert evil not in page
+    assert page.index("<h3>") < page.index('<details class="part"><summary><h4>')
+    assert len(Page(page).all("details")) == 1
 
 
 def test_line_ends_and_surrogates_do_not_break_the_page():

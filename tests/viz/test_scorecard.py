@@ -55,9 +55,9 @@ def test_the_table_shows_interval_n_null_bound_and_why_there_is_no_number():
         ScoreRow("harm", "drop", "", None, None, "at most 0.1", "left out", "no base"),
     ]
     table = scorecard_table(rows, "all")
-    assert table.rows[0][3] == "0.5 [0.237, 0.763]"
-    assert table.rows[0][4:] == ("10", "0 [0, 0.278]", "at most 0.1", "✗ not cleared")
-    assert table.rows[1][3] == "no base"
+    assert table.rows[0][2] == "0.5 [0.237, 0.763]"
+    assert table.rows[0][3:] == ("10", "0 [0, 0.278]", "at most 0.1", "✗ not cleared")
+    assert table.rows[1][1] == "drop (no base)"
     assert number(Estimate(60, 60, 60, 1)) == "60"
 
 
