@@ -58,6 +58,7 @@ def trace_figure(trace: Trace) -> go.Figure:
         showgrid=False,
         ticks="",
         title_text="layer.head",
+        title_standoff=24,
         row=2,
         col=1,
     )

@@ -40,10 +40,12 @@ def reproduce(
         (str(run.manifest["kind"]), run.name, run.folder, *_hashes(run.manifest["question"]))
         for run in runs
     ]
-    header = ("kind", "of", "directory", "model", "adapter", "prompts")
+    header = ("kind", "of", "directory", "model", "adapter", "parameters", "prompts")
     prose = (
-        "Run directories hold every number of this page, per-example values included. Equal hashes "
-        "mean equal files; seeds and options are in each manifest."
+        "Run directories hold every number of this page, per-example values included. Within a "
+        "column equal hashes mean equal contents; adapter is the hash of its files, parameters "
+        "that of the trained tensors, and a run records one of them. Seeds and options are in each "
+        "manifest."
     )
     return Section(
         "How to reproduce",
@@ -56,11 +58,10 @@ def reproduce(
 def _hashes(question: dict) -> tuple[str, ...]:
     """The first digits of what the run was made from."""
     names = (
-        ("model_sha256", "base_sha256"),
-        ("adapter_sha256", "state_sha256"),
+        ("model_sha256", "base_sha256"), ("adapter_sha256",), ("state_sha256",),
         ("prompts_sha256",),
-    )
-    found = (next((question[n] for n in some if question.get(n)), "none") for some in names)
+    )  # fmt: skip
+    found = (next((question[n] for n in some if question.get(n)), "–") for some in names)
     return tuple(str(value)[:12] for value in found)
 
 
