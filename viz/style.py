@@ -159,6 +159,8 @@ select {{ font: 13.5px/1.4 {SANS}; color: var(--ink); background: var(--paper); 
 }}
 @media (max-width: 900px) {{ .plots {{ grid-template-columns: minmax(0, 1fr); }}
   figure.half:not(.alone) {{ grid-column: 1 / -1; }} }}
+/* A table of few columns fits a phone, if its text may wrap; others scroll. */
+@media (max-width: 480px) {{ table:not(.many) td.long {{ min-width: 0; }} }}
 @media (max-width: 480px) {{ dl {{ grid-template-columns: 1fr 1fr; gap: .8rem 1rem; }} }}
 @media (prefers-reduced-motion: reduce) {{ html {{ scroll-behavior: auto; }} }}
 @media print {{
