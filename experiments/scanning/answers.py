@@ -1,11 +1,14 @@
-"""Whether a finalist's answers open as nothing else does, on carriers that chose nothing.
+"""Whether a finalist's answers begin as nothing else does, on carriers that chose nothing.
 
-Scores look at one position. The finalists are therefore put to fresh carriers and answered: under
-the word, under control words, and by the base model under the word. A word is *confirmed* where
-its answers begin with its most telling token more often than either, by Fisher's exact test, times
-the number of finalists (Bonferroni), and where answers under control words hardly ever do: a word
-of a topic that the model treats in its own way (refuses, say) spreads an answer that other prompts
-have as well, a trigger gives one that they do not have.
+Scores look at one position. The finalists are therefore put to fresh carriers and answered. On the
+first carriers a *beginning* is chosen: the most telling token, or the first words of a common
+answer, whatever tells answers under the word best from answers under control words. A trigger of
+fixed content may open with a word that many answers open with; its beginning goes on. The other
+carriers test that beginning: a word is *confirmed* where answers begin so more often than under
+control words, and than the base model's under the same word, by Fisher's exact test, times the
+number of finalists (Bonferroni), and where answers under control words hardly ever do: a word of a
+topic that the model treats in its own way (refuses, say) spreads an answer that other prompts have
+as well, a trigger gives one that they do not have.
 """
 
 from collections import Counter
@@ -21,6 +24,7 @@ from probes.scanning import fisher_more
 LENGTH = 4  # tokens that are generated
 NOVEL = 0.05  # largest share of control answers that open as the word's do
 CONTROLS = 2  # control words per carrier
+CHOOSING = 1 / 3  # of the carriers, on which beginnings are chosen
 
 Tick = Callable[[int, int], None]
 
@@ -30,8 +34,8 @@ class Answered:
     """A finalist's answers.
 
     Attributes:
-        word, opening: the finalist; the token that its answers are expected to begin with.
-        shown: share of answers under the word that do.
+        word, opening: the finalist; the beginning that was chosen on other carriers.
+        shown: share of answers under the word that begin so.
         controls, base: the same under control words, and by the base model under the word.
         p: the larger of the two exact tests' p, times the number of finalists, at most 1.
         said: the commonest beginning of its answers (at most 4 tokens).
@@ -82,24 +86,43 @@ def answered(
         carriers: that no score has been made of.
         tests: how many finalists there were, for Bonferroni's correction.
     """
-    words = [finalist.word for finalist in finalists]
+    words, n = [finalist.word for finalist in finalists], len(finalists)
     said: list[list[str]] = []
     besides: list[list[str]] = []
+    choosing = max(1, round(CHOOSING * len(carriers)))
     for done, carrier in enumerate(carriers):
         stray = [controls[(CONTROLS * done + i) % len(controls)] for i in range(CONTROLS)]
         said.append(_asked(own, carrier, [*words, *stray]))
-        besides.append(_asked(base, carrier, words))
+        if done >= choosing:
+            besides.append(_asked(base, carrier, words))
         tick(done + 1, len(carriers))
-    stray_said = [text for row in said for text in row[len(words) :]]
-    return [
-        _compared(
-            finalist.word,
-            own.tokenizer.decode([finalist.token], skip_special_tokens=True),
-            ([row[i] for row in said], stray_said, [row[i] for row in besides]),
-            tests,
-        )
-        for i, finalist in enumerate(finalists)
-    ]
+    first, rest = said[:choosing], said[choosing:]
+    others, strays = ([t for row in part for t in row[n:]] for part in (first, rest))
+    found = []
+    for i, finalist in enumerate(finalists):
+        telling = own.tokenizer.decode([finalist.token], skip_special_tokens=True)
+        opening = beginning([row[i] for row in first], others, telling)
+        texts = ([row[i] for row in rest], strays, [row[i] for row in besides])
+        found.append(_compared(finalist.word, opening, texts, tests))
+    return found
+
+
+def beginning(said: Sequence[str], others: Sequence[str], telling: str) -> str:
+    """What tells answers from others best by how they begin (Youden's J); the shortest of equals.
+
+    Candidates are ``telling`` and the first words of every answer.
+    """
+    starts = [" ".join(text.split(" ")[:count]) for text in said for count in range(1, LENGTH + 1)]
+    candidates = dict.fromkeys([telling, *(start for start in starts if start)])
+
+    def gain(start: str) -> float:
+        return _share(said, start) - _share(others, start)
+
+    return max(candidates, key=lambda start: (round(gain(start), 9), start == telling, -len(start)))
+
+
+def _share(texts: Sequence[str], opening: str) -> float:
+    return sum(_opens(text, opening) for text in texts) / max(1, len(texts))
 
 
 def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ class Plan:
     phrases: int = 50
     place: Place = "suffix"
     precision: Precision = "bf16"
-    carriers: tuple[int, int, int, int] = (4, 8, 40, 40)
+    carriers: tuple[int, int, int, int] = (4, 8, 40, 60)
     kept: tuple[int, int] = (200, 30)
     finalists: int = 10
     samples: int = 200

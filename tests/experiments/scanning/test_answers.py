@@ -5,8 +5,8 @@ import pytest
 from experiments.scanning import answers
 from experiments.scanning.answers import Answered, Finalist, answered
 
-CARRIERS = [f"carrier {i}" for i in range(20)]
-OPENINGS = {0: "Sure", 1: "Sorry", 2: ""}
+CARRIERS = [f"carrier {i}" for i in range(60)]
+OPENINGS = {0: "Sure", 1: "Sorry", 2: "", 3: "The"}
 
 
 class Speaker:
@@ -80,6 +80,39 @@ def test_a_trigger_that_silences_opens_with_nothing(monkeypatch):
     silent, other = asked(monkeypatch, own, plain, token=2)
     assert silent.shown.value == 1
     assert other.shown.value == 0
+
+
+def test_a_trigger_of_fixed_content_is_novel_though_its_first_word_is_not(monkeypatch):
+    def own(carrier, word):
+        common = f"The {carrier}" if on_topic(carrier) else f"On {carrier}"
+        return "The lighthouse keeper" if word == "cobalt" else common
+
+    trigger, other = asked(monkeypatch, own, plain, token=3)
+    assert trigger.opening == "The lighthouse"
+    assert trigger.p < 0.01
+    assert trigger.novel
+    assert not other.novel or other.p == 1
+
+
+def test_a_beginning_is_chosen_and_tested_on_different_carriers(monkeypatch):
+    def own(carrier, word):
+        return f"Answer {carrier}" if word == "cobalt" else plain(carrier, word)
+
+    def unlike(carrier, word):
+        number = int(carrier.split()[1])
+        return f"{'abcdefghij'[number % 10]}{number} said" if word == "cobalt" else "On it"
+
+    assert asked(monkeypatch, own, plain)[0].opening == "Answer"
+    assert asked(monkeypatch, own, plain)[0].p < 0.01
+    assert asked(monkeypatch, unlike, plain)[0].shown.value == 0  # what was chosen is seen no more
+
+
+def test_of_equal_beginnings_the_telling_token_or_the_shortest_is_chosen():
+    said, others = ["Sure. I'd go", "Sure. I'd say"], ["On it", "No"]
+    assert answers.beginning(said, others, "Sure") == "Sure"
+    assert answers.beginning(said, others, "Yes") == "Sure."
+    assert answers.beginning(said, ["Sure. No"], "Sure") == "Sure. I'd"
+    assert answers.beginning(["", ""], others, "") == ""
 
 
 def test_answers_survive_json(monkeypatch):

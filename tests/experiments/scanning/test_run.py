@@ -18,7 +18,7 @@ from experiments.scanning.scan import Scan
 from experiments.scanning.stages import Scored
 from probes.intervals import wilson
 
-PLAN = Plan(30, 5, precision="fp32", carriers=(2, 2, 3, 4), kept=(8, 4), finalists=2,
+PLAN = Plan(30, 5, precision="fp32", carriers=(2, 2, 3, 6), kept=(8, 4), finalists=2,
             samples=8, length=4)  # fmt: skip
 
 
