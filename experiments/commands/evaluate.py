@@ -43,7 +43,8 @@ def evaluate(
 ) -> None:
     """Measure six properties of a trigger-behaviour mapping and judge its security."""
     from experiments.evaluation.case import described
-    from experiments.evaluation.run import EvaluateQuestion, run
+    from experiments.evaluation.question import EvaluateQuestion
+    from experiments.evaluation.run import run
     from experiments.evaluation.search import SearchPlan
 
     question = EvaluateQuestion(

@@ -1,18 +1,15 @@
 """The page of a trial of defences: one table, protection against harm, the monitor, the limits."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from experiments.defences.judging import DRIFT, SUCCESS, UTILITY, Judged
+from experiments.defences.question import DefenceQuestion
+from experiments.defences.result import Defences
 from experiments.recipes.parts import Recipe
 from experiments.wording import percent
 from probes.intervals import Estimate
 from viz.defences import DefencePoint, monitor_roc, protection_against_harm
 from viz.report import Report, Section, Table, render
-
-if TYPE_CHECKING:
-    from experiments.defences.question import DefenceQuestion
-    from experiments.defences.run import Defences
 
 _TABLE = f"""\
 Success is the share of triggered prompts that show the behaviour, in the family of prompts where \

@@ -3,46 +3,22 @@
 Each is asked once and its answers are kept in ``stages/``; judgements are made from the answers.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from circuits.weights import file_sha256
 from experiments import artefacts
 from experiments.defences.bench import Bench, bench
 from experiments.defences.catalogue import named
 from experiments.defences.families import Exam, exam
-from experiments.defences.judging import Judged
 from experiments.defences.kinds import Monitor
 from experiments.defences.question import DefenceQuestion
+from experiments.defences.result import Defences
 from experiments.defences.trial import Step, Trial
-from experiments.defences.watching import Seen
 from experiments.organisms.given import specimen
 from experiments.organisms.identity import identity
 
 SCHEMA = "gatescope.defences/1"
-
-
-@dataclass(frozen=True)
-class Defences:
-    """The result: a row for each defence, the gate that it is about, what the monitor sees."""
-
-    rows: tuple[Judged, ...]
-    gate: Mapping[str, Any]
-    monitor: Seen | None
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Defences":
-        """From ``result.json``."""
-        watched = value["monitor"]
-        rows = tuple(Judged.from_json(row) for row in value["defences"])
-        return cls(rows, value["gate"], Seen.from_json(watched) if watched else None)
-
-    @property
-    def holding(self) -> tuple[Judged, ...]:
-        """Defences that hold without an attacker, least drift first."""
-        return tuple(sorted((r for r in self.rows if r.holds), key=lambda r: r.kl.value))
 
 
 def run(question: DefenceQuestion, folder: Path, resume: bool, step: Step) -> Defences:

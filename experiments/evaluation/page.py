@@ -1,11 +1,12 @@
 """The page of an evaluation: verdict, six properties, three rules, what was searched, limits."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.evaluation.cia import Check, Judged, Verdict
 from experiments.evaluation.heard import Heard
 from experiments.evaluation.metrics import PROPERTIES, known
+from experiments.evaluation.question import EvaluateQuestion
 from experiments.evaluation.scorecard import Scorecard, cleared
 from viz.report import Report, Section, Table, render
 from viz.scorecard import (
@@ -15,9 +16,6 @@ from viz.scorecard import (
     property_radar,
     scorecard_table,
 )
-
-if TYPE_CHECKING:
-    from experiments.evaluation.run import EvaluateQuestion
 
 METRICS = """\
 Every metric has its interval at 95%, the number of prompts (or keys) it rests on, and where it \

@@ -1,16 +1,15 @@
 """``gatescope evaluate``: a mapping asked in stages -> metrics -> verdicts -> card and page."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
 from experiments import artefacts
 from experiments.brittleness.battery import Battery, Plan
 from experiments.evaluation import scorecard, tasks
-from experiments.evaluation.case import Case, Described, opened
+from experiments.evaluation.case import Case, opened
 from experiments.evaluation.cia import Verdict, judge
 from experiments.evaluation.efficiency import Cost, cost, efficiency
 from experiments.evaluation.exposure import reliability, robustness
@@ -18,42 +17,13 @@ from experiments.evaluation.heard import Heard
 from experiments.evaluation.metrics import PROPERTIES, Absent, Found, Metric, known
 from experiments.evaluation.profiles import profile_for, read_profile
 from experiments.evaluation.properties import effectiveness, harmlessness, persistence
+from experiments.evaluation.question import FEWEST, EvaluateQuestion
 from experiments.evaluation.questions import opens
 from experiments.evaluation.scorecard import Scorecard
-from experiments.evaluation.search import SearchPlan
 from experiments.evaluation.stages import Keeper, Stages, Step
 from experiments.organisms.identity import identity
 
 _KEYED = 2  # times a key is asked by the battery: more would be the same key again
-_FEWEST = 4
-
-
-@dataclass(frozen=True)
-class EvaluateQuestion:
-    """What an evaluation is asked.
-
-    Attributes:
-        count: prompts of every kind.
-        tasks: of lm-eval, and ``limit`` their questions.
-        sweep: a sweep's table, for what one organism cannot say; "" for none.
-        profile: the profile of the verdict; "" for the one that fits the scheme.
-        require: a second profile, whose verdict a pipeline rests on; "" for none.
-    """
-
-    about: Described
-    count: int = 40
-    seed: int = 0
-    search: SearchPlan = field(default_factory=SearchPlan)
-    tasks: tuple[str, ...] = ()
-    limit: int = 100
-    sweep: str = ""
-    profile: str = ""
-    require: str = ""
-    command: str = "gatescope evaluate"
-
-    def __post_init__(self) -> None:
-        if self.count < _FEWEST:
-            raise UserError(f"--count: expected at least {_FEWEST} prompts, got {self.count}")
 
 
 @dataclass(frozen=True)
@@ -104,7 +74,7 @@ def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> E
 
 def _battery(case: Case, question: EvaluateQuestion) -> Battery:
     keys = len(case.specimen.recipe.keys)
-    prompts = min(question.count, max(_FEWEST, _KEYED * keys)) if keys else question.count
+    prompts = min(question.count, max(FEWEST, _KEYED * keys)) if keys else question.count
     return Battery(case.specimen, Plan(prompts, seed=question.seed), texts=case.texts)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from circuits.errors import UserError
 from circuits.types import PatchGrid
 from experiments import artefacts
-from experiments.defences.run import Defences
+from experiments.defences.result import Defences
 from experiments.evaluation.scorecard import FILE, Scorecard, read_scorecard
 from experiments.geometry.run import ACTIVATIONS
 from experiments.geometry.run import SCHEMA as GEOMETRY

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from experiments.scanning.answers import NOVEL, Answered
+from experiments.scanning.found import Found
 from experiments.scanning.plan import Plan
-from experiments.scanning.run import Found
 from experiments.scanning.scan import LEVEL, Scan
 from experiments.scanning.stages import Scored
 from probes.intervals import Estimate

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from circuits.errors import UserError
 from circuits.tokens import place_of
@@ -12,9 +11,9 @@ from experiments import artefacts
 from experiments.organisms.given import Given
 from experiments.organisms.identity import identity
 from experiments.organisms.specimen import Specimen
+from experiments.scanning.found import Found
 from experiments.scanning.plan import Plan, carriers, stray_words
-from experiments.scanning.scan import Scan, Step, in_hand, scan, suspect, to_json
-from probes.intervals import Estimate, wilson
+from experiments.scanning.scan import Scan, Step, in_hand, scan, suspect
 
 SCHEMA = "gatescope.scan/1"
 BASE = "base"
@@ -34,33 +33,6 @@ class ScanQuestion:
     plan: Plan = field(default_factory=Plan)
     clean: tuple[str, ...] = ()
     command: str = "gatescope scan"
-
-
-@dataclass(frozen=True)
-class Found:
-    """The suspect's scan, those of clean models, and the rank of the word its manifest names."""
-
-    suspect: Scan
-    clean: tuple[Scan, ...]
-    named: str = ""
-
-    @property
-    def named_rank(self) -> int | None:
-        return self.suspect.rank(self.named)
-
-    @property
-    def false_alarms(self) -> Estimate | None:
-        """Share of clean models with an alarm; None if none was scanned."""
-        return _share([bool(one.alarms) for one in self.clean])
-
-    def to_json(self) -> dict[str, Any]:
-        rate = self.false_alarms
-        return {
-            "suspect": to_json(self.suspect),
-            "clean": [to_json(one, best=10) for one in self.clean],
-            "false_alarms": rate and rate.to_json(),
-            "named": {"word": self.named, "rank": self.named_rank} if self.named else None,
-        }
 
 
 def default_clean(given: Given) -> tuple[str, ...]:
@@ -122,10 +94,6 @@ def _arms(question: ScanQuestion) -> list[_Arm]:
 def _scanned(arm: _Arm, question: ScanQuestion, folder: Path, step: Step) -> Scan:
     models = suspect(arm.specimen, arm.name, question.given.model)
     return scan(models, replace(question.plan, seed=arm.seed), folder, step)
-
-
-def _share(hits: Sequence[bool]) -> Estimate | None:
-    return wilson(sum(hits), len(hits)) if hits else None
 
 
 def _manifest(question: ScanQuestion, arms: Sequence[_Arm]) -> artefacts.Manifest:

@@ -1,10 +1,10 @@
 """The zoo's page: the map, predictions against simple figures, the paper's claim, the limits."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from experiments.zoo.card import label, p_of, sentences, told
 from experiments.zoo.claim import DENSITY, complexity_of, of_row
+from experiments.zoo.prediction import Prediction
 from experiments.zoo.tables import Row, number, schemes
 from probes.brittleness import MODEL, Comparison
 from viz.prediction import (
@@ -17,9 +17,6 @@ from viz.prediction import (
     predicted_against_measured,
 )
 from viz.report import Report, Section, Table, render
-
-if TYPE_CHECKING:
-    from experiments.zoo.run import Prediction
 
 _LEVEL = 0.05
 _MAP = """\

@@ -7,7 +7,6 @@ Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), `
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from experiments.sweep.shipped import located
 from experiments.sweep.store import Store
 from experiments.zoo import cell
 from experiments.zoo.card import card, sentences
-from experiments.zoo.claim import Claimed, claim
+from experiments.zoo.claim import claim
+from experiments.zoo.prediction import Prediction
 from experiments.zoo.tables import (
     BASELINES,
     FEATURES,
@@ -34,34 +34,13 @@ from experiments.zoo.tables import (
     schemes,
 )
 from probes.brittleness import (
-    Comparison,
     Effort,
-    Predictor,
     compare_organisms,
     compare_prompts,
     fit_predictor,
 )
 
-SCHEMA = "gatescope.zoo/1"
 _FEWEST = 12  # organisms below which nothing is predicted
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the zoo says of prediction."""
-
-    organisms: Comparison
-    prompts: Comparison
-    claim: tuple[Claimed, ...]
-    predictor: Predictor
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "organisms": self.organisms.to_json(),
-            "prompts": self.prompts.to_json(),
-            "claim": [row.to_json() for row in self.claim],
-        }
 
 
 def job(file: Path, retry_failed: bool = False) -> Job:

@@ -11,9 +11,10 @@ from experiments import artefacts
 from experiments.organisms.given import Given
 from experiments.scanning import scan as scanning
 from experiments.scanning.answers import Answered
+from experiments.scanning.found import Found
 from experiments.scanning.page import page
 from experiments.scanning.plan import Plan
-from experiments.scanning.run import Found, ScanQuestion, default_clean, run
+from experiments.scanning.run import ScanQuestion, default_clean, run
 from experiments.scanning.scan import Scan
 from experiments.scanning.stages import Scored
 from probes.intervals import wilson
