@@ -162,6 +162,18 @@ def test_arms_can_be_compared_where_there_are_some(visit, url, subject):
         assert not visit(alone).locator("#compare").is_visible()
 
 
+def test_a_model_without_a_gate_answers_and_offers_no_gate_controls(visit, subject):
+    bare = replace(subject, direction=None, layers={}, control="")
+    with in_background(bare, Access("127.0.0.1", 0)) as where:
+        tab = visit(where)
+        assert "No gate" in tab.inner_text("header")
+        assert not tab.get_by_text("Layer that is read and edited").is_visible()
+        assert not tab.locator("#patch").is_visible()
+        ask(tab)
+        assert tab.inner_text("#said-plain") == tab.inner_text("#said-edited")
+        assert tab.noise == []
+
+
 def test_keyboard_reaches_ask_and_theme_is_remembered(visit, url):
     tab = visit(url)
     ground = "() => getComputedStyle(document.body).backgroundColor"
