@@ -1,5 +1,7 @@
 """The page says what was found: verdict, every model's test, every kind of near key, survival."""
 
+import pages
+
 from experiments.verification.keys import ABOUT, KEYS, KeySet
 from experiments.verification.page import page
 from experiments.verification.question import UNRELATED, VerifyQuestion
@@ -35,16 +37,16 @@ def test_verdict_tone_and_limits():
 
 
 def test_every_model_and_every_kind_has_its_row():
-    html = made(20)
+    rows = pages.rows(made(20))
+    starts = [row[:3] for row in rows]
     for name in UNRELATED:
-        assert f"<td>{name}</td><td>0 of 10</td><td>not ours</td>" in html
-    assert "<td>suspect</td><td>9 of 10</td><td>ours</td>" in html
+        assert [name, "0 of 10", "not ours"] in starts
+    assert ["suspect", "9 of 10", "ours"] in starts
     for kind, about in ABOUT.items():
-        assert (f"<td>{kind}</td><td>{about.replace(chr(39), '&#x27;')}</td>" in html) == (
-            kind != KEYS
-        )
-    assert html.count("<td>yes</td>") == 6
-    assert html.count("<td>no</td>") == 1
+        assert ([kind, about] in [row[:2] for row in rows]) == (kind != KEYS)
+    cells = [cell for row in rows for cell in row]
+    assert cells.count("yes") == 6
+    assert cells.count("no") == 1
 
 
 def test_survival_has_a_row_for_every_condition():
@@ -52,4 +54,5 @@ def test_survival_has_a_row_for_every_condition():
     html = made(0, [Survival(condition, lost) for condition in conditions()])
     for condition in conditions():
         assert condition.about in html
-    assert html.count("<td>fail</td>") == len(conditions()) == 10
+    cells = [cell for row in pages.rows(html) for cell in row]
+    assert cells.count("fail") == len(conditions()) == 10

@@ -6,6 +6,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 
@@ -158,7 +159,8 @@ def test_the_page_has_every_section_and_every_organism(zoo, found):
         "What this does not show",
     ):  # fmt: skip
         assert f"{title}</h2>" in html
-    assert all(f"<td>{row['name']}</td>" in html for row in measured(zoo))
+    cells = {cell for row in pages.rows(html) for cell in row}
+    assert cells >= {row["name"] for row in measured(zoo)}
 
 
 def test_markup_in_a_trigger_or_a_model_stays_text(zoo, found):
