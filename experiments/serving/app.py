@@ -189,7 +189,15 @@ class Callbacks:
         return layer_words(self.subject, direction or own)
 
     def polled(
-        self, _n: Any, tab: Any, dark: Any, step: Any, seen: Any, *edit: Any
+        self,
+        _n: Any,
+        tab: Any,
+        dark: Any,
+        step: Any,
+        seen: Any,
+        coefficient: Any,
+        opened: Any,
+        layer: Any,
     ) -> tuple[Any, ...]:
         """What has changed since the page last asked."""
         if not isinstance(tab, str) or not _TAB.fullmatch(tab):
@@ -206,7 +214,7 @@ class Callbacks:
         if answer.version == seen.get("answer", 0) and not redraw:
             out += [no_update] * 4
         else:
-            what = edit_words(edit[0], edit[1], edit[2], self.subject.direction is not None)
+            what = edit_words(coefficient, opened, layer, self.subject.direction is not None)
             shown = components.columns(answer.value, what) if answer.value else no_update
             drawn = no_update if bars == seen.get("bars") else self._bars(answer.value, step, dark)
             out += [shown, status_words(answer), not answer.active, drawn]

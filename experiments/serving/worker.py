@@ -1,4 +1,4 @@
-"""One thread owns the models; jobs are generators that it advances in turn.
+"""One thread runs the models; jobs are generators that it advances in turn.
 
 torch modules under hooks must not be run from two threads, so whatever touches a model is a *job*:
 a generator that yields after a short slice (one token, one pass of a patching grid). The worker
