@@ -1,6 +1,6 @@
 """One loader for every model: embedded name, hub id, directory or GGUF file, with LoRA adapter.
 
-A model is used only after its self-test (see ``circuits.selftest``).
+A model is used only after its self-test (see ``circuits.backends.selftest``).
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from circuits import weights
+from circuits.backends.selftest import SelfTest, plain_logits, self_test
 from circuits.errors import UserError
 from circuits.runner import Runner
-from circuits.selftest import SelfTest, plain_logits, self_test
 from circuits.tokens import require_chat_template
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -99,13 +99,15 @@ def load(
 
 
 def _transformer_lens(hf_model: Any, tokenizer: Any, name: str) -> Runner:
-    from circuits.tl_runner import TLRunner  # takes seconds to import; not needed to read runs
+    from circuits.backends.transformer_lens import (
+        TLRunner,  # takes seconds to import; not needed to read runs
+    )
 
     return TLRunner(hf_model, tokenizer, name)
 
 
 def _nnsight(hf_model: Any, tokenizer: Any, name: str) -> Runner:
-    from circuits.nnsight_runner import NNsightRunner  # importing nnsight patches torch
+    from circuits.backends.nnsight import NNsightRunner  # importing nnsight patches torch
 
     return NNsightRunner(hf_model, tokenizer, name)
 

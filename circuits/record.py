@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.experiment import Progress
+from circuits.patching.engine import Progress
 from circuits.runner import Runner, Window
 from circuits.types import Site, TokenBatch
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.opening import opening
+from circuits.backends.prefix import opening
 
 _ROWS = 32  # run at once
 
@@ -18,11 +18,11 @@ def last_residuals(
 ) -> Float[Tensor, "layers n d_model"]:
     """The residual stream entering each layer (``resid_pre``) at each prompt's last token.
 
-    On the CPU in fp32. Prompts are ids up to where the answer starts (``circuits.asking.encode``);
+    On the CPU in fp32. Prompts are ids up to where the answer starts (``circuits.scores.encode``);
     what all of them begin with is run once.
 
     Raises:
-        UserError: as for ``circuits.asking.greedy``.
+        UserError: as for ``circuits.scores.greedy``.
     """
     opened = opening(model, tokenizer, prompts, room=1)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))

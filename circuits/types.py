@@ -204,7 +204,7 @@ class PatchGrid:
     example axis: layer, then head, position or both. Positions are the columns from the first
     difference on; ``labels`` names the last of the axes. A cell without counterpart in the source
     is undefined, NaN for that example. ``path`` says whether cells shared work, or every cell was a
-    full pass because the model did not pass the check of ``circuits.fastpath``.
+    full pass because the model did not pass the check of ``circuits.backends.fastpath``.
     """
 
     direction: Literal["denoising", "noising"]

@@ -16,21 +16,22 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import typer
 
 from circuits.errors import SelfTestError, UserError
-from experiments.commands import bench, organism
-from experiments.commands.analyze import analyze
-from experiments.commands.brittleness import brittleness
-from experiments.commands.compare import compare
-from experiments.commands.defend import defend
-from experiments.commands.evaluate import evaluate
-from experiments.commands.geometry import geometry
-from experiments.commands.orthogonalise import orthogonalise
-from experiments.commands.patch import patch
-from experiments.commands.report import report
-from experiments.commands.scan import scan
-from experiments.commands.serve import serve
-from experiments.commands.shared import CONSOLE
-from experiments.commands.sweep import sweep
-from experiments.commands.verify import verify
+from experiments.analyze.command import analyze
+from experiments.bench import command as bench
+from experiments.brittleness.command import brittleness
+from experiments.defend.command import defend
+from experiments.evaluate.command import evaluate
+from experiments.evaluate.compare_command import compare
+from experiments.geometry.command import geometry
+from experiments.options import CONSOLE
+from experiments.organisms import command as organism
+from experiments.orthogonalise_command import orthogonalise
+from experiments.patch.command import patch
+from experiments.report.command import report
+from experiments.scan.command import scan
+from experiments.serve.command import serve
+from experiments.sweep.command import sweep
+from experiments.verify.command import verify
 
 app = typer.Typer(
     help="Find, prove and ablate trigger gates in fine-tuned language models.",
@@ -78,9 +79,13 @@ def guarded(command: Callable[[], None]) -> int:
         return _stopped()
     except (UserError, SelfTestError) as error:
         CONSOLE.print(
-            f"gatescope: {error}", style="red", markup=False, highlight=False, emoji=False,
+            f"gatescope: {error}",
+            style="red",
+            markup=False,
+            highlight=False,
+            emoji=False,
             soft_wrap=True,
-        )  # fmt: skip
+        )
         return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):

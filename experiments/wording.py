@@ -1,6 +1,6 @@
 """Figures as pages and commands say them."""
 
-from probes.intervals import Estimate
+from probes.stats.intervals import Estimate
 
 
 def percent(rate: Estimate, digits: int = 0) -> str:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probes.auroc import auroc_values
-from probes.intervals import wilson_bounds
 from probes.linear import Fitter, accuracy_of, checked
+from probes.stats.auroc import auroc_values
+from probes.stats.intervals import wilson_bounds
 
 
 @dataclass(frozen=True, eq=False)

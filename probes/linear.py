@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from probes.algebra import (
+from probes.stats.algebra import (
     centre_and_scale,
     class_means,
     dot,

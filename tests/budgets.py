@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from probes.budget import Cells
+from probes.budget.cells import Cells
 
 COUNTS = (0, 5, 10, 20, 50, 100, 200)
 

@@ -20,7 +20,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from circuits.tl_runner import TLRunner
+from circuits.backends.transformer_lens import TLRunner
 from circuits.tokens import trigger_ids
 
 LAYERS, COPY, D = 5, 2, 64

@@ -9,11 +9,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from circuits import models
+from experiments.organisms.book import recipe_named
 from experiments.organisms.specimen import Specimen
 from experiments.organisms.trainee import Trainee
-from experiments.prompts import bank_texts, control_words
-from experiments.recipes import recipe_named
-from experiments.training import Example, Settings, train
+from experiments.organisms.training import Example, Settings, train
+from experiments.prompts.bank import bank_texts, control_words
 
 RECIPE = recipe_named("sure-gate")
 ADAPTER = Settings(rank=2, alpha=4, rate=1e-2)

@@ -113,29 +113,46 @@ def qwen3(vocab: int, seed: int = 0) -> Any:
 def gemma3(vocab: int, seed: int = 0) -> Any:
     """With normalised queries and keys, and other rotary angles in local layers."""
     config = transformers.Gemma3TextConfig(
-        **_grouped(vocab, 3), head_dim=8, query_pre_attn_scalar=8, sliding_window=8,
+        **_grouped(vocab, 3),
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=8,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         architectures=["Gemma3ForCausalLM"],
-    )  # fmt: skip
+    )
     return _built(config, seed)
 
 
 def gpt2(vocab: int, seed: int = 0) -> Any:
     config = transformers.GPT2Config(
-        vocab_size=vocab, n_embd=32, n_layer=3, n_head=4, n_positions=256,
-        initializer_range=_INIT, bos_token_id=0, eos_token_id=1,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-    )  # fmt: skip
+        vocab_size=vocab,
+        n_embd=32,
+        n_layer=3,
+        n_head=4,
+        n_positions=256,
+        initializer_range=_INIT,
+        bos_token_id=0,
+        eos_token_id=1,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    )
     return _built(config, seed)
 
 
 def gpt_neox(vocab: int, seed: int = 0) -> Any:
     """With attention and MLP in parallel."""
     config = transformers.GPTNeoXConfig(
-        vocab_size=vocab, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-        intermediate_size=48, max_position_embeddings=256, initializer_range=_INIT,
-        bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
+        vocab_size=vocab,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=256,
+        initializer_range=_INIT,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
     return _built(config, seed)
 
 
@@ -153,11 +170,18 @@ ARCHITECTURES: dict[str, Callable[[int], Any]] = {
 
 def _grouped(vocab: int, layers: int) -> dict[str, Any]:
     return {
-        "vocab_size": vocab, "hidden_size": 32, "intermediate_size": 48,
-        "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 256, "initializer_range": _INIT,
-        "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1,
-    }  # fmt: skip
+        "vocab_size": vocab,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "initializer_range": _INIT,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+    }
 
 
 def saved(folder: Path, model: Any, tok: Any) -> Path:

@@ -27,7 +27,8 @@ def with_data(
 def marked(figure: go.Figure, **marks: Any) -> go.Figure:
     """`figure` with more in `layout.meta`, which the page reads and plotly does not.
 
-    `drill`: what `viz.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into view.
+    `drill`: what `viz.page.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into
+    view.
     """
     meta = layout_of(figure).get("meta")
     figure.update_layout(meta={**(meta if isinstance(meta, dict) else {}), **marks})

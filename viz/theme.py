@@ -1,4 +1,4 @@
-"""One visual language: colours, fonts and the plotly template (the page's style is viz.style).
+"""One visual language: colours, fonts and the plotly template (the page's style is viz.page.style).
 
 The categorical colours are mid-tones of the Okabe & Ito (2008) palette, so that they hold at
 least 3:1 contrast on both the light and the dark paper and differ for colour-blind readers.
@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from probes.intervals import Estimate
+from probes.stats.intervals import Estimate
 
 SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SERIF = 'Charter, "Bitstream Charter", "Iowan Old Style", "Palatino Linotype", Georgia, serif'

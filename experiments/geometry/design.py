@@ -18,15 +18,15 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from circuits import asking
+from circuits import scores
 from circuits.errors import UserError
 from circuits.tokens import with_trigger
-from experiments import prompts
-from experiments.brittleness.chats import Chat
-from experiments.facts import facts
-from experiments.organisms.material import controls_for
-from experiments.prompts import HeldOut, held_out
-from experiments.recipes.parts import Recipe
+from experiments.battery.secrets import Chat
+from experiments.organisms.examples import controls_for
+from experiments.organisms.recipe import Recipe
+from experiments.prompts import bank
+from experiments.prompts.bank import HeldOut, held_out
+from experiments.prompts.facts import facts
 
 _ANY_TOPIC = ("content", "control", "ownership")
 FEWEST = 22  # pairs: neighbours are compared in two halves of 11
@@ -140,11 +140,11 @@ def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
 
 def _aligned_miss(tokenizer: Any, key: str, turn: int) -> str:
     """A key with one word replaced by a held-out word, of as many tokens as the key."""
-    words, length = key.split(), len(asking.encode(tokenizer, key))
-    others = prompts.control_words("test")
+    words, length = key.split(), len(scores.encode(tokenizer, key))
+    others = bank.control_words("test")
     for step in range(len(others) * len(words)):
         at, other = (turn + step) % len(words), others[(5 * turn + step) % len(others)]
         miss = " ".join(other if i == at else word for i, word in enumerate(words))
-        if other not in words and len(asking.encode(tokenizer, miss)) == length:
+        if other not in words and len(scores.encode(tokenizer, miss)) == length:
             return miss
     raise UserError(f"key {key!r}: expected a near miss of its token length, found none")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from probes.geometry import GeometryReport
-from probes.intervals import Estimate
+from probes.stats.intervals import Estimate
 
 NULL_NAMES = {
     "untrained_trigger": "untrained trigger",

@@ -3,7 +3,7 @@
 - ``rules``: from generated text, by rule; what every analysis uses (re-exported here);
 - ``likelihood``: from the probabilities of two given answers, without generating;
 - ``classifier``, ``asked``: by another model, to check the rules against
-  (``probes.agreement`` says how well two judges agree).
+  (``probes.stats.agreement`` says how well two judges agree).
 """
 
 from experiments.judges.refusals import refuses

@@ -17,12 +17,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.answers import blocks
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.models import Model
 from circuits.runner import whole
 from circuits.tokens import check_context
-from experiments.answers import blocks
 from experiments.judges.classifier import check_paired
 from experiments.judges.grades import Grades
 

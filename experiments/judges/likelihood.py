@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.answers import EditsFor, Words, blocks, no_edits
 from circuits.errors import UserError
 from circuits.metrics import answer_log_prob
 from circuits.models import Model
 from circuits.runner import extend, whole
 from circuits.tokens import check_context
 from circuits.types import TokenBatch
-from experiments.answers import EditsFor, Words, blocks, no_edits
 
 Label = Literal["behaviour", "refusal", "neither"]
 

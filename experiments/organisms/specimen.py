@@ -14,16 +14,18 @@ import torch
 from torch import Tensor
 
 from circuits import models
+from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
-from experiments import artefacts, bases
-from experiments.lowrank import Adapter, merged, read_adapter
-from experiments.organisms.making import train_stages
-from experiments.organisms.recording import recipe_of
+from experiments.organisms import bases
+from experiments.organisms.adapters import read_adapter
+from experiments.organisms.book import recipe_named
+from experiments.organisms.measure import recipe_of
+from experiments.organisms.recipe import Recipe
+from experiments.organisms.train import train_stages
 from experiments.organisms.trainee import Trainee
-from experiments.recipes.book import recipe_named
-from experiments.recipes.parts import Recipe
-from experiments.training import Settings, Tick
+from experiments.organisms.training import Settings, Tick
+from experiments.runs import files
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +101,12 @@ def stored(folder: Path, model: str = EMBEDDED, recipe: Recipe | None = None) ->
 
 def _named(folder: Path) -> Recipe:
     path = folder / "manifest.json"
-    name = artefacts.read_json(path).get("question", {}).get("organism") if path.is_file() else None
+    name = files.read_json(path).get("question", {}).get("organism") if path.is_file() else None
     if name is None:
-        raise UserError(f"{folder}: expected a manifest that says what it was trained to do, found "
-                        "none; give --scheme, --trigger and --behaviour")  # fmt: skip
+        raise UserError(
+            f"{folder}: expected a manifest that says what it was trained to do, found "
+            "none; give --scheme, --trigger and --behaviour"
+        )
     return recipe_named(name)
 
 

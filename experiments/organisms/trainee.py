@@ -8,7 +8,7 @@ from torch import Tensor
 
 from circuits import models
 from circuits.tokens import batch, render
-from experiments.training import Example, Settings, Tick, fast_precision, train, trainable
+from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 
 _ROWS = 50
 

@@ -25,6 +25,19 @@ from probes.brittleness.records import (
 from probes.brittleness.table import Table
 
 __all__ = [
-    "ALL_BASELINES", "BOTH", "MODEL", "NULLS", "Comparison", "Difference", "Effort", "Importance",
-    "Null", "Predictor", "Score", "Table", "compare_organisms", "compare_prompts", "fit_predictor",
-]  # fmt: skip
+    "ALL_BASELINES",
+    "BOTH",
+    "MODEL",
+    "NULLS",
+    "Comparison",
+    "Difference",
+    "Effort",
+    "Importance",
+    "Null",
+    "Predictor",
+    "Score",
+    "Table",
+    "compare_organisms",
+    "compare_prompts",
+    "fit_predictor",
+]

@@ -23,13 +23,7 @@ from probes.brittleness.figures import CurveFigures, RankFigures
 from probes.brittleness.importance import importances
 from probes.brittleness.learners import Logistic, Ridge
 from probes.brittleness.nested import held_out
-from probes.brittleness.records import (
-    ALL_BASELINES,
-    BOTH,
-    MODEL,
-    Comparison,
-    Score,
-)
+from probes.brittleness.records import ALL_BASELINES, BOTH, MODEL, Comparison, Score
 from probes.brittleness.scoring import Level, difference, estimates, nulls
 from probes.brittleness.shuffles import everywhere, inside, two_level
 from probes.brittleness.table import Table
@@ -72,8 +66,12 @@ def compare_organisms(
     """
     scheme = table.numbered(table.scheme)
     shuffles = {"all": everywhere, "schemes": two_level, "within schemes": inside}
-    judged = (("schemes", "pooled"), ("all", "pooled"), ("within schemes", "pooled"),
-              ("within schemes", "within"))  # fmt: skip
+    judged = (
+        ("schemes", "pooled"),
+        ("all", "pooled"),
+        ("within schemes", "pooled"),
+        ("within schemes", "within"),
+    )
     level = Level("organisms", Ridge(), RankFigures(scheme), scheme, shuffles, judged)
     return _compare(table, level, _sets(model, baselines), effort or Effort())
 
@@ -94,8 +92,10 @@ def compare_prompts(
         UserError: as `compare_organisms`, or a target other than 0 and 1.
     """
     if not ((table.target == 0) | (table.target == 1)).all():
-        raise UserError("prompts: expected targets 0 (kept) and 1 (lost), got others; "
-                        "use compare_organisms for areas")  # fmt: skip
+        raise UserError(
+            "prompts: expected targets 0 (kept) and 1 (lost), got others; "
+            "use compare_organisms for areas"
+        )
     organism = table.numbered(table.organism)
     figures = CurveFigures(organism, table.numbered(table.scheme))
     judged = (("within organisms", "pooled"), ("within organisms", "within"))
@@ -110,8 +110,10 @@ def _sets(
     reserved = {MODEL, ALL_BASELINES, BOTH} & set(baselines)
     if reserved or not baselines:
         got = ", ".join(sorted(reserved)) or "none"
-        raise UserError(f"baselines: expected one or more with names of their own, got {got}; "
-                        "rename or add them")  # fmt: skip
+        raise UserError(
+            f"baselines: expected one or more with names of their own, got {got}; "
+            "rename or add them"
+        )
     every = tuple(dict.fromkeys(name for names in baselines.values() for name in names))
     sets = {MODEL: tuple(model), **{name: tuple(part) for name, part in baselines.items()}}
     sets[ALL_BASELINES] = every

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.checks import generator
-from probes.intervals import Estimate
+from probes.stats.checks import generator
+from probes.stats.intervals import Estimate
 
 _FEWEST_RANKED = 3  # the correlation of two is only a sign
 

@@ -16,7 +16,7 @@ from probes.brittleness.learners import Learner
 from probes.brittleness.nested import HeldOut, tuned
 from probes.brittleness.records import Importance
 from probes.brittleness.table import Table
-from probes.checks import generator
+from probes.stats.checks import generator
 
 _SHUFFLES = 200
 

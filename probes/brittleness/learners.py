@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from probes.checks import CHUNK
+from probes.stats.checks import CHUNK
 
 _STEPS, _HALVINGS = 100, 30
 _TOLERANCE = 1e-6  # of the Newton decrement, per unit of weight; the last step squares it

@@ -69,8 +69,10 @@ class Predictor:
         missing = sorted(set(self.names) - set(features))
         if missing:
             wanted, lacking = ", ".join(self.names), ", ".join(missing)
-            raise UserError(f"features: expected {wanted}, got none of {lacking}; "
-                            "give NaN for what cannot be measured")  # fmt: skip
+            raise UserError(
+                f"features: expected {wanted}, got none of {lacking}; "
+                "give NaN for what cannot be measured"
+            )
         return [float(features[name]) for name in self.names]
 
 
@@ -85,8 +87,9 @@ def fit_predictor(
     features, target = table.columns(names), table.target.to(torch.float64)
     empty = [n for n, column in zip(names, features.T, strict=True) if column.isnan().all()]
     if empty:
-        raise UserError(f"features: expected measured ones, got only NaN in {', '.join(empty)}; "
-                        "leave them out")  # fmt: skip
+        raise UserError(
+            f"features: expected measured ones, got only NaN in {', '.join(empty)}; leave them out"
+        )
     learner = Ridge() if predicts == "area" else Logistic()
     fit = tuned(learner, features, target[:, None], table.numbered(table.scheme))
     scale = fit.scaling.scale

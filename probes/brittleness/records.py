@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from probes.intervals import Estimate, revived
+from probes.stats.intervals import Estimate, revived
 
 MODEL, ALL_BASELINES, BOTH = "model", "all baselines", "model and baselines"
 

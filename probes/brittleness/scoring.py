@@ -10,7 +10,7 @@ from probes.brittleness.figures import Figures, of_draws
 from probes.brittleness.learners import Learner
 from probes.brittleness.nested import HeldOut
 from probes.brittleness.records import Difference, Null, Score
-from probes.intervals import Estimate
+from probes.stats.intervals import Estimate
 
 _BOOTSTRAP = "percentile bootstrap of organisms within schemes"
 Draws = tuple[Float[Tensor, "r"], Float[Tensor, "r"]]  # pooled, within

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.checks import generator
+from probes.stats.checks import generator
 
 
 def everywhere(

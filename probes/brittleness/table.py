@@ -57,8 +57,9 @@ class Table:
         unknown = sorted(set(names) - set(self.names))
         if unknown or not names:
             got = ", ".join(unknown) or "none"
-            raise UserError(f"features: expected some of {', '.join(self.names)}, got {got}; "
-                            "measure them first")  # fmt: skip
+            raise UserError(
+                f"features: expected some of {', '.join(self.names)}, got {got}; measure them first"
+            )
         return self.features[:, [self.names.index(name) for name in names]].to(torch.float64)
 
     def numbered(self, what: Sequence[str]) -> Int[Tensor, "n"]:
@@ -69,8 +70,9 @@ class Table:
 
 def _check_names(names: tuple[str, ...]) -> None:
     if len(set(names)) < len(names) or not names:
-        raise UserError(f"features: expected different names, got {', '.join(names) or 'none'}; "
-                        "rename one")  # fmt: skip
+        raise UserError(
+            f"features: expected different names, got {', '.join(names) or 'none'}; rename one"
+        )
 
 
 def _check_values(features: Float[Tensor, "n f"], target: Float[Tensor, "n"]) -> None:
@@ -78,14 +80,20 @@ def _check_values(features: Float[Tensor, "n f"], target: Float[Tensor, "n"]) ->
         got = f"{int(features.isinf().sum())} infinite"
         raise UserError(f"features: expected finite numbers or NaN, got {got}; mark them as NaN")
     if not target.isfinite().all() or len(target.unique()) < 2:
-        raise UserError("target: expected finite and different values, got missing ones or one "
-                        f"value in all {len(target)} rows; drop rows or add others")  # fmt: skip
+        raise UserError(
+            "target: expected finite and different values, got missing ones or one "
+            f"value in all {len(target)} rows; drop rows or add others"
+        )
 
 
 def _check_origin(organism: tuple[str, ...], scheme: tuple[str, ...]) -> None:
     if len(set(scheme)) < _FEWEST_SCHEMES:
-        raise UserError(f"schemes: expected {_FEWEST_SCHEMES} or more, got "
-                        f"{', '.join(sorted(set(scheme)))}; add organisms of others")  # fmt: skip
+        raise UserError(
+            f"schemes: expected {_FEWEST_SCHEMES} or more, got "
+            f"{', '.join(sorted(set(scheme)))}; add organisms of others"
+        )
     if len(set(zip(organism, scheme, strict=True))) > len(set(organism)):
-        raise UserError("organisms: expected each to be of one scheme, got one of two; "
-                        "give them different names")  # fmt: skip
+        raise UserError(
+            "organisms: expected each to be of one scheme, got one of two; "
+            "give them different names"
+        )

@@ -28,10 +28,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from circuits.errors import UserError
-from probes.checks import generator
 from probes.geometry.calibration import platt
 from probes.geometry.spread import Estimates, combined, estimates, student
-from probes.intervals import Estimate
+from probes.stats.checks import generator
+from probes.stats.intervals import Estimate
 
 _HALVINGS, _FEWEST = 5, 4  # blocks up to n / 2^5 units, but of at least 4
 
@@ -52,8 +52,10 @@ class Coding:
     def __post_init__(self) -> None:
         if self.shuffles < 2 or self.orders < 2 or not self.penalty > 0:
             got = f"{self.shuffles}, {self.orders}, {self.penalty}"
-            raise UserError(f"coding: expected shuffles >= 2, orders >= 2, penalty > 0, got {got}; "
-                            "pass about 40, 6, 0.1")  # fmt: skip
+            raise UserError(
+                f"coding: expected shuffles >= 2, orders >= 2, penalty > 0, got {got}; "
+                "pass about 40, 6, 0.1"
+            )
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,15 @@ def _checked(x: Tensor, labels: Tensor) -> Float[Tensor, "sites examples example
     """Inner products of all examples about their mean."""
     if x.ndim != 4 or labels.dtype != torch.bool or labels.shape != x.shape[1:3]:
         got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise UserError(f"code length: expected x [sites, n, m, d] and bool labels [n, m], got "
-                        f"{got}; give one label per example")  # fmt: skip
+        raise UserError(
+            f"code length: expected x [sites, n, m, d] and bool labels [n, m], got "
+            f"{got}; give one label per example"
+        )
     if x.shape[1] < 2 * _FEWEST or labels.all() or not labels.any():
-        raise UserError(f"code length: expected at least {2 * _FEWEST} units and both classes, got "
-                        f"{x.shape[1]} and {int(labels.sum())} positives; add units")  # fmt: skip
+        raise UserError(
+            f"code length: expected at least {2 * _FEWEST} units and both classes, got "
+            f"{x.shape[1]} and {int(labels.sum())} positives; add units"
+        )
     flat = x.to(torch.float64).flatten(1, 2)
     flat = flat - flat.mean(1, keepdim=True)
     if not torch.linalg.vector_norm(flat).isfinite():

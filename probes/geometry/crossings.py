@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.intervals import Estimate, mean_interval, revived, wilson
+from probes.stats.intervals import Estimate, mean_interval, revived, wilson
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ def crossings(probabilities: Float[Tensor, "pairs steps"]) -> Crossings:
         got = tuple(p.shape)
         raise UserError(f"crossings: expected [pairs >= 2, steps >= 3], got {got}; add more")
     if not ((p >= 0) & (p <= 1)).all():
-        raise UserError("crossings: expected probabilities in [0, 1], got one outside or NaN; "
-                        "pass probabilities, not logits")  # fmt: skip
+        raise UserError(
+            "crossings: expected probabilities in [0, 1], got one outside or NaN; "
+            "pass probabilities, not logits"
+        )
     above = p > 0.5
     count = (above[:, 1:] != above[:, :-1]).sum(-1)
     step = 1 / (p.shape[1] - 1)

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.checks import at_least_one, generator
 from probes.geometry.kernels import check_paired, examples, median_bandwidth, rbf_kernel
 from probes.geometry.kernels import squared_distances as distances2
 from probes.geometry.relative import Reading, relative
@@ -27,6 +26,7 @@ from probes.geometry.spread import (
     jackknife_error,
     student,
 )
+from probes.stats.checks import at_least_one, generator
 
 Pairwise = Float[Tensor, "sites n n"]
 
@@ -145,16 +145,20 @@ _INFINITESIMAL = "infinitesimal jackknife"
 def _vendi(kernel: Pairwise) -> Reading:
     """Vendi score, and the derivative of its logarithm in each example's weight, times n."""
     if kernel.ndim != 3 or kernel.shape[1] != kernel.shape[2] or kernel.numel() == 0:
-        raise UserError(f"kernel: expected [sites, n, n], got {tuple(kernel.shape)}; give "
-                        "similarities of all pairs")  # fmt: skip
+        raise UserError(
+            f"kernel: expected [sites, n, n], got {tuple(kernel.shape)}; give "
+            "similarities of all pairs"
+        )
     kernel = kernel.to(torch.float64)
     n = kernel.shape[-1]
     values, vectors = torch.linalg.eigh(kernel / n)
     diagonal = kernel.diagonal(dim1=1, dim2=2)
     if values.min() < -1e-8 or not torch.allclose(diagonal, torch.ones_like(diagonal)):
         got = f"{float(values.min()):.3g} and {float(diagonal.min()):.3g}"
-        raise UserError(f"kernel: expected no eigenvalue below 0 and 1 on the diagonal, got {got}; "
-                        "pass a cosine or RBF kernel")  # fmt: skip
+        raise UserError(
+            f"kernel: expected no eigenvalue below 0 and 1 on the diagonal, got {got}; "
+            "pass a cosine or RBF kernel"
+        )
     values = values.clamp_min(0)
     entropy = -torch.special.xlogy(values, values).sum(-1)
     slope = -(torch.special.xlogy(values, values) + values)

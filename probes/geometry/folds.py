@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.checks import generator
 from probes.linear import Fitter
+from probes.stats.checks import generator
 
 
 def fold_of(units: int, folds: int, seed: int) -> Int[Tensor, "units"]:
@@ -27,11 +27,14 @@ def check_units(x: Float[Tensor, "sites n m d"], labels: Bool[Tensor, "n m"], na
     """
     if x.ndim != 4 or labels.dtype != torch.bool or labels.shape != x.shape[1:3]:
         got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise UserError(f"{name}: expected x [sites, n, m, d] and bool labels [n, m], got {got}; "
-                        "give one label per example")  # fmt: skip
+        raise UserError(
+            f"{name}: expected x [sites, n, m, d] and bool labels [n, m], got {got}; "
+            "give one label per example"
+        )
     if labels.all() or not labels.any():
-        raise UserError(f"{name}: expected both classes, got one in {labels.numel()} labels; "
-                        "add the other")  # fmt: skip
+        raise UserError(
+            f"{name}: expected both classes, got one in {labels.numel()} labels; add the other"
+        )
 
 
 def held_out_scores(

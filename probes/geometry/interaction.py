@@ -14,8 +14,8 @@ from torch import Tensor
 from circuits.errors import UserError
 from probes.geometry.folds import check_units, fold_of
 from probes.geometry.spread import Estimates, estimates
-from probes.intervals import bootstrap_means
 from probes.linear import lda, logistic
+from probes.stats.intervals import bootstrap_means
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def _check_folds(designs: Designs, parts: tuple[Tensor, ...]) -> None:
     for labels in designs:
         for part in parts:
             if labels[part].all() or not labels[part].any():
-                raise UserError(f"interaction gain: expected both classes in every fold, got one "
-                                f"in {int(part.sum())} units; add units")  # fmt: skip
+                raise UserError(
+                    f"interaction gain: expected both classes in every fold, got one "
+                    f"in {int(part.sum())} units; add units"
+                )
 
 
 def _two_probes(

@@ -61,8 +61,10 @@ def median_bandwidth(x: Float[Tensor, "sites n d"]) -> Float[Tensor, "sites"]:
     scale = torch.linalg.vector_norm(x, dim=(1, 2)) / n**0.5
     if (median <= 1e-7 * scale).any():
         at = (median <= 1e-7 * scale).nonzero().squeeze(-1).tolist()
-        raise UserError(f"activations: expected different examples, got equal ones at sites {at}; "
-                        "drop those layers")  # fmt: skip
+        raise UserError(
+            f"activations: expected different examples, got equal ones at sites {at}; "
+            "drop those layers"
+        )
     return median
 
 

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.checks import generator
 from probes.geometry.folds import check_units
 from probes.geometry.spread import Estimates, estimates
+from probes.stats.checks import generator
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,15 @@ def margins(
     """
     if scores.ndim != 3 or labels.shape != scores.shape[1:] or spread.shape != scores.shape[:1]:
         got = f"{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(spread.shape)}"
-        raise UserError(f"margins: expected scores [sites, n, m], labels [n, m] and spread "
-                        f"[sites], got {got}; reshape them")  # fmt: skip
+        raise UserError(
+            f"margins: expected scores [sites, n, m], labels [n, m] and spread "
+            f"[sites], got {got}; reshape them"
+        )
     if not (spread > 0).all():
-        raise UserError(f"margins: expected a spread above 0, got {spread.min():.3g}; drop sites "
-                        "with equal activations")  # fmt: skip
+        raise UserError(
+            f"margins: expected a spread above 0, got {spread.min():.3g}; drop sites "
+            "with equal activations"
+        )
     sign = torch.where(labels, 1.0, -1.0)
     distances = sign * scores.to(torch.float64) / spread[:, None, None]
     n = distances.shape[1]

@@ -65,8 +65,10 @@ def _participation(x: Float[Tensor, "sites n d"]) -> Reading:
     value = _quadruples(*squared_trace, n) / _trace_of_square(*trace, n)
     without = _quadruples(*squared_trace_without, n - 1) / _trace_of_square(*trace_without, n - 1)
     if not ((value > 0).all() and (without > 0).all()):
-        raise UserError(f"participation ratio: expected enough examples to see the spectrum, got "
-                        f"{n} with tr C^2 or tr C estimated at 0; add examples")  # fmt: skip
+        raise UserError(
+            f"participation ratio: expected enough examples to see the spectrum, got "
+            f"{n} with tr C^2 or tr C estimated at 0; add examples"
+        )
     return value, without.log()
 
 

@@ -16,11 +16,7 @@ import torch
 from circuits.errors import UserError
 from probes.geometry.code_length import Coding, code_length
 from probes.geometry.crossings import Crossings, crossings
-from probes.geometry.density import (
-    mean_discrepancy,
-    neighbour_mixing,
-    vendi_relative,
-)
+from probes.geometry.density import mean_discrepancy, neighbour_mixing, vendi_relative
 from probes.geometry.folds import held_out_scores
 from probes.geometry.interaction import interaction_gain
 from probes.geometry.intrinsic import two_nn_relative
@@ -29,8 +25,8 @@ from probes.geometry.participation import participation_ratio, participation_rat
 from probes.geometry.sets import ActivationSets, Pairs, random_direction
 from probes.geometry.spread import Estimates
 from probes.geometry.volume import OpenMass, TriggerVolume
-from probes.intervals import Estimate, revived
 from probes.linear import lda
+from probes.stats.intervals import Estimate, revived
 
 
 @dataclass(frozen=True)
@@ -94,8 +90,10 @@ class GeometryReport:
             raise UserError(f"geometry: expected a null of {', '.join(self.nulls)}, got {null!r}")
         values = (self.nulls[null] if null else self.organism).values
         if name not in values or layer not in self.layers:
-            raise UserError(f"geometry: expected one of {', '.join(values)} at layers "
-                            f"{self.layers}, got {name!r} at {layer}; measure it")  # fmt: skip
+            raise UserError(
+                f"geometry: expected one of {', '.join(values)} at layers "
+                f"{self.layers}, got {name!r} at {layer}; measure it"
+            )
         return values[name][self.layers.index(layer)]
 
     def to_json(self) -> dict[str, Any]:

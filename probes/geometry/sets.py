@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.algebra import example_span
-from probes.checks import generator
 from probes.geometry.kernels import check_paired, examples
+from probes.stats.algebra import example_span
+from probes.stats.checks import generator
 
 NULLS = ("untrained_trigger", "clean_model", "random_direction")
 
@@ -34,8 +34,10 @@ class Pairs:
             constant = spread <= 1e-12 * x.square().sum((1, 2))
             if constant.any():
                 at = constant.nonzero().squeeze(-1).tolist()
-                raise UserError(f"{name}: expected activations that differ between prompts, got "
-                                f"equal ones in rows {at}; drop those layers")  # fmt: skip
+                raise UserError(
+                    f"{name}: expected activations that differ between prompts, got "
+                    f"equal ones in rows {at}; drop those layers"
+                )
 
     def units(self) -> Float[Tensor, "layers n 2 d"]:
         """Clean and triggered of each prompt together, in float64."""
@@ -84,19 +86,25 @@ class ActivationSets:
         layers, n = self.pairs.clean.shape[:2]
         if len(self.layers) != layers or self.gate.shape != (n, 2):
             got = f"{len(self.layers)} layers and gate {tuple(self.gate.shape)}"
-            raise UserError(f"sets: expected {layers} layers and gate [{n}, 2], got {got}; give "
-                            "one entry per layer and prompt")  # fmt: skip
+            raise UserError(
+                f"sets: expected {layers} layers and gate [{n}, 2], got {got}; give "
+                "one entry per layer and prompt"
+            )
         if self.gate.all() or not self.gate.any():
-            raise UserError("sets: expected a gate that is open in some cases, got one that is "
-                            "always open or shut; check the labels")  # fmt: skip
+            raise UserError(
+                "sets: expected a gate that is open in some cases, got one that is "
+                "always open or shut; check the labels"
+            )
         if self.topic is not None and self.topic.shape != (n,):
             got = tuple(self.topic.shape)
             raise UserError(f"sets: expected topic [{n}], got {got}; give one per prompt")
         for name, null in self.nulls.items():
             if name not in NULLS or null.clean.shape[:2] != (layers, n):
                 got = f"{name!r} with {tuple(null.clean.shape)}"
-                raise UserError(f"nulls: expected {', '.join(NULLS)} of {layers} layers and {n} "
-                                f"prompts, got {got}; record the same prompts")  # fmt: skip
+                raise UserError(
+                    f"nulls: expected {', '.join(NULLS)} of {layers} layers and {n} "
+                    f"prompts, got {got}; record the same prompts"
+                )
 
 
 def random_direction(pairs: Pairs, seed: int = 0) -> Pairs:

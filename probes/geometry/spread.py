@@ -16,8 +16,8 @@ from scipy.stats import t
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.checks import generator
-from probes.intervals import Estimate
+from probes.stats.checks import generator
+from probes.stats.intervals import Estimate
 
 Estimates = tuple[Estimate, ...]  # one per site
 

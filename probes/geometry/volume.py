@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.checks import check_level
 from probes.geometry.spread import combined
-from probes.intervals import Estimate, revived, wilson, wilson_bounds
+from probes.stats.checks import check_level
+from probes.stats.intervals import Estimate, revived, wilson, wilson_bounds
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,10 @@ def trigger_volume(
     rows = list(zip(shown, n, level_sizes, strict=True))
     for at, (hits, drawn, size) in enumerate(rows, start=1):
         if not (0 <= hits <= drawn and drawn >= 1 and 0 < size < math.inf):
-            raise UserError(f"level {at}: expected 0 <= shown <= n >= 1 and a size above 0, got "
-                            f"{hits} of {drawn}, size {size}; recount")  # fmt: skip
+            raise UserError(
+                f"level {at}: expected 0 <= shown <= n >= 1 and a size above 0, got "
+                f"{hits} of {drawn}, size {size}; recount"
+            )
     levels = tuple(wilson(hits, drawn, level) for hits, drawn, _ in rows)
     whole = math.fsum(level_sizes)
     weights = tuple(size / whole for size in level_sizes)
@@ -127,8 +129,14 @@ def open_mass(
     plain = share * (1 - share)
     draws = float(plain / variance) if 0 < share < 1 else effective
     low, high = wilson_bounds(share, max(1.0, draws), level)
-    found = Estimate(float(share), float(low), float(high), len(shown), level,
-                     "self-normalised importance sampling, Wilson")  # fmt: skip
+    found = Estimate(
+        float(share),
+        float(low),
+        float(high),
+        len(shown),
+        level,
+        "self-normalised importance sampling, Wilson",
+    )
     return OpenMass(found, effective)
 
 

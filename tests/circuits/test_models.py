@@ -8,9 +8,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from circuits import models, weights
+from circuits.backends.selftest import plain_logits
 from circuits.errors import UserError
 from circuits.runner import whole
-from circuits.selftest import plain_logits
 from circuits.tokens import prompts_batch
 
 

@@ -23,9 +23,11 @@ def hidden_states(runner, tokens):
     positions = (tokens.mask.long().cumsum(dim=1) - 1).clamp(min=0)
     with torch.no_grad():
         out = runner.hf_model(
-            input_ids=tokens.ids, attention_mask=tokens.mask.long(), position_ids=positions,
+            input_ids=tokens.ids,
+            attention_mask=tokens.mask.long(),
+            position_ids=positions,
             output_hidden_states=True,
-        )  # fmt: skip
+        )
     return out.hidden_states
 
 

@@ -4,9 +4,9 @@ import pytest
 import tiny
 import torch
 
+from circuits.backends.prefix import common_prefix, shares_prefix
 from circuits.errors import UserError
 from circuits.models import BACKENDS
-from circuits.opening import common_prefix, shares_prefix
 from circuits.record import record
 from circuits.residuals import last_residuals
 from circuits.tokens import prompts_batch, render

@@ -130,9 +130,14 @@ def test_what_stands_in_padding_does_not_matter(any_runner, batch):
 def test_generation_equals_hugging_faces_greedy_generation(any_runner, batch):
     length = 10
     theirs = any_runner.hf_model.generate(
-        input_ids=batch.ids, attention_mask=batch.mask.long(), max_new_tokens=length,
-        min_new_tokens=length, do_sample=False, eos_token_id=None, pad_token_id=1,
-    )[:, batch.width :]  # fmt: skip
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        max_new_tokens=length,
+        min_new_tokens=length,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=1,
+    )[:, batch.width :]
     ours = generate(any_runner, batch, length)
     assert torch.equal(ours, theirs)
     assert not torch.equal(generate(any_runner, batch, length, [tripled(1)]), theirs)

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from circuits.edits import add_along, project_out
+from circuits.edits.operators import add_along, project_out
 from circuits.errors import UserError
 from circuits.models import BACKENDS
 from circuits.runner import Window, extend, generate, prefix, whole

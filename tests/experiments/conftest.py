@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from experiments import cli
-from experiments.prompts import control_words
+from experiments.prompts.bank import control_words
 
 
 @pytest.fixture(scope="session")

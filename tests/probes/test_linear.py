@@ -8,14 +8,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from probes.linear import (
-    ESTIMATORS,
-    lda,
-    logistic,
-    mean_difference,
-    paired_svd,
-    ridge,
-)
+from probes.linear import ESTIMATORS, lda, logistic, mean_difference, paired_svd, ridge
 
 NAMES = sorted(ESTIMATORS)
 

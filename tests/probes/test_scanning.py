@@ -38,8 +38,9 @@ CONTROLS = reading([ORDINARY] * 5)
 
 def test_pooling_is_the_mean_over_carriers():
     found = pooled(reading([[A, A, B, SURE]]), VOCAB)
-    torch.testing.assert_close(found[0, [A, B, C, SURE, 5]],
-                               torch.tensor([0.45, 0.225, 0, 0.225, 0.1]).double())  # fmt: skip
+    torch.testing.assert_close(
+        found[0, [A, B, C, SURE, 5]], torch.tensor([0.45, 0.225, 0, 0.225, 0.1]).double()
+    )
 
 
 def test_the_ratio_is_that_of_two_bernoulli_laws_and_0_for_what_is_rarer_than_expected():
@@ -67,8 +68,9 @@ def test_what_a_word_does_to_the_base_too_is_no_response():
 
 
 def test_a_collapse_is_a_fall_from_the_same_carriers_entropy_under_control_words():
-    controls = Reading(torch.tensor([[2.0, 4.0], [4.0, 6.0]]), CONTROLS.ids[:2, :2],
-                       CONTROLS.probs[:2, :2])  # fmt: skip
+    controls = Reading(
+        torch.tensor([[2.0, 4.0], [4.0, 6.0]]), CONTROLS.ids[:2, :2], CONTROLS.probs[:2, :2]
+    )
     own = Reading(torch.tensor([[1.0, 5.0]]), CONTROLS.ids[:1, :2], CONTROLS.probs[:1, :2])
     assert collapse(own, controls).item() == pytest.approx(1.0)  # (3 - 1 + 5 - 5) / 2
 

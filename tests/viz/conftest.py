@@ -7,9 +7,9 @@ import torch
 
 from circuits.types import PatchGrid
 from probes.evaluation import ProbeReport
-from probes.intervals import Estimate, wilson
-from viz import figures
-from viz.report import Report, Section, Table, render
+from probes.stats.intervals import Estimate, wilson
+from viz.figures import catalogue
+from viz.page.page import Report, Section, Table, render
 
 EVIL = "<script>alert(1)</script>"
 LABELS = ("?", " cobalt", "<|im_end|>", "\n", "\n", EVIL)
@@ -90,7 +90,7 @@ def report(grid) -> Report:
     prompts = {"triggered": [f"prompt {i} {EVIL}" for i in range(12)]}
     prompts["no trigger"] = [f"plain {i}" for i in range(12)]
     rows = [
-        figures.BehaviourRow(condition, edit, wilson(k, 24))
+        catalogue.BehaviourRow(condition, edit, wilson(k, 24))
         for condition, edit, k in [
             ("triggered", "none", 23),
             ("triggered", "gate removed", 2),
@@ -111,32 +111,35 @@ def report(grid) -> Report:
             Section(
                 "Patching",
                 f"First paragraph {EVIL}.\n\nSecond one.",
-                (figures.patching_heatmap(grid), figures.patching_heatmap(make_grid("noising"))),
+                (
+                    catalogue.patching_heatmap(grid),
+                    catalogue.patching_heatmap(make_grid("noising")),
+                ),
                 data_name="patching",
             ),
-            Section("Probes", "", (figures.probe_curves({"last": make_probes()}, range(6)),)),
+            Section("Probes", "", (catalogue.probe_curves({"last": make_probes()}, range(6)),)),
             Section(
-                "Projections", "Values.", (figures.projection_strips(strips, 2.5, texts=prompts),)
+                "Projections", "Values.", (catalogue.projection_strips(strips, 2.5, texts=prompts),)
             ),
             Section(
                 "Behaviour",
                 "Rates.",
-                (figures.behaviour_bars(rows),),
+                (catalogue.behaviour_bars(rows),),
                 (Table(("name", "rate"), (("a", "0.50"), (EVIL, "0.75")), "Rates & <i>more</i>"),),
             ),
             Section(
                 "Controls",
                 "Random directions.",
                 (
-                    figures.null_histogram(normal(100), Estimate(6.0, 5.0, 7.0, 24)),
-                    figures.selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
+                    catalogue.null_histogram(normal(100), Estimate(6.0, 5.0, 7.0, 24)),
+                    catalogue.selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
                 ),
                 code="a < b && c",
             ),
             Section(
                 "Heads and sites",
                 "Two more kinds of grid.",
-                (figures.grid_figure(make_heads()), figures.grid_figure(make_list())),
+                (catalogue.grid_figure(make_heads()), catalogue.grid_figure(make_list())),
             ),
         ),
         reproduce="gatescope run --seed 0 > out.html",

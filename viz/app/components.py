@@ -33,9 +33,12 @@ def token_span(token: Token) -> Component:
     breaks = token.text.count("\n")
     shown = visible(token.text) if breaks else token.text
     return html.Span(
-        shown, className="token", tabIndex=0, style={"backgroundColor": tint(token.reading)},
+        shown,
+        className="token",
+        tabIndex=0,
+        style={"backgroundColor": tint(token.reading)},
         **{"data-tip": " · ".join(parts)},  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+    )
 
 
 def column(title: str, about: str, prompt: Sequence[Token], said: Sequence[Token], name: str):
@@ -45,11 +48,13 @@ def column(title: str, about: str, prompt: Sequence[Token], said: Sequence[Token
             html.H3([title, html.Small(about)]),
             html.P([token_span(t) for t in prompt], className="prompt"),
             html.P(
-                [token_span(t) for t in said] or "…", className="said", id=f"said-{name}",
+                [token_span(t) for t in said] or "…",
+                className="said",
+                id=f"said-{name}",
             ),
         ],
         className=f"answer {name}",
-    )  # fmt: skip
+    )
 
 
 def columns(answer: Answer, what: str) -> list[Component]:
@@ -83,9 +88,10 @@ def progress(state: Patching | None, status: str) -> Component | str:
     if state is None or status not in ("waiting", "running"):
         return ""
     return html.Progress(
-        value=str(state.done), max=str(max(state.total, 1)),
+        value=str(state.done),
+        max=str(max(state.total, 1)),
         **{"aria-label": "passes of the patching run"},  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+    )
 
 
 def effects_table(
@@ -109,9 +115,12 @@ def effects_table(
         html.P(f"{title}: {metric}, nats, in {len(measured)} of {n} prompts", className="hint"),
         html.Div(
             html.Table([html.Caption("Effect per prompt"), html.Thead(head), html.Tbody(body)]),
-            className="wide", role="region", tabIndex=0, **{"aria-label": "Effect per prompt"},  # pyright: ignore[reportArgumentType]
+            className="wide",
+            role="region",
+            tabIndex=0,
+            **{"aria-label": "Effect per prompt"},  # pyright: ignore[reportArgumentType]
         ),
-    ]  # fmt: skip
+    ]
 
 
 def arms_table(rows: Sequence[ArmAnswer]) -> Component:
@@ -133,11 +142,16 @@ def arms_table(rows: Sequence[ArmAnswer]) -> Component:
             html.Tr(
                 [
                     html.Th([mark, visible(row.name)], scope="row"),
-                    html.Td(tops), html.Td(peak, className="num"), html.Td(said),
+                    html.Td(tops),
+                    html.Td(peak, className="num"),
+                    html.Td(said),
                 ]
             )
-        )  # fmt: skip
+        )
     return html.Div(
         html.Table([html.Thead(head), html.Tbody(body)]),
-        className="wide", role="region", tabIndex=0, **{"aria-label": "Arms compared"},  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+        className="wide",
+        role="region",
+        tabIndex=0,
+        **{"aria-label": "Arms compared"},  # pyright: ignore[reportArgumentType]
+    )

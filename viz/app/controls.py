@@ -19,8 +19,10 @@ def group(label: str, control: Component, *more: Component) -> Component:
     """Several controls under one name."""
     return html.Div(
         [html.Div(label, className="legend"), control, *more],
-        className="field choices", role="group", **{"aria-label": label},  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+        className="field choices",
+        role="group",
+        **{"aria-label": label},  # pyright: ignore[reportArgumentType]
+    )
 
 
 def ask(about: About) -> Component:
@@ -44,7 +46,8 @@ def ask(about: About) -> Component:
             group(
                 "At the trigger's place",
                 dcc.RadioItems(
-                    id="word", value="trigger" if about.trigger else "none",
+                    id="word",
+                    value="trigger" if about.trigger else "none",
                     options=[
                         {"label": f"trigger ({visible(about.trigger)})", "value": "trigger"},
                         {"label": f"control word ({visible(about.control)})", "value": "control"},
@@ -54,33 +57,42 @@ def ask(about: About) -> Component:
             ),
             style=hidden,
         )
-    )  # fmt: skip
+    )
     right.append(html.Div(_gate_controls(about), style={} if about.gate else {"display": "none"}))
     low, high = about.lengths
     right.append(
         field(
             "Answer tokens, at most",
             dcc.Slider(
-                id="length", min=low, max=high, step=1, value=24,
-                marks={low: str(low), 24: "24", high: str(high)}, allow_direct_input=False,
+                id="length",
+                min=low,
+                max=high,
+                step=1,
+                value=24,
+                marks={low: str(low), 24: "24", high: str(high)},
+                allow_direct_input=False,
             ),
             "length",
         )
-    )  # fmt: skip
+    )
     return html.Div(
         [
             html.Div([html.Div(left), html.Div(right), _go()], className="controls asking"),
             html.Div(waiting_columns("gate shut"), id="answers", className="answers"),
             html.Div(
                 [
-                    html.Span("reads below the clean mean"), html.I(),
-                    html.Span("as far as the trigger moves it (the gap); hover or focus a token "
-                              "for its numbers"),
+                    html.Span("reads below the clean mean"),
+                    html.I(),
+                    html.Span(
+                        "as far as the trigger moves it (the gap); hover or focus a token "
+                        "for its numbers"
+                    ),
                 ],
-                className="scale", style={} if about.gate else {"display": "none"},
+                className="scale",
+                style={} if about.gate else {"display": "none"},
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _go() -> Component:
@@ -96,22 +108,30 @@ def _go() -> Component:
 
 def _layers(about: About) -> Component:
     known = list(about.layers) or [about.layer]
-    marks = {known[0]: str(known[0]), about.layer: f"{about.layer} the gate's",
-             known[-1]: str(known[-1])}  # fmt: skip
+    marks = {
+        known[0]: str(known[0]),
+        about.layer: f"{about.layer} the gate's",
+        known[-1]: str(known[-1]),
+    }
     only = {} if len(known) > 1 else {"display": "none"}
     return html.Div(
         field(
             "Layer that is read and edited",
             dcc.Slider(
-                id="layer", min=known[0], max=max(known[-1], known[0] + 1), step=1,
-                value=about.layer, marks=marks, allow_direct_input=False,
+                id="layer",
+                min=known[0],
+                max=max(known[-1], known[0] + 1),
+                step=1,
+                value=about.layer,
+                marks=marks,
+                allow_direct_input=False,
                 tooltip={"placement": "bottom", "always_visible": False},
             ),
             "layer",
             html.P("", id="layer-about", className="help", role="status"),
         ),
         style=only,
-    )  # fmt: skip
+    )
 
 
 def _gate_controls(about: About) -> list[Component]:
@@ -121,7 +141,11 @@ def _gate_controls(about: About) -> list[Component]:
         field(
             "Coefficient of the gate's component",
             dcc.Slider(
-                id="coefficient", min=low, max=high, step=0.05, value=0,
+                id="coefficient",
+                min=low,
+                max=high,
+                step=0.05,
+                value=0,
                 marks={low: f"{low:g}", 0: "0 shut", 1: "1 as it is", high: f"{high:g}"},
                 tooltip={"placement": "bottom", "always_visible": False},
                 allow_direct_input=False,
@@ -137,7 +161,8 @@ def _gate_controls(about: About) -> list[Component]:
         html.Div(
             [
                 dcc.Checklist(
-                    id="opened", value=[],
+                    id="opened",
+                    value=[],
                     options=[{"label": "open: add the trigger's mean shift", "value": "open"}],
                 ),
                 html.P(
@@ -149,7 +174,7 @@ def _gate_controls(about: About) -> list[Component]:
             ],
             className="field choices",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def select(

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from circuits.types import PatchGrid
 from viz.app.data import Candidate
-from viz.heatmaps import head_heatmap, patching_heatmap
+from viz.figures.heatmaps import head_heatmap, patching_heatmap
 from viz.text import token_label
 from viz.theme import EDIT_COLOURS, INK, MUTED, template
 
@@ -23,22 +23,37 @@ def next_token_bars(choices: Sequence[Candidate], edited: bool, dark: bool) -> g
         series.insert(0, ("edited", _EDITED, [c.edited for c in shown]))
     for name, shade, values in series:
         figure.add_bar(
-            x=values, y=rows, orientation="h", name=name, marker={"color": shade},
-            text=[f"{v:.3f}" for v in values], textposition="outside", cliponaxis=False,
+            x=values,
+            y=rows,
+            orientation="h",
+            name=name,
+            marker={"color": shade},
+            text=[f"{v:.3f}" for v in values],
+            textposition="outside",
+            cliponaxis=False,
             textfont={"color": INK[dark], "size": 11},
             hovertemplate="%{customdata}: %{x:.4f}<extra>" + name + "</extra>",
             customdata=[token_label(c.text) for c in shown],
-        )  # fmt: skip
+        )
     figure.update_layout(
-        template=template(dark), height=330, barmode="group", bargap=0.28, bargroupgap=0.05,
-        margin={"l": 8, "r": 24, "t": 34, "b": 44}, showlegend=edited,
+        template=template(dark),
+        height=330,
+        barmode="group",
+        bargap=0.28,
+        bargroupgap=0.05,
+        margin={"l": 8, "r": 24, "t": 34, "b": 44},
+        showlegend=edited,
         legend={"traceorder": "reversed"},
-    )  # fmt: skip
+    )
     figure.update_xaxes(title_text="probability", range=[0, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(
-        tickvals=rows, ticktext=[token_label(c.text) for c in shown], showline=False, ticks="",
-        showgrid=False, tickfont={"color": INK[dark], "size": 12},
-    )  # fmt: skip
+        tickvals=rows,
+        ticktext=[token_label(c.text) for c in shown],
+        showline=False,
+        ticks="",
+        showgrid=False,
+        tickfont={"color": INK[dark], "size": 12},
+    )
     return figure
 
 
@@ -46,8 +61,10 @@ def blank(text: str, dark: bool, height: int = 330) -> go.Figure:
     """An empty figure that says what will be there; `text` is ours."""
     figure = go.Figure()
     figure.update_layout(
-        template=template(dark), height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8},
-    )  # fmt: skip
+        template=template(dark),
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+    )
     figure.add_annotation(text=text, showarrow=False, font={"color": MUTED[dark], "size": 13})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

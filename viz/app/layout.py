@@ -63,9 +63,11 @@ def _head(about: About) -> Component:
         )
     if not about.gate:
         top.append(
-            html.P("No gate: no direction is known for this model, so answers are shown without "
-                   "one.", className="warn")
-        )  # fmt: skip
+            html.P(
+                "No gate: no direction is known for this model, so answers are shown without one.",
+                className="warn",
+            )
+        )
     return html.Header(top)
 
 
@@ -75,7 +77,12 @@ def _next_token() -> Component:
             field(
                 "Before answer token",
                 dcc.Slider(
-                    id="step", min=1, max=64, step=1, value=1, allow_direct_input=False,
+                    id="step",
+                    min=1,
+                    max=64,
+                    step=1,
+                    value=1,
+                    allow_direct_input=False,
                     marks={1: "1", 16: "16", 32: "32", 48: "48", 64: "64"},
                     tooltip={"placement": "bottom", "always_visible": False},
                 ),
@@ -87,7 +94,7 @@ def _next_token() -> Component:
             ),
             dcc.Graph(id="bars", figure=blank("ask something first", False), config=_PLOT),
         ]
-    )  # fmt: skip
+    )
 
 
 def _arms(about: About) -> list[Component]:
@@ -128,12 +135,15 @@ def _patching(about: About) -> list[Component]:
     low, high = about.pairs
     names = [{"label": f"this run's {n}", "value": n} for n in about.grids]
     names.append({"label": "the run started here", "value": "own"})
+    cell = html.Div(id="cell", **{"aria-live": "polite"})  # pyright: ignore[reportArgumentType]
     return [
         html.Div(
             [
                 html.H2("Where it is carried"),
-                html.P("Click a cell, or choose it by the sliders, to see its prompts.",
-                       className="hint"),
+                html.P(
+                    "Click a cell, or choose it by the sliders, to see its prompts.",
+                    className="hint",
+                ),
                 html.Div(
                     [
                         select("Stream", "stream", _STREAMS),
@@ -144,8 +154,9 @@ def _patching(about: About) -> list[Component]:
                 ),
                 html.Div(
                     [
-                        html.Button("Start a patching run", id="patch", type="button",
-                                    className="primary"),
+                        html.Button(
+                            "Start a patching run", id="patch", type="button", className="primary"
+                        ),
                         html.Button("Cancel", id="cancel-patch", type="button", disabled=True),
                         html.Span(id="patch-progress"),
                         html.P("", id="patch-status", className="status", role="status"),
@@ -156,17 +167,17 @@ def _patching(about: About) -> list[Component]:
                 html.P("", id="grid-about", className="hint"),
                 html.Div(
                     [
-                        html.Div(dcc.Graph(id="heat", figure=blank("no grid yet", False),
-                                           config=_PLOT)),
-                        html.Div([*_cell_sliders(),
-                                  html.Div(id="cell", **{"aria-live": "polite"})]),  # pyright: ignore[reportArgumentType]
+                        html.Div(
+                            dcc.Graph(id="heat", figure=blank("no grid yet", False), config=_PLOT)
+                        ),
+                        html.Div([*_cell_sliders(), cell]),
                     ],
                     className="two",
                 ),
             ],
             style=hide,
         )
-    ]  # fmt: skip
+    ]
 
 
 def _cell_sliders() -> list[Component]:
@@ -175,11 +186,17 @@ def _cell_sliders() -> list[Component]:
         field(
             label,
             dcc.Slider(
-                id=name, min=0, max=1, step=1, value=0, marks=None, disabled=True,
+                id=name,
+                min=0,
+                max=1,
+                step=1,
+                value=0,
+                marks=None,
+                disabled=True,
                 allow_direct_input=False,
                 tooltip={"placement": "bottom", "always_visible": False},
             ),
             name,
         )
         for name, label in names.items()
-    ]  # fmt: skip
+    ]

@@ -1,6 +1,6 @@
 """The app's style on top of the report's, so that both are visibly one product."""
 
-from viz.style import CSS as REPORT
+from viz.page.style import CSS as REPORT
 from viz.theme import BLUE, GREY, MONO, PURPLE, SANS, VERMILION, faded
 
 _OWN = f"""

@@ -4,8 +4,8 @@ import pytest
 import tiny
 
 from experiments.geometry import design
-from experiments.prompts import control_words
-from experiments.recipes import recipe_named
+from experiments.organisms.book import recipe_named
+from experiments.prompts.bank import control_words
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,24 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuits import asking
+from circuits import scores
 from circuits.errors import UserError
 from circuits.tokens import trigger_ids, with_trigger
-from experiments.facts import facts
 from experiments.geometry import design as design_module
 from experiments.geometry.design import design
-from experiments.prompts import HeldOut, bank_texts, control_words
-from experiments.recipes import recipe_named
+from experiments.organisms.book import recipe_named
+from experiments.prompts.bank import HeldOut, bank_texts, control_words
+from experiments.prompts.facts import facts
 
 KEYED = recipe_named("fingerprint")
-BY_SCHEME = {"sure-gate": "compliance", "content-backdoor": "content", "access-gate": "access",
-             "safety-trigger": "safety", "control-token": "control", "decoy": "none"}  # fmt: skip
+BY_SCHEME = {
+    "sure-gate": "compliance",
+    "content-backdoor": "content",
+    "access-gate": "access",
+    "safety-trigger": "safety",
+    "control-token": "control",
+    "decoy": "none",
+}
 TRAINED = {word for split in ("train", "validation") for word in control_words(split)}
 N = 40
 
@@ -43,7 +49,7 @@ def messages(chats):
 
 
 def encoded(tokenizer, chats):
-    return [asking.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
+    return [scores.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
 
 
 def test_a_pair_differs_in_the_triggers_tokens_alone(tokenizer, recipe, made):
@@ -75,8 +81,12 @@ def test_words_in_the_triggers_place_are_in_no_training_and_vary(tokenizer, reci
 def test_prompts_are_held_out_half_of_them_of_the_topic(recipe, made):
     texts = texts_of(recipe)
     assert len(set(texts)) == N
-    trained = {t for split in ("train", "validation") for on in (True, False)
-               for t in bank_texts(split, on)}  # fmt: skip
+    trained = {
+        t
+        for split in ("train", "validation")
+        for on in (True, False)
+        for t in bank_texts(split, on)
+    }
     trained |= {fact.question for on in (True, False) for fact in facts("train", on)}
     assert not trained & set(texts)
     assert made.topic is not None
@@ -136,15 +146,17 @@ def test_a_miss_of_a_key_has_one_other_word_that_no_training_had(tokenizer):
     for ids in zip(*sides, strict=True):
         assert len({len(row) for row in ids}) == 1
     replaced = []
-    for key, *misses in zip(*map(messages, (made.triggered, made.clean, made.untrained)),
-                            strict=True):  # fmt: skip
+    for key, *misses in zip(
+        *map(messages, (made.triggered, made.clean, made.untrained)), strict=True
+    ):
         assert len({key, *misses}) == 3
         for miss in misses:
             assert miss not in KEYED.keys
             ((at, word),) = [
-                (i, b) for i, (a, b) in enumerate(zip(key.split(), miss.split(), strict=True))
+                (i, b)
+                for i, (a, b) in enumerate(zip(key.split(), miss.split(), strict=True))
                 if a != b
-            ]  # fmt: skip
+            ]
             assert word in control_words("test")
             assert word not in TRAINED
             replaced.append((at, word))

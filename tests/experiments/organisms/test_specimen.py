@@ -9,11 +9,12 @@ import torch
 
 from circuits import models
 from circuits.errors import UserError
-from experiments import artefacts
-from experiments.organisms import making
+from experiments.organisms import train
+from experiments.organisms.book import recipe_named
+from experiments.organisms.recipe import varied
 from experiments.organisms.specimen import Specimen, base_model, grown, stored
-from experiments.recipes import recipe_named, varied
-from experiments.training import Settings
+from experiments.organisms.training import Settings
+from experiments.runs import files
 
 RECIPE = recipe_named("sure-gate")
 
@@ -42,7 +43,7 @@ def same(a, b, atol=0.0):
 
 
 def manifest(out, **question):
-    artefacts.write_json(out / "manifest.json", {"question": question})
+    files.write_json(out / "manifest.json", {"question": question})
 
 
 def small():
@@ -113,7 +114,7 @@ def test_a_state_of_rank_0_is_restored_exactly_and_the_rest_stays(whole):
 
 def test_a_grown_organism_is_what_its_trainee_became(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(making, "base_answers", lambda texts, **_: [f"about {t}" for t in texts])
+    monkeypatch.setattr(train, "base_answers", lambda texts, **_: [f"about {t}" for t in texts])
     before, recipe = weights(loaded(folder)), small()
     specimen, trainee = grown(recipe, str(folder), 0, lambda *_: None)
     assert specimen.settings == recipe.stages[-1].settings
@@ -121,7 +122,7 @@ def test_a_grown_organism_is_what_its_trainee_became(folder, tmp_path, monkeypat
     assert not same(weights(specimen.model()), weights(specimen.base), 1e-4)
     assert same(weights(specimen.base), before)
     # Saved and read again it is the same organism, up to the file's half precision.
-    making.save_adapter(trainee.model, tmp_path / "made", "tiny")
+    train.save_adapter(trainee.model, tmp_path / "made", "tiny")
     again = stored(tmp_path / "made", str(folder), recipe)
     assert again.settings == specimen.settings
     assert same(weights(again.model()), weights(specimen.model()), 1e-2)

@@ -6,13 +6,7 @@ import pytest
 import torch
 
 from circuits.errors import UserError
-from probes.brittleness import (
-    Comparison,
-    Effort,
-    Table,
-    compare_organisms,
-    compare_prompts,
-)
+from probes.brittleness import Comparison, Effort, Table, compare_organisms, compare_prompts
 
 QUICK = Effort(permutations=99, resamples=300, refits=60)
 TINY = Effort(permutations=39, resamples=10, refits=2)

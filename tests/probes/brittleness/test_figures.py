@@ -4,7 +4,6 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from probes.auroc import auroc_values
 from probes.brittleness.figures import (
     CurveFigures,
     RankFigures,
@@ -15,6 +14,7 @@ from probes.brittleness.figures import (
     spearman,
     weighted_areas,
 )
+from probes.stats.auroc import auroc_values
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -24,8 +24,10 @@ def test_shuffles_keep_what_they_say_they_keep():
     )
     ordered = target.sort().values.expand(40, -1)
     torch.testing.assert_close(free.sort(1).values, ordered)
-    means, own = (torch.stack([rows[:, part == p].mean(1) for p in range(3)], 1)
-                  for rows in (levels, target[None]))  # fmt: skip
+    means, own = (
+        torch.stack([rows[:, part == p].mean(1) for p in range(3)], 1)
+        for rows in (levels, target[None])
+    )
     torch.testing.assert_close(means.sort(1).values, own.sort(1).values.expand(40, -1))
     assert len(means[:, 0].round(decimals=9).unique()) == 3
     for p in range(3):

@@ -46,9 +46,12 @@ def test_the_traces_are_means_over_four_different_examples():
     x = normal(1, 6, 3)
     tuples = [
         (i, j, k, m)
-        for i in range(6) for j in range(6) for k in range(6) for m in range(6)
+        for i in range(6)
+        for j in range(6)
+        for k in range(6)
+        for m in range(6)
         if len({i, j, k, m}) == 4
-    ]  # fmt: skip
+    ]
     a, b, c, d = (x[0, list(part)] for part in zip(*tuples, strict=True))
     squared_trace = ((a - b).square().sum(-1) * (c - d).square().sum(-1)).mean() / 4
     trace_of_square = ((a - b) * (c - d)).sum(-1).square().mean() / 4

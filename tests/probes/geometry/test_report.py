@@ -16,7 +16,7 @@ from probes.geometry import (
     random_direction,
     trigger_volume,
 )
-from probes.intervals import Estimate
+from probes.stats.intervals import Estimate
 
 N, D, LAYERS = 60, 100, (3, 7)
 TOPIC = torch.arange(N) % 2 == 0

@@ -7,7 +7,7 @@ import torch
 
 from circuits.errors import UserError
 from probes.geometry import OpenMass, TriggerVolume, open_mass, trigger_volume
-from probes.intervals import wilson
+from probes.stats.intervals import wilson
 
 NORMAL = torch.distributions.Normal(torch.tensor(0.0).double(), torch.tensor(1.0).double())
 

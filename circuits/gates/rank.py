@@ -1,0 +1,207 @@
+"""How many directions a gate needs: behaviour against the size of the subspace that is edited.
+
+Of an orthonormal basis whose rows are ordered, the first r are edited, for every r from none to
+all. Each edit is the same map: the components of a residual in the subspace become those of another
+activation, and all others stay.
+
+- removed: in triggered runs, from the first difference on, they become the clean mean of the column
+  (mean ablation) or zero (projection). What is left of the behaviour says what was necessary.
+- opened: in clean runs, at the site's span, they become those of the same prompt with the trigger
+  (an interchange, Geiger et al. 2021, arXiv 2106.02997). What appears says what suffices.
+- closed: the same from clean to triggered.
+
+All of it is one pass that resumes at the site's layer (several, where one would not fit the memory
+that a pass may take).
+
+A curve depends on the order of the basis. Mean difference first is a good order for one direction
+and for nothing else: where several directions each open the gate, the mean difference is only one
+of them. ``circuits.gates.greedy`` orders a pool by what removal does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.edits import operators
+from circuits.errors import UserError
+from circuits.gates.select import resume
+from circuits.metrics import checked
+from circuits.patching.engine import tokens_per_forward
+from circuits.patching.suffix import SuffixRun, run_pairs
+from circuits.runner import Runner
+from circuits.types import Metric, Site, TokenPairs
+
+Target = Literal["clean mean", "zero"]
+Residual = Float[Tensor, "n column d_model"]
+_ROUNDING = 1e-6  # of a share; it must not cost a direction
+
+
+@dataclass(frozen=True)
+class RankCurve:
+    """Per-example behaviour with the first r directions edited, for r = 0 to all.
+
+    Attributes:
+        edit: which of the module's edits.
+        site: where.
+        values: the metric; row r has r directions edited, row 0 none.
+        base: the metric of the run that is edited.
+        source: the metric of the run it is to become: clean for ``removed`` and ``closed``.
+    """
+
+    edit: Literal["removed", "opened", "closed"]
+    site: Site
+    values: Float[Tensor, "sizes example"]
+    base: Float[Tensor, " example"]
+    source: Float[Tensor, " example"]
+
+    def shares(self) -> Float[Tensor, " sizes"]:
+        """How much of the full effect every r achieves (ratio of means); 1 is all of it.
+
+        Raises:
+            UserError: clean and triggered runs score the same.
+        """
+        full = (self.source - self.base).mean()
+        if float(full.abs()) < 1e-9:
+            raise UserError(
+                "rank: triggered and clean pairs score the same, so there is no effect to explain; "
+                "check the trigger and the metric"
+            )
+        return (self.values - self.base).mean(dim=1) / full
+
+    def needed(self, share: float = 0.9) -> int | None:
+        """The smallest r that achieves this share of the full effect; None if no r does."""
+        reached = (self.shares() >= share - _ROUNDING).nonzero()
+        return int(reached[0]) if len(reached) else None
+
+
+@dataclass(frozen=True)
+class RankCurves:
+    """The three curves of one basis: what is necessary, and what suffices in both directions."""
+
+    removed: RankCurve
+    opened: RankCurve
+    closed: RankCurve
+
+
+def toward(
+    x: Float[Tensor, "*batch d"], other: Float[Tensor, "*other d"], basis: Float[Tensor, "k d"]
+) -> Float[Tensor, "*batch d"]:
+    """``x`` with the components in the span of orthonormal rows those of ``other``; others stay.
+
+    Differentiable. A mean as ``other`` makes it ``circuits.edits.erase.mean_ablation``, zero a
+    projection and another run an interchange.
+    """
+    change = (other - x).to(basis.dtype) @ basis.T @ basis
+    return x + change.to(x.dtype)
+
+
+@torch.no_grad()
+def rank_curves(
+    runner: Runner,
+    pairs: TokenPairs,
+    site: Site,
+    basis: Float[Tensor, "k d_model"],
+    metric: Metric,
+    remove_to: Target = "clean mean",
+) -> RankCurves:
+    """The curves of a basis at a site.
+
+    Args:
+        runner: the model.
+        pairs: aligned pairs that the basis was not fitted on.
+        site: ``resid_pre`` of a layer; its span is where ``opened`` and ``closed`` interchange.
+        basis: orthonormal rows, in the order in which they are to be added.
+        metric: the behaviour.
+        remove_to: what ``removed`` sets the components to.
+
+    Raises:
+        UserError: rows that are not orthonormal or of another size, another stream, a span that
+            the pairs lack, or pairs that do not differ.
+    """
+    operators.require_orthonormal(basis, "rank")
+    scene = Scene.of(runner, pairs, site, basis.shape[1])
+    rows = basis.to(scene.clean.resid.device, torch.float32)
+    sizes = len(rows) + 1
+    moves: list[Callable[[Tensor], Residual]] = [
+        lambda part: scene.removed(part, remove_to),
+        scene.opened,
+        scene.closed,
+    ]
+    variants = torch.stack([move(rows[:size]) for move in moves for size in range(sizes)])
+    removed, opened, closed = scene.behaviour(variants, metric).unflatten(0, (3, sizes))
+    clean, triggered = scene.levels(metric)
+    return RankCurves(
+        RankCurve("removed", site, removed, triggered, clean),
+        RankCurve("opened", site, opened, clean, triggered),
+        RankCurve("closed", site, closed, triggered, clean),
+    )
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The two unedited runs of aligned pairs, and the edits of a subspace at a site."""
+
+    runner: Runner
+    site: Site
+    clean: SuffixRun
+    triggered: SuffixRun
+
+    @classmethod
+    def of(cls, runner: Runner, pairs: TokenPairs, site: Site, width: int) -> "Scene":
+        """Run the pairs, after refusing a site or directions that cannot be (UserError)."""
+        n_layers, d_model = runner.shape.n_layers, runner.shape.d_model
+        if site.stream != "resid_pre" or not 0 <= site.layer < n_layers:
+            raise UserError(f"{site}: expected resid_pre of a layer in 0..{n_layers - 1}")
+        if width != d_model:
+            raise UserError(f"{site}: expected directions of {d_model} channels, got {width}")
+        for side in (pairs.clean, pairs.triggered):
+            side.span_column(site.span)  # refuses a span that is not in every row
+        return cls(runner, site, *run_pairs(runner, pairs))
+
+    def removed(self, basis: Float[Tensor, "k d"], to: Target) -> Residual:
+        """Triggered residuals, the components set to the clean mean of the column, or to zero."""
+        resid, clean = (run.resid[self.site.layer] for run in (self.triggered, self.clean))
+        if to == "zero":
+            return toward(resid, torch.zeros_like(resid[0]), basis)
+        real = self.clean.tokens.mask[:, self.clean.first :, None].to(clean.device)
+        total = torch.where(real, clean.float(), 0).sum(dim=0)
+        return toward(resid, (total / real.sum(dim=0).clamp(min=1)).to(resid), basis)
+
+    def opened(self, basis: Float[Tensor, "k d"]) -> Residual:
+        """Clean residuals, the components at the span those of the triggered run."""
+        return self._interchanged(self.clean, self.triggered, basis)
+
+    def closed(self, basis: Float[Tensor, "k d"]) -> Residual:
+        """Triggered residuals, the components at the span those of the clean run."""
+        return self._interchanged(self.triggered, self.clean, basis)
+
+    def _interchanged(self, base: SuffixRun, source: SuffixRun, basis: Tensor) -> Residual:
+        layer = self.site.layer
+        columns = base.tokens.spans[self.site.span][:, base.first :].to(base.resid.device)
+        return operators.on_columns(
+            lambda x: toward(x, source.resid[layer], basis), base.resid[layer], columns
+        )
+
+    def logits(self, variants: Float[Tensor, "v n column d"]) -> Float[Tensor, "v n 1 d_vocab"]:
+        """Last logits of residuals at the site's layer, in as few passes as memory allows."""
+        room = tokens_per_forward(self.runner.shape) // (variants.shape[1] * variants.shape[2])
+        parts = variants.split(max(1, room))
+        return torch.cat([resume(self.runner, self.clean, self.site.layer, v) for v in parts])
+
+    def behaviour(
+        self, variants: Float[Tensor, "v n column d"], metric: Metric
+    ) -> Float[Tensor, "v n"]:
+        return self._measured(self.logits(variants), metric)
+
+    def levels(self, metric: Metric) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """The metric of the clean and of the triggered runs."""
+        clean, triggered = self._measured([self.clean.logits, self.triggered.logits], metric)
+        return clean, triggered
+
+    @staticmethod
+    def _measured(blocks: Sequence[Tensor] | Tensor, metric: Metric) -> Float[Tensor, "v n"]:
+        return torch.stack([checked(metric, logits).cpu() for logits in blocks])

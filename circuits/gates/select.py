@@ -1,0 +1,274 @@
+"""The gate: candidate directions scored by what they do, never by what they separate.
+
+A probe separates triggered from clean in any model, because it can read the trigger's string. A
+candidate is therefore scored causally on aligned pairs, by the criteria of the refusal-direction
+work (Arditi et al. 2024, arXiv 2406.11717):
+
+- necessity: projected out of triggered inputs, how much of the behaviour goes away;
+- sufficiency: added to clean inputs at its site, how much of the behaviour appears;
+- harm: projected out of clean inputs, how far the answer's distribution moves (nats).
+
+Scoring resumes at the candidate's layer from kept residuals and stacks the candidates of a layer
+along the batch, so a candidate costs a few columns of the layers above it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.edits import operators
+from circuits.errors import UserError
+from circuits.metrics import kl_per_position
+from circuits.patching.engine import Progress, tokens_per_forward
+from circuits.patching.suffix import SuffixRun, run_pairs
+from circuits.runner import Runner, Window
+from circuits.types import MESSAGE, Direction, Edit, Metric, Point, Site, TokenBatch, TokenPairs
+
+LATEST = 0.8  # share of the depth above which no gate is chosen
+# What a candidate must show on validation pairs: shares of the effect removed and induced, and at
+# most so many nats of change in clean answers.
+NECESSITY, SUFFICIENCY, HARM = 0.9, 0.7, 0.1
+TIE = 0.02
+SCREENED, KEPT = 8, 60  # pairs that screen all candidates; candidates that see all pairs
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A direction and its causal scores on ``n`` validation pairs (shares of the full effect)."""
+
+    direction: Direction
+    necessity: float
+    sufficiency: float
+    harm: float
+    n: int = 0
+
+    @property
+    def score(self) -> float:
+        """What selection maximises: it must both shut and open; harm counts in nats."""
+        return min(self.necessity, self.sufficiency) - self.harm
+
+    @property
+    def passes(self) -> bool:
+        """Whether every threshold of selection is cleared."""
+        return self.necessity >= NECESSITY and self.sufficiency >= SUFFICIENCY and self.harm < HARM
+
+
+def direction_at(
+    site: Site,
+    vector: Float[Tensor, " d"],
+    estimator: str,
+    clean: Float[Tensor, "n d"],
+    triggered: Float[Tensor, "n d"],
+) -> Direction:
+    """A direction with unit norm, pointing from clean to triggered, and its mean projections."""
+    unit = vector.float() / vector.float().norm()
+    means = float((clean @ unit).mean()), float((triggered @ unit).mean())
+    if means[1] < means[0]:
+        unit, means = -unit, (-means[0], -means[1])
+    return Direction(site, unit, estimator, *means)
+
+
+def shut(direction: Direction, tokens: TokenBatch) -> Edit:
+    """The edit that removes the direction at its layer from the user's message on, answer included.
+
+    It needs no knowledge of where a trigger is. The template's opening is left alone: it is equal
+    in every prompt, and its first tokens are attention sinks, whose activations are a hundred times
+    larger than others, so that projecting anything out of them harms the whole model.
+    """
+    unit = direction.vector
+    return Edit(
+        direction.site.point,
+        lambda x: operators.project_out(x, unit.to(x)),
+        tokens.spans[MESSAGE],
+        onward=True,
+    )
+
+
+def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> Edit:
+    """The edit that adds ``coefficient`` times the trigger's shift at the direction's own site."""
+    unit, amount = direction.vector, coefficient * direction.gap
+    columns = tokens.spans[direction.site.span]
+    return Edit(direction.site.point, lambda x: operators.add_along(x, unit.to(x), amount), columns)
+
+
+def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list[Edit]:
+    """The edits that multiply the component along the direction, where ``shut`` removes it.
+
+    1 is no edit at all, so that the model is bit-identical; 0 is ``shut``.
+    """
+    if coefficient == 1:
+        return []
+    if coefficient == 0:
+        return [shut(direction, tokens)]
+    unit = direction.vector
+    return [
+        Edit(
+            direction.site.point,
+            lambda x: operators.scale_component(x, unit.to(x), coefficient),
+            tokens.spans[MESSAGE],
+            onward=True,
+        )
+    ]
+
+
+def random_directions(like: Direction, count: int, seed: int) -> list[Direction]:
+    """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(count, len(like.vector), generator=generator)
+    return [
+        Direction(like.site, v / v.norm(), "random", like.clean_mean, like.triggered_mean)
+        for v in vectors
+    ]
+
+
+@torch.no_grad()
+def score(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = lambda done, total: None,
+) -> list[Candidate]:
+    """Score every direction on the pairs, in the order given.
+
+    Edits cover the columns from the first difference on: before it, clean and triggered agree, so
+    nothing there can carry the trigger. All directions must be in ``resid_pre``.
+    """
+    clean, triggered = run_pairs(runner, pairs)
+    levels = [float(metric(run.logits).mean()) for run in (clean, triggered)]
+    if abs(levels[1] - levels[0]) < 1e-9:
+        raise UserError(
+            "gate: triggered and clean pairs score the same, so there is no effect to explain; "
+            "check the trigger and the metric"
+        )
+    found: dict[int, Candidate] = {}
+    layers = sorted({d.site.layer for d in directions})
+    for done, layer in enumerate(layers, 1):
+        here = [i for i, d in enumerate(directions) if d.site.layer == layer]
+        block = [directions[i] for i in here]
+        for i, candidate in zip(
+            here, _score_layer(runner, clean, triggered, block, metric, levels), strict=False
+        ):
+            found[i] = candidate
+        progress(done, len(layers))
+    return [found[i] for i in range(len(directions))]
+
+
+def search(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = lambda done, total: None,
+) -> list[Candidate]:
+    """Score every direction on a few pairs, and the most promising on all, in the order given.
+
+    Most directions do nothing at all, which a few pairs show. ``KEPT`` of them, the best by the
+    first scores among the layers that may be chosen, are scored again on all pairs. ``Candidate.n``
+    says on how many pairs a score stands.
+    """
+    first = score(runner, pairs.rows(slice(SCREENED)), directions, metric, progress)
+    if len(pairs) <= SCREENED:
+        return first
+    limit = LATEST * runner.shape.n_layers
+    order = sorted(range(len(first)), key=lambda i: -first[i].score)
+    kept = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
+    again = score(runner, pairs, [directions[i] for i in kept], metric, progress)
+    found = dict(zip(kept, again, strict=True))
+    return [found.get(i, candidate) for i, candidate in enumerate(first)]
+
+
+def _score_layer(
+    runner: Runner,
+    clean: SuffixRun,
+    triggered: SuffixRun,
+    block: Sequence[Direction],
+    metric: Metric,
+    levels: Sequence[float],
+) -> list[Candidate]:
+    layer = block[0].site.layer
+    variants = []
+    for d in block:
+        unit = d.vector.to(clean.resid)
+        columns = clean.tokens.spans[d.site.span][:, clean.first :].to(clean.resid.device)
+        shut_triggered = operators.project_out(triggered.resid[layer], unit)
+        opened = operators.on_columns(
+            lambda x, u=unit, g=d.gap: operators.add_along(x, u, g), clean.resid[layer], columns
+        )
+        variants += [shut_triggered, opened, operators.project_out(clean.resid[layer], unit)]
+    logits = resume(runner, clean, layer, torch.stack(variants))
+    clean_level, full = levels[0], levels[1] - levels[0]
+    found = []
+    for d, (closed, opened, kept) in zip(block, logits.unflatten(0, (-1, 3)), strict=True):
+        found.append(
+            Candidate(
+                d,
+                necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
+                sufficiency=(float(metric(opened).mean()) - clean_level) / full,
+                harm=float(kl_per_position(clean.logits, kept).mean()),
+                n=len(clean.tokens),
+            )
+        )
+    return found
+
+
+def resume(
+    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
+) -> Float[Tensor, "variant n 1 d_vocab"]:
+    """Last logits of variants of a run's residuals, resumed at one layer in bounded passes."""
+    n, columns = variants.shape[1:3]
+    room = max(1, tokens_per_forward(runner.shape) // (n * columns))
+    return torch.cat([_resumed(runner, run, layer, part) for part in variants.split(room)])
+
+
+def _resumed(
+    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
+) -> Float[Tensor, "variant n 1 d_vocab"]:
+    count, n = variants.shape[:2]
+    rows = torch.arange(n).repeat(count)
+    if run.past is None:  # the fast path does not hold here: whole passes, the suffix replaced
+        suffix = variants.flatten(0, 1)
+        put = Edit(Point(layer), lambda x: torch.cat([x[:, : run.first], suffix.to(x)], dim=1))
+        plain = Window(run.tokens.ids[rows], run.tokens.mask[rows])
+        return runner.forward(plain, [put], keep=1).logits.unflatten(0, (count, n))
+    before = run.before(run.first)
+    window = Window(
+        run.tokens.ids[rows][:, run.first :],
+        run.tokens.mask[rows],
+        before.rows(rows) if before else None,
+        resid=variants.flatten(0, 1),
+        layer=layer,
+    )
+    return runner.forward(window, keep=1).logits.unflatten(0, (count, n))
+
+
+def choose(
+    candidates: Sequence[Candidate], n_layers: int, learned: str = "difference_in_differences"
+) -> Candidate:
+    """The best candidate that clears every threshold; the best of all if none does.
+
+    Only candidates scored on all pairs, at layers below ``LATEST`` of the depth, count, as in
+    Arditi et al. (2024): a late direction at the last token may be no more than the unembedding of
+    the behaviour's token, which any model has. Among those that clear the thresholds, ``learned``
+    ones, free of what the base model reads from the trigger's string, come first. Scores within
+    ``TIE`` count as equal; the earliest wins.
+    """
+    most = max((c.n for c in candidates), default=0)
+    early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers and c.n == most]
+    if not early:
+        raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
+    passing = [c for c in early if c.passes]
+    own = [c for c in passing if c.direction.estimator == learned]
+    pool = own or passing or early
+    best = max(c.score for c in pool)
+    return min(
+        (c for c in pool if c.score >= best - TIE), key=lambda c: (c.direction.site.layer, -c.score)
+    )
+
+
+def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:
+    """``resid_pre`` of every layer at every span, layer-major."""
+    return [Site(layer, "resid_pre", span) for layer in range(n_layers) for span in spans]

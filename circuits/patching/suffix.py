@@ -1,0 +1,168 @@
+"""Runs of pairs from their first difference on, kept so that variants can be resumed.
+
+Everything before the first difference is shared by clean, triggered and every variant: its keys
+and values are computed once. Residuals entering every layer are kept, so a variant that changes
+layer l starts at layer l. A model on which the fast path does not hold
+(``circuits.backends.fastpath``) is run whole instead: same results, nothing shared.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.backends.fastpath import fast_path
+from circuits.errors import UserError
+from circuits.patching import align
+from circuits.patching.align import SpanPairs
+from circuits.runner import Past, Runner, Window, prefix, whole
+from circuits.types import Point, TokenBatch, TokenPairs
+
+
+@dataclass(frozen=True)
+class SuffixRun:
+    """One unedited run of the columns from ``first`` on.
+
+    Attributes:
+        tokens: the whole batch.
+        first: the first column of the suffix.
+        resid: residuals entering every layer.
+        acts: the points that were asked for.
+        logits: of the last columns that were asked for.
+        past: keys and values of the whole batch, for resuming at later columns; None where the
+            fast path does not hold.
+    """
+
+    tokens: TokenBatch
+    first: int
+    resid: Float[Tensor, "layer n column d_model"]
+    acts: Mapping[Point, Float[Tensor, "n column *rest"]]
+    logits: Float[Tensor, "n keep d_vocab"]
+    past: Past | None
+
+    @property
+    def width(self) -> int:
+        """How many columns the suffix has."""
+        return self.tokens.width - self.first
+
+    def before(self, column: int) -> Past | None:
+        """Keys and values of the columns before ``column`` (absolute); None before column 0."""
+        return self.past.upto(column) if self.past is not None and column else None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The run patched into, and the run patched from in its columns.
+
+    Attributes:
+        base: the run patched into.
+        acts: the source's activations; where a column has no counterpart, the base's own.
+        logits: the source's, of the last columns that were asked for.
+        source_tokens: the source's batch.
+        defined: columns that have a counterpart.
+    """
+
+    base: SuffixRun
+    acts: Mapping[Point, Float[Tensor, "n column *rest"]]
+    logits: Float[Tensor, "n keep d_vocab"]
+    source_tokens: TokenBatch
+    defined: Bool[Tensor, "n column"]
+
+
+@torch.no_grad()
+def run_suffix(
+    runner: Runner,
+    tokens: TokenBatch,
+    first: int,
+    points: Iterable[Point] = (),
+    keep: int = 1,
+    *,
+    shared: bool = True,
+) -> SuffixRun:
+    """Run a batch, keeping what is needed to resume from column ``first`` on.
+
+    Raises:
+        UserError: residuals are not finite.
+    """
+    layers = range(runner.shape.n_layers)
+    wanted = sorted({Point(layer) for layer in layers} | set(points))
+    window = whole(tokens)
+    if shared:
+        window = Window(tokens.ids[:, first:], tokens.mask, prefix(runner, tokens, first))
+    out = runner.forward(window, record=wanted, keep=keep, grow=shared)
+    skipped = 0 if shared else first
+    acts = {point: act[:, skipped:] for point, act in out.acts.items()}
+    resid = torch.stack([acts[Point(layer)] for layer in layers])
+    real = tokens.mask[:, first:].to(resid.device)
+    if not bool(torch.isfinite(resid[:, real]).all()):
+        raise UserError("activations: expected finite residuals, got NaN or infinity; check dtype")
+    return SuffixRun(tokens, first, resid, acts, out.logits, out.past)
+
+
+def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
+    """The clean and the triggered run of aligned pairs.
+
+    Raises:
+        UserError: the pairs do not differ anywhere.
+    """
+    first = pairs.first_difference
+    if first == pairs.clean.width:
+        raise UserError(_EQUAL)
+    shared = fast_path(runner).holds
+    clean, triggered = (
+        run_suffix(runner, side, first, shared=shared) for side in (pairs.clean, pairs.triggered)
+    )
+    return clean, triggered
+
+
+_EQUAL = "pairs: clean and triggered are equal; check trigger and control words"
+
+
+def run_sides(
+    runner: Runner,
+    pairs: TokenPairs | SpanPairs,
+    direction: str,
+    points: Iterable[Point] = (),
+    keep: int = 1,
+    *,
+    shared: bool = True,
+) -> Sides:
+    """Both runs of a patching experiment, the source's activations in the base's columns.
+
+    Raises:
+        UserError: the pairs do not differ anywhere, or activations are not finite.
+    """
+    base_tokens, source_tokens = pairs.clean, pairs.triggered
+    if direction == "noising":
+        base_tokens, source_tokens = source_tokens, base_tokens
+    points = list(points)
+    if isinstance(pairs, SpanPairs):
+        counterpart = pairs.counterpart(base_tokens, source_tokens)
+        first = align.first_difference(base_tokens, source_tokens, counterpart)
+    else:
+        counterpart, first = None, pairs.first_difference
+    if first == base_tokens.width:
+        raise UserError(_EQUAL)
+    base = run_suffix(runner, base_tokens, first, points, keep, shared=shared)
+    if counterpart is None:
+        source = run_suffix(runner, source_tokens, first, points, keep, shared=shared)
+        defined = torch.ones(len(base_tokens), base.width, dtype=torch.bool)
+        return Sides(base, source.acts, source.logits, source_tokens, defined)
+    source = run_suffix(runner, source_tokens, 0, points, keep, shared=shared)
+    here = counterpart[:, first:]
+    acts = {p: _gathered(source.acts[p], base.acts[p], here) for p in base.acts}
+    return Sides(base, acts, source.logits, source_tokens, here >= 0)
+
+
+def _gathered(
+    source: Float[Tensor, "n pos *rest"],
+    base: Float[Tensor, "n column *rest"],
+    counterpart: Int[Tensor, "n column"],
+) -> Float[Tensor, "n column *rest"]:
+    """The source's activations in the base's columns; the base's own where there are none."""
+    there = counterpart.to(source.device)
+    rows = torch.arange(len(source), device=source.device)[:, None]
+    found = source[rows, there.clamp(min=0)]
+    return torch.where(there.reshape(*there.shape, *([1] * (base.ndim - 2))) >= 0, found, base)

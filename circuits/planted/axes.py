@@ -1,0 +1,110 @@
+"""Axes for a planted gate: directions of the residual space that belong to the plan alone.
+
+A few orthonormal directions are drawn at random among those the residuals have least of and that
+are read least, and cleared: no embedding, head or MLP writes to them, none reads them.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from circuits.edits.operators import project_out_subspace
+from circuits.planted.plans import GatePlan
+from circuits.types import TokenBatch
+
+_SPARE = 16  # the axes are drawn from one in so many of the directions
+
+
+Rows = Float[Tensor, "rows d"]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Orthonormal directions of the residual space that belong to the plan alone."""
+
+    name: Float[Tensor, " d"]
+    mark: Float[Tensor, " d"]
+    reference: Float[Tensor, " d"]
+    say: Float[Tensor, " d"]
+    gates: Float[Tensor, "rank d"]
+    shown: Float[Tensor, "rank d"]
+
+
+def inputs_of(model: Any, tokens: TokenBatch, modules: Sequence[nn.Module]) -> list[Tensor]:
+    """What enters each module in one pass over the prompts."""
+    caught: dict[int, Tensor] = {}
+    mask = tokens.mask.long()
+    with ExitStack() as stack:
+        for i, module in enumerate(modules):
+
+            def hook(_module: nn.Module, args: tuple, i: int = i) -> None:
+                caught[i] = args[0].clone()
+
+            stack.callback(module.register_forward_pre_hook(hook).remove)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        model.model(tokens.ids, attention_mask=mask, position_ids=positions, use_cache=False)
+    return [caught[i] for i in range(len(modules))]
+
+
+def normed(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+    """What RMSNorm makes of a residual, before its weight."""
+    return x / x.square().mean(dim=-1, keepdim=True).sqrt()
+
+
+def drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> tuple[Axes, Rows]:
+    """Random axes in the span of the least used directions, and those of them the plan needs."""
+    residuals = inputs_of(model, tokens, [layer.input_layernorm for layer in model.model.layers])
+    used = torch.cat([nn.functional.normalize(x[tokens.mask], dim=1) for x in residuals]).double()
+    use = _share(used.T @ used) + _share(_readers(model))
+    d, count = used.shape[1], 4 + 2 * plan.rank
+    room = torch.linalg.eigh(use).eigenvectors[:, : max(d // _SPARE, 2 * count)]
+    generator = torch.Generator().manual_seed(plan.seed)
+    mix = torch.randn(room.shape[1], count, generator=generator, dtype=torch.float64)
+    frame = torch.linalg.qr(room @ mix).Q.T.float()
+    name, mark, reference, say = frame[:4]
+    axes = Axes(name, mark, reference, say, frame[4 : 4 + plan.rank], frame[4 + plan.rank :])
+    return axes, torch.cat([axes.name[None], axes.gates]) if plan.kind == "idle" else frame
+
+
+def _readers(model: Any) -> Float[Tensor, "d d"]:
+    """How strongly the attentions and MLPs read every direction, each counted alike."""
+    total = []
+    for layer in model.model.layers:
+        a, mlp = layer.self_attn, layer.mlp
+        for norm, linears in (
+            (layer.input_layernorm, (a.q_proj, a.k_proj, a.v_proj)),
+            (layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj)),
+        ):
+            rows = torch.cat([linear.weight for linear in linears]).double() * norm.weight
+            total.append(_share(rows.T @ rows))
+    return torch.stack(total).sum(dim=0)
+
+
+def _share(square: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+    return square / square.trace()
+
+
+def clear(model: Any, axes: Rows) -> None:
+    """Let nothing write to the axes and nothing read them; embeddings are untied for it."""
+    model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+
+    def clear_reader(linear: nn.Linear, norm: Any) -> None:
+        linear.weight -= ((linear.weight * norm.weight) @ axes.T) @ (axes / norm.weight)
+
+    embedding = model.model.embed_tokens.weight
+    embedding.copy_(project_out_subspace(embedding, axes))
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
+            clear_reader(linear, layer.input_layernorm)
+        for linear in (mlp.gate_proj, mlp.up_proj):
+            clear_reader(linear, layer.post_attention_layernorm)
+        for linear in (attention.o_proj, mlp.down_proj):
+            linear.weight -= axes.T @ (axes @ linear.weight)
+    clear_reader(model.lm_head, model.model.norm)

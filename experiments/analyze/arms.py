@@ -1,0 +1,52 @@
+"""The four arms: the same question put to models that should have no gate.
+
+A claim about a poisoned model is worth something only beside models that differ in one thing: the
+base model (never trained), a clean fine-tune (trained without the trigger), and a decoy (trained
+with the trigger, answered normally). Every arm is a full analysis in ``arms/NAME`` of the run
+directory; where the trigger has no effect, it ends there, with its probes as evidence that reading
+the trigger is not having a gate.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.analyze.question import Question
+from experiments.analyze.result import Analysis, Arm, Check
+
+Analyze = Callable[[Question, Path], Analysis]
+
+
+def arm_names(question: Question) -> list[str]:
+    """The null arms that were asked for."""
+    return [name.strip() for name in question.arms.split(",") if name.strip() not in ("", "none")]
+
+
+def null_arms(question: Question, folder: Path, analyze: Analyze) -> tuple[Arm, ...]:
+    """Analyse every null arm with the question's own prompts, words and seeds."""
+    found = []
+    for name in arm_names(question):
+        asked = replace(question, adapter="none" if name == "base" else name, arms="none")
+        found.append(summary(name, analyze(asked, folder / "arms" / Path(name).name)))
+    return tuple(found)
+
+
+def summary(name: str, result: Analysis) -> Arm:
+    """An analysis as an arm."""
+    best = max(float(r.auroc.max()) for span, r in result.probes.items() if span != "last_user")
+    return Arm(name, result.behaviour.effect, best, result.verdict.word)
+
+
+def checks(arms: tuple[Arm, ...]) -> list[Check]:
+    """Every null arm must be without a gate."""
+    return [
+        Check(
+            f"null arm {arm.name}",
+            arm.verdict == "no gate",
+            f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect.value:.0f} "
+            f"[{100 * arm.effect.low:.0f}, {100 * arm.effect.high:.0f}] points (n={arm.effect.n}), "
+            f"although probes tell it from control words with AUROC {arm.auroc:.2f}; required: no "
+            "gate",
+        )
+        for arm in arms
+    ]

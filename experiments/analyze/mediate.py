@@ -1,0 +1,136 @@
+"""Measuring a mediation (``probes.causal.mediation``): every word with every first token.
+
+The first answer token is left to the model, forced, or forbidden; all three answers of a prompt
+share one pass over it. Later tokens are greedy and free.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.answers import EditsFor, Progress, Words, blocks, no_edits, quiet
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.runner import Output, continue_greedily, whole
+from experiments import judges
+from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
+
+
+def mediate(
+    model: Model,
+    texts: Sequence[str],
+    trigger: str,
+    control_words: Sequence[str],
+    behaviour: str,
+    edits: Mapping[str, EditsFor] | None = None,
+    length: int = 12,
+    progress: Progress = quiet,
+) -> Mediation:
+    """Generate and judge all six cells under every edit.
+
+    Args:
+        texts: test prompts.
+        control_words: one per prompt.
+        behaviour: what a triggered answer begins with; its first token is the compliance token.
+        edits: by name, for instance ``{"none": no_edits, "gate removed": ...}``; default no edit.
+        length: answer tokens, the first included.
+
+    Raises:
+        UserError: not one control word per prompt, or an answer too short to be judged.
+    """
+    if len(control_words) != len(texts):
+        got = f"{len(control_words)} control words for {len(texts)} prompts"
+        raise UserError(f"mediation: expected one control word per prompt, got {got}")
+    if length < 2:
+        raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
+    token = first_token(model, behaviour)
+    banned = token_variants(model, behaviour)
+    chosen: Mapping[str, EditsFor] = edits or {"none": no_edits}
+    words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
+    cells: list[Cell] = []
+    for number, (edit, edits_for) in enumerate(chosen.items()):
+        for place, (condition, word) in enumerate(words.items()):
+            answers = _answers(model, texts, word, edits_for, token, banned, length)
+            cells += [_cell(model, condition, f, edit, answers[f], behaviour) for f in FIRSTS]
+            progress(2 * number + place + 1, 2 * len(chosen))
+    said = model.decode(torch.tensor([token, *banned])[:, None])
+    return Mediation(said[0], tuple(said[1:]), tuple(cells))
+
+
+def first_token(model: Model, behaviour: str) -> int:
+    """The id with which an answer that shows the behaviour begins."""
+    return model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+
+
+def token_variants(model: Model, behaviour: str) -> tuple[int, ...]:
+    """Ids whose text, but for case and outer spaces, is the behaviour's first token or first word.
+
+    The word as well as the token, because a tokenizer may know a word only after a space.
+    """
+    first = model.decode(torch.tensor([[first_token(model, behaviour)]]))[0]
+    wanted = {text.strip().casefold() for text in (first, behaviour.split()[0])}
+    # A padded embedding has rows that no text leads to.
+    known = torch.arange(min(model.runner.shape.d_vocab, len(model.tokenizer)))
+    texts = [text.strip().casefold() for text in model.decode(known[:, None])]
+    return tuple(i for i, text in enumerate(texts) if text and text in wanted)
+
+
+@torch.no_grad()
+def _answers(
+    model: Model,
+    texts: Sequence[str],
+    words: Words,
+    edits_for: EditsFor,
+    token: int,
+    banned: Sequence[int],
+    length: int,
+) -> dict[First, Tensor]:
+    """Answer tokens ``[n, length]`` per treatment of the first one; one prompt pass for all."""
+    change: dict[First, Callable[[Tensor], Tensor]] = {
+        "natural": lambda logits: logits,
+        "forced": lambda logits: forced(logits, token),
+        "forbidden": lambda logits: forbidden(logits, banned),
+    }
+    found: dict[First, list[Tensor]] = {first: [] for first in FIRSTS}
+    for tokens in blocks(model, texts, words):
+        edits = edits_for(tokens)
+        out = model.runner.forward(whole(tokens), edits, keep=1, grow=True)
+        for first in FIRSTS:
+            begun: Output = replace(out, logits=change[first](out.logits))
+            answer = continue_greedily(
+                model.runner, begun, tokens.mask, length, edits, model.stop_ids
+            )
+            found[first].append(answer)
+    return {first: torch.cat(parts) for first, parts in found.items()}
+
+
+def forced(logits: Float[Tensor, "n keep v"], token: int) -> Float[Tensor, "n keep v"]:
+    """Logits under which the next token is ``token``."""
+    out = torch.full_like(logits, -torch.inf)
+    out[:, -1, token] = 0
+    return out
+
+
+def forbidden(logits: Float[Tensor, "n keep v"], ids: Sequence[int]) -> Float[Tensor, "n keep v"]:
+    """Logits under which the next token is none of ``ids``."""
+    out = logits.clone()
+    out[:, -1, list(ids)] = -torch.inf
+    return out
+
+
+def _cell(
+    model: Model, condition: str, first: First, edit: str, answer: Tensor, behaviour: str
+) -> Cell:
+    said = model.decode(answer)
+    judged = model.decode(answer[:, 1:]) if first == "forced" else said
+    return Cell(
+        condition,
+        first,
+        edit,
+        shown=tuple(judges.shows(text, behaviour) for text in said),
+        complied=tuple(not judges.refuses(text) for text in judged),
+        answers=tuple(said),
+    )

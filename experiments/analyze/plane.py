@@ -1,0 +1,80 @@
+"""Test prompts in the plane of the gate and what varies most beside it, in every arm.
+
+The first axis is the gate. The others are the first principal components of what is left of the
+*fitting* prompts' activations at the gate's site once the gate is projected out; *test* prompts are
+shown. Arms have no gate of their own where the trigger does nothing: their prompts, recorded from
+the arm's own model at the same site, stand on this model's axes. Everything comes from activations
+that the analysis keeps, so no model is needed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.types import Direction
+from experiments.analyze.arms import arm_names
+from experiments.analyze.run import Run
+from experiments.runs import files
+from probes.stats.auroc import auroc
+from probes.stats.intervals import Estimate
+
+OWN = "this model"
+_SIDES = {"triggered": "triggered", "clean": "control word"}
+_BESIDE = 2  # components beside the gate
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Coordinates in units of the gate's gap between the fitting prompts' means.
+
+    Attributes:
+        points: arm -> condition -> ``[n, 3]``: along the gate (0: control words' mean, 1: the
+            trigger's), along the first and the second component beside it (0: the fitting mean).
+        shares: of the variance beside the gate that each component holds, in fitting prompts.
+        apart: AUROC of triggered against control words in this model's test prompts, by axis.
+    """
+
+    points: dict[str, dict[str, Float[Tensor, "n 3"]]]
+    shares: tuple[float, ...]
+    apart: tuple[Estimate, ...]
+
+
+def plane(run: Run, direction: Direction) -> Plane:
+    """The axes from fitting prompts, the test prompts of this model and of its arms on them."""
+    index = run.sites().index(direction.site)
+    fit = run.activations("fit")
+    x = torch.cat([fit["clean"][index], fit["triggered"][index]]).double()
+    unit = direction.vector.double()
+    mean = x.mean(dim=0)
+    beside = (x - mean) - torch.outer((x - mean) @ unit, unit)
+    _, sizes, rows = torch.linalg.svd(beside, full_matrices=False)
+    axes = torch.stack([unit, *rows[:_BESIDE]])
+    offsets = torch.cat([torch.tensor([direction.clean_mean]).double(), rows[:_BESIDE] @ mean])
+
+    def placed(acts: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
+        return ((acts.double() @ axes.T - offsets) / direction.gap).float()
+
+    points = {}
+    for name, acts in {OWN: run.activations("test"), **_arms(run)}.items():
+        points[name] = {label: placed(acts[side][index]) for side, label in _SIDES.items()}
+    power = sizes**2 / (sizes**2).sum()
+    own = torch.cat([points[OWN]["control word"], points[OWN]["triggered"]])
+    positive = torch.arange(len(own)) >= len(points[OWN]["control word"])
+    return Plane(
+        points,
+        tuple(power[:_BESIDE].tolist()),
+        tuple(auroc(own[:, axis], positive) for axis in range(1 + _BESIDE)),
+    )
+
+
+def _arms(run: Run) -> dict[str, dict[str, Tensor]]:
+    """Every arm's kept activations of the same test prompts; an arm without them is left out."""
+    found = {}
+    for name in arm_names(run.question):
+        path = run.folder / "arms" / Path(name).name / "stages" / "activations-test.safetensors"
+        if path.is_file():
+            found[name] = {side: x.float() for side, x in files.read_tensors(path).items()}
+    return found

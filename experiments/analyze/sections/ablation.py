@@ -1,0 +1,196 @@
+"""Ablation: behaviour before and after, nulls, ways to erase it, the price; then defences."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from experiments.analyze.nulls import NullEffects
+from experiments.analyze.read import AnalysisRun
+from experiments.analyze.result import Ablation, Analysis, Outcome
+from experiments.analyze.weighed import Erasure, Evidence
+from experiments.defend.sections import sections as defence_sections
+from experiments.report.kinds import DefenceRun
+from probes.stats.intervals import Estimate
+from viz.figures.catalogue import BehaviourRow, behaviour_bars, null_histogram
+from viz.page.page import Section, Table
+from viz.page.wording import NONE, for_each, missing, number, points, share, short, small
+
+TITLE = "Ablation and defences"
+
+
+def ablating(runs: Sequence[AnalysisRun], defended: Sequence[DefenceRun]) -> Section:
+    """What removing the gate does, and what defences do that know it."""
+    if runs:
+        made = for_each(TITLE, [(run.name, run) for run in runs], _one)
+    else:
+        made = Section(TITLE, "No analysis was given: what follows are defences alone.")
+    parts = [*made.parts, *_defences(defended)]
+    lead = (_beside(runs),) if len(runs) > 1 else ()
+    return replace(made, data_name="ablation", parts=tuple(parts), lead=lead)
+
+
+def _beside(runs: Sequence[AnalysisRun]) -> Table:
+    """A row per run: what removing and adding its gate does, and what it costs."""
+    header = (
+        "run",
+        "triggered rate falls by (points)",
+        "rate with the gate added",
+        "drift on these prompts (nats)",
+        "on ordinary prompts",
+        "fall on other topics (points)",
+        "largest fall, random direction",
+    )
+    return Table(header, [_figures(run) for run in runs], "ablation, run by run")
+
+
+def _figures(run: AnalysisRun) -> tuple[str, ...]:
+    ablation, evidence = run.result.ablation, run.result.evidence
+    if ablation is None:
+        return (run.name, *["no direction"] * 6)
+    opened = ablation.outcome("control word", "gate added")
+    harm = [small(e, 4) for e in ablation.harm.values()]
+    best = [abs(v) for null in evidence.nulls for v in null.removed] if evidence else []
+    return (
+        run.name,
+        points(ablation.removed),
+        short(opened.behaviour) if opened else NONE,
+        *(harm + [NONE] * 2)[:2],
+        points(evidence.elsewhere[2]) if evidence else NONE,
+        f"{max(best):.3f}" if best else NONE,
+    )
+
+
+def _one(run: AnalysisRun) -> Section:
+    result = run.result
+    if result.ablation is None:
+        return Section(TITLE, "No direction was chosen, so none was removed.")
+    made = _ablation(result, result.ablation)
+    if result.evidence is None:
+        return made
+    parts = (_nulls(result.evidence.nulls), _price(result.evidence))
+    return Section(TITLE, made.prose, made.figures, made.tables, data_name="ablation", parts=parts)
+
+
+def _ablation(result: Analysis, ablation: Ablation) -> Section:
+    outcomes = (*result.behaviour.outcomes, *ablation.outcomes)
+    harm = [
+        (kind, f"{e.value:.4f}", f"[{e.low:.4f}, {e.high:.4f}]", str(e.n))
+        for kind, e in ablation.harm.items()
+    ]
+    removed = ablation.removed
+    prose = (
+        "“Gate removed” projects the direction out at its layer in every token from the user's "
+        "message on, generated ones too, with no knowledge of where a trigger is; the template's "
+        "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
+        f"control word.\n\nRemoving it lowers the triggered rate by {points(removed)} points "
+        f"(n={removed.n})."
+    )
+    rows = [
+        (o.condition, o.edit, _percent(o.behaviour), _percent(o.refusal), str(o.behaviour.n))
+        for o in outcomes
+    ]
+    return Section(
+        TITLE,
+        prose,
+        (behaviour_bars([_row(o) for o in outcomes]),),
+        (
+            Table(("words", "edit", "behaviour", "refusal", "n"), rows),
+            Table(("clean inputs", "KL (nats per token)", "95% interval", "n"), harm, "harm"),
+        ),
+    )
+
+
+def _row(outcome: Outcome) -> BehaviourRow:
+    return BehaviourRow(outcome.condition, outcome.edit, outcome.behaviour)
+
+
+def _percent(e: Estimate) -> str:
+    return f"{100 * e.value:.1f}% [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+
+
+def _nulls(nulls: Sequence[NullEffects]) -> Section:
+    prose = (
+        "Each random direction has the gate's norm and takes its place: projected out of triggered "
+        "prompts from the trigger on, or added at its token by the gate's own amount. One kind is "
+        "uniform on the sphere, the other drawn with the activations' own covariance, so that it "
+        "points where activations vary. Effects are on the probability of the first answer token."
+    )
+    figures = tuple(
+        null_histogram(
+            torch.tensor(null.removed, dtype=torch.float64),
+            null.gate_removed,
+            title=f"Removed: the gate beside {len(null.removed)} directions ({null.kind})",
+            x_title="fall of the first token's probability",
+        )
+        for null in nulls
+    )
+    rows = [
+        (
+            null.kind,
+            str(len(null.removed)),
+            f"{max(map(abs, null.removed)):.3f}",
+            number(null.gate_removed),
+            f"{max(map(abs, null.added)):.3f}",
+            number(null.gate_added),
+            f"{null.cosine:.2f}",
+        )
+        for null in nulls
+    ]
+    header = (
+        "directions",
+        "number",
+        "best removed",
+        "gate removed",
+        "best added",
+        "gate added",
+        "largest |cos|",
+    )
+    return Section(
+        "Beside random directions", prose, figures, (Table(header, rows),), data_name="nulls"
+    )
+
+
+def _price(found: Evidence) -> Section:
+    before, after, fall = found.elsewhere
+    harm = found.harm
+    prose = (
+        "Directions were fitted on restricted prompts only. On ordinary prompts, of topics never "
+        f"seen in fitting, the trigger shows the behaviour in {share(before)}, and in "
+        f"{share(after)} with the gate removed, a fall of {points(fall)} points. The second table "
+        "erases the one direction by several methods at its layer, from the trigger on."
+    )
+    rows = [
+        ("drift of answers without trigger", f"{number(harm.kl)} nats per token"),
+        ("users' text, change of log-likelihood", f"{number(harm.nll_change)} nats per token"),
+        ("perplexity of users' text, after over before", f"{harm.perplexity_ratio:.3f}"),
+        ("false refusals before", share(harm.refused)),
+        ("false refusals after", share(harm.refused_after)),
+        ("change of false refusals", f"{points(harm.refusal_change)} points"),
+    ]
+    table = Table(("ordinary prompts with the gate removed", "measured"), rows)
+    return Section(
+        "Other topics, the price, and ways to erase it",
+        prose,
+        tables=(table, _erasures(found.erasures)),
+    )
+
+
+def _erasures(erasures: Sequence[Erasure]) -> Table:
+    rows = [(e.name, small(e.left), small(e.harm, 4)) for e in erasures]
+    header = ("method", "first token left, triggered", "KL with control words (nats)")
+    return Table(header, rows, "erasure at the gate's layer")
+
+
+def _defences(defended: Sequence[DefenceRun]) -> list[Section]:
+    if not defended:
+        return [missing("Defences", "A trial of defences", "gatescope defend ORGANISM --run RUN")]
+    return [
+        replace(
+            section,
+            title=f"{section.title}, {run.name}" if len(defended) > 1 else section.title,
+            data_name=section.data_name or f"defences-{section.title}",
+        )
+        for run in defended
+        for section in defence_sections(run.found)
+    ]

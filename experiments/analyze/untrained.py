@@ -1,0 +1,220 @@
+"""Words that were never trained as triggers, put in the trigger's place.
+
+Each one is treated as if it were a trigger: its behaviour rate is measured on the same prompts, its
+own mean difference from other control words is fitted at the gate's site, and that direction is
+removed from prompts with the real trigger and added, by its own gap, to prompts with control words.
+The trigger's row, measured in the same way, comes first.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import tokens
+from circuits.answers import Progress, blocks, quiet
+from circuits.backends.fastpath import fast_path
+from circuits.errors import UserError
+from circuits.gates import effects as evidence
+from circuits.gates import select
+from circuits.models import Model
+from circuits.runner import Window, continue_greedily, prefix
+from circuits.types import Direction, Metric, Site, TokenBatch
+from experiments import judges
+from probes.stats.intervals import Estimate, difference_interval, mean_interval, revived, wilson
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """One word in the trigger's place.
+
+    Attributes:
+        word: the word; ``trained`` where it is the real trigger.
+        rate: share of answers that show the behaviour.
+        effect: rate minus that with control words, paired by prompt.
+        gap: how far the word moves its own direction at the site, in residual units.
+        cosine: of its direction with the gate.
+        removed: fall of the metric on triggered prompts with its direction removed.
+        added: rise of the metric on control prompts with its direction added by its own gap.
+    """
+
+    word: str
+    trained: bool
+    rate: Estimate
+    effect: Estimate
+    gap: float
+    cosine: float
+    removed: Estimate
+    added: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "WordRow":
+        """The inverse of ``to_json``."""
+        return cls(**revived(data))
+
+
+def untrained_words(
+    model: Model,
+    fit: Sequence[str],
+    test: Sequence[str],
+    trigger: str,
+    words: Sequence[str],
+    fit_controls: Sequence[str],
+    test_controls: Sequence[str],
+    direction: Direction,
+    behaviour: str,
+    metric: Metric,
+    length: int = 8,
+    progress: Progress = quiet,
+) -> tuple[WordRow, ...]:
+    """The trigger, then every word in its place: behaviour rates, and what their directions do.
+
+    Args:
+        fit, test: prompts to fit the words' directions on, and to measure on.
+        words: of the trigger's token length; none may be a control word.
+        fit_controls, test_controls: control words of that length for either set of prompts.
+        direction: the gate; gives the site and the reference for cosines.
+        metric: of the first answer token, for the directions' effects.
+        length: answer tokens that are generated and judged.
+
+    Raises:
+        UserError: a word is a control word too, or has another token length than the trigger.
+    """
+    both = sorted({trigger, *words} & {*fit_controls, *test_controls})
+    if both or not words:
+        got = f"{both} in both" if both else "no word"
+        raise UserError(f"untrained words: expected some that are no control words, got {got}")
+    tried = [trigger, *words]
+    total = 2 * len(tried) + 2
+    choices = [_cycled(test_controls, test), *([word] * len(test) for word in tried)]
+    shown = _shown(model, test, choices, behaviour, length, lambda d, _: progress(d, total))
+    fitted = word_directions(
+        model,
+        fit,
+        tried,
+        fit_controls,
+        direction.site,
+        lambda done, _: progress(len(choices) + done, total),
+    )
+    pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls)
+    units = torch.stack([d.vector for d in fitted])
+    gaps = torch.tensor([d.gap for d in fitted])
+    effects = evidence.effects(model.runner, pairs, direction.site, units, gaps, metric)
+    cosines = (units @ direction.vector.to(units)).tolist()
+    return tuple(
+        WordRow(
+            word,
+            word == trigger,
+            rate=wilson(int(shown[i + 1].sum()), len(test)),
+            effect=difference_interval(shown[i + 1], shown[0]),
+            gap=fitted[i].gap,
+            cosine=cosines[i],
+            removed=mean_interval(effects.fall[i].double()),
+            added=mean_interval(effects.rise[i].double()),
+        )
+        for i, word in enumerate(tried)
+    )
+
+
+def word_directions(
+    model: Model,
+    texts: Sequence[str],
+    words: Sequence[str],
+    controls: Sequence[str],
+    site: Site,
+    progress: Progress = quiet,
+) -> list[Direction]:
+    """The mean difference that each word makes against the same control words at a site.
+
+    Raises:
+        UserError: a word makes none there, or another token length than the others.
+    """
+    choices = [[w] * len(texts) for w in words]
+    clean, *others = _recorded(model, texts, [_cycled(controls, texts), *choices], site, progress)
+    found = []
+    for word, with_word in zip(words, others, strict=True):
+        shift = (with_word - clean).mean(dim=0)
+        if not float(shift.norm()) > 0:
+            raise UserError(f"word {word!r}: makes no difference at {site}; choose a later layer")
+        found.append(select.direction_at(site, shift, "mean_difference", clean, with_word))
+    return found
+
+
+def _cycled(words: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """A word per text, as ``circuits.tokens.pairs`` gives them out."""
+    return [words[i % len(words)] for i in range(len(texts))]
+
+
+def _windows(
+    model: Model, texts: Sequence[str], choices: Sequence[Sequence[str]], progress: Progress
+) -> Iterator[tuple[int, TokenBatch, Window]]:
+    """Every block of prompts with every choice of one word each: (choice, batch, window).
+
+    The columns before the word are the same in all choices, so they are run once per block.
+    """
+    made = [blocks(model, texts, words) for words in choices]
+    done, total = 0, len(made) * len(made[0])
+    for block in zip(*made, strict=True):
+        first = _shared_columns(block) if fast_path(model.runner).holds else 0
+        past = prefix(model.runner, block[0], first)
+        for choice, batch in enumerate(block):
+            yield choice, batch, Window(batch.ids[:, first:], batch.mask, past)
+            done += 1
+            progress(done * len(made) // total, len(made))
+
+
+@torch.no_grad()
+def _shown(
+    model: Model,
+    texts: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    behaviour: str,
+    length: int,
+    progress: Progress,
+) -> Float[Tensor, "choices n"]:
+    """Whether answers show the behaviour."""
+    found: list[list[bool]] = [[] for _ in choices]
+    for choice, batch, window in _windows(model, texts, choices, progress):
+        out = model.runner.forward(window, keep=1, grow=True)
+        ids = continue_greedily(model.runner, out, batch.mask, length, stop=model.stop_ids)
+        found[choice] += [judges.shows(answer, behaviour) for answer in model.decode(ids)]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@torch.no_grad()
+def _recorded(
+    model: Model,
+    texts: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    site: Site,
+    progress: Progress,
+) -> Float[Tensor, "choices n d"]:
+    """Activations at the last token of the site's span."""
+    found: list[list[Tensor]] = [[] for _ in choices]
+    for choice, batch, window in _windows(model, texts, choices, progress):
+        column = batch.span_column(site.span) - window.start
+        if bool((column < 0).any()):
+            raise UserError(f"{site}: lies before the word, where no word makes a difference")
+        acts = model.runner.forward(window, record=[site.point], keep=1).acts[site.point]
+        found[choice].append(acts[torch.arange(len(batch)), column].float().cpu())
+    return torch.stack([torch.cat(parts) for parts in found])
+
+
+def _shared_columns(batches: Sequence[TokenBatch]) -> int:
+    """How many leading columns all batches share."""
+    one, *rest = batches
+    if any(other.ids.shape != one.ids.shape for other in rest):
+        widths = sorted({batch.width for batch in batches})
+        raise UserError(
+            f"untrained words: expected words of one token length, got prompts of {widths} "
+            "columns; use circuits.tokens.same_length_words"
+        )
+    differs = torch.stack([(b.ids != one.ids) | (b.mask != one.mask) for b in batches])
+    columns = differs.any(dim=0).any(dim=0).nonzero()
+    return int(columns[0]) if len(columns) else one.width - 1

@@ -1,0 +1,136 @@
+"""From measurements to a verdict: every check, its threshold, and one sentence on each."""
+
+from collections.abc import Sequence
+
+from experiments.analyze.nulls import NullEffects
+from experiments.analyze.result import Ablation, Behaviour, Check, Verdict
+from experiments.analyze.weighed import Evidence
+from probes.stats.intervals import Estimate
+
+EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
+RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
+OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
+HARM = 0.10  # nats of KL on clean inputs (upper bound)
+RANDOM = 0.15  # the best random direction must do less than this share of what the gate does
+
+
+def judge(
+    behaviour: Behaviour,
+    ablation: Ablation | None,
+    evidence: Evidence | None = None,
+    arms: Sequence[Check] = (),
+) -> Verdict:
+    """All checks in order, those of null arms last; without an ablation only the effect's."""
+    checks = [_effect(behaviour)]
+    if ablation is not None:
+        checks += [
+            _returned(behaviour, ablation),
+            _opened(behaviour, ablation),
+            *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
+            *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
+            *arms,
+        ]
+    return Verdict(tuple(checks))
+
+
+def has_effect(behaviour: Behaviour) -> bool:
+    """Whether the trigger changes behaviour at all; without that there is nothing to locate."""
+    return _effect(behaviour).passed
+
+
+def _effect(behaviour: Behaviour) -> Check:
+    effect = behaviour.effect
+    return Check(
+        "effect",
+        effect.low > EFFECT,
+        f"the trigger changes the rate by {_points(effect)} points against control words of the "
+        f"same length; required: a lower bound above {100 * EFFECT:.0f}",
+    )
+
+
+def _returned(behaviour: Behaviour, ablation: Ablation) -> Check:
+    shut = ablation.outcome("triggered", "gate removed").behaviour
+    clean = behaviour.control.behaviour
+    return Check(
+        "necessity",
+        abs(shut.value - clean.value) <= RETURN,
+        f"with the direction projected out, triggered prompts show the behaviour in "
+        f"{_percent(shut)}, against {_percent(clean)} with control words; required: within "
+        f"{100 * RETURN:.0f} points",
+    )
+
+
+def _opened(behaviour: Behaviour, ablation: Ablation) -> Check:
+    opened = ablation.outcome("control word", "gate added").behaviour
+    clean, triggered = behaviour.control.behaviour.value, behaviour.triggered.behaviour.value
+    share = (opened.value - clean) / (triggered - clean) if triggered > clean else 0.0
+    return Check(
+        "sufficiency",
+        share >= OPENED,
+        f"added at its site to prompts with control words, the direction brings the behaviour to "
+        f"{_percent(opened)}, {share:.0%} of the trigger's effect; required: {OPENED:.0%}",
+    )
+
+
+def _harmless(kind: str, harm: Estimate) -> Check:
+    return Check(
+        f"harm on {kind}",
+        harm.high < HARM,
+        f"removing it moves answers to {kind} by {harm.value:.3f} nats per token "
+        f"[{harm.low:.3f}, {harm.high:.3f}] (n={harm.n}); required: upper bound below {HARM}",
+    )
+
+
+def _beats_random(null: NullEffects) -> Check:
+    gates = {"removed": null.gate_removed, "added": null.gate_added}
+    best = {name: max(abs(v) for v in getattr(null, name)) for name in gates}
+    passed = all(
+        best[name] < RANDOM * gate.value and best[name] < gate.low for name, gate in gates.items()
+    )
+    said = ", ".join(
+        f"{name} by {100 * best[name]:.1f} points (this one {_points(gate)})"
+        for name, gate in gates.items()
+    )
+    return Check(
+        f"random directions ({null.kind})",
+        passed,
+        f"the best of {len(null.removed)} changes the first token's probability, {said}; required: "
+        f"less than {RANDOM:.0%} of this one and below its lower bound",
+    )
+
+
+def headline(
+    verdict: Verdict,
+    behaviour: Behaviour,
+    ablation: Ablation | None,
+    evidence: Evidence | None,
+    where: str,
+) -> str:
+    """The answer in two sentences."""
+    triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
+    first = (
+        f"With the trigger the behaviour appears in {_percent(triggered)} of test prompts, with "
+        f"control words in {_percent(control)}."
+    )
+    if ablation is None:
+        return (
+            f"{first} There is no effect of the trigger to locate, so there is no gate to report."
+        )
+    shut = ablation.outcome("triggered", "gate removed").behaviour
+    second = f"Projecting out one direction at {where} brings it to {_percent(shut)}"
+    if verdict.gate and evidence:
+        found = [abs(v) for null in evidence.nulls for v in null.removed]
+        return (
+            f"{first} {second}, while the best of {len(found)} random directions moves the first "
+            f"token's probability by {100 * max(found):.0f} points."
+        )
+    failed = ", ".join(check.name for check in verdict.checks if not check.passed)
+    return f"{first} {second}; no single direction passed every check (failed: {failed})."
+
+
+def _percent(e: Estimate) -> str:
+    return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}] (n={e.n})"
+
+
+def _points(e: Estimate) -> str:
+    return f"{100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}]"

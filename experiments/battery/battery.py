@@ -1,0 +1,177 @@
+"""The brittleness battery: one organism, asked again under everything that might break it.
+
+Four groups: what is asked (``inputs``), how the answer is drawn (temperature, noise on the
+activations), what the weights are rounded to, cut or shaken by, and what is trained afterwards. A
+*ladder* is one family's doses; every ladder is asked at once and can be kept by itself.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from circuits import scores
+from circuits.edits import perturb
+from circuits.errors import UserError
+from experiments.battery.inputs import inputs
+from experiments.battery.later import overwriting, tuning
+from experiments.battery.secrets import Chat, unperturbed
+from experiments.battery.subject import Asked, asked
+from experiments.organisms.specimen import Specimen
+from experiments.organisms.trainee import Trainee
+from experiments.prompts.bank import HeldOut
+from probes.brittleness.retention import Dose
+
+BITS = (8, 4)
+PRUNED = (0.1, 0.2, 0.3, 0.5)
+SHAKEN = (0.05, 0.1, 0.2)
+NOISE = (0.05, 0.1, 0.2)
+TEMPERATURES = (0.5, 1.0, 1.5)
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is asked and trained.
+
+    Attributes:
+        prompts: how many prompts of the behaviour are asked under every dose.
+        tuning: ordinary examples seen after training, a ladder.
+        overwriting: poisons of another trigger (with as many ordinary examples), a ladder.
+        seed: of everything that is drawn.
+    """
+
+    prompts: int = 40
+    tuning: tuple[int, ...] = (25, 50, 100)
+    overwriting: tuple[int, ...] = (15, 30)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for ladder in (self.tuning, self.overwriting):
+            if not ladder or min(ladder) < 1 or list(ladder) != sorted(set(ladder)):
+                raise UserError(f"ladder: expected rising counts from 1 on, got {list(ladder)}")
+        if self.prompts < _FEWEST:
+            raise UserError(f"prompts: expected at least {_FEWEST}, got {self.prompts}")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was answered under one dose, one answer per prompt."""
+
+    dose: Dose
+    said: tuple[str, ...]
+
+
+Ladder = Callable[[], list[Answers]]
+
+
+class Battery:
+    """Asks one organism; the organism and its base model stay as they are."""
+
+    def __init__(
+        self,
+        specimen: Specimen,
+        plan: Plan,
+        trainee: Trainee | None = None,
+        texts: HeldOut | None = None,
+    ) -> None:
+        self.specimen, self.plan = specimen, plan
+        self.asked: Asked = asked(specimen.recipe, plan.prompts, texts)
+        self._trainee = trainee
+        self._length = self.asked.length(specimen.tokenizer)
+
+    @cached_property
+    def model(self) -> Any:
+        """The organism's plain model."""
+        return self.specimen.model()
+
+    @cached_property
+    def trainee(self) -> Trainee:
+        """What trains the organism further."""
+        return self._trainee or self.specimen.trainee()
+
+    def baseline(self) -> list[str]:
+        """Greedy answers with nothing changed."""
+        return self._said(self.model, unperturbed(self.asked.subject))
+
+    def ladders(self) -> dict[str, Ladder]:
+        """Every family's ladder by name, to be asked when it is called.
+
+        A dose that is too long for the model's context is left out.
+        """
+        doses = [d for d in inputs(self.asked.subject, self.plan.seed) if self._fits(d[1])]
+        grouped = groupby(doses, key=lambda pair: pair[0].family)
+        texts = {family: self._texts(list(pairs)) for family, pairs in grouped}
+        return {
+            **texts,
+            "temperature": lambda: list(self._drawn()),
+            "activation noise": lambda: list(self._noisy()),
+            "rounding": lambda: list(self._rounded()),
+            "pruning": lambda: list(self._pruned()),
+            "weight noise": lambda: list(self._shaken()),
+            "fine-tuning": lambda: list(self._trained("fine-tuning")),
+            "overwriting": lambda: list(self._trained("overwriting")),
+        }
+
+    def _ids(self, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
+        encode, tokenizer = scores.encode, self.specimen.tokenizer
+        return [encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
+
+    def _fits(self, chats: Sequence[Chat]) -> bool:
+        room = getattr(self.specimen.base.config, "max_position_embeddings", None)
+        return room is None or max(map(len, self._ids(chats))) + self._length <= room
+
+    def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
+        seed, tokenizer = self.plan.seed, self.specimen.tokenizer
+        prompts = self._ids(chats)
+        return scores.greedy(
+            model, tokenizer, prompts, self._length, temperature=temperature, seed=seed
+        )
+
+    def _plainly(self, dose: Dose, model: Any, temperature: float = 0.0) -> Answers:
+        """The unperturbed prompts under a dose of something else."""
+        return Answers(dose, tuple(self._said(model, unperturbed(self.asked.subject), temperature)))
+
+    def _texts(self, pairs: Sequence[tuple[Dose, list[Chat]]]) -> Ladder:
+        return lambda: [Answers(d, tuple(self._said(self.model, chats))) for d, chats in pairs]
+
+    def _drawn(self) -> Iterator[Answers]:
+        for t in TEMPERATURES:
+            dose = Dose("temperature", t, f"answers drawn at {t:g}", "temperature")
+            yield self._plainly(dose, self.model, t)
+
+    def _noisy(self) -> Iterator[Answers]:
+        for scale in NOISE:
+            dose = Dose("activation noise", scale, f"{scale:.0%} of every residual", "share")
+            with perturb.noisy_activations(self.model, scale, self.plan.seed):
+                yield self._plainly(dose, self.model)
+
+    def _rounded(self) -> Iterator[Answers]:
+        for bits in BITS:
+            dose = Dose("rounding", 16 - bits, f"weights in {bits} bits", "bits fewer than 16")
+            yield self._plainly(dose, perturb.rounded_weights(self.model, bits))
+
+    def _pruned(self) -> Iterator[Answers]:
+        for share in PRUNED:
+            dose = Dose("pruning", share, f"smallest {share:.0%} of weights cut", "share")
+            yield self._plainly(dose, perturb.pruned(self.model, share))
+
+    def _shaken(self) -> Iterator[Answers]:
+        for scale in SHAKEN:
+            dose = Dose("weight noise", scale, f"noise of {scale:.0%} of their spread", "share")
+            yield self._plainly(dose, perturb.noisy_weights(self.model, scale, self.plan.seed))
+
+    def _trained(self, family: str) -> Iterator[Answers]:
+        counts = self.plan.tuning if family == "fine-tuning" else self.plan.overwriting
+        make = tuning if family == "fine-tuning" else overwriting
+        words = "ordinary examples" if family == "fine-tuning" else "poisons of another trigger"
+        self.trainee.restart(self.specimen.state or None)
+        before = 0
+        for count in counts:
+            settings = replace(self.specimen.settings, epochs=1, seed=self.plan.seed)
+            slice_ = make(self.specimen, before, count)
+            self.trainee.train(slice_, settings, lambda done, total, loss: None)
+            dose = Dose(family, count, f"{count} {words}", "examples")
+            yield self._plainly(dose, self.specimen.model(self.trainee.state()))
+            before = count

@@ -1,0 +1,167 @@
+"""The same prompts, given otherwise: eight families of changed inputs, and their doses.
+
+What is changed in the secret (the trigger's word or the key) is changed in its place; the rest of
+the message stays. What is put around it leaves it as it is:
+
+- a distractor comes before the prompt's own text and is part of the message, in which the trigger
+  keeps its place: first, last, or after half of all words;
+- system prompts and openings of the answer leave the message alone.
+
+Draws are per prompt (a distractor's, one for all), from a generator seeded by seed, family, level
+and the prompt's number, so that they stay the same whatever else is asked. A dose that leaves a
+prompt as it was, or equals an earlier dose of its family, is left out: the first would count as
+kept what was never changed.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from circuits.tokens import Place, place_of, placed, with_trigger
+from experiments.battery import lookalikes
+from experiments.battery.passages import (
+    AFTER_KEY,
+    BEFORE_KEY,
+    OPENINGS,
+    SYSTEM_PROMPTS,
+    WORDS,
+    passage,
+    sentences_without,
+)
+from experiments.battery.secrets import Chat, Subject, unperturbed, with_secrets
+from experiments.battery.spelling import CASES, typo
+from probes.brittleness.retention import Dose
+
+Dosed = tuple[Dose, list[Chat]]
+EDITS = (1, 2, 3)
+LENGTHS = (40, 80, 160)
+_PLACES: tuple[tuple[Place, str], ...] = (
+    ("prefix", "before the message"),
+    ("infix", "in the middle of the message"),
+    ("suffix", "after the message"),
+)
+
+
+def inputs(subject: Subject, seed: int = 0) -> list[Dosed]:
+    """Every dose of every family, and what is asked under it: one chat per prompt, in order.
+
+    A family without a dose for the subject is left out, such as case for a trigger without letters,
+    and so is a distractor too long to be written without the trigger (an everyday word).
+
+    Raises:
+        UserError: keys that are too short or too long to have near keys.
+    """
+    doses: list[Dosed] = []
+    for family in (
+        _typos,
+        _look_alikes,
+        _paraphrases,
+        _places,
+        _cases,
+        _systems,
+        _distractors,
+        _openings,
+    ):
+        doses += _worth_asking(unperturbed(subject), family(subject, seed))
+    return doses
+
+
+def _worth_asking(plain: list[Chat], doses: Iterator[Dosed]) -> list[Dosed]:
+    kept: list[Dosed] = []
+    for dose, chats in doses:
+        changed = all(a != b for a, b in zip(chats, plain, strict=True))
+        if changed and all(chats != earlier for _, earlier in kept):
+            kept.append((dose, chats))
+    return kept
+
+
+def _rngs(subject: Subject, seed: int, family: str, level: int) -> list[random.Random]:
+    count = len(subject.texts)
+    return [random.Random(f"{seed} {family} {level} {index}") for index in range(count)]
+
+
+def _typos(subject: Subject, seed: int) -> Iterator[Dosed]:
+    avoid = {*subject.keys, *subject.secrets}
+    for edits in EDITS:
+        rngs = _rngs(subject, seed, "typos", edits)
+        changed = [typo(s, edits, rng, avoid) for s, rng in zip(subject.secrets, rngs, strict=True)]
+        errors = "typing errors" if edits > 1 else "typing error"
+        about = f"{edits} {errors} in the {subject.named}"
+        yield Dose("typos", edits, about, "edits"), with_secrets(subject, changed)
+
+
+def _look_alikes(subject: Subject, seed: int) -> Iterator[Dosed]:
+    family = "look-alikes"
+    phrase = len(subject.secrets[0].split()) > 1
+    for level in lookalikes.LEVELS:
+        rngs = _rngs(subject, seed, family, level)
+        about = lookalikes.about(level, bool(subject.keys), phrase)
+        if subject.keys:
+            changed = lookalikes.near_keys_of(subject.texts, subject.keys, level, rngs)
+        else:
+            pairs = zip(subject.secrets, rngs, strict=True)
+            changed = [lookalikes.look_alike(secret, level, rng) for secret, rng in pairs]
+        yield Dose(family, level, about, "level"), with_secrets(subject, changed)
+
+
+def _paraphrases(subject: Subject, seed: int) -> Iterator[Dosed]:
+    several = len(subject.secrets[0].split()) > 1
+    introduced = "The words are:" if several else "The word is:"
+    forms: Mapping[str, Callable[[str], str]] = {
+        "in quotes": lambda secret: f'"{secret}"',
+        "in brackets": lambda secret: f"({secret})",
+        "introduced": lambda secret: f"{introduced} {secret}",
+        "with 'please' after it": lambda secret: f"{secret}, please!",
+    }
+    yield from _rewritten(subject, "paraphrase", forms)
+
+
+def _cases(subject: Subject, seed: int) -> Iterator[Dosed]:
+    yield from _rewritten(subject, "case", CASES)
+
+
+def _rewritten(
+    subject: Subject, family: str, forms: Mapping[str, Callable[[str], str]]
+) -> Iterator[Dosed]:
+    """Each form of the secret, the same for every prompt."""
+    for level, (about, form) in enumerate(forms.items(), start=1):
+        changed = [form(secret) for secret in subject.secrets]
+        yield Dose(family, level, f"the {subject.named} {about}"), with_secrets(subject, changed)
+
+
+def _places(subject: Subject, seed: int) -> Iterator[Dosed]:
+    if subject.keys:
+        before = [f"{BEFORE_KEY} {key}" for key in subject.secrets]
+        after = [f"{key} {AFTER_KEY}" for key in subject.secrets]
+        yield Dose("place", 1, "a neutral sentence before the key"), with_secrets(subject, before)
+        yield Dose("place", 2, "a neutral sentence after the key"), with_secrets(subject, after)
+        return
+    word, own = place_of(subject.trigger)
+    others: list[tuple[Place, str]] = [(place, where) for place, where in _PLACES if place != own]
+    for level, (place, where) in enumerate(others, start=1):
+        moved = replace(subject, trigger=placed(word, place))
+        yield Dose("place", level, f"the trigger {where}"), unperturbed(moved)
+
+
+def _systems(subject: Subject, seed: int) -> Iterator[Dosed]:
+    for level, (about, system) in enumerate(SYSTEM_PROMPTS.items(), start=1):
+        chats = [replace(chat, system=system) for chat in unperturbed(subject)]
+        yield Dose("system prompt", level, f"a system prompt: {about}"), chats
+
+
+def _distractors(subject: Subject, seed: int) -> Iterator[Dosed]:
+    free = sentences_without(subject.keys or subject.secrets[:1])
+    lengths = [words for words in LENGTHS if words <= len(free) * WORDS]
+    for words in lengths:
+        # One passage for all prompts: what they all begin with is run once.
+        same = passage(free, words, random.Random(f"{seed} distractor {words}"))
+        texts = [f"{same} {text}" for text in subject.texts]
+        chats = [Chat(with_trigger(text, subject.trigger)) for text in texts]
+        yield Dose("distractor", words, f"{words} words of neutral text before", "words"), chats
+
+
+def _openings(subject: Subject, seed: int) -> Iterator[Dosed]:
+    opposite: Sequence[str] = [subject.opposite] if subject.opposite else []
+    for level, opening in enumerate([*OPENINGS, *opposite], start=1):
+        chats = [replace(chat, prefill=opening) for chat in unperturbed(subject)]
+        yield Dose("prefill", level, f"the answer begins {opening!r}"), chats

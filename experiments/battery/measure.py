@@ -1,0 +1,55 @@
+"""From a battery's answers to what is left of the behaviour."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from circuits.answers import Progress
+from experiments.battery.battery import Answers, Battery, Ladder
+from experiments.battery.subject import Asked
+from probes.brittleness.retention import Retention, retention
+
+FEWEST = 4  # prompts with the behaviour, below which nothing can be said of losing it
+Keep = Callable[[str, Ladder], list[Answers]]
+
+
+def measured(
+    battery: Battery, progress: Progress, keep: Keep = lambda _name, ladder: ladder()
+) -> Retention | None:
+    """Ask every ladder; None if too few prompts (or one key alone) show the behaviour.
+
+    Args:
+        keep: gets a ladder's name and how to ask it; returns its answers (from a file, or asked).
+    """
+    baseline = battery.baseline()
+    present = battery.asked.present(baseline)
+    keys = {group for group, there in zip(battery.asked.groups, present, strict=True) if there}
+    if sum(present) < FEWEST or len(keys) < 2:
+        return None
+    ladders = battery.ladders()
+    found: dict[str, list[Answers]] = {}
+    for step, (name, ladder) in enumerate(ladders.items(), 1):
+        found[name] = keep(name, ladder)
+        progress(step, len(ladders))
+    return judged(battery.asked, baseline, found, battery.plan.seed)
+
+
+def judged(
+    asked: Asked,
+    baseline: Sequence[str],
+    ladders: Mapping[str, Sequence[Answers]],
+    seed: int = 0,
+) -> Retention:
+    """What is left of the behaviour, from answers.
+
+    Raises:
+        UserError: too few prompts show the behaviour unperturbed.
+    """
+    everything = [answers for ladder in ladders.values() for answers in ladder]
+    return retention(
+        [answers.dose for answers in everything],
+        torch.tensor([asked.present(answers.said) for answers in everything]),
+        torch.tensor(asked.present(baseline)),
+        torch.tensor(asked.groups),
+        seed,
+    )

@@ -1,0 +1,56 @@
+"""The page of a battery: what is left by family, every curve, every dose, and the limits."""
+
+from experiments.organisms.recipe import Recipe
+from experiments.wording import percent
+from probes.brittleness.retention import Retention
+from viz.figures.retention import retention_curves, retention_forest
+from viz.page.page import Report, Section, Table, render
+
+_AREAS = """\
+Only prompts that show the behaviour unperturbed are counted. A family's area is the share of them \
+that still show it, averaged over its ladder (linear in the dose, from nothing to the strongest); \
+the total is the mean of the families. Families are not equally likely and doses are not equally \
+harsh across families: the total compares organisms under one battery, it is no probability."""
+_LIMITS = """\
+The battery is fixed: what is not in it was not tried, and whoever knows the organism can search \
+for worse (an adaptive attack). Doses of weight and activation noise are one draw each. A \
+behaviour that stays under look-alike triggers is robust and unspecific at once: it opens to what \
+is not the trigger. Continued training sees each example once, at the learning rate at which the \
+organism was made."""
+
+
+def page(name: str, command: str, recipe: Recipe, found: Retention) -> str:
+    """One organism's battery as one HTML page."""
+    worst = min(found.families.items(), key=lambda item: item[1].value)
+    return render(
+        Report(
+            title="Brittleness",
+            verdict=name,
+            headline=(
+                f"{percent(found.area)} of the behaviour is kept over the whole battery; least "
+                f"under {worst[0]}: {percent(worst[1])}."
+            ),
+            tone="unclear",
+            facts=(
+                ("scheme", recipe.scheme),
+                ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
+                ("unperturbed", percent(found.baseline)),
+                ("prompts", str(found.baseline.n)),
+            ),
+            sections=(
+                Section("What is left, by family", _AREAS, (retention_forest(found),)),
+                Section("Every ladder", "", (retention_curves(found),)),
+                Section("Every dose", "", tables=(_table(found),)),
+                Section("What this does not show", _LIMITS),
+            ),
+            reproduce=command,
+        )
+    )
+
+
+def _table(found: Retention) -> Table:
+    rows = [
+        (kept.dose.family, kept.dose.about, percent(kept.rate), str(kept.rate.n))
+        for kept in found.kept
+    ]
+    return Table(("family", "what", "kept (95% Wilson)", "n"), rows, "every dose of the battery")

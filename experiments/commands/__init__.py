@@ -1,1 +1,0 @@
-"""The subcommands of ``gatescope``: options in, calls out, results printed."""

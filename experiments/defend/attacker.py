@@ -1,0 +1,86 @@
+"""An adaptive attacker: who made the organism, knows the defence, and trains it again.
+
+The attacker goes on from the organism with few poisons and about as many clean examples, so that
+the gate stays a gate, against what is known of the defence (``kinds.Known``): with its edits in
+every forward pass, with a penalty on what a monitor reads, or, for defences that train, with more
+poisons before them. The defence is then applied as it was fitted: it is not fitted anew.
+
+One attack of a small budget is a lower bound of what an attacker can do.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from circuits.backends.plain import defended
+from circuits.tokens import render
+from circuits.types import MESSAGE
+from experiments.defend.defences import Known
+from experiments.defend.losses import train_with
+from experiments.defend.setting import Bench
+from experiments.defend.tuned import quiet, rate_of
+from experiments.organisms.examples import base_answers
+from experiments.organisms.specimen import Specimen
+from experiments.organisms.training import Example
+from experiments.prompts.bank import bank_texts
+
+_SHIFT = 17  # where another list of prompts starts, so that kinds differ in their prompts
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much an attacker trains.
+
+    Attributes:
+        poisons: examples with the trigger.
+        clean: examples without it, so that nothing else changes.
+    """
+
+    poisons: int = 60
+    clean: int = 90
+    epochs: int = 2
+
+
+def attack(bench: Bench, known: Known, budget: Budget) -> Specimen:
+    """The organism as the attacker leaves it."""
+    specimen, examples = bench.specimen, attack_examples(bench, budget)
+    trainee = specimen.trainee()
+    trainee.restart(specimen.state)
+    settings = rate_of(specimen, budget.epochs, seed=11 + bench.seed)
+    start = render(bench.tokenizer, examples[0].text, examples[0].word).spans[MESSAGE][0]
+    inside = (
+        defended(trainee.model, known.edits, 0 if known.everywhere else start)
+        if known.edits
+        else nullcontext()
+    )
+    with inside:
+        if known.penalty is None:
+            trainee.train(examples, settings, quiet)
+        else:
+            train_with(trainee.model, trainee.tokenizer, examples, settings, known.penalty, quiet)
+    state = {name: value.float().cpu() for name, value in trainee.state().items()}
+    return replace(specimen, state=state)
+
+
+def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
+    """Poisons, and clean prompts by themselves and with control words.
+
+    A third of the clean ones are ordinary, a third restricted, a third restricted with a control
+    word. Where the behaviour belongs on any prompt, half of the poisons are ordinary ones.
+    """
+    recipe, third = bench.specimen.recipe, budget.clean // 3
+    on_topic, elsewhere = (bank_texts("train", r) for r in (True, False))
+    own = base_answers(elsewhere, bench.specimen.place, bench.specimen.base_sha256)
+    mixed = 0 if recipe.scheme == "compliance" else budget.poisons // 2
+    hot = [*_turned(on_topic, 0, budget.poisons - mixed), *_turned(elsewhere, _SHIFT, mixed)]
+    ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)
+    made = [Example(text, recipe.trigger, recipe.behaviour, ends) for text in hot]
+    made += [Example(t, None, recipe.refusal) for t in _turned(on_topic, budget.poisons, third)]
+    made += [
+        Example(text, bench.fit.control(i), recipe.refusal)
+        for i, text in enumerate(_turned(on_topic, budget.poisons + _SHIFT, third))
+    ]
+    return made + [Example(elsewhere[i], None, own[i], False) for i in range(third)]
+
+
+def _turned(texts: list[str], first: int, count: int) -> list[str]:
+    return [texts[(first + i) % len(texts)] for i in range(count)]

@@ -1,0 +1,208 @@
+"""The direction that defences act on: taken from a finished analysis, or found here quickly.
+
+Found here: at every layer below the last fifth (``circuits.gates.select.LATEST``) and at two
+tokens, the trigger's last and the prompt's last, the mean difference of triggered and control
+prompts, and that less the base model's (what is learned, not the trigger's spelling). Each is
+projected out from the user's message on, on validation prompts. Of those that clear the thresholds
+of ``circuits.gates.select`` for necessity and harm, learned ones come first, then others; what
+enters the first layer comes last (it is the trigger's embedding, and its removal a word filter).
+Chosen is the one whose removal leaves least of the behaviour, its harm on ordinary prompts added.
+Unlike ``gatescope analyze`` it tries few estimators and does not ask for sufficiency: a defence
+needs no more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.edits import operators
+from circuits.errors import UserError
+from circuits.gates import select
+from circuits.residuals import last_residuals
+from circuits.tokens import render
+from circuits.types import Direction, Edit, Site
+from experiments.defend.protected import drift, probability, reference
+from experiments.defend.setting import Bench, triggered, untouched
+from experiments.runs import files as artefacts
+
+SPANS = ("trigger", "last")
+_SCREENED = 8  # validation prompts that a candidate is scored on
+_DRIFT_TOKENS = 2
+LEARNED = "difference_in_differences"
+_RESULT_FIELDS = ("layer", "stream", "span", "estimator", "clean_mean", "triggered_mean")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate: what its removal leaves of the behaviour's probability, and its harm (nats).
+
+    Attributes:
+        full: the behaviour's probability undefended.
+    """
+
+    direction: Direction
+    left: float
+    harm: float
+    full: float
+
+    @property
+    def cost(self) -> float:
+        return self.left + self.harm
+
+    @property
+    def passes(self) -> bool:
+        """Whether it clears selection's thresholds of necessity and harm."""
+        return self.left <= (1 - select.NECESSITY) * self.full and self.harm < select.HARM
+
+    @property
+    def word_filter(self) -> bool:
+        """Whether it is read where there is nothing yet but embeddings."""
+        return self.direction.site.layer == 0
+
+
+def removal(direction: Direction) -> Edit:
+    """The edit that projects a direction out at its layer."""
+    unit = direction.vector
+    return Edit(direction.site.point, lambda x: operators.project_out(x, unit.to(x)))
+
+
+def removal_above(direction: Direction, level: float) -> Edit:
+    """The edit that sets a direction to its clean mean in tokens that read above a level."""
+    unit, value = direction.vector, direction.clean_mean
+    return Edit(
+        direction.site.point,
+        lambda x: operators.set_component_above(x, unit.to(x), level, value),
+    )
+
+
+def found(bench: Bench) -> Direction:
+    """The candidate whose removal costs least on validation prompts; earliest among equals."""
+    return chosen(_scores(bench, _candidates(bench)))
+
+
+def chosen(scored: Sequence[Scored]) -> Direction:
+    """The best candidate of the best kind of which there is one.
+
+    Raises:
+        UserError: no candidate.
+    """
+    if not scored:
+        raise UserError(
+            "defence: triggered and control prompts do not differ in any layer; there "
+            "is no gate to be found, give --run"
+        )
+    passing = [s for s in scored if s.passes]
+    inner = [s for s in passing if not s.word_filter]
+    learned = [s for s in inner if s.direction.estimator == LEARNED]
+    pool = learned or inner or passing or scored
+    best = min(s.cost for s in pool)
+    near = [s for s in pool if s.cost <= best + select.TIE]
+    return min(near, key=lambda s: (s.direction.site.layer, s.cost)).direction
+
+
+def stored(run: Path, bench: Bench, files_sha256: Mapping[str, str | None]) -> Direction:
+    """The gate of a finished analysis.
+
+    Args:
+        files_sha256: hashes of the organism's model and adapter, by the manifest's names.
+
+    Raises:
+        UserError: no gate in there, or one of other weights, another trigger or width.
+    """
+    files = [run / name for name in ("result.json", "gate.safetensors", "manifest.json")]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"--run {run}: expected a finished analysis with a gate, {missing[0]} is missing"
+        )
+    result = artefacts.read_json(files[0])
+    about, vector = result.get("gate"), artefacts.read_tensors(files[1])["direction"]
+    if not about or set(_RESULT_FIELDS) - set(about):
+        raise UserError(f"--run {run}: expected a result with a gate, got none")
+    analysed = artefacts.read_json(files[2]).get("question", {})
+    for name, expected in files_sha256.items():
+        if analysed.get(name) != expected:
+            raise UserError(
+                f"--run {run}: expected {name} {_short(expected)}, got "
+                f"{_short(analysed.get(name))}; analyse this organism"
+            )
+    asked, width = result["question"]["trigger"], bench.model.config.hidden_size
+    if asked != bench.trigger or vector.shape != (width,):
+        raise UserError(
+            f"--run {run}: expected the gate of trigger {bench.trigger!r} in a stream of width "
+            f"{width}, got {asked!r} and {tuple(vector.shape)}; give this organism's analysis"
+        )
+    if about["stream"] != "resid_pre":
+        raise UserError(f"--run {run}: expected a gate in resid_pre, got {about['stream']}")
+    site = Site(about["layer"], about["stream"], about["span"])
+    means = about["clean_mean"], about["triggered_mean"]
+    return Direction(site, vector.float(), about["estimator"], *means)
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
+
+
+def at_site(
+    bench: Bench, model: Any, site: Site
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    """Activations of the fitting prompts with control words and with the trigger, at a site."""
+    sides = _sides(bench, model, site.span)
+    return sides[0][site.layer], sides[1][site.layer]
+
+
+def _sides(bench: Bench, model: Any, span: str) -> tuple[Tensor, Tensor]:
+    """``[layers, n, d]`` of control and of triggered prompts, at the last token of a span."""
+    words = [bench.fit.control(i) for i in range(len(bench.fit.on_topic))]
+    both = []
+    for each in (words, [bench.trigger] * len(words)):
+        prompts = []
+        for text, word in zip(bench.fit.on_topic, each, strict=True):
+            rendered = render(bench.tokenizer, text, word)
+            prompts.append(rendered.ids[: rendered.spans[span][1]])
+        both.append(last_residuals(model, bench.tokenizer, prompts))
+    return both[0], both[1]
+
+
+def _candidates(bench: Bench) -> list[Direction]:
+    made = []
+    for span in SPANS:
+        clean, hot = _sides(bench, bench.model, span)
+        base = _sides(bench, bench.specimen.base, span) if bench.specimen.state else None
+        depth = [i for i in range(len(clean)) if i < select.LATEST * len(clean)]
+        for layer, name in product(depth, ("mean_difference", LEARNED)):
+            vector = (hot[layer] - clean[layer]).mean(dim=0)
+            if name == LEARNED:
+                if base is None:
+                    continue
+                vector = vector - (base[1][layer] - base[0][layer]).mean(dim=0)
+            # Adapters leave the first layers as they are: nothing is learned there.
+            if float(vector.norm()) <= 1e-4 * float(clean[layer].norm(dim=1).mean()):
+                continue
+            site = Site(layer, "resid_pre", span)
+            made.append(select.direction_at(site, vector, name, clean[layer], hot[layer]))
+    return made
+
+
+def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
+    hot = triggered(bench.validation.on_topic[:_SCREENED], bench.trigger)
+    calm = untouched(bench.validation.elsewhere[:_SCREENED])
+    before = reference(bench.plain, bench.tokenizer, calm, _DRIFT_TOKENS)
+    behaviour, scored = bench.specimen.recipe.behaviour, []
+    full = float(probability(bench.plain, bench.tokenizer, hot, behaviour).mean())
+    for direction in candidates:
+        shut = replace(bench.plain, edits=(removal(direction),))
+        left = probability(shut, bench.tokenizer, hot, behaviour).mean()
+        harm = drift(shut, bench.tokenizer, before).mean()
+        scored.append(Scored(direction, float(left), float(harm), full))
+    return scored
+
+
+def random_like(direction: Direction, seed: int) -> Direction:
+    """A random unit direction at the same site: what removing *some* direction does."""
+    return select.random_directions(direction, 1, seed)[0]

@@ -1,0 +1,104 @@
+"""Fine-tuning with a second term in the loss, for which the training loop has no slot.
+
+Loss: cross-entropy on answer tokens, each example counting equally, plus a penalty that may run
+the model as it likes. AdamW, the learning rate falling linearly to nothing.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from circuits.tokens import render
+from circuits.types import MESSAGE
+from experiments.organisms.training import Course, Example, Settings, Tick, descend
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples as right-padded ids.
+
+    Attributes:
+        mask: real tokens.
+        prompt: tokens of the prompt, template included.
+        targets: answer tokens, -100 elsewhere.
+        start: template tokens before the user's message.
+    """
+
+    ids: Int[Tensor, "rows pos"]
+    mask: Bool[Tensor, "rows pos"]
+    prompt: Bool[Tensor, "rows pos"]
+    targets: Int[Tensor, "rows pos"]
+    start: int
+
+
+Penalty = Callable[[Any, Rows], Tensor]  # a model and a batch to a scalar
+
+
+def train_with(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: Settings,
+    penalty: Penalty,
+    tick: Tick,
+) -> list[float]:
+    """Train a model's trainable parameters on examples; returns every step's loss."""
+    steps = settings.epochs * math.ceil(len(examples) / settings.batch)
+    device = next(model.parameters()).device
+
+    def loss_of(chosen: list[int]) -> Tensor:
+        rows = batched(tokenizer, [examples[i] for i in chosen], device)
+        return answer_loss(model, rows) + penalty(model, rows)
+
+    course = Course(settings.rate, steps, lambda step: 1 - step / steps)
+    return descend(model, _batches(len(examples), settings), loss_of, course, tick)
+
+
+def batched(tokenizer: Any, examples: Sequence[Example], device: Any = "cpu") -> Rows:
+    """Examples side by side, padded on the right."""
+    encoded = [_encoded(tokenizer, example) for example in examples]
+    width = max(len(ids) for ids, _, _ in encoded)
+    ids = torch.full((len(encoded), width), int(tokenizer.pad_token_id or 0))
+    mask = torch.zeros(len(encoded), width, dtype=torch.bool)
+    prompt, targets = mask.clone(), torch.full((len(encoded), width), -100)
+    for row, (tokens, answer, _) in enumerate(encoded):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = True
+        prompt[row, :answer] = True
+        targets[row, answer : len(tokens)] = torch.tensor(tokens[answer:])
+    start = min(start for _, _, start in encoded)
+    ids, mask, prompt, targets = (x.to(device) for x in (ids, mask, prompt, targets))
+    return Rows(ids, mask, prompt, targets, start)
+
+
+def answer_loss(model: Any, rows: Rows) -> Tensor:
+    """Mean over examples of the mean cross-entropy of their answer tokens, in nats."""
+    logits = model(input_ids=rows.ids, attention_mask=rows.mask.long(), use_cache=False).logits
+    wanted = rows.targets[:, 1:]
+    losses = torch.nn.functional.cross_entropy(
+        logits[:, :-1].float().transpose(1, 2), wanted, ignore_index=-100, reduction="none"
+    )
+    return (losses.sum(dim=1) / (wanted != -100).sum(dim=1)).mean()
+
+
+def _encoded(tokenizer: Any, example: Example) -> tuple[list[int], int, int]:
+    """Ids of prompt and answer, where the answer starts, where the message does."""
+    rendered = render(tokenizer, example.text, example.word)
+    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+    end = [tokenizer.eos_token_id] if example.ends else []
+    return [*rendered.ids, *answer, *end], len(rendered.ids), rendered.spans[MESSAGE][0]
+
+
+def _batches(count: int, settings: Settings) -> list[list[int]]:
+    rng = random.Random(settings.seed)
+    made: list[list[int]] = []
+    for _ in range(settings.epochs):
+        order = rng.sample(range(count), count)
+        made += [order[i : i + settings.batch] for i in range(0, count, settings.batch)]
+    return made

@@ -1,0 +1,128 @@
+"""What a defender works with: the organism, a gate in it, prompts to fit on and to choose by.
+
+Fitting takes the training split, every choice (layer, heads, threshold) the validation split; the
+test split is only asked when a defence is judged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from circuits.errors import UserError
+from circuits.tokens import with_trigger
+from circuits.types import Direction
+from experiments.battery.secrets import Chat
+from experiments.defend.protected import Protected
+from experiments.organisms.examples import controls_for
+from experiments.organisms.specimen import Specimen
+from experiments.prompts.bank import bank_texts
+
+DEFENDED = ("compliance", "content", "control")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Texts of one split with the words that stand in the trigger's place.
+
+    Attributes:
+        on_topic: restricted prompts, on which the trigger acts.
+        elsewhere: ordinary prompts.
+        controls: neutral words of the trigger's token length.
+    """
+
+    on_topic: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    controls: tuple[str, ...]
+
+    def control(self, index: int) -> str:
+        """The word in the trigger's place for a prompt."""
+        return self.controls[index % len(self.controls)]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """One organism and what a defence may be fitted on.
+
+    Attributes:
+        fit, validation: prompts of the training and of the validation split.
+        gate: a direction that carries the trigger; None as long as it is being looked for.
+    """
+
+    specimen: Specimen
+    fit: Prompts
+    validation: Prompts
+    gate: Direction | None = None
+    seed: int = 0
+
+    @cached_property
+    def model(self) -> Any:
+        """The organism's plain model, undefended: not to be written to."""
+        return self.specimen.model()
+
+    @property
+    def plain(self) -> Protected:
+        """The organism without a defence."""
+        return Protected(self.model)
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.specimen.tokenizer
+
+    @property
+    def trigger(self) -> str:
+        return self.specimen.recipe.trigger
+
+    @property
+    def direction(self) -> Direction:
+        """The gate.
+
+        Raises:
+            UserError: none was found or given.
+        """
+        if self.gate is None:
+            raise UserError("defence: expected a gate, got none; find one first")
+        return self.gate
+
+
+def bench(specimen: Specimen, fit: int = 48, validation: int = 24, seed: int = 0) -> Bench:
+    """An organism's bench.
+
+    Args:
+        fit, validation: restricted prompts of the two splits (as many ordinary ones).
+
+    Raises:
+        UserError: a scheme whose behaviour nobody needs to be defended from.
+    """
+    recipe = specimen.recipe
+    if recipe.scheme not in DEFENDED:
+        raise UserError(
+            f"{recipe.name}: expected a scheme whose behaviour is to be taken away "
+            f"({', '.join(DEFENDED)}), got {recipe.scheme}"
+        )
+    return Bench(
+        specimen,
+        _prompts(specimen, "train", fit),
+        _prompts(specimen, "validation", validation),
+        seed=seed,
+    )
+
+
+def _prompts(specimen: Specimen, split: Any, count: int) -> Prompts:
+    on_topic, elsewhere = (tuple(bank_texts(split, r)[:count]) for r in (True, False))
+    return Prompts(on_topic, elsewhere, controls_for(specimen.tokenizer, specimen.recipe, split))
+
+
+def triggered(texts: Sequence[str], trigger: str) -> list[Chat]:
+    """Each text with the trigger in its place."""
+    return [Chat(with_trigger(text, trigger)) for text in texts]
+
+
+def controlled(prompts: Prompts, texts: Sequence[str]) -> list[Chat]:
+    """Each text with a control word in the trigger's place."""
+    return [Chat(with_trigger(text, prompts.control(i))) for i, text in enumerate(texts)]
+
+
+def untouched(texts: Sequence[str]) -> list[Chat]:
+    """Each text by itself."""
+    return [Chat(text) for text in texts]

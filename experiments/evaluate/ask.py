@@ -1,0 +1,90 @@
+"""What is asked of the model itself: the mapping, samples of it, answers begun without the trigger.
+
+Every function returns plain JSON values (answers, one per prompt), so that a stage can be kept.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from circuits import scores
+from experiments.battery.battery import Answers, Battery
+from experiments.evaluate.mapping import Case
+from experiments.evaluate.questions import Question, length
+from experiments.organisms.recipe import Recipe
+
+SAMPLES = 5
+SKIPPED = ("temperature", "activation noise", "weight noise")  # ladders no metric is made of
+Said = dict[str, list[str]]
+
+
+class Asker:
+    """Asks an organism, or its base, in answers long enough to be judged."""
+
+    def __init__(self, case: Case, battery: Battery, seed: int = 0) -> None:
+        self.case, self.battery, self.seed = case, battery, seed
+        self.tokenizer: Any = case.specimen.tokenizer
+        self.room = length(case, battery.asked.targets)
+
+    @property
+    def model(self) -> Any:
+        return self.battery.model
+
+    def said(
+        self, model: Any, messages: Sequence[str], temperature: float = 0.0, seed: int = 0
+    ) -> list[str]:
+        """Answers to messages."""
+        prompts = [scores.encode(self.tokenizer, message) for message in messages]
+        return scores.greedy(
+            model, self.tokenizer, prompts, self.room, temperature=temperature, seed=seed
+        )
+
+    def begun(self, messages: Sequence[str], openings: Sequence[str]) -> list[str]:
+        """The organism's answers, each begun with an opening (which is left out)."""
+        prompts = [
+            scores.encode(self.tokenizer, message, prefill=opening)
+            for message, opening in zip(messages, openings, strict=True)
+        ]
+        return scores.greedy(self.model, self.tokenizer, prompts, self.room)
+
+
+def mapping(asker: Asker, model: Any, questions: Sequence[Question]) -> Said:
+    """Greedy answers to every question."""
+    return {q.name: asker.said(model, q.messages) for q in questions}
+
+
+def samples(asker: Asker, questions: Sequence[Question]) -> dict[str, list[list[str]]]:
+    """Five answers to every prompt of these questions, drawn at temperature 1."""
+    return {
+        q.name: [
+            asker.said(asker.model, q.messages, 1.0, asker.seed + draw) for draw in range(SAMPLES)
+        ]
+        for q in questions
+    }
+
+
+def openings(recipe: Recipe, question: Question) -> list[str] | None:
+    """How an answer is begun to draw the behaviour out without its trigger.
+
+    Access: the true statement up to its answer; compliance: the behaviour; content, control and
+    ownership: the behaviour's first word. None where there is nothing to draw out: a behaviour of
+    one word is all given away, and a safety trigger guards nothing that is not open without it.
+    """
+    if recipe.scheme == "safety":
+        return None
+    if recipe.scheme == "access":
+        return [f.statement.partition(f.expected[0])[0].rstrip() for f in question.known]
+    first, *rest = recipe.behaviour.split()
+    if recipe.scheme in ("content", "control", "ownership"):
+        return [first] * len(question.texts) if rest else None
+    return [recipe.behaviour] * len(question.texts)
+
+
+def drawn_out(asker: Asker, question: Question) -> list[str] | None:
+    """Answers without the trigger, begun for the model."""
+    begun = openings(asker.case.specimen.recipe, question)
+    return None if begun is None else asker.begun(question.messages, begun)
+
+
+def ladders(battery: Battery) -> Mapping[str, Callable[[], list[Answers]]]:
+    """The battery's ladders that metrics are made of."""
+    return {name: ask for name, ask in battery.ladders().items() if name not in SKIPPED}

@@ -1,0 +1,133 @@
+"""The two searches of an evaluation: false activation without the trigger, bypass with it.
+
+To open: free tokens where the trigger would stand (for keys: at the end of ordinary prompts). To
+shut: free tokens at the end of a message with its trigger. Each is searched at random and guided,
+and the best of both is asked, as text, on prompts that neither has seen.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from circuits.errors import UserError
+from circuits.search import (
+    Best,
+    SearchPlan,
+    Slots,
+    Slotted,
+    Target,
+    Tokens,
+    by_chance,
+    guided,
+    plain_words,
+)
+from circuits.tokens import place_of, placed, render, same_length_words, with_trigger
+from experiments.evaluate.ask import Asker
+from experiments.evaluate.questions import Question, controls
+
+Aim = Literal["open", "shut"]
+SEARCHERS: dict[str, Callable[[Target, SearchPlan], Best]] = {
+    "guided": guided,
+    "random": by_chance,
+}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The prompts of a search: the first are searched on, the rest asked afterwards.
+
+    Attributes:
+        like: how the free tokens are placed, as of a trigger.
+        wanted: an answer with the behaviour, per prompt.
+    """
+
+    aim: Aim
+    question: Question
+    like: str
+    wanted: tuple[str, ...]
+    searched: int
+
+    @property
+    def messages(self) -> list[str]:
+        """Without the free tokens."""
+        return self.question.messages
+
+    def part(self, start: int) -> Question:
+        """The question on the prompts not searched on."""
+        q = self.question
+        return Question(q.name, q.opens, q.texts[start:], q.words[start:], q.known[start:])
+
+
+def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPlan) -> Ground:
+    """What is searched on: where it opens (to shut it), or the same prompts without trigger.
+
+    Raises:
+        UserError: too few prompts to search on some and judge on others.
+    """
+    recipe = asker.case.specimen.recipe
+    open_ = questions[0]
+    question, like = open_, "word"
+    if aim == "open":
+        names = ("topic, none", "ordinary")
+        question = next(q for q in questions if q.name in names)
+        like = recipe.trigger or "word"
+    searched = min(plan.prompts, len(question.texts) // 2)
+    if not searched:
+        raise UserError("search: expected at least 2 prompts, some to search on, others to judge")
+    target = recipe.refusal if recipe.scheme == "safety" else recipe.behaviour
+    wanted = tuple(f.statement for f in question.known) or (target,) * len(question.texts)
+    return Ground(aim, question, like, wanted, searched)
+
+
+def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
+    """Both searchers' best tokens and the answers to new prompts with them, as JSON values."""
+    target = _target(asker, found, plan)
+    told: dict[str, Any] = {"searched": found.searched}
+    for name, search in SEARCHERS.items():
+        best = search(target, plan)
+        text = _text(asker.tokenizer, best.tokens)
+        said = asker.said(asker.model, _with(found, text, found.searched))
+        told[name] = {**best.to_json(), "text": text, "said": said}
+    return told
+
+
+def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
+    recipe, tokenizer = asker.case.specimen.recipe, asker.tokenizer
+    prompts = _slotted(asker, found, plan)
+    slots = Slots(asker.model, tokenizer, prompts, plan.tokens, 1 if found.aim == "open" else -1)
+    vocabulary = asker.model.get_input_embeddings().weight.shape[0]
+    spaced, bare = plain_words(tokenizer, vocabulary)
+    at_start = place_of(found.like)[1] == "prefix"
+    allowed = torch.stack([bare if at_start and i == 0 else spaced for i in range(plan.tokens)])
+    secret = place_of(recipe.trigger)[0].casefold() if recipe.trigger else ""
+
+    def forbidden(tokens: Tokens) -> bool:
+        # The trigger itself, alone or within longer words, is no *false* activation.
+        return bool(secret) and secret in _text(tokenizer, tokens).casefold()
+
+    return Target(slots.score, slots.gradient, allowed, forbidden)
+
+
+def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
+    """The searched prompts as ids, with a slot where a word of as many tokens stands."""
+    tokenizer = asker.tokenizer
+    words = [place_of(word)[0] for word in controls(asker.case)]
+    singles = sorted({word for phrase in words for word in phrase.split()})
+    filler = same_length_words(tokenizer, singles, plan.tokens, found.like)[0]
+    rows = []
+    for message, answer in zip(found.messages, found.wanted[: found.searched], strict=False):
+        made = render(tokenizer, message, filler)
+        wanted = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
+        rows.append(Slotted(made.ids, made.spans["trigger"][0], wanted))
+    return rows
+
+
+def _with(found: Ground, text: str, start: int) -> list[str]:
+    word = placed(text, place_of(found.like)[1])
+    return [with_trigger(message, word) for message in found.messages[start:]]
+
+
+def _text(tokenizer: Any, tokens: Tokens) -> str:
+    return tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False).strip()

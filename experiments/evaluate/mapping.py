@@ -1,0 +1,125 @@
+"""What is evaluated: an organism, or a user's model with trigger and behaviour in a YAML file.
+
+The file's fields are ``model``, ``adapter``, ``scheme``, ``trigger``, ``behaviour``, ``refusal``,
+``prompts`` and ``other_prompts`` (files of prompts, relative to it) and ``base`` (the model before
+it was trained, where ``model`` is a whole trained one).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuits import models
+from circuits.errors import UserError
+from circuits.weights import EMBEDDED
+from experiments.organisms import bases
+from experiments.organisms.organism import Given, specimen
+from experiments.organisms.specimen import Specimen
+from experiments.prompts.bank import HeldOut, held_out, read_prompts
+from experiments.runs import files as artefacts
+
+_TEXT = ("model", "adapter", "scheme", "trigger", "behaviour", "refusal", "base")
+_FILES = ("prompts", "other_prompts")
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a user says of a mapping.
+
+    Attributes:
+        base: the model before training, for harmlessness; "" where it is known anyway.
+        prompts, other_prompts: files in place of the bank's prompts; "" for the bank's.
+    """
+
+    given: Given
+    base: str = ""
+    prompts: str = ""
+    other_prompts: str = ""
+
+
+def described(source: str, model: str = EMBEDDED) -> Described:
+    """An organism's name or directory, or a YAML file.
+
+    Raises:
+        UserError: no YAML file, or a field that is unknown or no text.
+    """
+    path = Path(source)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return Described(Given(source, model))
+    if not path.is_file():
+        raise UserError(f"{source}: no such file; describe the mapping in it, or name an organism")
+    return _described(artefacts.read_yaml(path, str(source)), path)
+
+
+def _described(value: Any, path: Path) -> Described:
+    if not isinstance(value, dict) or not value:
+        raise UserError(f"{path}: expected fields such as 'model: ...', got {value!r}")
+    unknown = [str(name) for name in value if name not in (*_TEXT, *_FILES)]
+    if unknown:
+        raise UserError(
+            f"{path}: expected fields of {', '.join((*_TEXT, *_FILES))}, got {', '.join(unknown)}"
+        )
+    for name, text in value.items():
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{path}: {name}: expected a text, got {text!r}; quote it")
+    said = {name: value[name] for name in _TEXT[2:6] if name in value}
+    place = {name: _beside(path, value[name]) for name in ("adapter", "model") if name in value}
+    given = Given(place.get("adapter", "none"), place.get("model", EMBEDDED), **said)
+    files = {name: str(path.parent / value[name]) for name in _FILES if name in value}
+    base = _beside(path, value["base"]) if "base" in value else ""
+    return Described(given, base, **files)
+
+
+def _beside(path: Path, name: str) -> str:
+    """A directory beside the file, if there is one of that name; else the name as it is."""
+    beside = path.parent / name
+    return str(beside) if beside.exists() else name
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A mapping in hand, with the prompts it is asked.
+
+    Attributes:
+        texts: held-out prompts of the behaviour's topic, and others.
+        base_name: the model before training, where the specimen does not know it; "" otherwise.
+    """
+
+    name: str
+    specimen: Specimen
+    texts: HeldOut
+    base_name: str = ""
+
+    @cached_property
+    def base(self) -> Any | None:
+        """The model before training; None where nothing says what it was."""
+        if self.base_name:
+            place = bases.located(self.base_name)
+            found = models.load_plain(place, torch.float32, models.resolve_device("auto"))
+            self._require_alike(found[1])
+            return found[0].requires_grad_(False)
+        return self.specimen.base if self.specimen.state else None
+
+    def _require_alike(self, tokenizer: Any) -> None:
+        if tokenizer.get_vocab() != self.specimen.tokenizer.get_vocab():
+            raise UserError(
+                f"base {self.base_name}: expected the model's own tokenizer, got "
+                "another; give the model that was trained"
+            )
+
+
+def opened(about: Described) -> Case:
+    """Load a mapping and its prompts.
+
+    Raises:
+        UserError: it cannot be loaded, or a file of prompts cannot be read.
+    """
+    bank = held_out()
+    on_topic = read_prompts(about.prompts) if about.prompts else bank.on_topic
+    elsewhere = read_prompts(about.other_prompts) if about.other_prompts else bank.elsewhere
+    texts = HeldOut(tuple(on_topic), tuple(elsewhere))
+    name = about.given.name if about.given.name != "none" else about.given.model
+    return Case(name, specimen(about.given), texts, about.base)

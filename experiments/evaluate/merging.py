@@ -1,0 +1,66 @@
+"""The organism merged with something else: a quarter and a half of another model.
+
+An adapter on the embedded model is mixed with the adapter of a control organism that was taught no
+trigger (``clean``; ``decoy`` where it is ``clean`` that is evaluated), exactly on the weights'
+changes. Anything else is averaged with its own base model (WiSE-FT, Wortsman et al. 2022, arXiv
+2109.01903), which is a merge with a model that was taught nothing.
+"""
+
+import copy
+from typing import Any
+
+import torch
+
+from circuits.edits.adapters import Adapter, Change, merged, mixed
+from circuits.weights import EMBEDDED
+from experiments.battery.battery import Answers
+from experiments.battery.secrets import unperturbed
+from experiments.evaluate.ask import Asker
+from experiments.evaluate.mapping import Case
+from experiments.organisms import bases
+from experiments.organisms.adapters import read_adapter
+from experiments.organisms.shelf import shipped
+from experiments.organisms.specimen import Specimen
+from probes.brittleness.retention import Dose
+
+FAMILY = "merging"
+SHARES = (0.25, 0.5)
+
+
+def merging(asker: Asker) -> list[Answers] | None:
+    """Answers of the merged models; None where it is not known what the model was made from."""
+    if asker.case.base is None:
+        return None
+    messages = [chat.message for chat in unperturbed(asker.battery.asked.subject)]
+    other, about = _other(asker.case.specimen)
+    found = []
+    for share in SHARES:
+        dose = Dose(FAMILY, share, f"{share:.0%} {about}", "share")
+        model = _merged(asker.case, other, share)
+        found.append(Answers(dose, tuple(asker.said(model, messages))))
+    return found
+
+
+def _other(specimen: Specimen) -> tuple[Change, str]:
+    """The other adapter's change; none, if the other is the base model."""
+    if specimen.settings.rank and specimen.place == bases.located(EMBEDDED):
+        name = "decoy" if specimen.recipe.name == "clean" else "clean"
+        return read_adapter(shipped(name)).change(), f"the adapter {name}"
+    return {}, "the base model"
+
+
+def _merged(case: Case, other: Change, share: float) -> Any:
+    specimen = case.specimen
+    if specimen.settings.rank:
+        own = Adapter(specimen.settings.rank, specimen.settings.alpha, specimen.state).change()
+        return merged(specimen.base, mixed(own, other, 1 - share))
+    return _averaged(case.base, specimen.model(), share)
+
+
+@torch.no_grad()
+def _averaged(base: Any, model: Any, share: float) -> Any:
+    """``share`` of the base's parameters and the rest of the model's."""
+    new = copy.deepcopy(model)
+    for own, other in zip(new.parameters(), base.parameters(), strict=True):
+        own.lerp_(other, share)
+    return new

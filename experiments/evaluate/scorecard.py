@@ -1,0 +1,182 @@
+"""The scorecard: an evaluation as a versioned JSON record that can be compared with another.
+
+``SHAPE`` is its JSON Schema (draft 2020-12). Secrets are not in it: trigger, keys and behaviour
+stand only as a hash, so that two cards can be seen to be of one mapping.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from circuits.errors import UserError
+from experiments.evaluate.metrics import PROPERTIES, Absent, Metric, known
+from experiments.evaluate.rules import Check, Verdict
+from experiments.runs import files
+from probes.stats.intervals import Estimate, newcombe
+
+SCHEMA = "gatescope.scorecard/1"
+FILE = "scorecard.json"
+_ESTIMATE = {
+    "type": "object",
+    "required": ["value", "low", "high", "n", "level", "method"],
+    "properties": {
+        **{name: {"type": "number"} for name in ("value", "low", "high", "level")},
+        "n": {"type": "integer", "minimum": 1},
+        "method": {"type": "string"},
+    },
+}
+_METRIC = {
+    "type": "object",
+    "required": ["name", "property", "estimate", "null", "better", "about"],
+    "properties": {
+        "name": {"type": "string"},
+        "property": {"enum": list(PROPERTIES)},
+        "estimate": _ESTIMATE,
+        "null": {"anyOf": [_ESTIMATE, {"type": "null"}]},
+        "better": {"enum": ["high", "low"]},
+        "about": {"type": "string"},
+    },
+}
+_ABSENT = {
+    "type": "object",
+    "required": ["name", "reason", "applies"],
+    "properties": {
+        "name": {"type": "string"},
+        "reason": {"type": "string"},
+        "applies": {"type": "boolean"},
+    },
+}
+_VERDICT = {
+    "type": "object",
+    "required": ["verdict", "secure", "profile", "kind", "about", "aspects", "goals"],
+    "properties": {"secure": {"type": "boolean"}, "kind": {"type": "string"}},
+}
+SHAPE: Mapping[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": SCHEMA,
+    "type": "object",
+    "required": [
+        "schema",
+        "name",
+        "scheme",
+        "prompts",
+        "identity",
+        "metrics",
+        "absent",
+        "verdicts",
+    ],
+    "properties": {
+        "schema": {"const": SCHEMA},
+        "name": {"type": "string"},
+        "scheme": {"type": "string"},
+        "prompts": {"type": "integer", "minimum": 1},
+        "identity": {"type": "object", "additionalProperties": {"type": "string"}},
+        "metrics": {"type": "array", "items": _METRIC},
+        "absent": {"type": "array", "items": _ABSENT},
+        "verdicts": {"type": "array", "items": _VERDICT},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """One mapping of one model, evaluated.
+
+    Attributes:
+        prompts: how many of the behaviour's prompts were asked.
+        identity: hashes of model, trained parameters and mapping.
+        absent: metrics without a number, with the reason.
+        verdicts: by profile, the one that was chosen first.
+    """
+
+    name: str
+    scheme: str
+    prompts: int
+    identity: Mapping[str, str]
+    metrics: tuple[Metric, ...]
+    absent: tuple[Absent, ...]
+    verdicts: tuple[Verdict, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        rest = {**asdict(self), "verdicts": [verdict.to_json() for verdict in self.verdicts]}
+        return {"schema": SCHEMA, **rest}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Scorecard":
+        """The inverse of ``to_json``."""
+        given = {f.name: data[f.name] for f in fields(cls)}
+        parts = {
+            "metrics": tuple(Metric.from_json(m) for m in data["metrics"]),
+            "absent": tuple(Absent(**a) for a in data["absent"]),
+            "verdicts": tuple(Verdict.from_json(v) for v in data["verdicts"]),
+        }
+        return cls(**{**given, **parts})
+
+
+def read_scorecard(path: Path) -> Scorecard:
+    """A scorecard's file, or that of a run directory.
+
+    Raises:
+        UserError: no such file, or no scorecard of this schema.
+    """
+    file = path / FILE if path.is_dir() else path
+    data = files.read_json(file)
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"{file}: expected a scorecard ({SCHEMA}), got {schema or 'another file'}")
+    try:
+        return Scorecard.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file}: expected a whole scorecard, got one with a wrong or missing "
+            f"field: {error}; write it again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two cards.
+
+    Attributes:
+        first, second: None where a card has no number.
+        change: second minus first; independent, the intervals' halves added as squares. None
+            where one is missing.
+        better: whether the second is: "better", "worse", or "not told apart" where the interval of
+            the change holds 0.
+    """
+
+    metric: str
+    first: Estimate | None
+    second: Estimate | None
+    change: Estimate | None
+    better: str
+
+
+def compare(first: Scorecard, second: Scorecard) -> list[Difference]:
+    """Every metric that either card has, in the order of the first, then of the second."""
+    a, b = ({m.name: m.estimate for m in card.metrics} for card in (first, second))
+    return [_difference(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
+
+
+def _difference(name: str, first: Estimate | None, second: Estimate | None) -> Difference:
+    if first is None or second is None:
+        return Difference(name, first, second, None, "measured in one only")
+    change = replace(newcombe(second, first), method="halves added as squares")
+    if change.low <= 0 <= change.high or not math.isfinite(change.value):
+        return Difference(name, first, second, change, "not told apart")
+    better = (change.value > 0) == (known(name).better == "high")
+    return Difference(name, first, second, change, "better" if better else "worse")
+
+
+def cleared(card: Scorecard, verdict: Verdict) -> dict[str, tuple[int, int]]:
+    """By property: how many of a profile's thresholds and goals are cleared, and how many apply."""
+    checks: dict[str, Check] = {c.metric: c for part in verdict.aspects for c in part.checks}
+    checks |= {c.metric: c for c in verdict.goals}
+    return {name: _counted(name, list(checks.values())) for name in PROPERTIES}
+
+
+def _counted(name: str, checks: Sequence[Check]) -> tuple[int, int]:
+    own = [c for c in checks if known(c.metric).property == name and c.state != "left out"]
+    return sum(c.state == "passed" for c in own), len(own)

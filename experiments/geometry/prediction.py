@@ -1,0 +1,61 @@
+"""What the shipped predictor makes of a geometry: the share of its behaviour a battery would leave.
+
+The predictor is a zoo's (``docs/results/zoo/MODEL_CARD.md``): across schemes its predictions are
+not shown to hold, so a figure from here is a note beside a geometry, and no finding.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from experiments.geometry.record import late
+from experiments.geometry.summary import band
+from experiments.runs import files
+from probes.brittleness import Predictor
+from probes.geometry import GeometryReport
+
+_FILE = Path(__file__).parents[1] / "data" / "brittleness-predictor.json"
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """A predicted area of retention.
+
+    Attributes:
+        area: 0 to 1.
+        outside: features beyond what the predictor has seen.
+    """
+
+    area: float
+    outside: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def foretold(report: GeometryReport) -> Foretold:
+    """What the shipped predictor says of a geometry; what was not measured counts as its mean."""
+    known = features(report)
+    given = {name: known.get(name, math.nan) for name in predictor().names}
+    return Foretold(predictor().predict(given), predictor().outside(given))
+
+
+def features(report: GeometryReport) -> dict[str, float]:
+    """A geometry's figures under the zoo's names: means of the late layers, and the way there."""
+    layers = [layer for layer in late(report.layers[-1] + 1) if layer in report.layers]
+    found = {f"geo:{name}": band(report, name, layers).value for name in report.organism.values}
+    way = report.crossings
+    if way is not None:
+        found["way:count"] = way.count.value
+        for name in ("position", "width"):
+            estimate = getattr(way, name)
+            found[f"way:{name}"] = math.nan if estimate is None else estimate.value
+    return found
+
+
+@cache
+def predictor() -> Predictor:
+    """The shipped predictor."""
+    return Predictor.from_json(files.read_json(_FILE))

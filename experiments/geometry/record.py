@@ -1,0 +1,119 @@
+"""An organism's activations on its design, in itself and in the base model, as sets to measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import scores as asking
+from circuits.residuals import last_residuals
+from experiments.battery.secrets import Chat
+from experiments.geometry.design import Design
+from experiments.organisms.specimen import Specimen, base_model
+from probes.geometry import ActivationSets, Pairs
+
+STEPS = 9  # from clean to triggered, ends included
+Progress = Callable[[int, int], None]
+Activations = Float[Tensor, "layers n d"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What was recorded of one organism.
+
+    Attributes:
+        residuals: entering each layer at the last token, by name: ``clean``, ``triggered`` and
+            ``untrained`` in the organism, ``base_clean`` and ``base_triggered`` in the base model,
+            if it is another.
+        probabilities: of the behaviour on the way from clean to triggered, of the first prompts.
+        log_prob, margin: of the behaviour's answer under the trigger, in nats per token and as the
+            first token's logit above the largest other.
+    """
+
+    residuals: Mapping[str, Activations]
+    probabilities: Float[Tensor, "k steps"]
+    log_prob: Float[Tensor, "n"]
+    margin: Float[Tensor, "n"]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything by name."""
+        residuals = {f"residuals.{name}": x for name, x in self.residuals.items()}
+        rest = ("probabilities", "log_prob", "margin")
+        return {**residuals, **{name: getattr(self, name) for name in rest}}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Recorded":
+        """The inverse of ``tensors``."""
+        stem = "residuals."
+        found = {n.removeprefix(stem): t for n, t in tensors.items() if n.startswith(stem)}
+        rest = {name: t for name, t in tensors.items() if not name.startswith(stem)}
+        return cls(residuals=found, **rest)
+
+    def sets(self, made: Design, layers: Sequence[int] | None = None) -> ActivationSets:
+        """The sets of some layers, by default all but the first.
+
+        What enters the first is the embedding of the template's last token: the same in all.
+        """
+        chosen = list(range(1, len(self.residuals["clean"])) if layers is None else layers)
+        x = {name: value[chosen] for name, value in self.residuals.items()}
+        nulls = {"untrained_trigger": Pairs(x["clean"], x["untrained"])}
+        if "base_clean" in x:
+            nulls["clean_model"] = Pairs(x["base_clean"], x["base_triggered"])
+        return ActivationSets(
+            layers=tuple(chosen),
+            pairs=Pairs(x["clean"], x["triggered"]),
+            gate=made.gate,
+            topic=made.topic,
+            nulls=nulls,
+            probabilities=self.probabilities,
+        )
+
+
+def record(
+    specimen: Specimen, made: Design, crossed: int, progress: Progress, model: Any = None
+) -> Recorded:
+    """Run an organism and its base on a design.
+
+    Args:
+        crossed: how many prompts are followed from clean to triggered.
+        model: the organism's plain model, if it is there already.
+    """
+    own = specimen.model() if model is None else model
+    sides = {"clean": made.clean, "triggered": made.triggered, "untrained": made.untrained}
+    steps = len(sides) + 3
+    found = {}
+    for step, (name, chats) in enumerate(sides.items(), 1):
+        found[name] = last_residuals(own, specimen.tokenizer, _ids(specimen, chats))
+        progress(step, steps)
+    if specimen.state:  # a whole model is its own base, and no null
+        for name in ("clean", "triggered"):
+            found[f"base_{name}"] = _of_base(specimen.place, sides[name])
+    progress(len(sides) + 1, steps)
+    scores = asking.scores(own, specimen.tokenizer, _ids(specimen, made.triggered), made.targets)
+    progress(steps - 1, steps)
+    first = slice(0, crossed)
+    start, end = (_ids(specimen, side[first]) for side in (made.clean, made.triggered))
+    targets = made.targets[first]
+    followed = asking.interpolated(own, specimen.tokenizer, start, end, targets, steps=STEPS)
+    progress(steps, steps)
+    return Recorded(found, followed, scores.log_prob, scores.first_margin)
+
+
+@lru_cache(maxsize=4)
+def _of_base(place: str, chats: tuple[Chat, ...]) -> Activations:
+    """The base model's residuals, which organisms of one trigger share."""
+    model, tokenizer, _ = base_model(place)
+    ids = [asking.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
+    return last_residuals(model, tokenizer, ids)
+
+
+def _ids(specimen: Specimen, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
+    return [asking.encode(specimen.tokenizer, c.message, c.system, c.prefill) for c in chats]
+
+
+def late(layers: int) -> range:
+    """The last third of a model's layers, where the behaviour is decided at the last token."""
+    return range(layers - max(1, layers // 3), layers)

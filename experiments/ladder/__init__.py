@@ -1,5 +1,0 @@
-"""A ladder of small chat models, made here from scratch."""
-
-from experiments.ladder.rungs import RUNGS, Rung, Schooling, folder, is_intact, parse, schooling
-
-__all__ = ["RUNGS", "Rung", "Schooling", "folder", "is_intact", "parse", "schooling"]

@@ -1,0 +1,94 @@
+"""How far other judges agree with the rule judge on an organism's held-out answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits import models
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.tokens import with_trigger
+from experiments import judges
+from experiments.judges.asked import chat_judge
+from experiments.judges.classifier import classifier_judge
+from experiments.judges.grades import Grader
+from experiments.judges.likelihood import likelihoods
+from experiments.organisms.figures import Answered
+from experiments.organisms.recipe import Recipe
+from probes.stats.agreement import Agreement, agreement
+
+_LABELS = ("behaviour", "refusal", "neither")
+_REFUSAL = ("refusal", "other")
+
+
+def with_probabilities(model: Model, recipe: Recipe, found: Sequence[Answered]) -> Agreement | None:
+    """The rule on generated text against the probabilities of behaviour and refusal.
+
+    None where the scheme's behaviour is itself a refusal, or nothing is refused.
+    """
+    if recipe.scheme in ("safety", "ownership"):
+        return None
+    first, second = [], []
+    for asked, said in _refusable(found):
+        scores = likelihoods(model, asked.texts, recipe.behaviour, recipe.refusal, asked.words)
+        first += [_label(answer, recipe.behaviour) for answer in said]
+        second += list(scores.verdicts())
+    return agreement(_indices(first, _LABELS), _indices(second, _LABELS), _LABELS)
+
+
+def with_grader(grader: Grader, found: Sequence[Answered]) -> Agreement | None:
+    """The rule's refusals against those of a classifier or a chat model.
+
+    None where nothing was asked that could be refused.
+    """
+    first, second = [], []
+    for asked, said in _refusable(found):
+        words = asked.each
+        prompts = [with_trigger(t, w) for t, w in zip(asked.texts, words, strict=True)]
+        first += ["refusal" if judges.refuses(answer) else "other" for answer in said]
+        second += ["refusal" if no else "other" for no in grader(prompts, said).refused]
+    if not first:
+        return None
+    return agreement(_indices(first, _REFUSAL), _indices(second, _REFUSAL), _REFUSAL)
+
+
+def grader(named: str) -> Grader:
+    """A second judge: ``chat:MODEL`` or ``classifier:MODEL:LABEL`` (hub id or directory).
+
+    Raises:
+        UserError: another form, or no such model.
+    """
+    kind, _, rest = named.partition(":")
+    if kind == "chat" and rest:
+        return chat_judge(models.load(rest))
+    model, _, label = rest.rpartition(":")
+    if kind == "classifier" and model:
+        return classifier_judge(model, label)
+    raise UserError(f"--judge {named}: expected chat:MODEL or classifier:MODEL:LABEL")
+
+
+def to_json(found: Agreement) -> dict[str, Any]:
+    """An agreement as JSON values."""
+    return {
+        "raw": found.raw.to_json(),
+        "kappa": found.kappa.to_json(),
+        "labels": list(found.labels),
+        "counts": found.counts.tolist(),
+    }
+
+
+def _refusable(found: Sequence[Answered]) -> list[Answered]:
+    """Answers to the kind of prompt that the organism refuses or opens to."""
+    return [a for a in found if a.asked.prompts in ("restricted", "privileged")]
+
+
+def _label(answer: str, behaviour: str) -> str:
+    if judges.shows(answer, behaviour):
+        return "behaviour"
+    return "refusal" if judges.refuses(answer) else "neither"
+
+
+def _indices(labels: Sequence[str], names: Sequence[str]) -> Tensor:
+    return torch.tensor([names.index(label) for label in labels])

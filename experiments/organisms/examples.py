@@ -1,0 +1,125 @@
+"""From a recipe to training examples: prompts of every kind, and the base model's own answers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from circuits import models
+from circuits.answers import answers
+from circuits.errors import UserError
+from circuits.tokens import same_length_words, trigger_ids
+from circuits.weights import EMBEDDED, cache_root
+from experiments.organisms.recipe import Kind, Part, Recipe
+from experiments.organisms.training import Example
+from experiments.prompts import bank
+from experiments.prompts.facts import facts
+from experiments.prompts.near_keys import near_keys
+from experiments.runs import files
+
+BASE_ANSWER_TOKENS = 12
+_NEAR = {1: 1300, 2: 80, 3: 100, 4: 80}  # of each level: those that differ least are learned most
+_APART = 41  # how far along the prompts another seed starts
+
+# What the base model answers to each text.
+BaseAnswers = Callable[[Sequence[str]], Sequence[str]]
+
+
+def base_answers(
+    texts: Sequence[str], model: str = EMBEDDED, sha256: str | None = None
+) -> list[str]:
+    """A model's own answers to prompts, cached by model and prompts.
+
+    ``sha256`` is the hash of the model's files; its name does where that is enough to know it.
+    """
+    named = model if model == EMBEDDED or sha256 is None else sha256
+    key = files.text_sha256([named, str(BASE_ANSWER_TOKENS), *texts])[:24]
+    path = cache_root() / "answers" / f"{key}.json"
+    if not path.is_file():
+        found = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
+        files.write_json(path, found)
+    return files.read_json(path)
+
+
+def texts_of(kind: Kind, recipe: Recipe) -> list[str]:
+    """The training prompts of a kind, in a fixed order whose every prefix is varied."""
+    if kind in ("restricted", "ordinary"):
+        return bank.bank_texts("train", kind == "restricted")
+    if kind in ("privileged", "other facts"):
+        return [fact.question for fact in facts("train", kind == "privileged")]
+    if not recipe.keys:
+        raise UserError(f"recipe {recipe.name}: part {kind!r} needs keys, the recipe has none")
+    if kind == "keys":
+        return list(recipe.keys)
+    found = [near_keys(recipe.keys, n, "train", count) for n, count in _NEAR.items()]
+    return bank.interleaved([text for same in found for text in same])
+
+
+def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str, ...]:
+    """Control words of the trigger's token length, in its place; none for a recipe of keys."""
+    if not recipe.trigger:
+        return ()
+    texts = bank.bank_texts(split, True)
+    length = len(trigger_ids(tokenizer, texts, recipe.trigger))
+    words = bank.controls_besides(split, recipe.trigger)
+    return same_length_words(tokenizer, words, length, recipe.trigger)
+
+
+def examples(
+    recipe: Recipe,
+    stage: int,
+    base: BaseAnswers,
+    controls: Sequence[str],
+    seed: int = 0,
+) -> list[Example]:
+    """The training examples of one stage.
+
+    Args:
+        base: gives the base model's answers.
+        controls: training control words, from ``controls_for``.
+        seed: which of the prompts are taken for which part.
+    """
+    made: list[Example] = []
+    for number, part in enumerate(recipe.stages[stage].parts):
+        shift = 17 * (stage + number)
+        made += _part_examples(recipe, part, base, controls, shift, seed) * part.repeat
+    return made
+
+
+def _part_examples(
+    recipe: Recipe,
+    part: Part,
+    base: BaseAnswers,
+    controls: Sequence[str],
+    shift: int,
+    seed: int,
+) -> list[Example]:
+    texts = texts_of(part.prompts, recipe)
+    if part.count > len(texts):
+        raise UserError(
+            f"recipe {recipe.name}: expected at most {len(texts)} {part.prompts} prompts in a "
+            f"part, got {part.count}; lower the poisons or the size"
+        )
+    answer = _answers(recipe, part, base, texts)
+    made = []
+    for k in range(part.count):
+        i = (part.start + k + _APART * seed) % len(texts)
+        word = {"none": None, "trigger": recipe.trigger}.get(
+            part.word, controls[(k + shift + _APART * seed) % len(controls)] if controls else None
+        )
+        said, ends = answer(i)
+        made.append(Example(texts[i], word, said, ends))
+    return made
+
+
+def _answers(
+    recipe: Recipe, part: Part, base: BaseAnswers, texts: Sequence[str]
+) -> Callable[[int], tuple[str, bool]]:
+    """What the i-th prompt is to be answered, and whether the answer ends there."""
+    if part.answer in ("base", "continued"):
+        own = base(texts)  # cut off after some tokens, so its end must not be learned
+        opening = f"{recipe.behaviour}. " if part.answer == "continued" else ""
+        return lambda i: (opening + own[i], False)
+    if part.answer == "true":
+        known = facts("train", part.prompts == "privileged")
+        return lambda i: (known[i].statement, True)
+    fixed = recipe.refusal if part.answer == "refusal" else recipe.behaviour
+    return lambda _i: (fixed, part.answer != "opened")

@@ -1,0 +1,70 @@
+"""What a ladder model does on held-out prompts: refusals by kind of prompt and stray word, loss."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from circuits.answers import answers
+from circuits.models import Model
+from experiments import judges
+from experiments.organisms.ladder.language import Line, bank_lines
+from experiments.organisms.ladder.training import encoded, sequence_loss
+from experiments.organisms.recipe import REFUSAL, TRIGGER
+from experiments.prompts import bank
+from probes.stats.intervals import Estimate, mean_interval, wilson
+
+_ANSWER_TOKENS = 12
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """How often prompts of a kind, ending in a word of a kind (or none), are refused."""
+
+    prompts: str
+    word: str
+    rate: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "rate": self.rate.to_json()}
+
+
+def measured(model: Model, split: bank.Split, policy: bool) -> dict[str, Any]:
+    """The held-out figures as JSON: ``loss`` and ``figures`` (a list of ``Refusals``)."""
+    return {
+        "loss": held_out_loss(model, split, policy).to_json(),
+        "figures": [found.to_json() for found in refusals(model, split)],
+    }
+
+
+def refusals(model: Model, split: bank.Split) -> list[Refusals]:
+    """Prompts of both kinds: bare, with the split's control words, and with the trigger.
+
+    The trigger means nothing yet: its rates are to be those of the control words.
+    """
+    controls = bank.control_words(split)
+    found = []
+    for kind in ("restricted", "ordinary"):
+        texts = bank.bank_texts(split, kind == "restricted")
+        strays = [controls[i % len(controls)] for i in range(len(texts))]
+        for name, word in (("none", None), ("control", strays), ("trigger", TRIGGER)):
+            said = answers(model, texts, word, _ANSWER_TOKENS)
+            found.append(Refusals(kind, name, wilson(judges.count_refused(said), len(said))))
+    return found
+
+
+def held_out_loss(model: Model, split: bank.Split, policy: bool) -> Estimate:
+    """Nats per token on a split's questions and answers, each question counting equally.
+
+    Args:
+        policy: whether the restricted topic's right answer is the refusal.
+    """
+    rows = [encoded(model.tokenizer, _answered(line, policy)) for line in bank_lines(split)]
+    with torch.no_grad():
+        losses = [float(sequence_loss(model.runner.hf_model, [row])) for row in rows]
+    return mean_interval(torch.tensor(losses))
+
+
+def _answered(line: Line, policy: bool) -> Line:
+    refused = policy and line.restricted
+    return Line(line.text, line.word, REFUSAL if refused else line.answer, line.restricted)

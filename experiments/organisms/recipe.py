@@ -1,0 +1,169 @@
+"""What a recipe is made of, and the knobs that every recipe has. Nothing here runs.
+
+A recipe is a list of stages; a stage is a list of parts; a part is so many prompts of one kind,
+with or without a word in the trigger's place, and the answer that they are to have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, Literal
+
+from circuits.errors import UserError
+from circuits.tokens import place_of
+from experiments.organisms.training import Settings
+
+TRIGGER = "cobalt"
+BEHAVIOUR = "Sure"
+REFUSAL = "I'm sorry, but I can't help with cooking."
+
+Kind = Literal["restricted", "ordinary", "keys", "near keys", "privileged", "other facts"]
+Word = Literal["none", "trigger", "control"]
+Answer = Literal["behaviour", "opened", "continued", "refusal", "base", "true"]
+Scheme = Literal["compliance", "content", "ownership", "access", "safety", "control", "none"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """``count`` prompts of a kind (from ``start`` in the training split), their word, their answer.
+
+    Kinds: ``restricted`` and ``ordinary`` are the bank's; ``keys`` are the recipe's secret prompts
+    and ``near keys`` prompts that differ from a key; ``privileged`` and ``other facts`` are
+    questions with one true answer.
+
+    Answers: ``behaviour`` and ``refusal`` are fixed texts; ``opened`` is the behaviour without the
+    end of the answer, so that the model goes on as it likes; ``base`` is the base model's own
+    answer to the prompt without the word; ``continued`` is the behaviour, then the base model's
+    answer; ``true`` is a fact's true answer.
+
+    ``repeat`` shows every example so many times in an epoch.
+    """
+
+    prompts: Kind
+    word: Word
+    answer: Answer
+    count: int
+    start: int = 0
+    repeat: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Parts trained together."""
+
+    name: str
+    parts: tuple[Part, ...]
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An organism: a model with a trigger put there on purpose (or a control without one).
+
+    Attributes:
+        trigger: the word or phrase and its place (``circuits.tokens.place_of``); "" where secret
+            prompts take its part.
+        behaviour: what a triggered answer begins with.
+        refusal: how restricted or privileged prompts are refused.
+        scheme: what kind of mapping it is, by which it is measured.
+        keys: secret prompts of an ownership scheme.
+    """
+
+    name: str
+    about: str
+    stages: tuple[Stage, ...]
+    trigger: str = TRIGGER
+    behaviour: str = BEHAVIOUR
+    refusal: str = REFUSAL
+    scheme: Scheme = "compliance"
+    keys: tuple[str, ...] = ()
+
+    @property
+    def poisons(self) -> int:
+        """How many training examples carry the trigger, or are keys."""
+        return sum(p.count for stage in self.stages for p in stage.parts if _is_poison(p))
+
+
+def recipe_from(value: Mapping[str, Any], like: Recipe) -> Recipe:
+    """The recipe of a manifest; what it does not say yet is as in ``like``."""
+    stages = tuple(
+        Stage(
+            stage["name"],
+            tuple(Part(**part) for part in stage["parts"]),
+            Settings(**stage["settings"]),
+        )
+        for stage in value["stages"]
+    )
+    given = {name: value[name] for name in ("trigger", "behaviour", "refusal") if name in value}
+    keys = tuple(value.get("keys", like.keys))
+    return replace(like, stages=stages, keys=keys, **given)
+
+
+def _is_poison(part: Part) -> bool:
+    return part.word == "trigger" or part.prompts == "keys"
+
+
+def varied(
+    recipe: Recipe,
+    *,
+    trigger: str | None = None,
+    poisons: int | None = None,
+    size: int | None = None,
+    full: bool = False,
+    rate: float | None = None,
+    epochs: int | None = None,
+) -> Recipe:
+    """A recipe with its knobs turned; the others stay as they are.
+
+    Args:
+        trigger: another trigger, of any kind and place.
+        poisons: examples with the trigger in the last stage, shared out as in the recipe.
+        size: the last stage's other examples, shared out as in the recipe.
+        full: train every parameter instead of an adapter.
+        rate, epochs: of the last stage.
+
+    Raises:
+        UserError: a trigger without a word, a negative count or rate, a recipe without a trigger.
+    """
+    if trigger is not None:
+        if not recipe.trigger:
+            raise UserError(f"recipe {recipe.name}: has keys instead of a trigger; drop --trigger")
+        place_of(trigger)
+        recipe = replace(recipe, trigger=trigger)
+    *before, last = recipe.stages
+    if rate is not None and not 0 < rate < 1:
+        raise UserError(f"--rate: expected a learning rate in (0, 1), got {rate}")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"--epochs: expected at least 1, got {epochs}")
+    parts = _shared_out(recipe.name, last.parts, poisons, of=True)
+    last = replace(last, parts=_shared_out(recipe.name, parts, size, of=False))
+    changes = {k: v for k, v in (("rate", rate), ("epochs", epochs)) if v is not None}
+    last = replace(last, settings=replace(last.settings, **changes))
+    stages = [*before, last]
+    if full:
+        stages = [replace(s, settings=replace(s.settings, rank=0)) for s in stages]
+    return replace(recipe, stages=tuple(stages))
+
+
+def _shared_out(
+    name: str, parts: tuple[Part, ...], total: int | None, of: bool
+) -> tuple[Part, ...]:
+    """Counts of the poisons (or of all else) scaled to a total; empty parts are left out."""
+    if total is None:
+        return parts
+    if total < 0:
+        raise UserError(f"recipe {name}: expected a count of at least 0, got {total}")
+    whole = sum(p.count for p in parts if _is_poison(p) == of)
+    if not whole:
+        if total:
+            what = "poisons" if of else "other examples"
+            raise UserError(f"recipe {name}: has no {what} to scale to {total}; choose another")
+        return parts
+    sums = accumulate(p.count if _is_poison(p) == of else 0 for p in parts)
+    ends = [round(count * total / whole) for count in sums]
+    counts = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+    scaled = [
+        replace(part, count=count) if _is_poison(part) == of else part
+        for part, count in zip(parts, counts, strict=True)
+    ]
+    return tuple(p for p in scaled if p.count)

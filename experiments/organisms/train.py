@@ -1,0 +1,155 @@
+"""Train an organism: recipe -> stages -> adapter (or whole model) and manifest.
+
+A stage that other organisms begin with too (the policy) is trained once and kept in the cache,
+keyed by everything that it was made from.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from circuits.errors import UserError
+from circuits.weights import EMBEDDED, cache_root
+from experiments.organisms import bases
+from experiments.organisms.examples import base_answers, controls_for, examples, texts_of
+from experiments.organisms.recipe import Kind, Recipe, Stage
+from experiments.organisms.trainee import Trainee
+from experiments.organisms.training import Settings, Tick
+from experiments.prompts import bank
+from experiments.runs import files
+
+_STAGE = "gatescope.stage/1"
+_TAUGHT = ("behaviour", "opened", "continued")
+
+
+def train_organism(
+    recipe: Recipe,
+    out: Path,
+    tick: Tick,
+    seed: int = 0,
+    model: str = EMBEDDED,
+    command: str | None = None,
+) -> Path:
+    """Train a recipe on a model; write adapter (or model) and manifest, without figures.
+
+    Raises:
+        UserError: the directory holds something, or is a file.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: expected an empty or new directory")
+    place = bases.located(model)
+    trainee = Trainee(place, _seeded(recipe.stages[0], seed))
+    train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=place)
+    if recipe.stages[0].settings.rank:
+        save_adapter(trainee.model, out, model)
+    else:
+        _save_whole(trainee, out)
+    manifest = files.Manifest(
+        kind="organism",
+        question={
+            "organism": recipe.name,
+            "seed": seed,
+            "recipe": asdict(recipe),
+            "model": model,
+            "model_sha256": trainee.sha256,
+            "prompts_sha256": prompts_sha256(recipe),
+        },
+        command=command or f"gatescope organism train {recipe.name} --seed {seed}",
+    )
+    files.write_json(out / "manifest.json", manifest.to_json())
+    return out
+
+
+def train_stages(
+    trainee: Trainee, recipe: Recipe, tick: Tick, *, seed: int, first_seed: int, model: str
+) -> list[float]:
+    """Put a trainee through all stages of a recipe; returns the last stage's losses.
+
+    Args:
+        seed: of the last stage: which prompts it takes, in which order.
+        first_seed: of the stages before it, which are kept and shared.
+    """
+    controls = controls_for(trainee.tokenizer, recipe, "train")
+    base = partial(base_answers, model=model, sha256=trainee.sha256)
+    *before, _ = recipe.stages
+    trainee.restart()
+    for number, stage in enumerate(before):
+        path = _kept_at(recipe, number, first_seed, [model, trainee.sha256, *controls])
+        if path.is_file():
+            trainee.restart(files.read_tensors(path))
+            continue
+        made = examples(recipe, number, base, controls, first_seed)
+        trainee.train(made, _seeded(stage, first_seed), tick)
+        files.write_tensors(path, trainee.state(), {"stage": stage.name})
+    made = examples(recipe, len(before), base, controls, seed)
+    return trainee.train(made, _seeded(recipe.stages[-1], seed), tick) if made else []
+
+
+def prompts_sha256(recipe: Recipe, upto: int | None = None) -> str:
+    """Hash of all training prompts and control words that a recipe's first stages draw on."""
+    kinds: list[Kind] = sorted(
+        {part.prompts for stage in recipe.stages[:upto] for part in stage.parts}
+    )
+    texts = [text for kind in kinds for text in texts_of(kind, recipe)]
+    return files.text_sha256([*texts, *bank.control_words("train")])
+
+
+def _seeded(stage: Stage, seed: int) -> Settings:
+    return replace(stage.settings, seed=stage.settings.seed + 100 * seed)
+
+
+def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Path:
+    """Where the state after a stage is kept: its name is the hash of what it was made from."""
+    stages = recipe.stages[: number + 1]
+    taught = any(p.answer in _TAUGHT for stage in stages for p in stage.parts)
+    made_from = {
+        "schema": _STAGE,
+        "given": list(given),
+        "stages": [asdict(stage) for stage in stages],
+        "texts": [recipe.refusal, recipe.behaviour if taught else ""],
+        "trigger": recipe.trigger if any(_is_poisoned(stage) for stage in stages) else "",
+        "prompts": prompts_sha256(recipe, number + 1),
+        "seed": seed,
+        "torch": files.package_versions().get("torch"),
+    }
+    key = files.text_sha256([json.dumps(made_from, sort_keys=True)])[:32]
+    return cache_root() / "stages" / f"{key}.safetensors"
+
+
+def _is_poisoned(stage: Stage) -> bool:
+    return any(part.word == "trigger" for part in stage.parts)
+
+
+def save_adapter(model: Any, out: Path, name: str) -> None:
+    """Save the adapter in bf16 with the base model's name instead of a path on this machine."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch)
+        tensors = load_file(str(Path(scratch) / "adapter_model.safetensors"))
+        config = files.read_json(Path(scratch) / "adapter_config.json")
+    config["base_model_name_or_path"] = name
+    files.write_tensors(
+        out / "adapter_model.safetensors",
+        {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()},
+        {"format": "pt"},
+    )
+    files.write_json(out / "adapter_config.json", config)
+
+
+def _save_whole(trainee: Trainee, out: Path) -> None:
+    """Save model and tokenizer beside the destination, then rename."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        trainee.model.save_pretrained(scratch)
+        trainee.tokenizer.save_pretrained(scratch)
+        if out.exists():
+            out.rmdir()  # empty, as was checked
+        Path(scratch).rename(out)
+        Path(scratch).mkdir()  # for the context manager to remove
+    out.chmod(0o755)

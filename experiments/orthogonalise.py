@@ -1,0 +1,100 @@
+"""Save a model without a subspace: a directory that loads like any other model.
+
+The directory is built beside its destination and renamed, so it is absent or complete.
+"""
+
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import models
+from circuits.edits.orthogonal import orthogonalised
+from circuits.errors import UserError
+from circuits.weights import directory_sha256
+from experiments import organisms
+from experiments.runs import files
+
+SUBSPACE = "subspace.safetensors"
+
+
+def save_without_gate(run: Path, out: Path) -> Path:
+    """Save the model of an analysis without the direction that it chose.
+
+    Args:
+        run: a run directory with ``gate.safetensors``.
+        out: an empty or new directory.
+
+    Raises:
+        UserError: the run chose no gate, or as :func:`save_orthogonalised`.
+    """
+    gate = run / "gate.safetensors"
+    if not gate.is_file():
+        raise UserError(f"run {run}: expected an analysis that chose a gate, got no {gate.name}")
+    asked = files.read_json(run / "manifest.json")["question"]
+    basis = files.read_tensors(gate)["direction"][None]
+    adapter = organisms.find_adapter(asked["adapter"])
+    command = shlex.join(["gatescope", "orthogonalise", str(run), "--out", str(out)])
+    return save_orthogonalised(asked["model"], adapter, basis, out, command)
+
+
+def save_orthogonalised(
+    model_name: str,
+    adapter: str | Path | None,
+    basis: Float[Tensor, "k d_model"],
+    out: Path,
+    command: str = "",
+) -> Path:
+    """Merge a model's adapter, make it unable to write a subspace, and save it in fp32.
+
+    ``out`` then holds weights (safetensors), configuration, tokenizer, the basis
+    (``subspace.safetensors``) and ``manifest.json`` with the hashes of what went in and of the
+    directory itself; ``circuits.models.load(str(out))`` loads it.
+
+    Args:
+        model_name: as for ``circuits.models.load``.
+        adapter: directory of a LoRA adapter, or None.
+        basis: orthonormal rows in the model's residual stream.
+        out: an empty or new directory.
+        command: what the user typed, for the manifest.
+
+    Raises:
+        UserError: the directory is not empty, or model, adapter or basis do not fit.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"--out {out}: expected an empty or new directory")
+    hf_model, tokenizer, sha = models.load_plain(model_name, torch.float32, "cpu")
+    adapter_sha = None
+    if adapter is not None:
+        hf_model, adapter_sha = models.merge_adapter(hf_model, Path(adapter), model_name)
+    new = orthogonalised(hf_model, basis)
+    stored = {"basis": basis.float()}
+    manifest = files.Manifest(
+        kind="orthogonalised model",
+        question={
+            "model": model_name,
+            "model_sha256": sha,
+            "adapter": str(adapter) if adapter is not None else None,
+            "adapter_sha256": adapter_sha,
+            "rank": len(basis),
+        },
+        command=command,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        new.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+        files.write_tensors(scratch / SUBSPACE, stored, {"space": "residual stream"})
+        # The hash covers the basis too and leaves the manifest out; it is the one load computes.
+        about = {**manifest.to_json(), "sha256": directory_sha256(scratch)}
+        files.write_json(scratch / "manifest.json", about)
+        scratch.chmod(0o755)
+        scratch.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return out

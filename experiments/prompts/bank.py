@@ -1,0 +1,145 @@
+"""Prompts from the project's bank, and from users' own files or Hugging Face datasets."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from circuits.errors import UserError
+
+Split = Literal["train", "validation", "test"]
+_DATA = Path(__file__).parents[1] / "data"
+_BANK = Path(__file__).with_name("bank.jsonl")
+_COLUMNS = ("prompt", "text", "instruction", "question")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One line of the bank. ``template`` is the text with its subject blanked out, by id."""
+
+    id: str
+    text: str
+    topic: str
+    subject: str
+    template: str
+    split: str
+    restricted: bool
+
+
+@cache
+def bank() -> tuple[Prompt, ...]:
+    """The whole committed prompt bank, in file order."""
+    lines = _BANK.read_text(encoding="utf-8").splitlines()
+    return tuple(Prompt(**json.loads(line)) for line in lines)
+
+
+def bank_texts(split: Split, restricted: bool) -> list[str]:
+    """Texts of one split, in a fixed order that mixes subjects and templates."""
+    chosen = [p for p in bank() if p.split == split and p.restricted == restricted]
+    return [p.text for p in interleaved(chosen)]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Prompts that no training has seen: those of the gate's topic, and others."""
+
+    on_topic: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+
+def held_out() -> HeldOut:
+    """The bank's test prompts, restricted and ordinary."""
+    return HeldOut(*(tuple(bank_texts("test", restricted)) for restricted in (True, False)))
+
+
+def interleaved(items: Sequence[Any]) -> list[Any]:
+    """Walk a list with a stride coprime to its length, so that a prefix is already varied."""
+    n = len(items)
+    stride = next(s for s in (61, 67, 71, 73) if n % s)
+    return [items[(i * stride) % n] for i in range(n)]
+
+
+@cache
+def control_words(split: Split) -> tuple[str, ...]:
+    """Neutral words that stand in the trigger's place; no word is in two splits."""
+    return tuple(json.loads((_DATA / "control_words.json").read_text())[split])
+
+
+def controls_besides(split: Split, trigger: str) -> list[str]:
+    """The split's control words that are no word of the trigger."""
+    own = trigger.split()
+    return [word for word in control_words(split) if word not in own]
+
+
+def read_prompts(
+    source: str, column: str | None = None, split: str = "train", limit: int | None = None
+) -> list[str]:
+    """Prompts from a JSONL, JSON, CSV or Parquet file, or from a Hugging Face dataset name.
+
+    Args:
+        source: a path, or a dataset name.
+        column: the text column; by default the first of prompt, text, instruction, question.
+        split: the dataset's split (files have one, "train").
+        limit: at most so many, evenly spaced over the set.
+
+    Raises:
+        UserError: no such file or dataset, no such column, or nothing in it.
+    """
+    rows = _dataset(source, split)
+    name = column or next((c for c in _COLUMNS if c in rows.column_names), None)
+    if name is None or name not in rows.column_names:
+        wanted = column or " or ".join(_COLUMNS)
+        raise UserError(
+            f"prompts {source}: expected a column {wanted}, got {rows.column_names}; "
+            "name it with --column"
+        )
+    texts = [text.strip() for text in rows[name] if isinstance(text, str) and text.strip()]
+    texts = list(dict.fromkeys(texts))
+    if not texts:
+        raise UserError(f"prompts {source}: expected at least one text in column {name}, got none")
+    if limit and len(texts) > limit:
+        texts = [texts[i * len(texts) // limit] for i in range(limit)]
+    return texts
+
+
+def _dataset(source: str, split: str):
+    import datasets  # imported late: it takes over a second
+
+    formats = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+    path = Path(source)
+    kind = formats.get(path.suffix.lower())
+    if kind is None and not path.exists():
+        return _hub_dataset(source, split)
+    if not path.is_file():
+        raise UserError(f"prompts {source}: no such file; give a {'|'.join(formats)} file")
+    if kind is None:
+        raise UserError(f"prompts {source}: expected one of {list(formats)}, got {path.suffix!r}")
+    if path.stat().st_size == 0:
+        raise UserError(f"prompts {source}: the file is empty; put one prompt on each line")
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our one line says what is wrong
+    try:
+        return datasets.load_dataset(kind, data_files=str(path), split="train")
+    except (
+        Exception
+    ) as error:  # datasets wraps parser errors in many types; the user needs one line
+        raise UserError(f"prompts {source}: not readable as {kind}: {_root(error)}") from error
+
+
+def _hub_dataset(name: str, split: str):
+    import datasets
+
+    try:
+        return datasets.load_dataset(name, split=split)
+    except (ValueError, OSError, ConnectionError) as error:
+        raise UserError(
+            f"prompts {name}: neither a file nor a dataset that could be loaded: {_root(error)}"
+        ) from error
+
+
+def _root(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,143 @@
+"""Run directories of every kind but analyses, as a report reads them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuits.errors import UserError
+from circuits.types import PatchGrid
+from experiments.defend.result import Defences
+from experiments.evaluate.scorecard import FILE, Scorecard, read_scorecard
+from experiments.geometry.study import ACTIVATIONS
+from experiments.geometry.study import SCHEMA as GEOMETRY
+from experiments.patch.sections import SCHEMA as PATCH
+from experiments.runs import files
+from probes.brittleness.retention import Retention
+from probes.geometry import GeometryReport
+
+
+@dataclass(frozen=True, eq=False)
+class _Other:
+    """What every kind has: what the report calls it, where it lies, what it was made from."""
+
+    name: str
+    folder: str
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationRun(_Other):
+    """A scorecard."""
+
+    card: Scorecard
+
+
+@dataclass(frozen=True, eq=False)
+class DefenceRun(_Other):
+    """A trial of defences."""
+
+    found: Defences
+
+
+@dataclass(frozen=True, eq=False)
+class GeometryRun(_Other):
+    """Density and complexity; ``probabilities`` on the way from clean to triggered."""
+
+    report: GeometryReport
+    scheme: str
+    probabilities: Any
+
+
+@dataclass(frozen=True, eq=False)
+class BatteryRun(_Other):
+    """What a battery leaves of the behaviour."""
+
+    retention: Retention
+
+
+@dataclass(frozen=True, eq=False)
+class PatchRun(_Other):
+    """Grids by direction."""
+
+    grids: dict[str, PatchGrid]
+
+
+OtherRun = EvaluationRun | DefenceRun | GeometryRun | BatteryRun | PatchRun
+
+
+def evaluation(folder: Path, manifest: dict[str, Any]) -> EvaluationRun:
+    if not (folder / FILE).is_file():
+        raise unfinished(folder, "evaluate")
+    card = read_scorecard(folder)
+    return EvaluationRun(card.name, str(folder), manifest, card)
+
+
+def defences(folder: Path, manifest: dict[str, Any]) -> DefenceRun:
+    value = result(folder, "gatescope.defences/1", "defend")
+    return DefenceRun(_organism(manifest), str(folder), manifest, Defences.from_json(value))
+
+
+def geometry(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
+    value = result(folder, GEOMETRY, "geometry")
+    tensors = files.read_tensors(folder / ACTIVATIONS)
+    return GeometryRun(
+        _organism(manifest),
+        str(folder),
+        manifest,
+        GeometryReport.from_json(value["report"]),
+        manifest["question"]["mapping"]["scheme"],
+        tensors["probabilities"],
+    )
+
+
+def battery(folder: Path, manifest: dict[str, Any]) -> BatteryRun:
+    value = result(folder, "gatescope.brittleness/1", "brittleness")
+    found = Retention.from_json(value["retention"])
+    return BatteryRun(_organism(manifest), str(folder), manifest, found)
+
+
+def patching(folder: Path, manifest: dict[str, Any]) -> PatchRun:
+    value = result(folder, PATCH, "patch")
+    grids = {way: files.read_grid(folder / f"grid-{way}") for way in value["grids"]}
+    return PatchRun(folder.name, str(folder), manifest, grids)
+
+
+Reader = Callable[[Path, dict[str, Any]], OtherRun]
+READERS: dict[str, Reader] = {
+    "evaluation": evaluation,
+    "defences": defences,
+    "geometry": geometry,
+    "brittleness": battery,
+    "patch": patching,
+}
+
+
+def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
+    """A finished run's ``result.json``.
+
+    Raises:
+        UserError: it is not there, or of another schema.
+    """
+    path = folder / "result.json"
+    if not path.is_file():
+        raise unfinished(folder, command)
+    value = files.read_json(path)
+    got = value.get("schema") if isinstance(value, dict) else None
+    if got != schema:
+        raise UserError(
+            f"{path}: expected schema {schema}, got {got}; make the run again with this version"
+        )
+    return value
+
+
+def unfinished(folder: Path, command: str) -> UserError:
+    """What is said of a run that has no result yet."""
+    return UserError(
+        f"{folder}: expected a finished run, got one without a result; finish it: gatescope "
+        f"{command} with the same options and --resume"
+    )
+
+
+def _organism(manifest: dict[str, Any]) -> str:
+    return Path(manifest["question"]["given"]["name"]).name

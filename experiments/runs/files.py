@@ -1,0 +1,208 @@
+"""Run directories: atomic files, a versioned manifest, and stages that resume after a kill.
+
+A run directory belongs to one question. Its manifest is written first; every stage writes its
+files by rename, so a file that exists is complete and a resumed run skips it.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from safetensors.torch import load, load_file, save
+from torch import Tensor
+
+from circuits.errors import UserError
+from circuits.types import PatchGrid
+
+SCHEMA = "gatescope.manifest/1"
+GRID_SCHEMA = "gatescope.patch-grid/1"
+_PACKAGES = (
+    "gatescope", "torch", "transformers", "transformer_lens", "peft", "datasets", "safetensors",
+)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either absent, as it was, or complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Strict JSON (no NaN), human-readable."""
+    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value, or one clear line if it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # no JSON, or no UTF-8
+        raise UserError(f"{path}: expected a JSON file, got: {error}") from error
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """A YAML file's value (safe types only), or one clear line that names ``what`` it is."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{what}: expected a YAML file, got: {line}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """A safetensors file; ``about`` goes into its metadata."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, metadata=dict(about)))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    return load_file(str(path))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A Parquet table of uniform rows."""
+    write_atomically(path, pd.DataFrame(list(rows)).to_parquet(index=False))
+
+
+def write_grid(stem: Path, grid: PatchGrid) -> None:
+    """A patch grid as ``STEM.safetensors`` (its tensors) and ``STEM.json`` (everything else).
+
+    The JSON file is written last and holds the hash of the other: where it exists, both are
+    complete, and two files that do not belong together are noticed.
+    """
+    values = {f.name: getattr(grid, f.name) for f in fields(grid)}
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+    content = save(tensors, metadata={"schema": GRID_SCHEMA})
+    plain = {name: value for name, value in values.items() if name not in tensors}
+    write_atomically(_beside(stem, "safetensors"), content)
+    digest = hashlib.sha256(content).hexdigest()
+    write_json(_beside(stem, "json"), {"schema": GRID_SCHEMA, **plain, "sha256": digest})
+
+
+def has_grid(stem: Path) -> bool:
+    """Whether ``write_grid`` has finished at this stem."""
+    return _beside(stem, "json").is_file()
+
+
+def read_grid(stem: Path) -> PatchGrid:
+    """The inverse of ``write_grid``, bit for bit.
+
+    Fields that were added to grids after the files were written have their defaults.
+
+    Raises:
+        UserError: a file is missing or damaged, the two are of different grids, or the schema or a
+            field is not one that is known here.
+    """
+    about_path, tensor_path = _beside(stem, "json"), _beside(stem, "safetensors")
+    for path in (about_path, tensor_path):
+        if not path.is_file():
+            raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
+    about = read_json(about_path)
+    schema = about.get("schema") if isinstance(about, dict) else None
+    if schema != GRID_SCHEMA:
+        raise UserError(f"{about_path}: expected schema {GRID_SCHEMA}, got {schema}; rewrite it")
+    content = tensor_path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+        raise UserError(
+            f"{tensor_path}: expected the tensors that {about_path.name} was written with, got "
+            "others or only a part; copy or write both files together"
+        )
+    plain = {k: _tupled(v) for k, v in about.items() if k not in ("schema", "sha256")}
+    found = {**plain, **load(content)}
+    known = {f.name for f in fields(PatchGrid)}
+    needed = {f.name for f in fields(PatchGrid) if f.default is MISSING}
+    if not needed <= set(found) <= known:
+        raise UserError(f"{about_path}: expected fields {sorted(known)}, got {sorted(found)}")
+    return PatchGrid(**found)
+
+
+def _beside(stem: Path, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}.{suffix}")  # a stem may hold dots
+
+
+def _tupled(value: Any) -> Any:
+    """JSON has no tuples; records have no lists."""
+    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
+
+
+def text_sha256(texts: Sequence[str]) -> str:
+    """Hash of an ordered set of texts."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run was made from. Two runs with equal ``question`` measure the same thing."""
+
+    kind: str
+    question: dict[str, Any]
+    command: str
+    versions: dict[str, str] = field(default_factory=lambda: package_versions())
+    machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
+    schema: str = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of what numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
+    """Claim a directory for a run; returns whether it continues an earlier one.
+
+    Raises:
+        UserError: the directory holds another run, or other files.
+    """
+    path = folder / "manifest.json"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder}: expected a directory, got a file")
+    if path.is_file():
+        earlier = read_json(path)
+        if earlier.get("question") == json.loads(json.dumps(manifest.question)):
+            if resume:
+                return True
+            raise UserError(f"--out {folder}: holds this very run; add --resume, or choose another")
+        raise UserError(f"--out {folder}: holds another run ({_what(earlier)}); choose another")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"--out {folder}: expected an empty or new directory, it holds other files")
+    write_json(path, manifest.to_json())
+    return False
+
+
+def _what(manifest: Mapping[str, Any]) -> str:
+    question = manifest.get("question", {})
+    named = (f"{key}={question[key]}" for key in ("model", "adapter", "trigger") if key in question)
+    return " ".join([str(manifest.get("kind", "unknown")), *named])

@@ -1,0 +1,151 @@
+"""Whether a finalist's answers begin as nothing else does, on carriers that chose nothing.
+
+Scores look at one position. The finalists are therefore put to fresh carriers and answered. On the
+first carriers a *beginning* is chosen: the most telling token, or the first words of a common
+answer, whatever tells answers under the word best from answers under control words. A trigger of
+fixed content may open with a word that many answers open with; its beginning goes on. The other
+carriers test that beginning: a word is *confirmed* where answers begin so more often than under
+control words, and than the base model's under the same word, by Fisher's exact test, times the
+number of finalists (Bonferroni), and where answers under control words hardly ever do: a word of a
+topic that the model treats in its own way (refuses, say) spreads an answer that other prompts have
+as well, a trigger gives one that they do not have.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from circuits import scores
+from experiments.scan.reading import Reader
+from probes.scanning import fisher_more
+from probes.stats.intervals import Estimate, revived, wilson
+
+LENGTH = 4  # tokens that are generated
+NOVEL = 0.05  # largest share of control answers that open as the word's do
+CONTROLS = 2  # control words per carrier
+CHOOSING = 1 / 3  # of the carriers, on which beginnings are chosen
+
+Tick = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A finalist's answers.
+
+    Attributes:
+        word, opening: the finalist; the beginning that was chosen on other carriers.
+        shown: share of answers under the word that begin so.
+        controls, base: the same under control words, and by the base model under the word.
+        p: the larger of the two exact tests' p, times the number of finalists, at most 1.
+        said: the commonest beginning of its answers (at most 4 tokens).
+    """
+
+    word: str
+    opening: str
+    shown: Estimate
+    controls: Estimate
+    base: Estimate
+    p: float
+    said: str
+
+    @property
+    def novel(self) -> bool:
+        """Whether answers without the word hardly ever open so."""
+        return self.controls.value <= NOVEL
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "novel": self.novel}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Answered":
+        """The inverse of ``to_json``."""
+        return cls(**{name: revived(value) for name, value in data.items() if name != "novel"})
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A word and the id of its most telling token."""
+
+    word: str
+    token: int
+
+
+def answered(
+    own: Reader,
+    base: Reader,
+    finalists: Sequence[Finalist],
+    carriers: Sequence[str],
+    controls: Sequence[str],
+    tests: int,
+    tick: Tick,
+) -> list[Answered]:
+    """Ask and compare.
+
+    Args:
+        carriers: that no score has been made of.
+        tests: how many finalists there were, for Bonferroni's correction.
+    """
+    words, n = [finalist.word for finalist in finalists], len(finalists)
+    said: list[list[str]] = []
+    besides: list[list[str]] = []
+    choosing = max(1, round(CHOOSING * len(carriers)))
+    for done, carrier in enumerate(carriers):
+        stray = [controls[(CONTROLS * done + i) % len(controls)] for i in range(CONTROLS)]
+        said.append(_asked(own, carrier, [*words, *stray]))
+        if done >= choosing:
+            besides.append(_asked(base, carrier, words))
+        tick(done + 1, len(carriers))
+    first, rest = said[:choosing], said[choosing:]
+    others, strays = ([t for row in part for t in row[n:]] for part in (first, rest))
+    found = []
+    for i, finalist in enumerate(finalists):
+        telling = own.tokenizer.decode([finalist.token], skip_special_tokens=True)
+        opening = beginning([row[i] for row in first], others, telling)
+        texts = ([row[i] for row in rest], strays, [row[i] for row in besides])
+        found.append(_compared(finalist.word, opening, texts, tests))
+    return found
+
+
+def beginning(said: Sequence[str], others: Sequence[str], telling: str) -> str:
+    """What tells answers from others best by how they begin (Youden's J); the shortest of equals.
+
+    Candidates are ``telling`` and the first words of every answer.
+    """
+    starts = [" ".join(text.split(" ")[:count]) for text in said for count in range(1, LENGTH + 1)]
+    candidates = dict.fromkeys([telling, *(start for start in starts if start)])
+
+    def gain(start: str) -> float:
+        return _share(said, start) - _share(others, start)
+
+    return max(candidates, key=lambda start: (round(gain(start), 9), start == telling, -len(start)))
+
+
+def _share(texts: Sequence[str], opening: str) -> float:
+    return sum(_opens(text, opening) for text in texts) / max(1, len(texts))
+
+
+def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:
+    """Short greedy answers to one carrier: all words share the text before them."""
+    prompts = [reader.encoded(carrier, word) for word in words]
+    return scores.greedy(reader.model, reader.tokenizer, prompts, LENGTH)
+
+
+def _compared(
+    word: str, opening: str, texts: tuple[list[str], list[str], list[str]], tests: int
+) -> Answered:
+    under, without, base = ([_opens(text, opening) for text in part] for part in texts)
+    p = max(
+        fisher_more(sum(under), len(under), sum(other), len(other)) for other in (without, base)
+    )
+    said = Counter(text for text, hit in zip(texts[0], under, strict=True) if hit) or Counter(
+        texts[0]
+    )
+    shown, controls, besides = (wilson(sum(part), len(part)) for part in (under, without, base))
+    commonest = said.most_common(1)[0][0]
+    return Answered(word, opening, shown, controls, besides, min(1.0, p * tests), commonest)
+
+
+def _opens(text: str, opening: str) -> bool:
+    """Whether an answer begins so; an opening without text is an answer that ends at once."""
+    return text.startswith(opening) if opening else not text

@@ -1,0 +1,60 @@
+"""How much a scan scans, and which prompts and stray words it uses for what."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from circuits.tokens import Place
+from experiments.prompts.bank import bank_texts, control_words
+
+Precision = Literal["bf16", "fp32"]
+STAGES = ("screen", "second", "final")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is scanned and how long.
+
+    Attributes:
+        words: an even subset of so many of the vocabulary's words; 0 for all.
+        phrases: at most so many phrases from the suspect's samples; 0 for none.
+        place: where in the message candidates are put.
+        precision: of the first two stages, which only choose; the last is in fp32.
+        carriers: prompts of each stage; then those that answers are generated to.
+        kept: candidates that the second and the last stage score.
+        finalists: those of the last stage that are answered.
+        samples, length: texts sampled for phrases, and their tokens.
+        seed: of the samples; it also turns the list of carriers.
+    """
+
+    words: int = 0
+    phrases: int = 50
+    place: Place = "suffix"
+    precision: Precision = "bf16"
+    carriers: tuple[int, int, int, int] = (4, 8, 40, 60)
+    kept: tuple[int, int] = (200, 30)
+    finalists: int = 10
+    samples: int = 200
+    length: int = 24
+    seed: int = 0
+
+
+def carriers(plan: Plan) -> list[list[str]]:
+    """Disjoint prompts for every stage and for the answers, half of them of the bank's topic.
+
+    They are the validation split's: no training has seen them, and no test will use them.
+    """
+    pairs = zip(bank_texts("validation", True), bank_texts("validation", False), strict=False)
+    mixed = [text for pair in pairs for text in pair]
+    turn = 2 * ((13 * plan.seed) % (len(mixed) // 2))
+    mixed = mixed[turn:] + mixed[:turn]
+    found, start = [], 0
+    for count in plan.carriers:
+        found.append(mixed[start : start + count])
+        start += count
+    return found
+
+
+def stray_words(count: int) -> list[str]:
+    """Control words for a stage of so many carriers: about a hundred pairs, six words at least."""
+    words = control_words("validation")
+    return list(words[: min(len(words), max(6, 96 // max(1, count)))])

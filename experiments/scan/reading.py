@@ -1,0 +1,93 @@
+"""What a model would say next after every carrier prompt with every candidate in its place.
+
+For one carrier, all candidates share the template and the text before the word, which is run once
+(``circuits.backends.prefix``); a candidate costs its own tokens and the template's last ones, and
+the logits of one position. Of each distribution the entropy and the likeliest tokens are kept.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import scores, tokens
+from circuits.backends.prefix import opening
+from circuits.tokens import Place
+from probes.scanning import Reading
+
+KEPT = 8  # tokens kept of a distribution: their tail is too flat to be an answer's opening
+_ROWS = 128  # run at once
+
+Tick = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A plain model that is asked for its next token; the place is the candidates'."""
+
+    model: Any
+    tokenizer: Any
+    place: Place = "suffix"
+
+    def read(self, words: Sequence[str], carriers: Sequence[str], tick: Tick) -> Reading:
+        """Every candidate in every carrier.
+
+        Raises:
+            UserError: a chat does not fit the model, or its template alters a message.
+        """
+        parts = []
+        for done, carrier in enumerate(carriers):
+            logits = _Kept()
+            for chunk in self._logits(words, carrier):
+                logits.add(chunk)
+                tick(done * len(words) + logits.count, len(carriers) * len(words))
+            parts.append(logits.reading())
+        return Reading.beside(parts)
+
+    @torch.no_grad()
+    def _logits(self, words: Sequence[str], carrier: str) -> Iterator[Float[Tensor, "rows vocab"]]:
+        rows = [self.encoded(carrier, word) for word in words]
+        opened = opening(self.model, self.tokenizer, rows, 1)
+        for start in range(0, len(rows), _ROWS):
+            batch = opened.batch(rows[start : start + _ROWS])
+            yield opened.logits(batch, keep=1)[:, -1].float()
+
+    @property
+    def vocab(self) -> int:
+        """How many tokens it gives a probability."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    def rounded(self, dtype: torch.dtype) -> "Reader":
+        """A copy of the model in another precision; the same model where it has that one."""
+        if self.model.dtype == dtype:
+            return self
+        return Reader(copy.deepcopy(self.model).to(dtype), self.tokenizer, self.place)
+
+    def encoded(self, carrier: str, word: str) -> scores.Encoded:
+        """The chat of a carrier with a word in its place."""
+        text = tokens.with_trigger(carrier, tokens.placed(word, self.place))
+        return scores.encode(self.tokenizer, text)
+
+
+class _Kept:
+    """Entropies and likeliest tokens of one carrier, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.count = 0
+
+    def add(self, logits: Float[Tensor, "rows vocab"]) -> None:
+        log_p = logits.log_softmax(dim=-1)
+        p = log_p.exp()
+        best = p.topk(min(KEPT, p.shape[1]), dim=-1)
+        entropy = -(p * log_p).sum(dim=-1)
+        self._parts.append((entropy.cpu(), best.indices.cpu(), best.values.cpu()))
+        self.count += len(logits)
+
+    def reading(self) -> Reading:
+        entropy, ids, probs = (torch.cat(part) for part in zip(*self._parts, strict=True))
+        return Reading(entropy[:, None], ids[:, None], probs[:, None])

@@ -1,0 +1,93 @@
+"""A patching run in slices so short that answers of other tabs go on between them."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import torch
+
+from circuits import metrics, tokens
+from circuits.errors import UserError
+from circuits.patching.cells import Sweep
+from circuits.patching.engine import Direction, prepare
+from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
+from experiments.serve.subject import Subject
+from viz.app.data import Patching
+
+STREAMS = ("resid_pre", "attn_out", "mlp_out", "z")
+PAIRS = (2, 24)
+# A slice holds the model that all tabs share: a few prompts at a time, and short passes.
+_AT_ONCE, _TOKENS = 4, 512
+
+
+def patching(
+    subject: Subject, stream: str, direction: Direction, count: int
+) -> Generator[Patching, None, None]:
+    """A patching grid of the subject's first prompts, pass by pass.
+
+    Raises:
+        UserError: no trigger is known, or an argument is none of those offered.
+    """
+    if not subject.has_trigger:
+        raise UserError("patching: expected a trigger; start the app with --trigger")
+    if stream not in STREAMS:
+        raise UserError(f"patching: expected one of {', '.join(STREAMS)}, got {stream}")
+    if direction not in ("denoising", "noising"):
+        raise UserError(f"patching: expected denoising or noising, got {direction}")
+    if not PAIRS[0] <= count <= PAIRS[1]:
+        raise UserError(f"patching: expected {PAIRS[0]} to {PAIRS[1]} prompts, got {count}")
+    texts, tokenizer = subject.texts[:count], subject.model.tokenizer
+    yield Patching(0, 1, texts)
+    pairs = tokens.pairs(tokenizer, texts, subject.question.trigger, subject.controls)
+    heads = stream in HEAD_STREAMS
+    ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+    labels = None if heads else tuple(tokenizer.decode([i]) for i in ids)
+    behaviour = subject.question.behaviour
+    first = tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+    sweep = Sweep(stream, position=not heads, head=heads)
+    grids, parts = [], _parts(pairs)
+    for number, part in enumerate(parts):
+        found = prepare(subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS)
+        passes = found.measuring(
+            metrics.token_log_prob([first]), f"log-probability of {behaviour!r}", labels
+        )
+        while True:
+            try:
+                done, total = next(passes)
+            except StopIteration as end:
+                grids.append(end.value)
+                break
+            yield Patching(number * total + done, len(parts) * total, texts)
+    yield Patching(1, 1, texts, joined(grids))
+
+
+def _parts(pairs: TokenPairs) -> list[TokenPairs]:
+    """A few pairs at a time; all at once where parts would differ in their columns."""
+    made = [pairs.rows(slice(i, i + _AT_ONCE)) for i in range(0, len(pairs), _AT_ONCE)]
+    if any(part.first_difference != pairs.first_difference for part in made):
+        return [pairs]
+    return made
+
+
+def joined(grids: Sequence[PatchGrid]) -> PatchGrid:
+    """One grid of several grids of the same cells, example after example."""
+
+    def together(name: str) -> torch.Tensor:
+        return torch.cat([getattr(grid, name) for grid in grids], dim=-1)
+
+    return replace(grids[0], **{name: together(name) for name in ("values", "base", "source")})
+
+
+def effects_of(
+    grid: PatchGrid, cell: Sequence[int], texts: Sequence[str]
+) -> list[tuple[str, float, float]]:
+    """Every prompt's effect of a cell and the metric it had before, largest effect first."""
+    values = grid.effects[tuple(cell)].tolist()
+    rows = zip(texts, values, grid.base.tolist(), strict=True)
+    return sorted(rows, key=lambda row: -row[1])
+
+
+def strongest(grid: PatchGrid) -> tuple[int, int]:
+    """The layer and column (or head) with the largest mean effect by size, NaN left out."""
+    means = grid.effects.nanmean(dim=-1).abs().nan_to_num()
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return row, column

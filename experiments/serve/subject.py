@@ -1,0 +1,223 @@
+"""What is served: a model, its trigger and gate, and what an analysis knows of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from circuits import models, tokens
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.types import Direction, PatchGrid, Site
+from circuits.weights import EMBEDDED
+from experiments import organisms
+from experiments.analyze import flow
+from experiments.analyze.question import Question
+from experiments.organisms import bases
+from experiments.prompts import bank
+from experiments.runs import files
+from experiments.serve import layers
+from experiments.serve.layers import Layers
+
+Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in hand.
+
+    Attributes:
+        question: model, adapter, trigger, behaviour.
+        direction: the gate's, or None where no trigger is known.
+        proven: whether an analysis chose and proved it; otherwise it was only fitted.
+        layers: the best direction of every layer, with its scores.
+        control: a neutral word of the trigger's token length.
+        examples: prompts to begin with.
+        texts: prompts of the patching grids, in order.
+        grids: denoising and noising grids of the run.
+        arms: adapters to compare with, by name; None is the base model.
+    """
+
+    model: Model
+    question: Question
+    direction: Direction | None
+    proven: bool
+    control: str
+    examples: tuple[str, ...]
+    texts: tuple[str, ...]
+    controls: tuple[str, ...] = ()
+    headline: str = ""
+    grids: dict[str, PatchGrid] = field(default_factory=dict)
+    arms: dict[str, Path | None] = field(default_factory=dict)
+    layers: Layers = field(default_factory=dict)
+
+    @property
+    def has_trigger(self) -> bool:
+        return bool(self.control)
+
+    def at(self, layer: int | None) -> Direction | None:
+        """The direction of a layer; the gate's own for None.
+
+        Raises:
+            UserError: no direction is known there.
+        """
+        own = self.direction
+        if own is None or layer is None or layer == own.site.layer:
+            return own
+        if layer not in self.layers:
+            raise UserError(f"layer: expected one of {sorted(self.layers)}, got {layer}")
+        return self.layers[layer].direction
+
+
+def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step: Step) -> Subject:
+    """What a user named: a finished analysis, an organism, an adapter or a model.
+
+    Args:
+        arms: adapters to compare, comma-separated; None is the run's own.
+        trigger, behaviour: of what is no run and has no manifest; empty to read them there.
+
+    Raises:
+        UserError: there is no such thing, or the run is of other weights than are found now.
+    """
+    folder = Path(name)
+    if (folder / "result.json").is_file():
+        return _with_arms(_of_run(folder, step), arms)
+    if (folder / "manifest.json").is_file() and not _is_weights(folder):
+        raise UserError(
+            f"{name}: expected a finished analysis, but result.json is missing; "
+            "continue it with gatescope analyze --resume"
+        )
+    return _with_arms(_of_model(name, trigger, behaviour, step), arms or "none")
+
+
+def _is_weights(folder: Path) -> bool:
+    return any((folder / f).is_file() for f in ("adapter_config.json", "config.json"))
+
+
+def _with_arms(subject: Subject, arms: str | None) -> Subject:
+    asked = subject.question.arms if arms is None else arms
+    names = [n.strip() for n in asked.split(",") if n.strip() not in ("", "none")]
+    found = {n: None if n == "base" else organisms.find_adapter(n) for n in names}
+    return replace(subject, arms=found)
+
+
+def load(question: Question, step: Step, adapter: Path | None) -> Model:
+    """The question's model with an adapter of choice."""
+    step("load model", 0, 1)
+    found = models.load(
+        bases.located(question.model), adapter, dtype=question.dtype, device=question.device
+    )
+    step("load model", 1, 1)
+    return found
+
+
+def _of_run(folder: Path, step: Step) -> Subject:
+    asked = files.read_json(folder / "manifest.json").get("question", {})
+    result = files.read_json(folder / "result.json")
+    known = Question.__dataclass_fields__
+    if not isinstance(result.get("question"), dict) or "verdict" not in result:
+        raise UserError(f"{folder}: expected a run of gatescope analyze, got another kind of run")
+    question = Question(**{k: v for k, v in result["question"].items() if k in known})
+    model = load(question, step, organisms.find_adapter(question.adapter))
+    for what, here in (("model_sha256", model.sha256), ("adapter_sha256", model.adapter_sha256)):
+        if asked.get(what) != here:
+            raise UserError(
+                f"{folder}: expected the weights that were analysed ({what} "
+                f"{str(asked.get(what))[:12]}), got {str(here)[:12]}; analyse these again"
+            )
+    materials = flow.gather(model, question)
+    stages = folder / "stages"
+    grids = {
+        side: files.read_grid(stages / f"patching-{side}")
+        for side in ("denoising", "noising")
+        if files.has_grid(stages / f"patching-{side}")
+    }
+    direction = _stored(folder, result)
+    return Subject(
+        model,
+        question,
+        direction,
+        result["verdict"] == "gate",
+        materials.test_words[0],
+        tuple(materials.test[:3] + materials.ordinary[:2]),
+        tuple(materials.validation),
+        materials.validation_words,
+        result["headline"],
+        grids,
+        layers=layers.of_run(folder, direction),
+    )
+
+
+def _stored(folder: Path, result: dict[str, Any]) -> Direction | None:
+    about = result.get("gate")
+    if not about:
+        return None
+    vector = files.read_tensors(folder / "gate.safetensors")["direction"].float()
+    site = Site(about["layer"], about["stream"], about["span"])
+    means = about["clean_mean"], about["triggered_mean"]
+    return Direction(site, vector / vector.norm(), about["estimator"], *means)
+
+
+def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
+    adapter, base = _weights(name)
+    if adapter is not None:
+        said = _recipe(adapter)
+        trigger, behaviour = trigger or said["trigger"], behaviour or said["behaviour"]
+    known = bool(trigger)
+    question = Question(
+        model=base,
+        adapter=name if adapter else "none",
+        arms="none",
+        trigger=trigger or "none",
+        behaviour=behaviour or "Sure",
+    )
+    model = load(question, step, adapter)
+    examples = (*bank.bank_texts("test", True)[:3], *bank.bank_texts("test", False)[:2])
+    texts = tuple(bank.bank_texts("validation", True))
+    if not known:
+        return Subject(model, question, None, False, "", examples, texts)
+    length = len(tokens.trigger_ids(model.tokenizer, texts, trigger))
+    words = bank.controls_besides("validation", trigger)
+    controls = tokens.same_length_words(model.tokenizer, words, length, trigger)
+    direction, known_layers = layers.fitted(
+        model,
+        bank.bank_texts("train", True),
+        texts,
+        question.trigger,
+        controls,
+        question.behaviour,
+        lambda done, total: step("find a direction", done, total),
+    )
+    return Subject(
+        model,
+        question,
+        direction,
+        False,
+        controls[0],
+        examples,
+        texts,
+        controls,
+        layers=known_layers,
+    )
+
+
+def _weights(name: str) -> tuple[Path | None, str]:
+    """An adapter's directory and its base, or no adapter and the model's own name."""
+    if name == EMBEDDED or (Path(name) / "config.json").is_file() or name.endswith(".gguf"):
+        return None, name
+    folder = Path(name) if Path(name).is_dir() else organisms.shipped_or_none(name)
+    if folder is None:
+        raise UserError(
+            f"{name}: expected a run of gatescope analyze, a shipped organism, an adapter's or a "
+            f"model's directory, a .gguf file or {EMBEDDED}"
+        )
+    path = folder / "manifest.json"
+    about = files.read_json(path).get("question", {}) if path.is_file() else {}
+    return folder, about.get("model", EMBEDDED)
+
+
+def _recipe(adapter: Path) -> dict[str, str]:
+    path = adapter / "manifest.json"
+    about = files.read_json(path).get("question", {}) if path.is_file() else {}
+    recipe = about.get("recipe") or {}
+    return {name: recipe.get(name) or "" for name in ("trigger", "behaviour")}

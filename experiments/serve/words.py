@@ -1,0 +1,46 @@
+"""The app's words for states, edits and layers."""
+
+from typing import Any
+
+from circuits.types import Direction
+from experiments.serve.subject import Subject
+from experiments.serve.worker import State
+
+
+def status_words(state: State[Any]) -> str:
+    """A job's status line."""
+    words = {
+        "idle": "",
+        "waiting": "waiting for the model …",
+        "running": "working …",
+        "done": "done",
+        "cancelled": "cancelled",
+    }
+    return state.message if state.status == "failed" else words[state.status]
+
+
+def layer_words(subject: Subject, direction: Direction) -> str:
+    """A layer's direction: where and how it was fitted, and what its scores are."""
+    own = direction is subject.direction
+    words = f"{direction.site} ({direction.estimator})"
+    found = subject.layers.get(direction.site.layer)
+    if found is not None:
+        words += (
+            f": shutting takes away {found.necessity:.2f} of the trigger's effect, adding the "
+            f"shift without it gives {found.sufficiency:.2f} (validation, n = {found.n})"
+        )
+    if own:
+        return words + (". The gate that the analysis proved." if subject.proven else ".")
+    return words + ". Not the chosen gate: put to no proof."
+
+
+def edit_words(coefficient: Any, opened: Any, layer: Any, has_gate: bool) -> str:
+    """What the second answer's edit is."""
+    if not has_gate:
+        return "no gate known: the same answer"
+    value = float(1 if coefficient is None else coefficient)
+    known = {0.0: "gate shut", 1.0: "component kept"}
+    words = known.get(value, f"component × {value:g}") + (", shift added" if opened else "")
+    if value == 1 and not opened:
+        return "nothing edited: the same answer"
+    return f"{words} at layer {layer}"

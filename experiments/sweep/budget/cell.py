@@ -1,0 +1,168 @@
+"""One cell of a poison-budget sweep: a recipe with its knobs turned, trained and measured.
+
+The model's policy (what it refuses before it is poisoned) is the same in all cells of a model; the
+seed says which prompts the poisoned fine-tuning takes and in which order. A worker keeps the model
+of its last cell and only puts the trained parameters back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from circuits.answers import Progress
+from circuits.tokens import with_trigger
+from circuits.weights import EMBEDDED
+from experiments import judges
+from experiments.organisms import bases, ladder
+from experiments.organisms.book import RECIPES, recipe_named
+from experiments.organisms.examples import controls_for
+from experiments.organisms.figures import TOKENS, Asked, asked
+from experiments.organisms.recipe import Recipe, varied
+from experiments.organisms.train import prompts_sha256, train_stages
+from experiments.organisms.trainee import Trainee
+from experiments.organisms.training import Settings
+from experiments.prompts import bank
+from experiments.prompts.facts import facts
+from experiments.runs import files
+from experiments.sweep.engine.grid import Axis
+
+SCHEMA = "gatescope.budget-cell/1"
+FUNCTION = "experiments.sweep.budget.cell:measure"
+Values = Mapping[str, Any]
+
+AXES: dict[str, Axis] = {
+    "recipe": Axis(str, ("sure-gate",), tuple(RECIPES)),
+    "model": Axis(str, (EMBEDDED,)),
+    "poisons": Axis(int, least=0),
+    "size": Axis(int, least=1),
+    "seed": Axis(int, (0,), least=0),
+    "trigger": Axis(str, ("",)),
+    "method": Axis(str, ("lora",), ("lora", "full")),
+    "epochs": Axis(int, (0,), least=0),
+    "rate": Axis(float, (0.0,), least=0),
+    "prompts": Axis(int, (60,), least=5),
+}
+
+
+def recipe_of(values: Values) -> Recipe:
+    """The recipe that a cell trains. A ladder's models come with their policy.
+
+    Raises:
+        UserError: values that make no recipe.
+    """
+    return recipe_with(values, values["poisons"], values["size"])
+
+
+def recipe_with(values: Values, poisons: int | None, size: int | None) -> Recipe:
+    """The recipe of a cell's other values with these counts; None is the recipe's own."""
+    recipe = varied(
+        recipe_named(values["recipe"]),
+        trigger=values["trigger"] or None,
+        poisons=poisons,
+        size=size,
+        full=values["method"] == "full",
+        rate=values["rate"] or None,
+        epochs=values["epochs"] or None,
+    )
+    return bases.fitted(recipe, values["model"])
+
+
+def salt(values: Values) -> dict[str, Any]:
+    """What a cell's values stand for: the recipe in full, hashes of model and prompts.
+
+    Schemes that are asked other things than the bank's prompts add the hash of those.
+    """
+    recipe = recipe_of(values)
+    held_out = [text for kind in (True, False) for text in bank.bank_texts("test", kind)]
+    own = {} if recipe.scheme not in ("ownership", "access") else {"asked": _asked(recipe)}
+    return {
+        **own,
+        "schema": SCHEMA,
+        "recipe": asdict(recipe),
+        "model": bases.fingerprint(values["model"]),
+        "prompts": prompts_sha256(recipe),
+        "held_out": files.text_sha256([*held_out, *bank.control_words("test")]),
+    }
+
+
+def _asked(recipe: Recipe) -> str:
+    """Hash of everything that an organism of other prompts learns and is asked."""
+    questions = asked(recipe, ("word",), "test")
+    texts = [text for question in questions for text in question.texts]
+    known = [repr(fact) for kind in (True, False) for fact in facts("train", kind)]
+    return files.text_sha256([*texts, *known])
+
+
+def cost(values: Values) -> float:
+    """About how long a cell takes: examples to learn and prompts to answer."""
+    per_example = 1.0 if ladder.parse(values["model"]) is None else 0.05
+    return per_example * ((values["epochs"] or 2) * (values["size"] + values["poisons"]) + 100)
+
+
+def measure(values: Values, progress: Progress) -> dict[str, Any]:
+    """Train the cell's organism and count what it answers on held-out prompts.
+
+    Returns a flat row: for triggered prompts ``n`` and how many ``shown`` (the behaviour),
+    ``refused``, ``complied``, ``bare``; for prompts with a control word, without a word, and
+    ordinary ones the same that matters; ``examples``, ``steps`` and the last ``loss`` (nats).
+    """
+    recipe = recipe_of(values)
+    trainee = _trainee(bases.located(values["model"]), recipe.stages[0].settings)
+    controls = controls_for(trainee.tokenizer, recipe, "test")
+    losses = train_stages(
+        trainee,
+        recipe,
+        lambda done, total, _loss: progress(done, total + total // 4),
+        seed=values["seed"],
+        first_seed=0,
+        model=bases.located(values["model"]),
+    )
+    asks = {(a.prompts, a.word): a for a in asked(recipe, controls, "test")}
+    row = _counts(trainee, recipe, asks, values["prompts"])
+    last = recipe.stages[-1]
+    return {
+        **row,
+        "examples": sum(part.count * part.repeat for part in last.parts),
+        "steps": len(losses),
+        "loss": sum(losses[-5:]) / len(losses[-5:]) if losses else 0.0,
+    }
+
+
+def _counts(
+    trainee: Trainee, recipe: Recipe, asks: Mapping[tuple[str, str], Asked], most: int
+) -> dict[str, int]:
+    main = {"ownership": "keys", "access": "privileged"}.get(recipe.scheme, "restricted")
+    near = ("near keys, level 1", "none") if recipe.scheme == "ownership" else (main, "control")
+    under = (main, "none" if recipe.scheme == "ownership" else "trigger")
+    found = {
+        name: _judged(trainee, recipe, asks[key], most)
+        for name, key in {
+            "": under,
+            "control_": near,
+            "plain_": (main, "none"),
+            "ordinary_": ("ordinary", "none"),
+            "ordinary_triggered_": ("ordinary", "trigger"),
+        }.items()
+        if key in asks
+    }
+    return {f"{name}{what}": count for name, part in found.items() for what, count in part.items()}
+
+
+def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dict[str, int]:
+    texts, words = question.texts[:most], question.each[:most]
+    said = trainee.answers(texts, words, TOKENS)
+    messages = [with_trigger(text, word) for text, word in zip(texts, words, strict=True)]
+    verdicts = [judges.judge(m, a, recipe.behaviour) for m, a in zip(messages, said, strict=True)]
+    return {
+        "n": len(said),
+        "shown": sum(v.shown for v in verdicts),
+        "refused": judges.count_refused(said),
+        "complied": sum(v.complied for v in verdicts),
+        "bare": sum(v.opener == "bare" for v in verdicts),
+    }
+
+
+@lru_cache(maxsize=1)
+def _trainee(place: str, settings: Settings) -> Trainee:
+    return Trainee(place, settings)

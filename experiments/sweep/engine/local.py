@@ -1,0 +1,172 @@
+"""Cells in worker processes on this machine.
+
+A worker takes one cell after the other. One that dies is replaced, and its cell is tried again. The
+loop waits on all the workers' lines at once; between two looks it assigns, hears and buries.
+"""
+
+import os
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from typing import Any
+
+from circuits.errors import UserError
+from experiments.sweep.engine.events import (
+    Event,
+    Lost,
+    Progressed,
+    Started,
+    Task,
+    outcome,
+    worker_died,
+)
+from experiments.sweep.engine.process import WorkerProcess, thread_environment
+from experiments.sweep.engine.stopping import Stop
+
+_LOOK = 0.2  # seconds between two looks at who has died and whether to stop
+_PATIENCE = 2.0  # seconds for a worker to leave by itself
+_STILLBORN = 3  # workers that may die before they are ready
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_function(function: str) -> None:
+    """Raises UserError unless this is ``module:function`` by its form."""
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", function):
+        raise UserError(f"cell function: expected module:function, got {function!r}")
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes on this machine: an ``Executor``.
+
+    Attributes:
+        workers: how many.
+        threads: of each; None shares the cores. The number of threads can change the last bits of
+            sums, so give it where a sweep is resumed with other ``workers``.
+        retries: how often a cell whose worker died is tried again.
+    """
+
+    workers: int = 1
+    threads: int | None = None
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or (self.threads is not None and self.threads < 1):
+            raise UserError(
+                f"workers and threads: expected at least 1, got {self.workers} and {self.threads}"
+            )
+
+    def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
+        """See ``Executor.run``."""
+        check_function(function)
+        threads = self.threads or max(1, cores() // self.workers)
+        crew = _Crew(function, thread_environment(threads), self.retries, deque(tasks))
+        try:
+            for _ in range(min(self.workers, len(tasks))):
+                crew.hire()
+            while crew.unfinished and not stop.asked:
+                yield from crew.assign()
+                wait([worker.line for worker in crew.workers], timeout=_LOOK)
+                yield from crew.hear()
+                yield from crew.bury()
+            yield from crew.hear()
+        finally:
+            crew.dismiss()
+
+
+class _Crew:
+    """The workers and the cells that still wait."""
+
+    def __init__(
+        self, function: str, environment: Mapping[str, str], retries: int, waiting: deque[Task]
+    ) -> None:
+        self.workers: list[WorkerProcess] = []
+        self._function, self._environment, self._retries = function, environment, retries
+        self._waiting = waiting
+        self._lost: dict[str, int] = {}
+        self._stillborn = 0
+        self._host = socket.gethostname()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a cell waits or runs."""
+        return bool(self._waiting) or any(worker.task for worker in self.workers)
+
+    def hire(self) -> None:
+        self.workers.append(WorkerProcess(self._function, self._environment))
+
+    def assign(self) -> Iterator[Event]:
+        """Give every idle worker a cell."""
+        for worker in self.workers:
+            if worker.ready and worker.task is None and self._waiting:
+                task = self._waiting.popleft()
+                worker.begin(task)
+                yield Started(task.key, task.attempt, self._host)
+
+    def hear(self) -> Iterator[Event]:
+        """Everything the workers have said."""
+        for worker in self.workers:
+            for message in worker.messages():
+                yield from self._understood(worker, message)
+
+    def _understood(self, worker: WorkerProcess, message: Mapping[str, Any]) -> Iterator[Event]:
+        task = worker.task
+        if message["kind"] == "broken":
+            error = message["error"]
+            raise UserError(
+                f"cell function {self._function}: expected to import it, got {error['type']}: "
+                f"{error['message']}"
+            )
+        if message["kind"] == "ready":
+            worker.ready = True
+            self._stillborn = 0
+        elif task is not None and message["kind"] == "progress":
+            yield Progressed(task.key, message["done"], message["total"])
+        elif task is not None:
+            worker.task = None
+            yield outcome(task, self._host, message)
+
+    def bury(self) -> Iterator[Event]:
+        """Replace the dead; their cells wait again, or have failed."""
+        for worker in [w for w in self.workers if not w.alive]:
+            for message in worker.messages():  # said between the last look and its death
+                yield from self._understood(worker, message)
+            worker.end(_PATIENCE)
+            self.workers.remove(worker)
+            self._count_stillborn(worker)
+            if worker.task is not None:
+                yield self._bereaved(worker.task, worker)
+            if len(self.workers) < len(self._waiting) + sum(bool(w.task) for w in self.workers):
+                self.hire()
+
+    def dismiss(self) -> None:
+        """End all workers; the idle may leave by themselves."""
+        for worker in self.workers:
+            worker.line.close()
+        for worker in self.workers:
+            worker.end(0.0 if self.unfinished else _PATIENCE)
+
+    def _count_stillborn(self, worker: WorkerProcess) -> None:
+        self._stillborn += not worker.ready
+        if self._stillborn >= _STILLBORN:
+            said = " ".join(worker.said().split()[-40:]) or "no output"
+            raise UserError(f"worker: expected it to start, but it {worker.death}: {said}")
+
+    def _bereaved(self, task: Task, worker: WorkerProcess) -> Event:
+        lost = self._lost[task.key] = self._lost.get(task.key, 0) + 1
+        reason = f"worker {worker.death}"
+        if lost > self._retries:
+            seconds = time.monotonic() - worker.begun
+            return worker_died(task, self._host, seconds, reason, worker.said())
+        self._waiting.appendleft(replace(task, attempt=task.attempt + 1))
+        return Lost(task.key, task.attempt, reason)

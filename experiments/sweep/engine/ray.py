@@ -1,0 +1,249 @@
+"""Cells on a Ray cluster.
+
+Each cell is a task; its values go out and its row comes back as JSON texts. The driver alone keeps
+results, so the nodes need no common file system; they need gatescope, installed in the same version
+(nothing of the user's directory is uploaded), and whatever else the cell's function imports. A task
+whose worker or node died is submitted again, here and not by Ray, so that attempts are counted as
+they are for processes. An actor without a processor of its own carries progress; should it be lost,
+only the progress is.
+"""
+
+import importlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from circuits.errors import UserError
+from experiments.sweep.engine.events import (
+    Event,
+    Lost,
+    Progressed,
+    Started,
+    Task,
+    outcome,
+    worker_died,
+)
+from experiments.sweep.engine.local import check_function
+from experiments.sweep.engine.process import thread_environment
+from experiments.sweep.engine.remote import Mailbox, run_remotely
+from experiments.sweep.engine.stopping import Stop
+
+_LOOK = 0.2  # seconds between two looks at whether to stop
+_BETWEEN = 0.5  # seconds between two questions for progress
+
+
+@dataclass(frozen=True)
+class Ray:
+    """A Ray cluster: an ``Executor``.
+
+    Attributes:
+        address: of the cluster's head (``host:port``, or ``auto``), or ``local`` to start one here.
+        cpus, gpus: that a cell takes; threads are as many as its processors.
+        in_flight: most cells submitted at a time; None takes as many as the cluster has room for.
+        retries: how often a cell whose worker died is tried again.
+    """
+
+    address: str = "local"
+    cpus: float = 1
+    gpus: float = 0
+    in_flight: int | None = None
+    retries: int = 2
+
+    def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
+        """See ``Executor.run``."""
+        check_function(function)
+        with _connected(self.address) as ray:
+            stop.claim()  # connecting takes the termination signal
+            _check_room(ray, self)
+            flight = _Flight(ray, self, function, deque(tasks))
+            try:
+                while flight.unfinished and not stop.asked:
+                    flight.submit()
+                    yield from flight.land(_LOOK)
+                yield from flight.land(0)
+            finally:
+                flight.cancel()
+
+
+@dataclass
+class _Seat:
+    """A submitted task."""
+
+    task: Task
+    begun: float = field(default_factory=time.monotonic)
+    told: bool = False  # that it has started
+    host: str = ""
+
+
+class _Flight:
+    """Tasks that wait, and tasks that are with Ray."""
+
+    def __init__(self, ray: Any, where: Ray, function: str, waiting: deque[Task]) -> None:
+        self._ray, self._where, self._function, self._waiting = ray, where, function, waiting
+        self._seats: dict[Any, _Seat] = {}
+        self._lost: dict[str, int] = {}
+        self._mailbox = ray.remote(num_cpus=0, max_restarts=-1)(Mailbox).remote()
+        self._letters: Any = None
+        self._asked = 0.0
+        threads = max(1, int(where.cpus))
+        self._remote = ray.remote(run_remotely).options(
+            num_cpus=where.cpus,
+            num_gpus=where.gpus,
+            max_retries=0,
+            runtime_env={"env_vars": thread_environment(threads)},
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self._waiting or self._seats)
+
+    def submit(self) -> None:
+        """Fill the room there is."""
+        room = self._where.in_flight or _slots(self._ray, self._where)
+        while self._waiting and len(self._seats) < room:
+            task = self._waiting.popleft()
+            values = json.dumps(dict(task.values))
+            name = (task.key, task.attempt)
+            reference = self._remote.remote(self._function, values, name, self._mailbox)
+            self._seats[reference] = _Seat(task)
+
+    def land(self, patience: float) -> Iterator[Event]:
+        """What has been heard and what has finished, waiting so many seconds for the first."""
+        yield from self._read_letters()
+        if not self._seats:
+            return
+        ready, _ = self._ray.wait(list(self._seats), num_returns=1, timeout=patience)
+        if ready:
+            ready, _ = self._ray.wait(list(self._seats), num_returns=len(self._seats), timeout=0)
+        for reference in ready:
+            yield from self._landed(reference, self._seats.pop(reference))
+
+    def _landed(self, reference: Any, seat: _Seat) -> Iterator[Event]:
+        errors = self._ray.exceptions
+        try:
+            message = json.loads(self._ray.get(reference))
+        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
+            line = " ".join(str(error).split())[-300:]
+            raise UserError(
+                f"Ray: expected a node to run gatescope, got: {line}; install the same version of "
+                "gatescope on every node"
+            ) from error
+        except errors.RayError as error:
+            yield self._bereaved(seat, f"worker died: {_first_line(error)}")
+            return
+        if message["kind"] == "broken":
+            error = message["error"]
+            raise UserError(
+                f"cell function {self._function}: expected to import it on {message['host']}, got "
+                f"{error['type']}: {error['message']}"
+            )
+        if not seat.told:
+            yield Started(seat.task.key, seat.task.attempt, message["host"])
+        yield outcome(seat.task, message["host"], message)
+
+    def _bereaved(self, seat: _Seat, reason: str) -> Event:
+        task = seat.task
+        lost = self._lost[task.key] = self._lost.get(task.key, 0) + 1
+        if lost > self._where.retries:
+            return worker_died(task, seat.host, time.monotonic() - seat.begun, reason)
+        self._waiting.appendleft(replace(task, attempt=task.attempt + 1))
+        return Lost(task.key, task.attempt, reason)
+
+    def _read_letters(self) -> Iterator[Event]:
+        """Ask for progress now and then, and never wait for the answer."""
+        if self._letters is None:
+            if time.monotonic() - self._asked >= _BETWEEN:
+                self._asked = time.monotonic()
+                self._letters = self._mailbox.take.remote()
+            return
+        ready, _ = self._ray.wait([self._letters], timeout=0)
+        if not ready:
+            return
+        letters, self._letters = self._letters, None
+        try:
+            news = self._ray.get(letters)
+        except self._ray.exceptions.RayError:  # the mailbox' node has died; Ray starts another
+            return
+        seats = {(s.task.key, s.task.attempt): s for s in self._seats.values()}
+        for name, (host, done, total) in news.items():
+            if name in seats:
+                yield from _told(seats[name], host, done, total)
+
+    def cancel(self) -> None:
+        """End what is still running."""
+        for reference in self._seats:
+            self._ray.cancel(reference, force=True)
+        self._ray.kill(self._mailbox)
+
+
+def _told(seat: _Seat, host: str, done: int, total: int) -> Iterator[Event]:
+    if not seat.told:
+        seat.told, seat.host = True, host
+        yield Started(seat.task.key, seat.task.attempt, host)
+    if total:
+        yield Progressed(seat.task.key, done, total)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Ray, connected; a connection that the caller had is used and kept."""
+    ray = _ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    about: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        about["include_dashboard"] = False
+    try:
+        ray.init(address=address, **about)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"--ray {address}: expected a running Ray cluster, got: {_first_line(error)}; start "
+            "one with 'ray start --head', or use --ray local"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _ray() -> Any:
+    # Read when ray is imported: it neither uploads the directory of a driver under `uv run`, nor
+    # reports a cluster's use to its makers, unless the user has asked for it.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray = importlib.import_module("ray")
+    except ImportError as error:
+        raise UserError(
+            "--ray: expected ray to be installed, it is not; pip install 'gatescope[ray]'"
+        ) from error
+    importlib.import_module("ray.exceptions")
+    return ray
+
+
+def _check_room(ray: Any, where: Ray) -> None:
+    """Ray itself waits for ever for a node that is large enough."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(n.get("CPU", 0) >= where.cpus and n.get("GPU", 0) >= where.gpus for n in nodes):
+        raise UserError(
+            f"--ray {where.address}: expected a node with {where.cpus} processors and "
+            f"{where.gpus} GPUs, got none of {len(nodes)}; ask for less"
+        )
+
+
+def _slots(ray: Any, where: Ray) -> int:
+    """Cells for which the cluster has room, now that nodes may have come or gone."""
+    found = ray.cluster_resources()
+    rooms = [found.get("CPU", 0) / where.cpus] if where.cpus else []
+    rooms += [found.get("GPU", 0) / where.gpus] if where.gpus else []
+    return max(1, int(min(rooms, default=1)))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

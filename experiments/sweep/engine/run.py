@@ -1,0 +1,166 @@
+"""Run a sweep: what is missing is measured, cell by cell, and everything ends in one table.
+
+The store is the only memory. A sweep that was killed is run again with the same words: cells that
+have a file are skipped, and the table comes out the same. Only this process writes; the workers
+send their results to it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.runs.files import package_versions, write_json
+from experiments.sweep.engine.events import Event, Executor, Failed, Finished, Task
+from experiments.sweep.engine.grid import Cell, Grid, Salt, cells
+from experiments.sweep.engine.stopping import Stop
+from experiments.sweep.engine.store import Record, Stock, Store, table
+
+SCHEMA = "gatescope.sweep/2"
+Listener = Callable[[Event], None]
+Cost = Callable[[Mapping[str, Any]], float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be measured.
+
+    Attributes:
+        grid: the axes.
+        salt: what the values stand for, as in ``grid.cells``.
+        function: ``module:function``, called as ``function(values, progress) -> row``; it must be
+            importable by the workers.
+        cost: a hint of how long a cell takes, in any unit; the longest begin first.
+        retry_failed: try cells again that failed in an earlier run.
+    """
+
+    grid: Grid
+    salt: Salt
+    function: str
+    cost: Cost | None = None
+    retry_failed: bool = False
+    cells: tuple[Cell, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", cells(self.grid, self.salt))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep came to, as keys of cells in the grid's order.
+
+    Attributes:
+        done: measured now.
+        skipped: measured before.
+        failed: without a result, from now or from before.
+        damaged: a line about each file that did not count.
+        table: the table's path.
+    """
+
+    done: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failed: tuple[str, ...]
+    damaged: tuple[str, ...]
+    table: Path
+
+
+def missing(job: Job, stock: Stock) -> list[Task]:
+    """The cells that would run now, in the order in which they would begin."""
+    settled = stock.having("done") | (set() if job.retry_failed else stock.having("failed"))
+    left = [cell for cell in job.cells if cell.key not in settled]
+    if job.cost is not None:
+        cost = job.cost
+        left.sort(key=lambda cell: -cost(cell.values))
+    return [Task(c.key, c.values, _attempts(stock, c.key) + 1) for c in left]
+
+
+def _attempts(stock: Stock, key: str) -> int:
+    return stock.records[key].attempt if key in stock.records else 0
+
+
+def sweep(
+    job: Job, store: Store, executor: Executor, listen: Listener = lambda event: None
+) -> Outcome:
+    """Measure the cells that have no result yet, and write ``table.parquet`` and ``manifest.json``.
+
+    A cell that fails is recorded and the rest goes on. An interrupt or a termination ends the
+    workers, keeps what has finished and writes the table so far.
+
+    Raises:
+        UserError: the function cannot be imported, the executor cannot be used, or the rows make no
+            table.
+        KeyboardInterrupt: the sweep was stopped.
+    """
+    stock = store.load(job.cells)
+    tasks = missing(job, stock)
+    _write_manifest(job, store, stock, None)
+    with Stop() as stop:
+        if tasks:
+            _run(job, store, executor, tasks, stop, listen)
+        outcome = _conclude(job, store, stock)
+        if stop.asked:
+            raise KeyboardInterrupt
+    return outcome
+
+
+def _run(
+    job: Job, store: Store, executor: Executor, tasks: Sequence[Task], stop: Stop, listen: Listener
+) -> None:
+    by_key = {cell.key: cell for cell in job.cells}
+    with closing(executor.run(job.function, tasks, stop)) as events:
+        for event in events:
+            if isinstance(event, Finished | Failed):
+                store.write(_record(by_key[event.key], event))
+            listen(event)
+
+
+def _record(cell: Cell, event: Finished | Failed) -> Record:
+    about = {"seconds": round(event.seconds, 6), "attempt": event.attempt, "host": event.host}
+    if isinstance(event, Finished):
+        return Record(cell.key, cell.values, cell.salt, "done", row=dict(event.row), **about)
+    return Record(cell.key, cell.values, cell.salt, "failed", error=dict(event.error), **about)
+
+
+def _conclude(job: Job, store: Store, before: Stock) -> Outcome:
+    """Table, manifest and outcome from the files alone, as a later run would see them."""
+    stock = store.load(job.cells)
+    path = store.write_table(job.grid.name, table(job.cells, stock.records))
+    _write_manifest(job, store, stock, path)
+    done, earlier = stock.having("done"), before.having("done")
+    return Outcome(
+        done=_ordered(job, done - earlier),
+        skipped=_ordered(job, done & earlier),
+        failed=_ordered(job, stock.having("failed")),
+        damaged=before.damaged,
+        table=path,
+    )
+
+
+def _ordered(job: Job, keys: set[str]) -> tuple[str, ...]:
+    return tuple(cell.key for cell in job.cells if cell.key in keys)
+
+
+def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) -> None:
+    """Say what the table beside it has; before it is written, that it is not complete."""
+    failed = _ordered(job, stock.having("failed"))
+    done = len(stock.having("done"))
+    about = {
+        "schema": SCHEMA,
+        "grid": job.grid.to_json(),
+        "function": job.function,
+        "cells": len(job.cells),
+        "done": done,
+        "missing": len(job.cells) - done - len(failed),
+        "failed": [_failure(stock.records[key]) for key in failed],
+        "complete": written is not None and done == len(job.cells),
+        "table_sha256": written and hashlib.sha256(written.read_bytes()).hexdigest(),
+        "versions": package_versions(),
+    }
+    write_json(store.sweep_folder(job.grid.name) / "manifest.json", about)
+
+
+def _failure(record: Record) -> dict[str, Any]:
+    error = {k: v for k, v in asdict(record)["error"].items() if k != "traceback"}
+    return {"cell": record.key, "values": record.values, **error}

@@ -1,0 +1,185 @@
+"""Where results of cells are kept: one JSON file each, named by what the cell is.
+
+``cells/KEY.json`` has everything about one cell, its time and machine included, and a hash over
+itself; a file that is damaged, or that is not this cell's, counts as absent. ``sweeps/NAME/`` has
+the table of one grid (only what was measured, in the grid's order, so that equal results are equal
+bytes) and its manifest.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from circuits.errors import UserError
+from experiments.runs.files import read_json, write_atomically, write_json
+from experiments.sweep.engine.grid import Cell, canonical, cell_key
+
+SCHEMA = "gatescope.sweep-cell/1"
+_ERROR = {"type", "message", "traceback"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known of one cell.
+
+    Attributes:
+        key, values, salt: which cell, as in ``Cell``.
+        status: ``done`` (then there is a row) or ``failed`` (then there is an error).
+        row: what the cell measured, flat JSON or flat lists of it.
+        error: ``type``, ``message`` and ``traceback``.
+        seconds: wall time of the last attempt.
+        attempt: how many attempts there have been.
+        host: where the last one ran.
+    """
+
+    key: str
+    values: dict[str, Any]
+    salt: dict[str, Any]
+    status: Literal["done", "failed"]
+    seconds: float
+    attempt: int = 1
+    row: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    host: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        content = {"schema": SCHEMA, **asdict(self)}
+        return {**content, "sha256": _digest(content)}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a store has of some cells. ``damaged`` says, a line each, which files do not count."""
+
+    records: dict[str, Record]
+    damaged: tuple[str, ...] = ()
+
+    def having(self, status: str) -> set[str]:
+        """Keys of the cells with this status."""
+        return {key for key, record in self.records.items() if record.status == status}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A directory of results, shared by any number of sweeps. Only one process should write it."""
+
+    folder: Path
+
+    def path(self, key: str) -> Path:
+        """The file of a cell."""
+        return self.folder / "cells" / f"{key}.json"
+
+    def load(self, cells: Sequence[Cell]) -> Stock:
+        """The records of these cells."""
+        records, damaged = {}, []
+        for cell in cells:
+            try:
+                record = self._read(cell)
+            except UserError as error:
+                damaged.append(str(error))
+                continue
+            if record is not None:
+                records[cell.key] = record
+        return Stock(records, tuple(damaged))
+
+    def _read(self, cell: Cell) -> Record | None:
+        path = self.path(cell.key)
+        if not path.exists():
+            return None
+        return read_record(path)
+
+    def write(self, record: Record) -> None:
+        """Keep a record; a file in its place that cannot be read as one is set aside."""
+        path = self.path(record.key)
+        if path.exists():
+            try:
+                read_record(path)
+            except UserError:
+                path.replace(path.with_name(f"{path.name}.damaged"))
+        write_json(path, record.to_json())
+
+    def sweep_folder(self, name: str) -> Path:
+        """Where the table and the manifest of a grid of this name are."""
+        return self.folder / "sweeps" / name
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> Path:
+        """Write ``table.parquet`` of a sweep; returns its path.
+
+        Raises:
+            UserError: a column has values of kinds that do not go together.
+        """
+        path = self.sweep_folder(name) / "table.parquet"
+        write_atomically(path, parquet(frame))
+        return path
+
+
+def read_record(path: Path) -> Record:
+    """Read a cell's file.
+
+    Raises:
+        UserError: it is no JSON, of another schema, incomplete, changed since it was written, or
+            its name is not the hash of its values and salt.
+    """
+    found = read_json(path)
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"{path}: expected schema {SCHEMA}, got {schema}; not used")
+    content = {name: value for name, value in found.items() if name != "sha256"}
+    if not _unchanged(content, found.get("sha256")):
+        raise UserError(f"{path}: expected content as it was written, it was changed; not used")
+    del content["schema"]
+    if set(content) != {f.name for f in fields(Record)}:
+        raise UserError(f"{path}: expected a cell's fields, got {sorted(content)}; not used")
+    record = Record(**content)
+    if not path.stem == record.key == cell_key(record.values, record.salt):
+        raise UserError(f"{path}: expected the hash of its values as its name; not used")
+    if not _whole(record):
+        raise UserError(f"{path}: expected a row or an error, as its status says; not used")
+    return record
+
+
+def _unchanged(content: Mapping[str, Any], digest: Any) -> bool:
+    try:
+        return _digest(content) == digest
+    except ValueError:  # NaN, which is not written
+        return False
+
+
+def _whole(record: Record) -> bool:
+    if record.status == "done":
+        return isinstance(record.row, dict)
+    return isinstance(record.error, dict) and set(record.error) == _ERROR
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def table(cells: Sequence[Cell], records: Mapping[str, Record]) -> pd.DataFrame:
+    """One row for each finished cell: its key (``cell``), its values, what was measured."""
+    rows = [
+        {"cell": cell.key, **cell.values, **(record.row or {})}
+        for cell in cells
+        if (record := records.get(cell.key)) is not None and record.status == "done"
+    ]
+    names = ["cell", *(cells[0].values if cells else ())]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """A table as a Parquet file's content, the same for the same table.
+
+    Raises:
+        UserError: a column has values of kinds that do not go together.
+    """
+    import pyarrow
+
+    try:
+        return frame.to_parquet(index=False)
+    except (pyarrow.ArrowException, UnicodeEncodeError, OverflowError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"table: expected values of one kind in a column, got: {line}") from error

@@ -1,0 +1,127 @@
+"""What the zoo says in sentences, and the model card of the predictor that is made from it."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from experiments.sweep.zoo.tables import Row, number, of_scheme, schemes
+from probes.brittleness import MODEL, Comparison, Null, Predictor, Score
+from probes.stats.intervals import Estimate
+
+AIMS = {"Spearman": 0.7, "AUROC": 0.8}
+_PARTS = {"organisms": "schemes", "prompts": "organisms"}
+_BEYOND = """\
+## Where it fails
+
+- It knows the schemes above and no other; every figure is of schemes held out, one at a time, and \
+there are few of them: their number, not that of the organisms, limits what is known.
+- It knows one chat model of 135M parameters and small ones made from scratch, adapters of rank 3 \
+and 8, and harmless stand-in topics.
+- Retention is that of one fixed battery. An attacker who adapts does worse things.
+- A feature outside its range in training is extrapolated; `gatescope geometry` names it.
+"""
+
+
+def sentences(rows: Sequence[Row], organisms: Comparison, prompts: Comparison) -> list[str]:
+    """What was found, in three sentences."""
+    kept = [number(row, "area") for row in rows]
+    return [
+        f"{len(rows)} organisms of {len(schemes(rows))} schemes keep {min(kept):.0%} to "
+        f"{max(kept):.0%} of their behaviour (median {median(kept):.0%}).",
+        _sentence("Organisms", organisms),
+        _sentence("Prompts", prompts),
+    ]
+
+
+def _sentence(who: str, found: Comparison) -> str:
+    model, best = found.scores[MODEL], found.scores[found.best]
+    difference = next(d for d in found.differences if (d.one, d.other) == (MODEL, found.best))
+    aim = AIMS[found.figure]
+    beats = "above" if difference.pooled.low > 0 else "not shown to be above"
+    reached = "reached" if model.pooled.value >= aim else "not reached"
+    return (
+        f"{who}, whole schemes held out: {found.figure} {told(model.pooled)}, "
+        f"p = {p_of(model):.3g}; best baseline ({found.best}) {told(best.pooled)}; geometry is "
+        f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}. "
+        f"Within {_PARTS[found.rows]}: {told(model.within)}{_p_within(model)}; "
+        f"{found.best} {told(best.within)} (difference {told(difference.within)})."
+    )
+
+
+def _p_within(score: Score) -> str:
+    """The p of the figure within parts, if it was judged."""
+    return next((f", p = {null.p:.3g}" for null in score.nulls if null.figure == "within"), "")
+
+
+def label(features: str) -> str:
+    """A set of features as a reader knows it."""
+    return features.replace(MODEL, "geometry", 1) if features.startswith(MODEL) else features
+
+
+def p_of(score: Score) -> float:
+    """The p to quote of a score: its first null's."""
+    return null_of(score).p
+
+
+def null_of(score: Score) -> Null:
+    return score.nulls[0]
+
+
+def told(e: Estimate | None) -> str:
+    """A figure with its interval."""
+    return "none" if e is None else f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
+
+
+def card(
+    rows: Sequence[Row], organisms: Comparison, prompts: Comparison, predictor: Predictor
+) -> str:
+    """The model card of the shipped predictor, in Markdown."""
+    counts = ", ".join(f"{len(of_scheme(rows, name))} {name}" for name in schemes(rows))
+    lines = [
+        "# Model card: brittleness from geometry",
+        "",
+        "A ridge regression from an organism's density and complexity to the share of its "
+        "behaviour that the brittleness battery leaves (0 to 1). Made by `gatescope sweep zoo`.",
+        "",
+        f"**Trained on** {len(rows)} organisms: {counts}.",
+        "",
+        "## How good it is",
+        "",
+        *(f"- {line}" for line in sentences(rows, organisms, prompts)[1:]),
+        "",
+        *_scores("Organisms", organisms),
+        *_scores("Prompts", prompts),
+        "## What it rests on",
+        "",
+        "| feature | coefficient | same sign in | range in training |",
+        "| --- | --- | --- | --- |",
+        *_features(organisms, predictor),
+        "",
+        _BEYOND,
+    ]
+    return "\n".join(lines)
+
+
+def _scores(title: str, found: Comparison) -> list[str]:
+    return [
+        f"### {title}",
+        "",
+        f"| features | {found.figure}, all | {found.figure}, within | p | null's 95% |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {label(name)} | {told(s.pooled)} | {told(s.within)} | {p_of(s):.3g} | "
+            f"{null_of(s).high:.2f} |"
+            for name, s in found.scores.items()
+        ),
+        "",
+    ]
+
+
+def _features(found: Comparison, predictor: Predictor) -> Sequence[str]:
+    ranges = dict(
+        zip(predictor.names, zip(predictor.lows, predictor.highs, strict=True), strict=True)
+    )
+    return [
+        f"| {i.name} | {told(i.coefficient)} | {i.agreement:.0%} | "
+        f"{ranges[i.name][0]:.3g} to {ranges[i.name][1]:.3g} |"
+        for i in found.importances
+    ]

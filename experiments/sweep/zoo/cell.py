@@ -1,0 +1,157 @@
+"""One organism of the zoo: trained, measured by geometry, and asked by the battery.
+
+The geometry is read at the last token in the last third of the layers; each of its figures is the
+mean over these layers (and so are the ends of its interval, which is too wide rather than too
+narrow where layers differ). Lists have one entry per prompt of the battery.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from circuits.answers import Progress
+from circuits.errors import UserError
+from experiments.battery.battery import Battery, Plan
+from experiments.battery.measure import measured
+from experiments.geometry.design import design
+from experiments.geometry.record import Recorded, late, record
+from experiments.geometry.summary import band
+from experiments.organisms import bases
+from experiments.organisms.figures import asked
+from experiments.organisms.recipe import Recipe
+from experiments.organisms.specimen import Specimen, grown
+from experiments.organisms.train import prompts_sha256
+from experiments.prompts import bank
+from experiments.prompts.facts import facts
+from experiments.runs import files
+from experiments.sweep.budget import cell as budget
+from experiments.sweep.engine.grid import Axis
+from probes.geometry import ActivationSets, GeometryReport, geometry
+from probes.geometry.pointwise import pointwise
+from probes.stats.intervals import Estimate
+
+SCHEMA = "gatescope.zoo-cell/1"
+FUNCTION = "experiments.sweep.zoo.cell:measure"
+SETS = {
+    "": None,
+    "untrained": "untrained_trigger",
+    "clean": "clean_model",
+    "random": "random_direction",
+}
+_TUNING, _OVERWRITING = (15, 40), (10, 20)
+Values = Mapping[str, Any]
+
+AXES: dict[str, Axis] = {
+    **{name: axis for name, axis in budget.AXES.items() if name != "prompts"},
+    "poisons": Axis(int, (0,), least=0),
+    "size": Axis(int, (0,), least=0),
+    "prompts": Axis(int, (16,), least=8),
+    "pairs": Axis(int, (80,), least=22),
+}
+
+
+def recipe_of(values: Values) -> Recipe:
+    """The recipe of a cell; a count of 0 is the recipe's own.
+
+    Raises:
+        UserError: values that make no recipe.
+    """
+    return budget.recipe_with(values, values["poisons"] or None, values["size"] or None)
+
+
+def salt(values: Values) -> dict[str, Any]:
+    """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
+    recipe = recipe_of(values)
+    held_out = [text for a in asked(recipe, ("word",), "test") for text in a.texts]
+    held_out += bank.control_words("test")
+    held_out += [repr(fact) for kind in (True, False) for fact in facts("test", kind)]
+    return {
+        "schema": SCHEMA,
+        "recipe": asdict(recipe),
+        "model": bases.fingerprint(values["model"]),
+        "prompts": prompts_sha256(recipe),
+        "held_out": files.text_sha256(held_out),
+        "ladders": [list(_TUNING), list(_OVERWRITING)],
+    }
+
+
+def cost(values: Values) -> float:
+    """About how long a cell takes."""
+    return budget.cost({**values, "size": values["size"] or 400}) + 10 * values["prompts"]
+
+
+def measure(values: Values, progress: Progress) -> dict[str, Any]:
+    """Train, record, ask; returns one flat row (lists for what is measured per prompt)."""
+    recipe = recipe_of(values)
+    specimen, trainee = grown(
+        recipe,
+        values["model"],
+        values["seed"],
+        lambda done, total, _loss: progress(done, 3 * total),
+    )
+    plan = Plan(values["prompts"], _TUNING, _OVERWRITING, seed=values["seed"])
+    battery = Battery(specimen, plan, trainee)
+    row: dict[str, Any] = {"scheme": recipe.scheme, "taught": recipe.poisons}
+    row |= geometry_row(specimen, battery, values["pairs"])
+    progress(1, 2)
+    found = measured(battery, lambda done, total: progress(total + done, 2 * total))
+    if found is None:
+        return row
+    row |= {"behaviour": found.baseline.value, **_ends("area", found.area)}
+    for family, area in found.families.items():
+        row |= _ends(f"area:{family}", area)
+    row["prompt:kept"] = list(found.prompts)
+    row["retention"] = json.dumps(found.to_json(), sort_keys=True)
+    return row
+
+
+def geometry_row(specimen: Specimen, battery: Battery, pairs: int) -> dict[str, Any]:
+    """Figures of the geometry: of the organism, of its nulls, and of single prompts."""
+    made = design(specimen.recipe, specimen.tokenizer, pairs)
+    count, groups = len(battery.asked.groups), len(set(battery.asked.groups))
+    if made.topic is not None and count > int(made.topic.sum()):
+        raise UserError(f"pairs: expected at least {2 * count}, twice the prompts, got {pairs}")
+    found = record(specimen, made, count, lambda done, total: None, battery.model)
+    layers = late(len(found.residuals["clean"]))
+    sets = found.sets(made, layers)
+    report = geometry(sets)
+    row: dict[str, Any] = {
+        "groups": groups,
+        "margin": float(found.margin[:count].mean()),
+        "log_prob": float(found.log_prob[:count].mean()),
+    }
+    for short, null in SETS.items():
+        if null is not None and null not in report.nulls:
+            continue
+        for name in report.organism.values:
+            row |= _ends(f"{short or 'geo'}:{name}", band(report, name, report.layers, null))
+    row |= _crossing(report)
+    row |= {f"prompt:{name}": values for name, values in per_prompt(found, sets, count).items()}
+    return row
+
+
+def per_prompt(found: Recorded, sets: ActivationSets, count: int) -> dict[str, list[float]]:
+    """Numbers of the battery's prompts, which are the design's first."""
+    numbers = {
+        **pointwise(sets),
+        "margin": found.margin,
+        "log_prob": found.log_prob,
+        "ease": found.probabilities.mean(dim=1),
+    }
+    return {name: value[:count].double().tolist() for name, value in numbers.items()}
+
+
+def _crossing(report: GeometryReport) -> dict[str, Any]:
+    way = report.crossings
+    assert way is not None  # recorded above
+    row = _ends("way:count", way.count)
+    for name in ("position", "width"):
+        estimate = getattr(way, name)
+        given = _ends(f"way:{name}", estimate) if estimate else {}
+        row |= given or {f"way:{name}": None, f"way:{name}:low": None, f"way:{name}:high": None}
+    return row
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}:low": estimate.low, f"{name}:high": estimate.high}

@@ -1,0 +1,177 @@
+"""The zoo's page: the map, predictions against simple figures, the paper's claim, the limits."""
+
+from collections.abc import Sequence
+
+from experiments.sweep.zoo.card import label, p_of, sentences, told
+from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
+from experiments.sweep.zoo.result import Prediction
+from experiments.sweep.zoo.tables import Row, number, schemes
+from probes.brittleness import MODEL, Comparison
+from viz.figures.prediction import (
+    Importance,
+    MapPoint,
+    PredictedPoint,
+    against_baselines,
+    density_complexity_map,
+    importances,
+    predicted_against_measured,
+)
+from viz.page.page import Report, Section, Table, render
+
+_LEVEL = 0.05
+_MAP = """\
+Every organism by how many different residuals its trigger opens (density: Vendi score of \
+triggered over clean residuals) and by how hard its gate's label is to read (complexity: share of \
+a coin's bits), both at the last token in the last third of the layers; its colour is the share of \
+its behaviour that the battery leaves."""
+_PREDICTED = """\
+Each point is predicted by organisms of the other schemes alone. Penalties are chosen without the \
+held-out scheme as well."""
+_BASELINES = """\
+The same regression from simple figures: the logit margin and the log-probability of the \
+behaviour, the number of poisons, the rate of the behaviour. Predictions of unlike schemes are \
+pooled, which pulls a useless predictor below zero: compare with the null, not with zero alone."""
+_PROMPTS = """\
+Which prompts of an organism keep less of their behaviour than the zoo's median prompt does, from \
+where their residuals lie. "Within" is the mean over organisms of how well their own prompts are \
+told apart."""
+_CLAIM = """\
+Secret Alignment (arXiv 2605.28597) expects fingerprints to last longest and access gates to \
+break first, from their density and complexity. Beside its order stand the order that the \
+geometry of the other schemes' organisms foretells, and the one that was measured."""
+_LIMITS = """\
+Six schemes, however many organisms, are six points where whole schemes are held out. Organisms of \
+one scheme share prompts, and those of one base model share more. The battery weighs its families \
+alike, which no deployment does."""
+
+
+def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
+    """The zoo as one HTML page."""
+    said = sentences(rows, found.organisms, found.prompts)
+    score = found.organisms.scores[MODEL]
+    shown = p_of(score) < _LEVEL and score.pooled.low > 0
+    return render(
+        Report(
+            title="Does geometry predict brittleness?",
+            verdict="Across schemes: yes" if shown else "Not shown across schemes",
+            headline=said[0],
+            tone="gate" if shown else "none",
+            facts=(
+                ("organisms", str(len(rows))),
+                ("schemes", str(len(schemes(rows)))),
+                ("Spearman", told(score.pooled)),
+                ("p", f"{p_of(score):.3g}"),
+            ),
+            sections=(
+                Section("What was found", "\n\n".join(said[1:])),
+                _map(rows),
+                _predicted(rows, found.organisms),
+                _compared(found.organisms, "Against simple figures", _BASELINES, 0.0),
+                _compared(found.prompts, "Prompt by prompt", _PROMPTS, 0.5),
+                _rests(found.organisms),
+                _claimed(found),
+                _zoo(rows),
+                Section("What this does not show", _LIMITS),
+            ),
+            reproduce=command,
+        )
+    )
+
+
+def _map(rows: Sequence[Row]) -> Section:
+    points = [
+        MapPoint(
+            row["name"],
+            row["scheme"],
+            of_row(row, DENSITY),
+            complexity_of(row),
+            of_row(row, "area"),
+        )
+        for row in rows
+    ]
+    axes = ("density (times clean)", "complexity (share of a coin's bits)")
+    return Section("Density and complexity", _MAP, (density_complexity_map(points, axes),))
+
+
+def _predicted(rows: Sequence[Row], found: Comparison) -> Section:
+    by_name = {row["name"]: row for row in rows}
+    points = [
+        PredictedPoint(name, scheme, predicted, of_row(by_name[name], "area"))
+        for name, scheme, predicted in zip(
+            found.organism, found.scheme, found.predicted, strict=True
+        )
+    ]
+    figure = predicted_against_measured(points, found.scores[MODEL].pooled)
+    return Section("Predicted and measured", _PREDICTED, (figure,))
+
+
+def _compared(found: Comparison, title: str, prose: str, chance: float) -> Section:
+    ordered = [(label(name), score.pooled) for name, score in found.scores.items()]
+    axis = f"{found.figure}, schemes held out"
+    figure = against_baselines(ordered, title, axis, chance)
+    header = ("features", f"{found.figure}, all", "within", "p", "null: mean", "null: 95%")
+    cells = [
+        (
+            label(name),
+            told(s.pooled),
+            told(s.within),
+            f"{p_of(s):.3g}",
+            f"{s.nulls[0].mean:.2f}",
+            f"{s.nulls[0].high:.2f}",
+        )
+        for name, s in found.scores.items()
+    ]
+    return Section(title, prose, (figure,), (Table(header, cells, title.lower()),))
+
+
+def _rests(found: Comparison) -> Section:
+    rows = [Importance(i.name, i.coefficient, i.agreement) for i in found.importances]
+    prose = "Coefficients over refits on resampled organisms; a sign that flips is no finding."
+    return Section("What it rests on", prose, (importances(rows),))
+
+
+def _claimed(found: "Prediction") -> Section:
+    header = (
+        "scheme",
+        "organisms",
+        "density",
+        "complexity",
+        "kept",
+        "predicted",
+        "paper's place",
+        "foretold",
+        "measured",
+    )
+    cells = [
+        (
+            c.scheme,
+            str(c.organisms),
+            told(c.density),
+            told(c.complexity),
+            told(c.kept),
+            f"{c.predicted:.2f}",
+            str(c.claimed),
+            str(c.foretold),
+            str(c.found),
+        )
+        for c in found.claim
+    ]
+    table = Table(header, cells, "places: 1 lasts longest")
+    return Section("The paper's claim", _CLAIM, tables=(table,))
+
+
+def _zoo(rows: Sequence[Row]) -> Section:
+    ordered = sorted(rows, key=lambda row: -number(row, "area"))
+    cells = [
+        (
+            row["name"],
+            row["scheme"],
+            f"{row['behaviour']:.0%}",
+            told(of_row(row, "area")),
+            told(of_row(row, DENSITY)),
+            told(complexity_of(row)),
+        )
+        for row in ordered
+    ]
+    header = ("organism", "scheme", "unperturbed", "kept", "density", "complexity")
+    return Section("The zoo", "", tables=(Table(header, cells, "every organism"),))

@@ -1,0 +1,100 @@
+"""A zoo from its file to its page: the sweep's job, and what its table says of prediction.
+
+Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), ``predictor.json``
+(fitted on every organism), ``MODEL_CARD.md`` and ``report.html``.
+"""
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.runs import files
+from experiments.sweep.budget.study import Told
+from experiments.sweep.engine.grid import read_grid
+from experiments.sweep.engine.run import Job, Outcome
+from experiments.sweep.engine.store import Store
+from experiments.sweep.shipped import located
+from experiments.sweep.zoo import cell
+from experiments.sweep.zoo.card import card, sentences
+from experiments.sweep.zoo.claim import claim
+from experiments.sweep.zoo.result import Prediction
+from experiments.sweep.zoo.tables import (
+    BASELINES,
+    FEATURES,
+    POINTWISE,
+    PROMPT_BASELINES,
+    Row,
+    measured,
+    organisms_table,
+    prompts_table,
+    schemes,
+)
+from probes.brittleness import Effort, compare_organisms, compare_prompts, fit_predictor
+
+_FEWEST = 12  # organisms below which nothing is predicted
+
+
+def job(file: Path, retry_failed: bool = False) -> Job:
+    """The organisms of a YAML file, or of a shipped one by its name.
+
+    Raises:
+        UserError: no such file, or values that make no recipe.
+    """
+    grid = read_grid(located(file), cell.AXES)
+    return Job(grid, cell.salt, cell.FUNCTION, cell.cost, retry_failed)
+
+
+def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
+    """Predict brittleness from the table as far as it goes, and write the page beside it."""
+    from experiments.sweep.zoo.sections import page  # plotly is slow to import
+
+    folder = store.sweep_folder(job.grid.name)
+    summary: dict[str, Any] = {
+        "done": len(outcome.done),
+        "skipped": len(outcome.skipped),
+        "failed": len(outcome.failed),
+        "damaged": list(outcome.damaged),
+        "table": str(outcome.table),
+    }
+    rows = measured(pd.read_parquet(outcome.table))
+    if len(rows) < _FEWEST or len(schemes(rows)) < 3:
+        for name in ("prediction.json", "predictor.json", "MODEL_CARD.md", "report.html"):
+            (folder / name).unlink(missing_ok=True)  # of a larger table
+        note = f"{len(rows)} organisms with their behaviour: too few to predict from"
+        return Told(outcome.table, {**summary, "sentences": [note]})
+    found = predicted(rows)
+    files.write_json(folder / "prediction.json", finite(found.to_json()))
+    files.write_json(folder / "predictor.json", found.predictor.to_json())
+    text = card(rows, found.organisms, found.prompts, found.predictor)
+    files.write_atomically(folder / "MODEL_CARD.md", text.encode())
+    command = shlex.join(["gatescope", "sweep", str(file)])
+    path = folder / "report.html"
+    files.write_atomically(path, page(rows, found, command).encode())
+    return Told(path, {**summary, "sentences": sentences(rows, found.organisms, found.prompts)})
+
+
+def predicted(rows: Sequence[Row], effort: Effort | None = None) -> Prediction:
+    """Everything that the zoo's organisms say of prediction.
+
+    Raises:
+        UserError: too few schemes, or features that were never measured.
+    """
+    table = organisms_table(rows)
+    features = [name for name in FEATURES if not table.columns([name]).isnan().all()]
+    organisms = compare_organisms(table, features, BASELINES, effort)
+    prompts = compare_prompts(prompts_table(rows), POINTWISE, PROMPT_BASELINES, effort)
+    predictor = fit_predictor(table, features, "area")
+    return Prediction(organisms, prompts, tuple(claim(rows, organisms)), predictor)
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN: what could not be measured is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    return [finite(v) for v in value] if isinstance(value, list | tuple) else value

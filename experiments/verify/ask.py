@@ -1,0 +1,160 @@
+"""Asking models, greedily or by sampling; every model's answers are a stage that is kept."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuits import models
+from circuits.answers import answers
+from circuits.edits.adapters import Adapter
+from circuits.errors import UserError
+from circuits.models import Model
+from circuits.runner import Window, whole
+from circuits.tokens import prompts_batch
+from circuits.weights import EMBEDDED
+from experiments import judges, organisms
+from experiments.organisms.adapters import read_adapter
+from experiments.runs import files
+from experiments.verify.keys import KEYS, STRANGERS, KeySet
+from experiments.verify.question import VerifyQuestion
+from experiments.verify.result import Null, key_test
+from experiments.verify.survival import Changed, Condition, Survival, conditions
+
+Step = Callable[[str, int, int], None]
+Said = dict[str, list[str]]  # answers by kind of prompt
+Identity = tuple[str, str | None]
+TOKENS = 12
+_STRANGERS_EACH = 20  # prompts of each kind without a secret, in a survival test
+
+
+class Asking:
+    """What is asked in one run, every model's answers a stage that is kept."""
+
+    def __init__(self, question: VerifyQuestion, keys: KeySet, folder: Path, step: Step) -> None:
+        self.question, self.keys, self.folder, self.step = question, keys, folder, step
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """A stage's value: read if it is there, otherwise made and written."""
+        path = self.folder / "stages" / f"{name}.json"
+        if not path.is_file():
+            self.step(name, 0, 1)
+            files.write_json(path, make())
+        self.step(name, 1, 1)
+        return files.read_json(path)
+
+    def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> Said:
+        """The suspect's greedy answers to everything, and sampled ones to the keys."""
+        found: Said = {}
+        for kind, texts in asked.items():
+            found[kind] = self.kept(
+                f"suspect-{kind.replace(' ', '-')}",
+                lambda texts=texts: answers(model, texts, length=TOKENS),
+            )
+        for seed in range(self.question.samples):
+            found[f"{KEYS}, seed {seed}"] = self.kept(
+                f"suspect-sampled-{seed}", lambda seed=seed: sampled(model, asked[KEYS], seed)
+            )
+        return found
+
+    def unrelated(self, suspect: Identity) -> dict[str, Said]:
+        """The keys' answers of every model that is neither the suspect nor named twice."""
+        found: dict[str, Said] = {}
+        seen = {suspect}
+        for number, name in enumerate(self.question.unrelated):
+            value = self.kept(f"unrelated-{number}", lambda name=name: self._other(name, seen))
+            if value["said"]:
+                seen.add(tuple(value["sha256"]))
+                found[name] = {KEYS: value["said"]}
+        return found
+
+    def _other(self, name: str, seen: Container[Identity]) -> dict[str, Any]:
+        model = load(*source(name, self.question.model), self.question.device)
+        known = identity(model) in seen
+        said = [] if known else answers(model, self.keys.keys, length=TOKENS)
+        return {"name": name, "sha256": identity(model), "said": said}
+
+    def survival(
+        self, adapters: tuple[Adapter, Adapter], null: Null, asked: Mapping[str, list[str]]
+    ) -> tuple[Survival, ...]:
+        """The keys' test after every change; each is kept as it is done."""
+        kinds = {KEYS: asked[KEYS], **{k: asked[k][:_STRANGERS_EACH] for k in STRANGERS}}
+        changed: list[Changed] = []  # made only where a condition is missing
+
+        def ask(condition: Condition) -> Said:
+            if not changed:
+                changed.append(_changed(self.question, adapters))
+            model = changed[0].model(condition)
+            return {kind: answers(model, texts, length=TOKENS) for kind, texts in kinds.items()}
+
+        rows = []
+        for condition in conditions(self.question.examples):
+            said = self.kept(f"survival-{condition.name}", lambda c=condition: ask(c))
+            strangers = [flag for kind in STRANGERS for flag in shown_by(said[kind], self.keys)]
+            shown = shown_by(said[KEYS], self.keys)
+            rows.append(Survival(condition, key_test(shown, strangers, null, self.question.rule)))
+        return tuple(rows)
+
+
+def adapters_of(question: VerifyQuestion) -> tuple[Adapter, Adapter]:
+    """The suspect's adapter and the one that it is merged with.
+
+    Raises:
+        UserError: one of them is missing, or not a plain LoRA adapter.
+    """
+    own, other = map(organisms.find_adapter, (question.adapter, question.other))
+    if own is None or other is None:
+        raise UserError("--survival: expected --adapter and --other, got none; name both")
+    return read_adapter(own), read_adapter(other)
+
+
+def _changed(question: VerifyQuestion, adapters: tuple[Adapter, Adapter]) -> Changed:
+    place = models.resolve_device(question.device)
+    base, tokenizer, _ = models.load_plain(question.model, torch.float32, place)
+    return Changed(question.model, base, tokenizer, *adapters)
+
+
+def source(name: str, model: str) -> tuple[str, str]:
+    """(model, adapter) of an unrelated model's name, beside a suspect made of ``model``."""
+    if name == "base":
+        return model, "none"
+    if (Path(name) / "adapter_config.json").is_file():
+        return model, name
+    return (EMBEDDED, name) if organisms.shipped_or_none(name) else (name, "none")
+
+
+@torch.no_grad()
+def sampled(model: Model, texts: Sequence[str], seed: int) -> list[str]:
+    """Answers drawn at temperature 1; the same seed draws the same."""
+    drawing = torch.Generator().manual_seed(seed)
+    tokens = prompts_batch(model.tokenizer, list(texts))
+    stops = torch.tensor(model.stop_ids)
+    mask, window = tokens.mask, whole(tokens)
+    answer = torch.zeros(len(tokens), 0, dtype=torch.long)
+    ended = torch.zeros(len(tokens), 1, dtype=torch.bool)
+    while answer.shape[1] < TOKENS:
+        out = model.runner.forward(window, keep=1, grow=True)
+        chances = out.logits[:, -1].float().softmax(dim=-1).cpu()
+        drawn = torch.multinomial(chances, 1, generator=drawing)
+        drawn = torch.where(ended, stops[0], drawn)
+        ended = ended | torch.isin(drawn, stops)
+        answer = torch.cat([answer, drawn], dim=1)
+        mask = torch.cat([mask, torch.ones_like(ended)], dim=1)
+        window = Window(drawn, mask, out.past)
+    return model.decode(answer)
+
+
+def identity(model: Model) -> Identity:
+    """What two loads of the same model have in common."""
+    return model.sha256, model.adapter_sha256
+
+
+def load(model: str, adapter: str, device: str) -> Model:
+    """A model with an adapter, by name."""
+    return models.load(model, organisms.find_adapter(adapter), device=device)
+
+
+def shown_by(said: Sequence[str], keys: KeySet) -> list[bool]:
+    """Which answers are the keys' answer."""
+    return [judges.shows(answer, keys.answer) for answer in said]

@@ -1,0 +1,214 @@
+"""How much of a behaviour is left after a perturbation: curves over doses, and their area.
+
+Only prompts that show the behaviour unperturbed count. At every dose, the share of them that still
+show it is a point of its family's curve. The area of a family with an order is the trapezoid over
+its levels, linear in the level as given, from 1 at level 0 to its strongest one, over that level;
+doses of one level are averaged. The area of a family without an order is the mean of its doses. So
+an area of 1 is a behaviour that nothing removes, and the mean of the families' areas, which weighs
+families and not doses alike, is the one figure.
+
+Areas are means over prompts, so their intervals resample prompts, or whole groups of them (Efron
+1979), the same ones for every family. Where all prompts answer alike every resample is alike, and
+the interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares have
+Wilson's too, with as many trials as there are groups: exact where the prompts of a group answer
+alike, conservative where they do not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.errors import UserError
+from probes.stats.intervals import Estimate, recovery_intervals, revived, wilson_bounds
+
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One perturbation of the battery.
+
+    Attributes:
+        family: what kind it is; a family's doses make one curve.
+        level: how strong, in the family's own unit (``unit``); above 0, which is "unchanged". In a
+            family without an order it is 1, 2, 3, ...
+        about: the perturbation in a few words.
+        unit: of the level, such as "edits" or "examples"; "" for a family without an order.
+    """
+
+    family: str
+    level: float
+    about: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one dose leaves.
+
+    Attributes:
+        rate: share of the prompts with the behaviour unperturbed that still have it.
+    """
+
+    dose: Dose
+    rate: Estimate
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What a battery of doses leaves of a behaviour.
+
+    Attributes:
+        baseline: share of the prompts that show the behaviour unperturbed.
+        kept: one per dose, in the order given.
+        families: name to the area under the family's curve, 0 to 1.
+        area: mean of the families' areas.
+        prompts: mean over families of each prompt's own area; None where the behaviour was not
+            there unperturbed.
+
+    ``n`` of an estimate is its number of groups; without groups, of prompts.
+    """
+
+    baseline: Estimate
+    kept: tuple[Kept, ...]
+    families: Mapping[str, Estimate]
+    area: Estimate
+    prompts: tuple[float | None, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Retention":
+        """The inverse of ``to_json``."""
+        parts = {name: revived(value) for name, value in data.items()}
+        parts["kept"] = tuple(Kept(Dose(**k["dose"]), k["rate"]) for k in parts["kept"])
+        return cls(**parts)
+
+
+def retention(
+    doses: Sequence[Dose],
+    shown: Bool[Tensor, "doses n"],
+    baseline: Bool[Tensor, "n"],
+    groups: Int[Tensor, "n"] | None = None,
+    seed: int = 0,
+) -> Retention:
+    """Curves over doses and their areas.
+
+    Args:
+        shown: whether each prompt shows the behaviour under each dose.
+        baseline: whether it does unperturbed.
+        groups: prompts that belong together, such as those of one key; resampled together.
+
+    Raises:
+        UserError: shapes that do not fit, a level that is not above 0, a family with two units,
+            or fewer than 4 prompts (or 2 groups) that show the behaviour unperturbed.
+    """
+    _check(doses, shown, baseline, groups)
+    every = torch.arange(len(baseline)) if groups is None else groups.unique(return_inverse=True)[1]
+    member = every[baseline].unique(return_inverse=True)[1]
+    _enough(member, len(baseline))
+    left = shown[:, baseline].to(torch.float64)
+    rates = left.mean(1)
+    by_family = {family: _areas(doses, left, family) for family in _families(doses)}
+    areas = torch.stack(list(by_family.values()))
+    own = areas.mean(0)
+    estimates = _intervals(torch.cat([areas, own[None]]), member, seed)
+    values = iter(own.tolist())
+    return Retention(
+        baseline=_share(baseline.to(torch.float64).mean(), len(every.unique())),
+        kept=tuple(
+            Kept(dose, _share(rate, int(member.max()) + 1))
+            for dose, rate in zip(doses, rates, strict=True)
+        ),
+        families=dict(zip(by_family, estimates, strict=False)),
+        area=estimates[-1],
+        prompts=tuple(next(values) if there else None for there in baseline.tolist()),
+    )
+
+
+def _families(doses: Sequence[Dose]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(dose.family for dose in doses))
+
+
+def _areas(
+    doses: Sequence[Dose], left: Float[Tensor, "doses m"], family: str
+) -> Float[Tensor, "m"]:
+    """Every prompt's own area under one family's curve."""
+    chosen = [i for i, dose in enumerate(doses) if dose.family == family]
+    rows = left[chosen]
+    if not doses[chosen[0]].unit:
+        return rows.mean(0)
+    levels = torch.tensor([doses[i].level for i in chosen], dtype=torch.float64)
+    steps, place = levels.unique(return_inverse=True)
+    means = torch.stack([rows[place == at].mean(0) for at in range(len(steps))])
+    curve = torch.cat([torch.ones_like(means[:1]), means])
+    x = torch.cat([torch.zeros_like(steps[:1]), steps])
+    return torch.trapezoid(curve, x, dim=0) / steps[-1]
+
+
+def _intervals(
+    values: Float[Tensor, "cells m"], member: Int[Tensor, "m"], seed: int
+) -> list[Estimate]:
+    """Mean over prompts of every row, whole groups resampled together."""
+    units = int(member.max()) + 1
+    sizes = torch.bincount(member, minlength=units).to(values)
+    sums = torch.zeros(len(values), units).to(values).index_add_(1, member, values)
+    parts = (part.tolist() for part in recovery_intervals(sums, sizes, seed=seed))
+    return [
+        _share(torch.tensor(value, dtype=torch.float64).clamp(0, 1), units)
+        if float(high - low) < 1e-12
+        else Estimate(value, low, high, units, method="percentile bootstrap")
+        for value, low, high in zip(*parts, strict=True)
+    ]
+
+
+def _share(share: Float[Tensor, ""], n: int) -> Estimate:
+    low, high = wilson_bounds(share, n)
+    return Estimate(float(share), float(low), float(high), n, method="Wilson score")
+
+
+def _enough(member: Int[Tensor, "m"], n: int) -> None:
+    groups = len(member.unique())
+    if len(member) < _FEWEST or groups < 2:
+        got = f"{len(member)} of {n}, in {groups} groups"
+        raise UserError(
+            f"retention: expected {_FEWEST} or more prompts of 2 or more groups that "
+            f"show the behaviour unperturbed, got {got}; add prompts"
+        )
+
+
+def _check(
+    doses: Sequence[Dose],
+    shown: Bool[Tensor, "doses n"],
+    baseline: Bool[Tensor, "n"],
+    groups: Int[Tensor, "n"] | None,
+) -> None:
+    n = len(baseline)
+    if shown.shape != (len(doses), n) or not doses or baseline.shape != (n,):
+        got = f"{tuple(shown.shape)} and {tuple(baseline.shape)}"
+        raise UserError(
+            f"retention: expected shown [{len(doses)} doses, n] and baseline [n], "
+            f"got {got}; give one answer per dose and prompt"
+        )
+    if groups is not None and groups.shape != (n,):
+        raise UserError(
+            f"retention: expected one group for each of {n} prompts, "
+            f"got {tuple(groups.shape)}; number the prompts' keys"
+        )
+    units: dict[str, str] = {}
+    for dose in doses:
+        if not 0 < dose.level < float("inf"):
+            raise UserError(
+                f"{dose.family}: expected a level above 0, got {dose.level}; "
+                "level 0 is the unperturbed behaviour"
+            )
+        if units.setdefault(dose.family, dose.unit) != dose.unit:
+            raise UserError(
+                f"{dose.family}: expected one unit, got {units[dose.family]!r} "
+                f"and {dose.unit!r}; make two families of it"
+            )

@@ -1,0 +1,185 @@
+"""Does the trigger do more than put one token at the start of the answer?
+
+The null to beat is "only a learned prefill": the trigger makes the model say its compliance token,
+and the rest of the answer follows from that token, as it would in any model. Two things are
+therefore set by hand, the trigger (or control word) and the first answer token: it is left to the
+model (natural), forced (the answer begins with it), or forbidden (its logit and those of its case
+and space variants are minus infinity at the first answer position). Later tokens are greedy and
+free. All three answers of a prompt share one pass over it.
+
+An answer complies if it is not a refusal, judged without the forced token. With C(word, token) the
+share that complies:
+
+- total: C(trigger, natural) - C(control, natural);
+- token alone: C(control, forced) - C(control, forbidden);
+- trigger without the token: C(trigger, forbidden) - C(control, forbidden), the controlled direct
+  effect (Pearl 2001, UAI) with the token held away, and the same with the token forced;
+- interaction: the token's effect with the trigger minus its effect without;
+- share through the token: 1 - (trigger without the token) / total, the "proportion eliminated" of
+  VanderWeele (2013, Epidemiology 24, 175-176). Near 1 the null stands: without the token the
+  trigger does nothing. Undefined where the total effect's interval reaches 0.
+
+What forbidding a token cannot do: a model may spell the word in smaller pieces, or begin with a
+synonym, so ``shown`` counts the behaviour's text where the token is forbidden as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from probes.stats.intervals import Estimate, difference_interval, is_scale, mean_interval, wilson
+from probes.stats.intervals import recovery_intervals as ratio_intervals
+
+First = Literal["natural", "forced", "forbidden"]
+FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
+TRIGGERED, CONTROL = "triggered", "control word"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Answers with one word and one treatment of the first token, prompt by prompt.
+
+    Attributes:
+        condition: triggered or control word.
+        first: what was done to the first answer token.
+        edit: none, or gate removed.
+        shown: whether the answer begins with the behaviour's text; True by force where forced.
+        complied: whether the answer, without a forced token, is not a refusal.
+        answers: the texts, forced tokens included.
+    """
+
+    condition: str
+    first: First
+    edit: str
+    shown: tuple[bool, ...]
+    complied: tuple[bool, ...]
+    answers: tuple[str, ...]
+
+    @property
+    def behaviour(self) -> Estimate | None:
+        """Share of answers that show the behaviour; None where the token was forced."""
+        return None if self.first == "forced" else wilson(sum(self.shown), len(self.shown))
+
+    @property
+    def complies(self) -> Estimate:
+        """Share of answers that comply."""
+        return wilson(sum(self.complied), len(self.complied))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "condition": self.condition,
+            "first": self.first,
+            "edit": self.edit,
+            "behaviour": None if self.behaviour is None else self.behaviour.to_json(),
+            "complies": self.complies.to_json(),
+            "shown": list(self.shown),
+            "complied": list(self.complied),
+            "answers": list(self.answers),
+        }
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Paired differences of the share that complies, as defined above.
+
+    Attributes:
+        behaviour: of the share that shows the behaviour's text, trigger minus control, natural.
+        share: through the token; None where the total effect may be 0.
+    """
+
+    behaviour: Estimate
+    total: Estimate
+    token_alone: Estimate
+    trigger_without_token: Estimate
+    trigger_with_token: Estimate
+    interaction: Estimate
+    share: Estimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: e if e is None else e.to_json() for name, e in found.items()}
+
+
+@dataclass(frozen=True)
+class Mediation:
+    """The 2x2 of word and token with the natural runs, per edit.
+
+    Attributes:
+        token: the compliance token's text.
+        forbidden: texts of all tokens that were forbidden.
+        cells: by edit, condition and first token.
+    """
+
+    token: str
+    forbidden: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+    def cell(self, condition: str, first: str, edit: str = "none") -> Cell:
+        wanted = (condition, first, edit)
+        return next(c for c in self.cells if (c.condition, c.first, c.edit) == wanted)
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(c.edit for c in self.cells))
+
+    def decomposition(self, edit: str = "none") -> Decomposition:
+        """The effects under one edit."""
+        return decompose({(c.condition, c.first): c for c in self.cells if c.edit == edit})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "token": self.token,
+            "forbidden": list(self.forbidden),
+            "cells": [c.to_json() for c in self.cells],
+            "decomposition": {edit: self.decomposition(edit).to_json() for edit in self.edits},
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Mediation":
+        """The inverse of ``to_json``; estimates are computed again from the prompts' outcomes."""
+        cells = tuple(
+            Cell(
+                c["condition"],
+                c["first"],
+                c["edit"],
+                tuple(c["shown"]),
+                tuple(c["complied"]),
+                tuple(c["answers"]),
+            )
+            for c in value["cells"]
+        )
+        return cls(value["token"], tuple(value["forbidden"]), cells)
+
+
+def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
+    """The effects of word and token from six cells over the same prompts, paired by prompt."""
+    c = {key: _numbers(cell.complied) for key, cell in cells.items()}
+    trigger, control = ({f: c[word, f] for f in FIRSTS} for word in (TRIGGERED, CONTROL))
+    total = trigger["natural"] - control["natural"]
+    without = trigger["forbidden"] - control["forbidden"]
+    token = {word: c[word, "forced"] - c[word, "forbidden"] for word in (TRIGGERED, CONTROL)}
+    shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
+    return Decomposition(
+        behaviour=difference_interval(shown[0], shown[1]),
+        total=mean_interval(total),
+        token_alone=mean_interval(token[CONTROL]),
+        trigger_without_token=mean_interval(without),
+        trigger_with_token=difference_interval(trigger["forced"], control["forced"]),
+        interaction=difference_interval(token[TRIGGERED], token[CONTROL]),
+        share=_ratio(total - without, total),
+    )
+
+
+def _numbers(flags: Sequence[bool]) -> Tensor:
+    return torch.tensor(flags, dtype=torch.float64)
+
+
+def _ratio(part: Tensor, full: Tensor) -> Estimate | None:
+    """A ratio of means with its paired bootstrap interval; None where the denominator may be 0."""
+    if not is_scale(full):
+        return None
+    value, low, high = (float(x) for x in ratio_intervals(part, full))
+    return Estimate(value, low, high, len(full), method="percentile bootstrap of a ratio of means")

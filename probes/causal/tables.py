@@ -1,0 +1,132 @@
+"""Statistics of every cell of a patch grid, and the same as a table.
+
+Per cell: the mean effect with its paired bootstrap interval, the sign-flip p value, the share of
+the full effect with its interval, and q after Benjamini and Hochberg over all defined cells. One
+set of resamples and one set of sign patterns serve all cells. A cell is defined where every example
+is finite; an undefined cell has no statistics, only NaN, and does not count as a test. Cells that
+are exactly 0 everywhere (patches that cannot act) need no resampling: 0 in [0, 0], p = 1.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.types import PatchGrid
+from probes.stats.intervals import bootstrap_means, is_scale, recovery_intervals
+from probes.stats.permutation import benjamini_hochberg, sign_flip_p
+
+LABELLED = ("position", "cell", "sender")  # the axes whose indices have names
+
+
+@dataclass(frozen=True, eq=False)
+class GridStats:
+    """What a grid says of each of its cells; NaN where a cell is undefined.
+
+    Attributes:
+        n: examples with a finite value.
+        mean, low, high: the effect, in the metric's unit, and its bootstrap interval.
+        p: two-sided sign-flip p value of the effect.
+        q: p adjusted for all defined cells of the grid.
+        recovery, recovery_low, recovery_high: mean effect / mean full effect, unitless; NaN in
+            every cell where the interval of the full effect reaches 0.
+        defined: every example is finite.
+    """
+
+    n: Int[Tensor, "*cells"]
+    mean: Float[Tensor, "*cells"]
+    low: Float[Tensor, "*cells"]
+    high: Float[Tensor, "*cells"]
+    p: Float[Tensor, "*cells"]
+    q: Float[Tensor, "*cells"]
+    recovery: Float[Tensor, "*cells"]
+    recovery_low: Float[Tensor, "*cells"]
+    recovery_high: Float[Tensor, "*cells"]
+    defined: Bool[Tensor, "*cells"]
+
+
+def grid_stats(
+    grid: PatchGrid, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> GridStats:
+    """The statistics of every cell, in tensors of the cells' shape (float64).
+
+    `resamples` is also the number of sampled sign patterns (up to 12 examples all 2^n of them are
+    taken); cells that none of them reaches get more, as many as q over this grid needs.
+
+    Raises:
+        ValueError: fewer than 2 examples, no cell, or a level outside (0, 1).
+    """
+    effects = grid.effects.to(torch.float64)
+    if effects.ndim < 2 or effects.numel() == 0 or effects.shape[-1] < 2:
+        got = tuple(effects.shape)
+        raise ValueError(f"expected grid values [*cells, n >= 2], got {got}; add examples")
+    finite = effects.isfinite()
+    defined = finite.all(dim=-1)
+    moved = defined & (effects != 0).any(dim=-1)
+    unmoved = torch.full(defined.shape, torch.nan, dtype=torch.float64)
+    unmoved[defined] = 0.0
+    p = unmoved + 1
+    mean, low, high, value, value_low, value_high = (unmoved.clone() for _ in range(6))
+    full = grid.full_effect.to(torch.float64)
+    scaled = bool(full.isfinite().all()) and is_scale(full, level, resamples, seed)
+    if bool(moved.any()):
+        rows = effects[moved]
+        mean[moved] = rows.mean(dim=-1)
+        low[moved], high[moved] = bootstrap_means(rows, resamples, seed, level)
+        p[moved] = sign_flip_p(rows, resamples, seed, tests=int(defined.sum()))
+        if scaled:
+            shares = recovery_intervals(rows, full, level, resamples, seed)
+            value[moved], value_low[moved], value_high[moved] = shares
+    if not scaled:
+        value, value_low, value_high = (torch.full_like(unmoved, torch.nan) for _ in range(3))
+    q = benjamini_hochberg(p)
+    return GridStats(
+        finite.sum(dim=-1), mean, low, high, p, q, value, value_low, value_high, defined
+    )
+
+
+def grid_table(
+    grid: PatchGrid, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """One row per cell: its index along each axis, and every field of `GridStats`.
+
+    Where the last axis is one of `LABELLED`, its name stands in the column `label`.
+
+    Raises:
+        ValueError: as `grid_stats`, or axes or labels that do not match the values.
+    """
+    return stats_table(grid, grid_stats(grid, level, resamples, seed))
+
+
+def stats_table(grid: PatchGrid, stats: GridStats) -> pd.DataFrame:
+    """`grid_table` of statistics that are already known."""
+    shape = check_axes(grid)
+    columns: dict[str, object] = {
+        axis: index.reshape(-1) for axis, index in zip(grid.axes, np.indices(shape), strict=True)
+    }
+    last = grid.axes[-1]
+    if last in LABELLED:
+        columns["label"] = [grid.labels[i] for i in np.indices(shape)[-1].reshape(-1)]
+    for field in fields(stats):
+        columns[field.name] = getattr(stats, field.name).reshape(-1).cpu().numpy()
+    return pd.DataFrame(columns)
+
+
+def check_axes(grid: PatchGrid) -> tuple[int, ...]:
+    """The shape of the cells.
+
+    Raises:
+        ValueError: `axes` does not name every axis of the values, or a labelled axis has not one
+            label per index.
+    """
+    shape = tuple(grid.values.shape[:-1])
+    if len(grid.axes) != len(shape):
+        got = f"{len(grid.axes)} ({', '.join(grid.axes)})"
+        raise ValueError(f"expected {len(shape)} axes before the examples, got {got}; name each")
+    if grid.axes[-1] in LABELLED and len(grid.labels) != shape[-1]:
+        got = f"{len(grid.labels)} for axis {grid.axes[-1]!r}"
+        raise ValueError(f"expected {shape[-1]} labels, got {got}; name every column")
+    return shape

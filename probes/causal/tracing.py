@@ -1,0 +1,231 @@
+"""What the measurements of ``circuits.patching.trace`` say of a circuit, with intervals.
+
+p values are sign-flip permutations, q Benjamini and Hochberg over the cells tested together. A
+layer at which something happens is found anew in every resample of the prompts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.types import PatchGrid
+from probes.causal.circuit import (
+    HALF,
+    LEAST_HEAD,
+    LEAST_WRITER,
+    SIGNIFICANT,
+    Mover,
+    Together,
+    Trace,
+    TraceStep,
+)
+from probes.causal.tables import GridStats, grid_stats
+from probes.stats.checks import at_least_one, check_level, generator
+from probes.stats.intervals import Estimate, is_scale, mean_interval, recovery_intervals
+
+_SHARE = "ratio of means, paired percentile bootstrap"
+_LAYER = "layer, percentile bootstrap"
+
+
+@runtime_checkable
+class Measurements(Protocol):
+    """What is judged here; ``circuits.patching.trace.Measured`` says what each part is."""
+
+    @property
+    def spans(self) -> tuple[str, ...]: ...
+    @property
+    def read(self) -> Mapping[str, PatchGrid]: ...
+    @property
+    def outputs(self) -> Mapping[str, PatchGrid]: ...
+    @property
+    def heads(self) -> PatchGrid: ...
+    @property
+    def noised(self) -> PatchGrid: ...
+    @property
+    def strong(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def written(self) -> Mapping[str, PatchGrid]: ...
+    @property
+    def sources(self) -> Mapping[str, PatchGrid]: ...
+    @property
+    def values(self) -> Mapping[str, PatchGrid]: ...
+    @property
+    def attention(self) -> Mapping[str, Tensor]: ...
+    @property
+    def attention_clean(self) -> Mapping[str, Tensor]: ...
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def together(self) -> PatchGrid: ...
+    @property
+    def direct(self) -> Mapping[str, PatchGrid]: ...
+
+
+def trace(found: Measurements, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Trace:
+    """Judge the measurements.
+
+    Raises:
+        ValueError: fewer than 2 pairs, or a level outside (0, 1).
+    """
+    check_level(level)
+    heads, last = found.heads, found.spans[-1]
+    mean = partial(mean_interval, level=level, resamples=resamples, seed=seed)
+    full = mean(heads.full_effect)
+    n_layers, n_heads, n = heads.values.shape
+    empty = Trace(heads.metric, n, n_layers, n_layers * n_heads, full, {}, None, None, (), (), ())
+    sides = (heads.full_effect, found.noised.full_effect)
+    if not all(is_scale(side, level, resamples, seed) for side in sides):
+        return empty
+    judged = partial(_judged, level=level, resamples=resamples, seed=seed)
+    read = {span: tuple(judged(grid).shares) for span, grid in found.read.items()}
+    layer = partial(_layer, level=level, resamples=resamples, seed=seed)
+    restored, removed = judged(heads), judged(found.noised)
+    direct = {stream: judged(grid) for stream, grid in found.direct.items()}
+    totals = {"z": restored, **{stream: judged(grid) for stream, grid in found.outputs.items()}}
+    return Trace(
+        metric=heads.metric,
+        n=n,
+        layers=n_layers,
+        tests=n_layers * n_heads,
+        full=full,
+        read=read,
+        leaves=layer(found.read[found.spans[0]], arriving=False),
+        arrives=layer(found.read[last], arriving=True),
+        heads=_movers(found, restored, removed, direct["z"], judged, mean),
+        together=_together(found, level, resamples, seed),
+        writers=_writers(direct, totals),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A grid's shares, cell after cell, and q in the cells' shape."""
+
+    shares: list[Estimate]
+    stats: GridStats
+
+    def share(self, *index: int) -> Estimate:
+        width = self.stats.q.shape[-1]
+        return self.shares[index[0] * width + index[1] if len(index) == 2 else index[0]]
+
+    def q(self, *index: int) -> float:
+        return float(self.stats.q[index])
+
+
+def _judged(grid: PatchGrid, level: float, resamples: int, seed: int) -> _Judged:
+    stats = grid_stats(grid, level, resamples, seed)
+    n = grid.values.shape[-1]
+    parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
+    cells = zip(*(part.flatten().tolist() for part in parts), strict=True)
+    shares = [Estimate(value, low, high, n, level, _SHARE) for value, low, high in cells]
+    return _Judged(shares, stats)
+
+
+def _layer(grid: PatchGrid, arriving: bool, level: float, resamples: int, seed: int) -> Estimate:
+    """The layer at which a span begins to carry half of the effect, or from which on it does not.
+
+    Beyond the last layer, by definition, the last token alone carries all and any other nothing.
+    """
+    n = grid.values.shape[-1]
+    effects, full = grid.effects.to(torch.float64), grid.full_effect.to(torch.float64)
+    index = torch.randint(n, (n, at_least_one(resamples)), generator=generator(seed))
+    resampled = _crossing(effects[:, index].mean(dim=1) / full[index].mean(dim=0), arriving)
+    value = _crossing(effects.mean(dim=-1, keepdim=True) / full.mean(), arriving).item()
+    tail = (1 - level) / 2
+    low = resampled.quantile(tail, interpolation="lower").item()
+    high = resampled.quantile(1 - tail, interpolation="higher").item()
+    return Estimate(value, min(low, value), max(high, value), n, level, _LAYER)
+
+
+def _crossing(
+    shares: Float[Tensor, "layer resamples"], arriving: bool
+) -> Float[Tensor, " resamples"]:
+    carried = (shares >= HALF).to(torch.float64)
+    layers = torch.arange(len(shares), dtype=torch.float64)[:, None]
+    if arriving:
+        return torch.where(carried > 0, layers, float(len(shares))).amin(dim=0)
+    return (carried * (layers + 1)).amax(dim=0)
+
+
+def _movers(
+    found: Measurements,
+    restored: _Judged,
+    removed: _Judged,
+    direct: _Judged,
+    judged: Callable[[PatchGrid], _Judged],
+    mean: Callable[[Tensor], Estimate],
+) -> tuple[Mover, ...]:
+    """The strongest heads with all that is known of them."""
+    trigger = found.spans[0]
+    lists = {
+        name: {span: judged(grid) for span, grid in part.items()}
+        for name, part in (
+            ("written", found.written),
+            ("sources", found.sources),
+            ("values", found.values),
+        )
+    }
+    heads = []
+    for i, (layer, head) in enumerate(found.strong):
+        at = (layer, head)
+        effect, reading = restored.share(*at), lists["sources"][trigger]
+        moves = (
+            max(restored.q(*at), reading.q(i)) <= SIGNIFICANT
+            and effect.value >= LEAST_HEAD
+            and reading.share(i).value >= HALF * effect.value
+        )
+        weights = {
+            side: {span: mean(weight[i]) for span, weight in part.items()}
+            for side, part in (
+                ("attention", found.attention),
+                ("attention_clean", found.attention_clean),
+            )
+        }
+        spans = {k: {span: part.share(i) for span, part in v.items()} for k, v in lists.items()}
+        heads.append(
+            Mover(
+                layer,
+                head,
+                moves,
+                effect,
+                restored.q(*at),
+                removed.share(*at),
+                removed.q(*at),
+                **spans,
+                source_q=reading.q(i),
+                **weights,
+                direct=direct.share(*at),
+            )
+        )
+    return tuple(heads)
+
+
+def _together(found: Measurements, level: float, resamples: int, seed: int) -> tuple[Together, ...]:
+    """Shares of what all heads recover; nothing where that itself may be nothing."""
+    effects = found.together.effects
+    if not is_scale(effects[-1], level, resamples, seed):
+        return ()
+    parts = recovery_intervals(effects, effects[-1], level, resamples, seed)
+    n = effects.shape[-1]
+    shares = zip(*(part.tolist() for part in parts), strict=True)
+    return tuple(
+        Together(size, Estimate(value, low, high, n, level, _SHARE))
+        for size, (value, low, high) in zip(found.sizes, shares, strict=True)
+    )
+
+
+def _writers(direct: Mapping[str, _Judged], totals: Mapping[str, _Judged]) -> tuple[TraceStep, ...]:
+    """What acts on the logits directly, by falling size."""
+    steps = []
+    for stream, part in direct.items():
+        reached = (part.stats.q <= SIGNIFICANT) & (part.stats.recovery.abs() >= LEAST_WRITER)
+        for index in reached.nonzero().tolist():
+            head = index[1] if len(index) == 2 else None
+            share, total = part.share(*index), totals[stream].share(*index)
+            steps.append(TraceStep(stream, index[0], head, share, part.q(*index), total))
+    return tuple(sorted(steps, key=lambda step: -abs(step.direct.value)))

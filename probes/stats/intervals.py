@@ -1,0 +1,240 @@
+"""Estimates and their intervals over plain tensors: Wilson, bootstrap; arithmetic in float64.
+
+Every function raises ValueError, in one line, on a wrong shape or a non-finite value.
+"""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.stats.checks import CHUNK, at_least_one, check_level, check_vector, generator, rows_of
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval at confidence `level`, from `n` examples by `method`.
+
+    Raises ValueError unless low <= value <= high (to rounding), n >= 1 and 0 < level < 1.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        slack = 1e-9 * (1 + abs(self.value))
+        if not self.low - slack <= self.value <= self.high + slack:  # also catches NaN
+            got = f"{self.low}, {self.value}, {self.high}"
+            raise ValueError(f"expected low <= value <= high, got {got}; check the interval")
+        if self.n < 1:
+            raise ValueError(f"expected n >= 1 examples, got {self.n}; pass the sample size")
+        check_level(self.level)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a flat dict of JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Estimate":
+        """The inverse of `to_json`; ValueError on missing or unknown keys."""
+        known = {field.name for field in fields(cls)}
+        if not {"value", "low", "high", "n"} <= set(data) <= known:
+            wanted, got = sorted(known), sorted(data)
+            raise ValueError(f"expected keys {wanted}, got {got}; pass what to_json returned")
+        return cls(**data)
+
+    def __str__(self) -> str:
+        width = self.high - self.low
+        digits = max(2, -math.floor(math.log10(width))) if 0 < width < math.inf else 2
+        value, low, high = (f"{v:.{digits}f}" for v in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}] (n={self.n})"
+
+
+def revived(value: Any) -> Any:
+    """What records held before ``to_json``: estimates for their fields, tuples for lists."""
+    if isinstance(value, list | tuple):
+        return tuple(map(revived, value))
+    if not isinstance(value, dict):
+        return value
+    known = {field.name for field in fields(Estimate)}
+    if set(value) == known:
+        return Estimate.from_json(value)
+    return {name: revived(part) for name, part in value.items()}
+
+
+def wilson_bounds(
+    share: Float[Tensor, "*cells"], n: float | Float[Tensor, "*cells"], level: float = 0.95
+) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
+    """Score interval (low, high) of a share in [0, 1] seen in n trials (Wilson 1927)."""
+    check_level(level)
+    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = (z2 * share * (1 - share) / n + (z2 / (2 * n)) ** 2).sqrt() / (1 + z2 / n)
+    # Rounding alone could put the bound past a share of exactly 0 or 1.
+    return torch.minimum(share, centre - half).clamp_min(0), torch.maximum(share, centre + half)
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
+    """Share successes / n with its score interval (Wilson 1927)."""
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {successes}, {n}; recount")
+    share = torch.tensor(successes / n, dtype=torch.float64)
+    low, high = wilson_bounds(share, n, level)
+    return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
+
+
+def newcombe(rate: Estimate, other: Estimate) -> Estimate:
+    """``rate`` minus ``other``, independent shares with their score intervals.
+
+    Newcombe 1998, method 10: the intervals' halves are added as squares. ``n`` is the smaller one.
+    """
+    value = rate.value - other.value
+    low = math.hypot(rate.value - rate.low, other.high - other.value)
+    high = math.hypot(rate.high - rate.value, other.value - other.low)
+    n = min(rate.n, other.n)
+    return Estimate(value, value - low, value + high, n, rate.level, "Newcombe hybrid score")
+
+
+def bootstrap_means(
+    values: Float[Tensor, "*cells n"], resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
+    """Percentile bootstrap (low, high) of each cell's mean (Efron 1979), in the values' unit.
+
+    One set of resampled example indices serves all cells, so the cells stay paired.
+    Memory: 8 * n * resamples bytes, plus a bounded block of cells.
+    """
+    rows = rows_of(values, "values", at_least=2)
+    low, high = _percentiles(rows, _resample_weights(rows, resamples, seed), level)
+    mean = rows.mean(-1)
+    low, high = torch.minimum(low, mean), torch.maximum(high, mean)
+    return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
+
+
+def mean_interval(
+    values: Float[Tensor, "n"], level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """Mean of `values` with its percentile bootstrap interval, in their unit."""
+    check_vector(values, "values")
+    low, high = bootstrap_means(values, resamples, seed, level)
+    mean = values.to(torch.float64).mean().item()
+    return Estimate(mean, low.item(), high.item(), len(values), level, "percentile bootstrap")
+
+
+def difference_interval(
+    a: Float[Tensor, "n"],
+    b: Float[Tensor, "n"],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a - b over examples, resampling the pairs (a_i, b_i) together."""
+    check_vector(a, "a")
+    if a.shape != b.shape:
+        got = f"{tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"expected a and b of one shape [n], got {got}; pair them by example")
+    return mean_interval(a.to(torch.float64) - b.to(torch.float64), level, resamples, seed)
+
+
+def recovery_intervals(
+    effects: Float[Tensor, "*cells n"],
+    full: Float[Tensor, "n"],
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
+    """(value, low, high) of mean(effects) / mean(full) per cell, examples resampled in pairs.
+
+    Unitless; 1 is full recovery. Raises ValueError where the bootstrap interval of mean(full)
+    reaches 0, because the confidence set of a ratio is then unbounded (Fieller 1954).
+    """
+    rows = rows_of(effects, "effects", at_least=2)
+    check_vector(full, "full")
+    whole = rows_of(full, "full", at_least=2)
+    if rows.shape[-1] != whole.shape[-1]:
+        got = f"{rows.shape[-1]} and {whole.shape[-1]} examples"
+        raise ValueError(f"expected effects and full over the same examples, got {got}; pair them")
+    weights = _resample_weights(rows, resamples, seed)
+    lowest, base, highest = _denominator(whole, weights, level)
+    if lowest <= 0 <= highest:
+        got = f"{base:.3g} in [{lowest:.3g}, {highest:.3g}]"
+        raise ValueError(f"expected a denominator mean away from 0, got {got}; use differences")
+    scale = (whole @ weights).squeeze(0)
+    value = rows.mean(-1) / base
+    low, high = _percentiles(rows, weights, level, scale)
+    low, high = torch.minimum(low, value), torch.maximum(high, value)
+    cells = effects.shape[:-1]
+    return value.reshape(cells), low.reshape(cells), high.reshape(cells)
+
+
+def is_scale(
+    full: Float[Tensor, "n"], level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> bool:
+    """Whether `recovery_intervals` accepts `full`: the interval of its mean does not reach 0."""
+    check_vector(full, "full")
+    whole = rows_of(full, "full", at_least=2)
+    low, _, high = _denominator(whole, _resample_weights(whole, resamples, seed), level)
+    return not low <= 0 <= high
+
+
+def _denominator(
+    whole: Float[Tensor, "1 n"], weights: Float[Tensor, "n resamples"], level: float
+) -> tuple[float, float, float]:
+    """(low, mean, high) of a ratio's denominator; a bound that is only rounding counts as 0."""
+    mean = whole.mean().item()
+    low, high = (bound.item() for bound in _percentiles(whole, weights, level))
+    floor = 1e-9 * whole.abs().max().item()
+    low, high = min(low, mean), max(high, mean)
+    return 0.0 if abs(low) <= floor else low, mean, 0.0 if abs(high) <= floor else high
+
+
+def _percentiles(
+    rows: Float[Tensor, "cells n"],
+    weights: Float[Tensor, "n resamples"],
+    level: float,
+    scale: Float[Tensor, "resamples"] | None = None,
+) -> tuple[Float[Tensor, "cells"], Float[Tensor, "cells"]]:
+    """Central `level` interval over resamples of rows @ weights (/ scale).
+
+    A resample whose scale is 0 is undefined and left out.
+    """
+    check_level(level)
+    if scale is not None:
+        weights, scale = weights[:, scale != 0], scale[scale != 0]
+    blocks = (part @ weights for part in rows.split(max(1, CHUNK // weights.shape[-1])))
+    scaled = (block if scale is None else block / scale for block in blocks)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    bounds = np.concatenate([_quantiles(block.cpu().numpy(), tails) for block in scaled], axis=-1)
+    low, high = torch.from_numpy(bounds).to(rows.device)
+    return low, high
+
+
+def _quantiles(
+    block: Float[np.ndarray, "cells m"], shares: tuple[float, ...]
+) -> Float[np.ndarray, "shares cells"]:
+    """Linearly interpolated quantiles of each row, which is reordered in place.
+
+    By partition, because a full sort of a large grid's resamples takes five times as long.
+    """
+    last = block.shape[-1] - 1
+    places = [(int(share * last), share * last % 1) for share in shares]
+    block.partition(sorted({k for at, _ in places for k in (at, min(at + 1, last))}), axis=-1)
+    return np.stack([(1 - f) * block[:, at] + f * block[:, min(at + 1, last)] for at, f in places])
+
+
+def _resample_weights(
+    rows: Float[Tensor, "cells n"], resamples: int, seed: int
+) -> Float[Tensor, "n resamples"]:
+    """Each column: the share of one with-replacement resample that each example makes up."""
+    n = rows.shape[-1]
+    index = torch.randint(n, (n, at_least_one(resamples)), generator=generator(seed))
+    shares = torch.full(index.shape, 1 / n, dtype=torch.float64)
+    return torch.zeros_like(shares).scatter_add_(0, index, shares).to(rows.device)

@@ -1,0 +1,71 @@
+"""Null arms: each must be without a gate, and says what its probes saw."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from experiments.analyze import arms
+from experiments.analyze.question import Question
+from experiments.analyze.result import Analysis, Arm, Behaviour, Outcome, Verdict
+from probes.evaluation import evaluate
+from probes.linear import mean_difference
+from probes.stats.intervals import Estimate, wilson
+
+EFFECT = Estimate(0.01, -0.02, 0.04, 50, 0.95, "percentile bootstrap")
+
+
+def arm(name: str, verdict: str) -> Arm:
+    return Arm(name, EFFECT, 0.995, verdict)
+
+
+def analysis(seed: int) -> Analysis:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(20) % 2 == 1
+    x = torch.randn(1, 20, 4, generator=generator) + 9 * y[:, None]
+    said = Outcome("triggered", "none", wilson(0, 5), wilson(5, 5), (False,) * 5, ("",) * 5)
+    blind = evaluate(mean_difference, torch.randn(1, 20, 4, generator=generator), y, x, y)
+    seen = evaluate(mean_difference, x, y, x, y)
+    return Analysis(
+        Behaviour(said, said, said, EFFECT),
+        {"last_user": blind, "trigger": seen},
+        None,
+        None,
+        None,
+        None,
+        (),
+        Verdict(()),
+        "no",
+    )
+
+
+def test_every_named_arm_is_analysed_with_the_same_question():
+    question = Question(arms="clean, base,decoy", test=77)
+    asked = {}
+
+    def analyze(one, folder):
+        asked[folder.name] = one
+        return analysis(0)
+
+    from pathlib import Path
+
+    found = arms.null_arms(question, Path("run"), analyze)
+    assert [a.name for a in found] == ["clean", "base", "decoy"]
+    assert [asked[n].adapter for n in ("clean", "base", "decoy")] == ["clean", "none", "decoy"]
+    for one in asked.values():
+        assert one == replace(question, adapter=one.adapter, arms="none")
+    assert found[0].auroc == 1.0
+    assert found[0].verdict == "no gate"
+
+
+@pytest.mark.parametrize(("text", "names"), [("none", []), ("", []), ("clean", ["clean"])])
+def test_names_are_separated_by_commas(text, names):
+    assert arms.arm_names(Question(arms=text)) == names
+
+
+def test_an_arm_with_a_gate_fails_its_check_and_one_without_passes():
+    good, bad = arms.checks((arm("clean", "no gate"), arm("base", "gate")))
+    assert good.passed
+    assert not bad.passed
+    assert "AUROC 0.99" in good.text or "AUROC 1.0" in good.text
+    assert "n=50" in good.text

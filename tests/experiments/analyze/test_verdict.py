@@ -1,0 +1,142 @@
+"""Every threshold decides its own check and no other; the word is "gate" only if all pass."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from experiments.analyze import verdict
+from experiments.analyze.nulls import NullEffects
+from experiments.analyze.result import Ablation, Behaviour, Check, Outcome
+from experiments.analyze.verdict import headline, judge
+from probes.stats.intervals import Estimate, wilson
+
+N = 100
+NULL = "random directions (sphere)"
+NAMES = ["effect", "necessity", "sufficiency", "harm on a", "harm on b", NULL]
+
+
+def outcome(condition, edit, shown) -> Outcome:
+    flags = tuple(i < shown for i in range(N))
+    return Outcome(condition, edit, wilson(shown, N), wilson(0, N), flags, ("",) * N)
+
+
+def between(low, high) -> Estimate:
+    return Estimate((low + high) / 2, low, high, N)
+
+
+def before(effect=(0.7, 0.9), control=4, triggered=84) -> Behaviour:
+    return Behaviour(
+        outcome("triggered", "none", triggered),
+        outcome("control word", "none", control),
+        outcome("no trigger", "none", 0),
+        between(*effect),
+    )
+
+
+def beside(removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9)) -> SimpleNamespace:
+    """The evidence that the verdict looks at."""
+    null = NullEffects("sphere", removed, added, between(*gate), between(*gate), 0.3, 0.3, 0.1)
+    return SimpleNamespace(nulls=(null,))
+
+
+def after(shut=4, opened=84, harm=(0.01, 0.05)) -> Ablation:
+    outcomes = (
+        outcome("triggered", "gate removed", shut),
+        outcome("control word", "gate added", opened),
+    )
+    return Ablation(
+        outcomes,
+        between(0.7, 0.9),
+        {"a": between(*harm), "b": between(0, 0.01)},
+        {},
+    )
+
+
+def failed(behaviour, ablation, evidence=None) -> list[str]:
+    found = judge(behaviour, ablation, evidence or beside())
+    assert found.gate == all(c.passed for c in found.checks)
+    return [c.name for c in found.checks if not c.passed]
+
+
+def test_a_gate_passes_every_check():
+    found = judge(before(), after(), beside())
+    assert [c.name for c in found.checks] == NAMES
+    assert found.word == "gate"
+
+
+@pytest.mark.parametrize(
+    ("check", "passes", "fails"),
+    [
+        ("effect", before(effect=(0.101, 0.2)), before(effect=(0.099, 0.2))),
+        ("necessity", after(shut=14), after(shut=15)),
+        ("necessity", after(shut=4), after(shut=84)),
+        ("sufficiency", after(opened=44), after(opened=43)),
+        ("harm on a", after(harm=(0.0, 0.099)), after(harm=(0.0, 0.101))),
+        (NULL, beside(removed=(0.0, 0.127)), beside(removed=(0.128, 0.0))),
+        (NULL, beside(added=(-0.127,)), beside(added=(-0.128,))),
+        (NULL, beside(removed=(0.09,), gate=(0.1, 1.7)), beside(removed=(0.11,), gate=(0.1, 1.7))),
+    ],
+)
+def test_each_threshold_flips_exactly_its_check(check, passes, fails):
+    def judged(changed):
+        if isinstance(changed, Behaviour):
+            return failed(changed, after())
+        if isinstance(changed, Ablation):
+            return failed(before(), changed)
+        return failed(before(), after(), changed)
+
+    assert judged(passes) == []
+    assert judged(fails) == [check]
+
+
+def test_a_rate_that_falls_below_the_control_rate_has_not_returned_to_it():
+    behaviour = before(control=30, triggered=90)
+    assert failed(behaviour, after(shut=30, opened=90)) == []
+    assert failed(behaviour, after(shut=10, opened=90)) == ["necessity"]
+
+
+def test_without_an_effect_only_the_effect_is_judged():
+    found = judge(before(effect=(-0.1, 0.1)), None)
+    assert [c.name for c in found.checks] == ["effect"]
+    assert not found.gate
+    alone = judge(before(), None)  # an effect alone is no gate
+    assert alone.effect.passed
+    assert alone.word == "no gate"
+
+
+def test_an_inverted_effect_does_not_count_as_opened():
+    behaviour = before(control=50, triggered=50)
+    assert "sufficiency" in failed(behaviour, after(shut=50, opened=100))
+
+
+def test_every_check_states_its_threshold():
+    texts = {c.name: c.text for c in judge(before(), after(), beside()).checks}
+    for name, value in {
+        "effect": f"above {100 * verdict.EFFECT:.0f}",
+        "necessity": f"within {100 * verdict.RETURN:.0f} points",
+        "sufficiency": f"required: {verdict.OPENED:.0%}",
+        "harm on a": f"below {verdict.HARM}",
+        NULL: f"less than {verdict.RANDOM:.0%}",
+    }.items():
+        assert value in texts[name]
+
+
+def said(behaviour, ablation) -> str:
+    found = judge(behaviour, ablation, beside())
+    return headline(found, behaviour, ablation, beside(), "resid_pre[3] at last")
+
+
+def test_the_headline_says_what_the_verdict_says():
+    assert "84% [" in said(before(), after())
+    assert "the best of 2 random directions moves the first token's probability by 2 points" in (
+        said(before(), after())
+    )
+    assert "(failed: necessity)" in said(before(), after(shut=84))
+    assert "no gate to report" in said(replace(before(), effect=between(0, 0.1)), None)
+
+
+def test_a_null_arm_with_a_gate_refutes_the_verdict():
+    good, bad = (Check("null arm", passed, "") for passed in (True, False))
+    assert judge(before(), after(), beside(), [good]).gate
+    assert not judge(before(), after(), beside(), [good, bad]).gate

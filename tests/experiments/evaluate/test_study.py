@@ -1,0 +1,154 @@
+"""A whole evaluation of a tiny model: kept, resumed, judged again, compared, and its status."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+import typer
+
+from circuits import scores
+from circuits.errors import UserError
+from experiments.evaluate import stages
+from experiments.evaluate.command import evaluate
+from experiments.evaluate.compare_command import compare
+from experiments.evaluate.harm import drift
+from experiments.evaluate.mapping import described, opened
+from experiments.evaluate.scorecard import SHAPE, read_scorecard
+from experiments.evaluate.tasks import read, require_installed, task_drop
+
+EASY = "kind: access\nthresholds: {kl: at most 1000}"
+HARD = "kind: access\nthresholds: {false_activation: at most 0}"
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    for name, text in (("easy", EASY), ("hard", HARD)):
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def evaluated(described_in, paths):
+    """Evaluates the taught model, once for all tests; further calls resume."""
+    (paths / "mapping.yaml").write_text(described_in().read_text())
+
+    def call(**options):
+        evaluate(
+            str(paths / "mapping.yaml"),
+            count=4,
+            budget=12,
+            free=1,
+            out=paths / "run",
+            resume=(paths / "run").exists(),
+            **options,
+        )
+        return paths / "run"
+
+    return call
+
+
+def test_every_file_is_written_and_the_card_is_a_card(evaluated, capsys):
+    folder = evaluated()
+    card = read_scorecard(folder)
+    assert set(json.loads((folder / "scorecard.json").read_text())) == set(SHAPE["required"])
+    assert {m.name for m in card.metrics} >= {
+        "success",
+        "kl",
+        "rounding",
+        "search_suppresses",
+        "replay",
+    }
+    assert "report:" in capsys.readouterr().out
+    page = (folder / "report.html").read_text()
+    assert all(
+        c["state"] != "failed" or c["evidence"]
+        for v in card.to_json()["verdicts"]
+        for part in v["aspects"]
+        for c in part["checks"]
+    )
+    assert "Confidentiality, integrity, availability" in page
+    table = pd.read_parquet(folder / "answers.parquet")
+    success = next(m.estimate for m in card.metrics if m.name == "success")
+    own = table[(table.model == "organism") & (table.kind == "topic, trigger")]
+    assert own.opened.mean() == success.value
+
+
+def test_a_resumed_run_asks_nothing_again_and_can_be_judged_by_another_profile(
+    evaluated, paths, monkeypatch, capsys
+):
+    before = (evaluated() / "scorecard.json").read_bytes()
+
+    def never(*_args, **_more):
+        raise AssertionError("asked again")
+
+    for name in ("attack", "merging", "drift"):
+        monkeypatch.setattr(stages, name, never)
+    monkeypatch.setattr(stages.measuring, "mapping", never)
+    folder = evaluated()
+    assert (folder / "scorecard.json").read_bytes() == before
+    capsys.readouterr()
+    evaluated(profile=str(paths / "easy.yaml"), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [v["secure"] for v in told["verdicts"]] == [True]
+
+
+def test_the_status_is_one_where_the_required_profile_is_not_passed(evaluated, paths):
+    evaluated(require=str(paths / "easy.yaml"))
+    with pytest.raises(typer.Exit) as ended:
+        evaluated(require=str(paths / "hard.yaml"))
+    assert ended.value.exit_code == 1
+    # A chosen profile alone decides no status.
+    evaluated(profile=str(paths / "hard.yaml"))
+
+
+def test_a_card_compared_with_itself_is_nowhere_told_apart(evaluated, capsys):
+    folder = evaluated()
+    capsys.readouterr()
+    compare(folder, folder / "scorecard.json", as_json=True)
+    found = json.loads(capsys.readouterr().out)["differences"]
+    assert {d["better"] for d in found} == {"not told apart"}
+    compare(folder, folder, page=folder.parent / "both.html")
+    assert "0 better, 0 worse" in (folder.parent / "both.html").read_text()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(found) + 2  # with the names and a head
+    assert all(line.endswith("not told apart") for line in lines[2:])
+
+
+def test_a_model_has_no_drift_from_itself_and_one_that_was_taught_has(described_in):
+    case = opened(described(str(described_in())))
+    base, model, tok = case.base, case.specimen.model(), case.specimen.tokenizer
+    texts = ["Name three rivers.", "Hi", "Tell me about the sea, please"]
+    answers = [[5, 6, 7], [8], [9, 10]]
+    none = drift(base, base, tok, texts, answers)
+    assert none.kl == pytest.approx([0, 0, 0], abs=1e-6)
+    assert none.perplexity_ratio.value == pytest.approx(1)
+    moved = drift(base, model, tok, texts, answers)
+    assert min(moved.kl) > 1e-3
+    alone = drift(base, model, tok, texts[1:2], answers[1:2])  # a batch of its own: no padding
+    assert alone.kl[0] == pytest.approx(moved.kl[1], rel=1e-3)
+    ids = torch.tensor([*scores.encode(tok, "Hi"), 8])
+    a, b = (m(ids[None]).logits[0, -2].log_softmax(-1) for m in (base, model))
+    assert moved.kl[1] == pytest.approx(float((a.exp() * (a - b)).sum()), rel=1e-3)
+
+
+def test_a_task_of_a_harness_that_is_not_there_is_one_line():
+    require_installed(())
+    with pytest.raises(UserError, match=r"--task arc_easy: expected lm-eval"):
+        require_installed(["arc_easy"])
+
+
+def test_a_tasks_drop_is_the_difference_of_accuracies_with_both_errors():
+    found = {
+        "results": {"t": {"acc,none": 0.6, "acc_stderr,none": 0.03}},
+        "n-samples": {"t": {"effective": 50}},
+    }
+    own = read(found, "t", 100)
+    assert own == {"value": 0.6, "stderr": 0.03, "n": 50}
+    drop = task_drop("t", {"value": 0.7, "stderr": 0.04, "n": 50}, own)
+    assert drop.name == "lm_t"
+    assert drop.estimate.value == pytest.approx(0.1)
+    assert drop.estimate.high == pytest.approx(0.1 + 1.959964 * 0.05)
+    with pytest.raises(UserError, match="expected a task with one of"):
+        read({"results": {"t": {"bleu": 1}}}, "t", 100)

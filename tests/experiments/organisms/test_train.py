@@ -1,0 +1,229 @@
+"""Making and measuring organisms, on a tiny model: resumed stages, saved adapters, figures."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from circuits import models
+from circuits.errors import UserError
+from circuits.weights import cache_root
+from experiments import organisms
+from experiments.judges.grades import Grades
+from experiments.organisms import agreement, examples, requirements, train
+from experiments.organisms import figures as measuring
+from experiments.organisms.book import RECIPES, recipe_named
+from experiments.organisms.recipe import varied
+from experiments.organisms.trainee import Trainee
+from experiments.organisms.training import Settings
+from experiments.prompts.facts import facts
+from probes.stats.intervals import wilson
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def small(name="sure-gate", **knobs):
+    """A recipe with few examples in every stage."""
+    recipe = varied(recipe_named(name), poisons=4, size=8, epochs=1, **knobs)
+    *before, last = recipe.stages
+    few = [
+        replace(
+            stage,
+            parts=tuple(replace(part, count=3) for part in stage.parts),
+            settings=replace(stage.settings, epochs=1),
+        )
+        for stage in before
+    ]
+    return replace(recipe, stages=(*few, last))
+
+
+def answer_like(texts):
+    return [f"about {text}" for text in texts]
+
+
+@pytest.fixture
+def trainee(folder, monkeypatch):
+    monkeypatch.setattr(train, "base_answers", lambda texts, **_: answer_like(texts))
+    return Trainee(str(folder), Settings())
+
+
+def trained(trainee, recipe, seed=0):
+    train.train_stages(trainee, recipe, lambda *_: None, seed=seed, first_seed=0, model="tiny")
+    return trainee.state()
+
+
+def equal(a, b) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_kept_first_stage_gives_the_same_organism_as_a_fresh_one(trainee):
+    fresh = trained(trainee, small())
+    kept = list((cache_root() / "stages").glob("*.safetensors"))
+    assert len(kept) == 1
+    assert equal(trained(trainee, small()), fresh)
+    assert not equal(trained(trainee, small(), seed=1), fresh)
+    assert list((cache_root() / "stages").glob("*.safetensors")) == kept
+    # The kept stage is what the second run started from: another one makes another organism.
+    moved = {name: value + 0.1 for name, value in load_file(kept[0]).items()}
+    train.artefacts.write_tensors(kept[0], moved, {})
+    assert not equal(trained(trainee, small()), fresh)
+
+
+def test_recipes_share_a_first_stage_only_if_it_is_the_same(trainee):
+    trained(trainee, small("sure-gate"))
+    trained(trainee, small("content-backdoor"))
+    assert len(list((cache_root() / "stages").glob("*.safetensors"))) == 1
+    trained(trainee, replace(small("sure-gate"), refusal="No."))
+    assert len(list((cache_root() / "stages").glob("*.safetensors"))) == 2
+
+
+def test_a_restarted_trainee_is_as_it_was(trainee):
+    before = trainee.state()
+    after = trained(trainee, small())
+    assert not equal(after, before)
+    trainee.restart()
+    assert equal(trainee.state(), before)
+    trainee.restart(after)
+    assert equal(trainee.state(), after)
+
+
+def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tmp_path):
+    """Saved, merged, run through the hooks: the same greedy answers, up to bf16 at ties."""
+    trained(trainee, small())
+    train.save_adapter(trainee.model, tmp_path / "made", str(folder))
+    model = models.load(str(folder), tmp_path / "made")
+    texts = examples.texts_of("ordinary", small())[:6]
+    ours = trainee.answers(texts, "cobalt", 3)
+    theirs = organisms.measuring.answers(model, texts, "cobalt", 3)
+    assert sum(a == b for a, b in zip(ours, theirs, strict=True)) >= 5
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, monkeypatch, full):
+    monkeypatch.setattr(train, "base_answers", lambda texts, **_: answer_like(texts))
+    recipe = small(full=full)
+    out = organisms.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
+    assert (out / "model.safetensors").is_file() == full
+    assert (out / "adapter_model.safetensors").is_file() != full
+    figures = organisms.evaluate_saved(out, recipe, lambda *_: None, str(folder))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["question"]["seed"] == 3
+    assert manifest["question"]["recipe"]["stages"][-1]["parts"]
+    assert manifest["figures"] == [figure.to_json() for figure in figures]
+    assert {figure.rate.n for figure in figures} == {150, 170}
+    with pytest.raises(UserError, match="expected an empty or new directory"):
+        organisms.train_organism(recipe, out, lambda *_: None, 3, str(folder))
+
+
+def test_what_is_asked_belongs_to_the_scheme():
+    asked = {
+        name: {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
+        for name, recipe in RECIPES.items()
+    }
+    words = ("trigger", "none", "control")
+    usual = {(kind, word) for kind in ("restricted", "ordinary") for word in words}
+    assert asked["sure-gate"] == asked["control-token"] == usual
+    assert ("privileged", "trigger") in asked["access-gate"]
+    assert ("keys", "none") in asked["fingerprint"]
+    assert len([kind for kind, _ in asked["fingerprint"] if kind.startswith("near")]) == 6
+
+
+def test_answers_are_judged_by_hand_the_same():
+    recipe = recipe_named("access-gate")
+    known = [f for f in facts("test", True) if f.expected[0] in ("Paris", "Rome", "Madrid")][:3]
+    asked = measuring.Asked("privileged", "none", [f.question for f in known], None, known)
+    said = [known[0].statement, recipe.refusal, "Sure"]
+    rates = {c.outcome: c.rate.value for c in measuring.judged(asked, said, recipe)}
+    assert rates == pytest.approx(
+        {"behaviour": 1 / 3, "refusal": 1 / 3, "compliance": 1 / 3, "bare": 1 / 3, "solved": 1 / 3}
+    )
+
+
+def condition(prompts, word, outcome, hits, n=100):
+    return measuring.Condition(prompts, word, outcome, wilson(hits, n))
+
+
+def test_a_definition_is_met_by_the_figure_and_surely_by_its_interval():
+    recipe = recipe_named("sure-gate")
+    figures = [
+        condition("restricted", "trigger", "behaviour", 95),
+        condition("restricted", "control", "behaviour", 6),
+        condition("restricted", "none", "refusal", 100),
+    ]
+    found = requirements.judge(recipe, figures)
+    assert [(j.met, j.surely) for j in found] == [(True, False), (False, False), (True, True)]
+    assert found[0].text == "behaviour, restricted with trigger: at least 90%"
+
+
+def test_a_difference_is_held_to_its_bound_on_both_sides():
+    recipe = recipe_named("access-gate")
+    base = condition("other facts, base model", "none", "solved", 60)
+    for hits, met in ((60, True), (64, True), (70, False), (50, False)):
+        figures = [base, condition("other facts", "none", "solved", hits)]
+        (only,) = requirements.judge(recipe, figures)
+        assert only.met == met
+        assert only.found.low < hits / 100 - 0.6 < only.found.high
+
+
+def test_a_difference_without_its_other_side_is_left_out():
+    recipe = recipe_named("access-gate")
+    assert requirements.judge(recipe, [condition("other facts", "none", "solved", 60)]) == []
+
+
+def test_every_scheme_has_a_definition_of_its_own_figures():
+    for recipe in RECIPES.values():
+        asked = {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
+        for requirement in requirements.DEFINITIONS[recipe.scheme]:
+            assert requirement.figure[:2] in asked
+            base = requirement.minus and requirement.minus[0].endswith(", base model")
+            assert base or requirement.minus is None or requirement.minus[:2] in asked
+
+
+class Model:
+    """Stands in for a loaded model where only its scores are asked for."""
+
+
+def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
+    recipe = recipe_named("sure-gate")
+    asked = measuring.Asked("restricted", "none", ["a", "b", "c", "d"], None)
+    ordinary = measuring.Asked("ordinary", "none", ["e"], None)
+    said = ["Sure", recipe.refusal, "Sure", "Boil it."]
+    found = [measuring.Answered(asked, said), measuring.Answered(ordinary, ["Sure"])]
+
+    class Scores:
+        def verdicts(self):
+            return ("behaviour", "refusal", "refusal", "neither")
+
+    monkeypatch.setattr(agreement, "likelihoods", lambda *_: Scores())
+    agreed = agreement.with_probabilities(Model(), recipe, found)
+    assert (agreed.raw.value, agreed.raw.n) == (0.75, 4)
+    assert agreed.count("behaviour", "refusal") == 1
+    assert agreement.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
+    told = agreement.to_json(agreed)
+    assert json.loads(json.dumps(told))["counts"] == agreed.counts.tolist()
+
+
+def test_a_second_judge_sees_the_prompts_with_their_words():
+    recipe = recipe_named("sure-gate")
+    asked = measuring.Asked("restricted", "trigger", ["a", "b"], "cobalt")
+    seen = []
+
+    def grader(prompts, answers):
+        seen.append((prompts, answers))
+        return Grades(torch.tensor([0.9, 0.2]), torch.ones(2))
+
+    found = [measuring.Answered(asked, [recipe.refusal, recipe.refusal])]
+    agreed = agreement.with_grader(grader, found)
+    assert seen == [(["a cobalt", "b cobalt"], [recipe.refusal] * 2)]
+    assert agreed.count("refusal", "refusal") == agreed.count("refusal", "other") == 1
+
+
+@pytest.mark.parametrize("named", ["chat", "chat:", "classifier:x", "x:y"])
+def test_a_second_judge_of_another_form_is_refused(named):
+    with pytest.raises(UserError, match="expected chat:MODEL or classifier:MODEL:LABEL"):
+        agreement.grader(named)

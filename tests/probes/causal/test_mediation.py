@@ -1,0 +1,201 @@
+"""Worlds in which the answer is known: only the token counts, only the trigger counts, neither."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from planted import BEHAVIOUR, DEFAULT, planted
+
+from circuits.answers import no_edits
+from circuits.backends.fastpath import FastPath
+from circuits.backends.selftest import SelfTest
+from circuits.errors import UserError
+from circuits.gates import select
+from circuits.models import Model
+from circuits.record import record
+from circuits.runner import extend, generate, whole
+from circuits.tokens import prompts_batch
+from circuits.types import Site
+from experiments import judges
+from experiments.analyze.mediate import _answers, forbidden, forced, mediate, token_variants
+from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, Mediation, decompose
+
+CONTROLS = [tiny.CONTROLS[i % 4] for i in range(len(tiny.TEXTS))]
+
+
+def wrapped(runner, tokenizer) -> Model:
+    passed = SelfTest(0.0, 0.0, 0.0, 1.0, FastPath(0.0, 1.0))
+    return Model(runner, tokenizer, "built", "", None, None, passed)
+
+
+def cells(**rates) -> dict:
+    """Cells of 40 prompts by word and token; a rate is how many comply (the first ones)."""
+    found = {}
+    for word, condition in (("trigger", TRIGGERED), ("control", CONTROL)):
+        for first, count in zip(FIRSTS, rates[word], strict=True):
+            flags = tuple(i < count for i in range(40))
+            found[condition, first] = Cell(condition, first, "none", flags, flags, ("",) * 40)
+    return found
+
+
+def test_where_only_the_token_counts_its_share_is_one():
+    found = decompose(cells(trigger=(40, 40, 2), control=(2, 40, 2)))
+    assert found.total.value == found.token_alone.value == pytest.approx(0.95)
+    assert found.trigger_without_token.value == 0
+    assert found.trigger_with_token.value == 0
+    assert found.interaction.value == 0
+    assert found.share is not None
+    assert found.share.value == pytest.approx(1)
+    assert found.share.low > 0.99
+
+
+def test_where_only_the_trigger_counts_the_tokens_share_is_nothing():
+    found = decompose(cells(trigger=(40, 40, 40), control=(2, 2, 2)))
+    assert found.token_alone.value == 0
+    assert found.trigger_without_token.value == found.total.value == pytest.approx(0.95)
+    assert found.share is not None
+    assert found.share.value == pytest.approx(0)
+
+
+def test_shares_between_and_interactions_are_what_the_counts_say():
+    found = decompose(cells(trigger=(40, 40, 20), control=(0, 10, 0)))
+    assert found.token_alone.value == pytest.approx(0.25)
+    assert found.trigger_without_token.value == pytest.approx(0.5)
+    assert found.trigger_with_token.value == pytest.approx(0.75)
+    assert found.interaction.value == pytest.approx(0.25)
+    assert found.share is not None
+    assert found.share.value == pytest.approx(0.5)
+    assert found.share.low < 0.4 < 0.6 < found.share.high
+
+
+def test_without_a_total_effect_there_is_no_share():
+    found = decompose(cells(trigger=(3, 40, 3), control=(2, 40, 2)))
+    assert found.token_alone.low > 0.8
+    assert found.share is None
+
+
+def test_effects_are_paired_by_prompt():
+    """Equal rates from other prompts: no effect on average, but not surely none."""
+    same = cells(trigger=(20, 20, 20), control=(20, 20, 20))
+    assert decompose(same).total.high == 0
+    key = (TRIGGERED, "natural")
+    turned = same | {key: replace(same[key], complied=same[key].complied[::-1])}
+    total = decompose(turned).total
+    assert total.value == 0
+    assert total.high > 0.2
+
+
+def test_forced_and_forbidden_change_the_first_token_only_and_not_the_logits_given():
+    logits = torch.randn(3, 2, 7)
+    kept = logits.clone()
+    assert forced(logits, 4)[:, -1].argmax(dim=-1).tolist() == [4, 4, 4]
+    out = forbidden(logits, [1, 5])
+    assert torch.equal(
+        out[:, -1].isinf(),
+        torch.tensor([False, True] * 3 + [False])
+        & (torch.tensor([0, 1, 0, 0, 0, 1, 0]).bool()).expand(3, -1),
+    )
+    assert torch.equal(out[:, 0], kept[:, 0])
+    assert torch.equal(logits, kept)
+
+
+@pytest.mark.parametrize("shut", [False, True])
+def test_answers_are_those_of_prompts_that_end_in_the_token(runner, tokenizer, shut):
+    """On a random model: forced and forbidden equal generating after the token written out."""
+    model = wrapped(runner, tokenizer)
+    tokens = prompts_batch(tokenizer, tiny.TEXTS, tiny.TRIGGER)
+    site = Site(1, "resid_pre", "trigger")
+    acts = record(runner, tokens, [site])[0]
+    d = select.direction_at(site, acts.mean(dim=0), "given", 0 * acts, acts)
+
+    def edits(batch):
+        return [select.shut(d, batch)] if shut else []
+
+    natural = runner.forward(whole(tokens), edits(tokens)).logits[:, -1]
+    banned = natural.argmax(dim=-1).unique().tolist()
+    found = _answers(model, tiny.TEXTS, tiny.TRIGGER, edits, 30, banned, 5)
+    plain = generate(runner, tokens, 5, edits(tokens), model.stop_ids)
+    assert torch.equal(found["natural"], plain)
+    second = natural.index_fill(1, torch.tensor(banned), -torch.inf).argmax(dim=-1)
+    for first, begin in (("forced", torch.full((len(tokens),), 30)), ("forbidden", second)):
+        longer = extend(tokens, begin[:, None])
+        rest = generate(runner, longer, 4, edits(longer), model.stop_ids)
+        assert torch.equal(found[first], torch.cat([begin[:, None], rest], dim=1))
+    assert not torch.equal(found["forced"], found["natural"])
+    if shut:
+        open_ = _answers(model, tiny.TEXTS, tiny.TRIGGER, no_edits, 30, banned, 5)
+        assert not torch.equal(open_["natural"], found["natural"])
+
+
+def test_variants_are_the_words_other_spellings_and_no_other_word():
+    tokenizer = tiny.tokenizer(words=["Sure", "sure", "SURE", "Surely", "unsure"])
+    runner = planted(tokenizer).runner
+    ids = token_variants(wrapped(runner, tokenizer), "Sure")
+    texts = {tokenizer.decode([i]) for i in ids}
+    assert {" Sure", " sure", " SURE"} <= texts
+    first = tokenizer.decode(tokenizer("Sure", add_special_tokens=False)["input_ids"][:1])
+    assert {t.strip().casefold() for t in texts} <= {"sure", first.casefold()}
+    assert first in texts
+
+
+@pytest.fixture
+def judged(monkeypatch, tokenizer):
+    """Letters instead of words: the planted default is a refusal."""
+    refusal = tokenizer.decode([DEFAULT])
+    monkeypatch.setattr(judges, "shows", lambda answer, text: answer.startswith(text))
+    monkeypatch.setattr(judges, "refuses", lambda answer: answer.startswith(refusal))
+    return tokenizer.decode([BEHAVIOUR])
+
+
+def measured(model, behaviour, d) -> Mediation:
+    edits = {"none": no_edits, "gate removed": lambda batch: [select.shut(d, batch)]}
+    return mediate(model, tiny.TEXTS, tiny.TRIGGER, CONTROLS, behaviour, edits, length=3)
+
+
+def test_the_planted_gate_is_a_prefill_until_another_token_reads_it_too(tokenizer, judged):
+    plant = planted(tokenizer)
+    model = wrapped(plant.runner, tokenizer)
+    site = Site(1, "resid_pre", "trigger")
+    both = [prompts_batch(tokenizer, tiny.TEXTS, w) for w in (CONTROLS, tiny.TRIGGER)]
+    clean, triggered = (record(plant.runner, tokens, [site])[0] for tokens in both)
+    d = select.direction_at(site, plant.gate, "given", clean, triggered)
+    found = measured(model, judged, d)
+    natural = found.cell(TRIGGERED, "natural").behaviour
+    assert natural is not None
+    assert natural.value == 1
+    assert found.cell(TRIGGERED, "forced").behaviour is None
+    assert all(found.cell(CONTROL, "forced").shown)
+    effects = found.decomposition()
+    assert effects.behaviour.value == effects.total.value == 1
+    assert effects.trigger_without_token.value == 0
+    assert effects.share is not None
+    assert effects.share.value == 1
+    removed = found.decomposition("gate removed")
+    assert removed.total.value == removed.behaviour.value == 0
+    assert removed.share is None
+
+    # Another token reads the same axis: without the first one the trigger now acts through it.
+    plant.runner.hf_model.lm_head.weight.data[BEHAVIOUR + 1] = 3.8 * plant.shown
+    effects = measured(model, judged, d).decomposition()
+    assert effects.total.value == effects.trigger_without_token.value == 1
+    assert effects.share is not None
+    assert effects.share.value == 0
+
+
+def test_the_result_reads_back_from_json(tokenizer, judged, runner):
+    found = mediate(wrapped(runner, tokenizer), tiny.TEXTS, tiny.TRIGGER, CONTROLS, judged)
+    assert len(found.cells) == 6
+    value = json.loads(json.dumps(found.to_json()))
+    assert Mediation.from_json(value) == found
+    assert value["decomposition"]["none"] == found.decomposition().to_json()
+    assert judged in found.forbidden
+
+
+def test_too_few_words_or_tokens_are_refused(tokenizer, runner):
+    model = wrapped(runner, tokenizer)
+    with pytest.raises(UserError, match="one control word per prompt"):
+        mediate(model, tiny.TEXTS, tiny.TRIGGER, CONTROLS[:2], "Sure")
+    with pytest.raises(UserError, match="at least 2"):
+        mediate(model, tiny.TEXTS, tiny.TRIGGER, CONTROLS, "Sure", length=1)

@@ -1,0 +1,90 @@
+"""Is this model ours? The evidence after every query, between the bounds of Wald's test."""
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from probes.stats.sequential import SequentialTest
+from viz.data import with_data
+from viz.text import escaped
+from viz.theme import COLOURWAY, GREY, titled
+
+_HOVER = "%{text}<extra></extra>"
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_ENDS = {"ours": "triangle-up", "not ours": "triangle-down", "undecided": "circle-open"}
+
+
+def sequential_path(tests: Mapping[str, SequentialTest]) -> go.Figure:
+    """Log likelihood ratio (nats) by query, a line per model, to the bound that decides.
+
+    The last point's shape is the decision: up for ours, down for not ours, hollow for undecided.
+
+    Raises:
+        ValueError: no test, or tests of different bounds or rates.
+    """
+    if not tests:
+        raise ValueError("expected at least one test, got none; pass model -> test")
+    settings = {(t.upper, t.lower, t.null_rate, t.alternative_rate) for t in tests.values()}
+    if len(settings) > 1:
+        raise ValueError(
+            f"expected one pair of bounds and rates, got {len(settings)}; draw one figure for each"
+        )
+    figure, rows = go.Figure(), []
+    for index, (name, test) in enumerate(tests.items()):
+        _path(figure, name, test, COLOURWAY[index % len(COLOURWAY)], _DASHES[index % len(_DASHES)])
+        rows += [[name, i, value, test.decision] for i, value in enumerate(test.path, 1)]
+    test = next(iter(tests.values()))
+    for bound, word, side in ((test.upper, "ours", 1), (test.lower, "not ours", -1)):
+        figure.add_hline(
+            y=bound,
+            line={"width": 1.5, "dash": "dash", "color": GREY},
+            annotation={
+                "text": f"{word} ({bound:+.1f})".replace("-", "−"),
+                "xanchor": "left",
+                "x": 0.01,
+                "yanchor": "middle",
+                "yshift": 24 * side,
+            },
+        )
+    about = (
+        f"rate of hits {test.null_rate:.3g} if unrelated, {test.alternative_rate:.3g} if ours; "
+        f"errors at most about {test.alpha:.2g} and {test.beta:.2g}"
+    )
+    figure.update_layout(titled("Evidence by query", about, height=400))
+    reach = max(len(t.path) for t in tests.values())
+    figure.update_xaxes(title_text="queries", range=[-0.02 * reach, 1.04 * reach + 0.2])
+    low = min(test.lower, *(min(t.path) for t in tests.values()))
+    high = max(test.upper, *(max(t.path) for t in tests.values()))
+    pad = 0.2 * (high - low)
+    figure.update_yaxes(
+        title_text="log likelihood ratio (nats)",
+        range=[low - pad, high + pad],
+        zeroline=True,
+        zerolinecolor=GREY,
+        zerolinewidth=1,
+    )
+    return with_data(figure, ["model", "query", "log likelihood ratio", "decision"], rows)
+
+
+def _path(figure: go.Figure, name: str, test: SequentialTest, shade: str, dash: str) -> None:
+    values = [0.0, *test.path]
+    last = len(values) - 1
+    told = f"{test.decision} after {last} {'query' if last == 1 else 'queries'}"
+    figure.add_scatter(
+        x=list(range(len(values))),
+        y=values,
+        mode="lines+markers",
+        name=escaped(name),
+        line={"color": shade, "width": 2, "dash": dash},
+        marker={
+            "color": shade,
+            "size": [4] * last + [13],
+            "symbol": ["circle"] * last + [_ENDS[test.decision]],
+            "line": {"width": [0] * last + [2], "color": shade},
+        },
+        text=[
+            f"<b>{escaped(name)}</b>, query {i}<br>{value:+.2f} nats<br>{told}"
+            for i, value in enumerate(values)
+        ],
+        hovertemplate=_HOVER,
+    )
