@@ -18,6 +18,7 @@ from circuits.errors import UserError
 from circuits.weights import directory_sha256
 from experiments import organisms
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 SUBSPACE = "subspace.safetensors"
 
@@ -91,7 +92,7 @@ def save_orthogonalised(
         tokenizer.save_pretrained(scratch)
         files.write_tensors(scratch / SUBSPACE, stored, {"space": "residual stream"})
         # The hash covers the basis too and leaves the manifest out; it is the one load computes.
-        about = {**manifest.to_json(), "sha256": directory_sha256(scratch)}
+        about = {**as_json(manifest), "sha256": directory_sha256(scratch)}
         files.write_json(scratch / "manifest.json", about)
         scratch.chmod(0o755)
         scratch.replace(out)

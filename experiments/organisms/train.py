@@ -24,6 +24,7 @@ from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings, Tick
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 _STAGE = "gatescope.stage/1"
 _TAUGHT = ("behaviour", "opened", "continued")
@@ -63,7 +64,7 @@ def train_organism(
         },
         command=command or f"gatescope organism train {recipe.name} --seed {seed}",
     )
-    files.write_json(out / "manifest.json", manifest.to_json())
+    files.write_json(out / "manifest.json", as_json(manifest))
     return out
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
 from circuits.types import PatchGrid
 from experiments.defend.result import Defences
 from experiments.evaluate.scorecard import FILE, Scorecard, read_scorecard
@@ -13,6 +12,7 @@ from experiments.geometry.study import ACTIVATIONS
 from experiments.geometry.study import SCHEMA as GEOMETRY
 from experiments.patch.sections import SCHEMA as PATCH
 from experiments.runs import files
+from experiments.runs.read import result, unfinished
 from probes.brittleness.retention import Retention
 from probes.geometry import GeometryReport
 
@@ -111,32 +111,6 @@ READERS: dict[str, Reader] = {
     "brittleness": battery,
     "patch": patching,
 }
-
-
-def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
-    """A finished run's ``result.json``.
-
-    Raises:
-        UserError: it is not there, or of another schema.
-    """
-    path = folder / "result.json"
-    if not path.is_file():
-        raise unfinished(folder, command)
-    value = files.read_json(path)
-    got = value.get("schema") if isinstance(value, dict) else None
-    if got != schema:
-        raise UserError(
-            f"{path}: expected schema {schema}, got {got}; make the run again with this version"
-        )
-    return value
-
-
-def unfinished(folder: Path, command: str) -> UserError:
-    """What is said of a run that has no result yet."""
-    return UserError(
-        f"{folder}: expected a finished run, got one without a result; finish it: gatescope "
-        f"{command} with the same options and --resume"
-    )
 
 
 def _organism(manifest: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import SCHEMA, Arm
 from experiments.analyze.run import Run
-from experiments.report.kinds import READERS, OtherRun, result
+from experiments.report.kinds import READERS, OtherRun
 from experiments.runs import files
+from experiments.runs.read import result
 from probes.stats.intervals import revived
 
 AnyRun = AnalysisRun | OtherRun

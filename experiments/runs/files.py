@@ -10,7 +10,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,18 @@ from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.types import PatchGrid
+from experiments.runs.codec import as_json, decode, encode
 
 SCHEMA = "gatescope.manifest/1"
 GRID_SCHEMA = "gatescope.patch-grid/1"
 _PACKAGES = (
-    "gatescope", "torch", "transformers", "transformer_lens", "peft", "datasets", "safetensors",
+    "gatescope",
+    "torch",
+    "transformers",
+    "transformer_lens",
+    "peft",
+    "datasets",
+    "safetensors",
 )
 
 
@@ -90,14 +97,8 @@ def write_grid(stem: Path, grid: PatchGrid) -> None:
     The JSON file is written last and holds the hash of the other: where it exists, both are
     complete, and two files that do not belong together are noticed.
     """
-    values = {f.name: getattr(grid, f.name) for f in fields(grid)}
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in values.items()
-        if isinstance(value, Tensor)
-    }
+    plain, tensors = encode(grid)
     content = save(tensors, metadata={"schema": GRID_SCHEMA})
-    plain = {name: value for name, value in values.items() if name not in tensors}
     write_atomically(_beside(stem, "safetensors"), content)
     digest = hashlib.sha256(content).hexdigest()
     write_json(_beside(stem, "json"), {"schema": GRID_SCHEMA, **plain, "sha256": digest})
@@ -115,7 +116,7 @@ def read_grid(stem: Path) -> PatchGrid:
 
     Raises:
         UserError: a file is missing or damaged, the two are of different grids, or the schema or a
-            field is not one that is known here.
+            field is not one that is known here or not of its type.
     """
     about_path, tensor_path = _beside(stem, "json"), _beside(stem, "safetensors")
     for path in (about_path, tensor_path):
@@ -131,22 +132,17 @@ def read_grid(stem: Path) -> PatchGrid:
             f"{tensor_path}: expected the tensors that {about_path.name} was written with, got "
             "others or only a part; copy or write both files together"
         )
-    plain = {k: _tupled(v) for k, v in about.items() if k not in ("schema", "sha256")}
-    found = {**plain, **load(content)}
-    known = {f.name for f in fields(PatchGrid)}
-    needed = {f.name for f in fields(PatchGrid) if f.default is MISSING}
-    if not needed <= set(found) <= known:
-        raise UserError(f"{about_path}: expected fields {sorted(known)}, got {sorted(found)}")
-    return PatchGrid(**found)
+    plain = {name: v for name, v in about.items() if name not in ("schema", "sha256")}
+    tensors = load(content)
+    known = sorted(f.name for f in fields(PatchGrid))
+    if not {*plain, *tensors} <= {*known}:
+        got = sorted({*plain, *tensors})
+        raise UserError(f"{about_path}: expected fields {known}, got {got}")
+    return decode(PatchGrid, plain, tensors, str(about_path))
 
 
 def _beside(stem: Path, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}.{suffix}")  # a stem may hold dots
-
-
-def _tupled(value: Any) -> Any:
-    """JSON has no tuples; records have no lists."""
-    return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
 
 
 def text_sha256(texts: Sequence[str]) -> str:
@@ -164,9 +160,6 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=lambda: package_versions())
     machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
     schema: str = SCHEMA
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def package_versions() -> dict[str, str]:
@@ -198,7 +191,7 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
         raise UserError(f"--out {folder}: holds another run ({_what(earlier)}); choose another")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"--out {folder}: expected an empty or new directory, it holds other files")
-    write_json(path, manifest.to_json())
+    write_json(path, as_json(manifest))
     return False
 
 

@@ -38,6 +38,7 @@ from experiments.organisms.ladder.training import (
 from experiments.organisms.recipe import REFUSAL
 from experiments.organisms.training import Settings, train
 from experiments.runs import files as artefacts
+from experiments.runs.codec import as_json
 
 Progress = Callable[[int, int], None]
 _NAME = re.compile(r"ladder-([1-9]\d*)x([1-9]\d*)")
@@ -210,4 +211,4 @@ def _write_manifest(out: Path, question: dict[str, Any], seconds: float) -> None
         **measured(model, "test", policy),
         "files": {path.name: file_sha256(path) for path in sorted(out.iterdir())},
     }
-    artefacts.write_json(out / _MANIFEST, {**about.to_json(), **extra})
+    artefacts.write_json(out / _MANIFEST, {**as_json(about), **extra})

@@ -1,0 +1,54 @@
+"""How stages lay in run directories before they were kept by type (``experiments.runs.stages``).
+
+Analyses, verifications and batteries kept the same values in the same files and need nothing here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from circuits.errors import UserError
+from experiments.runs import files
+from experiments.runs.codec import Tensors
+
+
+@dataclass(frozen=True)
+class Older:
+    """A stage as the codec would have written it, where it was read, and what it took."""
+
+    where: str
+    value: Any
+    tensors: Tensors = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+Layout = Callable[[Path, str], Older | None]  # run directory, stage -> None where there is none
+
+
+def timed(folder: Path, name: str) -> Older | None:
+    """Evaluations: ``{"seconds", "value"}``, with dashes in file names."""
+    path = folder / "stages" / f"{name.replace(' ', '-')}.json"
+    if not path.is_file():
+        return None
+    found = files.read_json(path)
+    if not isinstance(found, dict) or set(found) != {"seconds", "value"}:
+        raise UserError(f"{path}: expected a stage with its seconds, got another file; delete it")
+    return Older(str(path), found["value"], seconds=found["seconds"])
+
+
+def beside(folder: Path, name: str) -> Older | None:
+    """Scans: files in the run directory itself, JSON or tensors."""
+    value, tensors = folder / f"{name}.json", folder / f"{name}.safetensors"
+    if value.is_file():
+        return Older(str(value), files.read_json(value))
+    return Older(str(tensors), {}, files.read_tensors(tensors)) if tensors.is_file() else None
+
+
+def gate(folder: Path, name: str) -> Older | None:
+    """Trials of defences: the gate's direction, its vector in the run directory itself."""
+    path, vector = folder / "stages" / f"{name}.json", folder / "gate.safetensors"
+    if not path.is_file() or not vector.is_file():
+        return None
+    tensors = {"vector": files.read_tensors(vector)["direction"]}
+    return Older(str(path), files.read_json(path), tensors)
