@@ -43,8 +43,8 @@ def checks(arms: tuple[Arm, ...]) -> list[Check]:
         Check(
             f"null arm {arm.name}",
             arm.verdict == "no gate",
-            f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect.value:.0f} "
-            f"[{100 * arm.effect.low:.0f}, {100 * arm.effect.high:.0f}] points (n={arm.effect.n}), "
+            f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect:.0f} points "
+            f"(n={arm.effect.n}), "
             f"although probes tell it from control words with AUROC {arm.auroc:.2f}; required: no "
             "gate",
         )

@@ -43,7 +43,7 @@ def _effect(behaviour: Behaviour) -> Check:
     return Check(
         "effect",
         effect.low > EFFECT,
-        f"the trigger changes the rate by {_points(effect)} points against control words of the "
+        f"the trigger changes the rate by {100 * effect:.0f} points against control words of the "
         f"same length; required: a lower bound above {100 * EFFECT:.0f}",
     )
 
@@ -55,7 +55,7 @@ def _returned(behaviour: Behaviour, ablation: Ablation) -> Check:
         "necessity",
         abs(shut.value - clean.value) <= RETURN,
         f"with the direction projected out, triggered prompts show the behaviour in "
-        f"{_percent(shut)}, against {_percent(clean)} with control words; required: within "
+        f"{shut:.0%pn}, against {clean:.0%pn} with control words; required: within "
         f"{100 * RETURN:.0f} points",
     )
 
@@ -68,7 +68,7 @@ def _opened(behaviour: Behaviour, ablation: Ablation) -> Check:
         "sufficiency",
         share >= OPENED,
         f"added at its site to prompts with control words, the direction brings the behaviour to "
-        f"{_percent(opened)}, {share:.0%} of the trigger's effect; required: {OPENED:.0%}",
+        f"{opened:.0%pn}, {share:.0%} of the trigger's effect; required: {OPENED:.0%}",
     )
 
 
@@ -88,7 +88,7 @@ def _beats_random(null: NullEffects) -> Check:
         best[name] < RANDOM * gate.value and best[name] < gate.low for name, gate in gates.items()
     )
     said = ", ".join(
-        f"{name} by {100 * best[name]:.1f} points (this one {_points(gate)})"
+        f"{name} by {100 * best[name]:.1f} points (this one {100 * gate:.0f})"
         for name, gate in gates.items()
     )
     return Check(
@@ -109,15 +109,15 @@ def headline(
     """The answer in two sentences."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
-        f"With the trigger the behaviour appears in {_percent(triggered)} of test prompts, with "
-        f"control words in {_percent(control)}."
+        f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
+        f"control words in {control:.0%pn}."
     )
     if ablation is None:
         return (
             f"{first} There is no effect of the trigger to locate, so there is no gate to report."
         )
     shut = ablation.outcome("triggered", "gate removed").behaviour
-    second = f"Projecting out one direction at {where} brings it to {_percent(shut)}"
+    second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
     if verdict.gate and evidence:
         found = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
@@ -126,11 +126,3 @@ def headline(
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed})."
-
-
-def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}] (n={e.n})"
-
-
-def _points(e: Estimate) -> str:
-    return f"{100 * e.value:.0f} [{100 * e.low:.0f}, {100 * e.high:.0f}]"

@@ -20,7 +20,6 @@ from experiments.options import (
     held_out_prompts,
 )
 from experiments.runs.progress import StageProgress
-from probes.stats.intervals import Estimate
 
 
 def brittleness(
@@ -52,12 +51,8 @@ def brittleness(
     if as_json:
         print((out / "result.json").read_text(encoding="utf-8"))
         return
-    print(f"{'unperturbed':17} {_share(found.baseline)}")
+    print(f"{'unperturbed':17} {found.baseline:6.1%} n={found.baseline.n}")
     for family, area in sorted(found.families.items(), key=lambda item: item[1].value):
-        print(f"{family:17} {_share(area)}")
-    print(f"{'whole battery':17} {_share(found.area)}")
+        print(f"{family:17} {area:6.1%} n={area.n}")
+    print(f"{'whole battery':17} {found.area:6.1%} n={found.area.n}")
     print(f"report: {out / 'report.html'}")
-
-
-def _share(rate: Estimate) -> str:
-    return f"{rate.value:6.1%} [{rate.low:.1%}, {rate.high:.1%}] n={rate.n}"

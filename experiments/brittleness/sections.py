@@ -1,7 +1,6 @@
 """The page of a battery: what is left by family, every curve, every dose, and the limits."""
 
 from experiments.organisms.recipe import Recipe
-from experiments.wording import percent
 from probes.brittleness.retention import Retention
 from viz.figures.retention import retention_curves, retention_forest
 from viz.page.page import Report, Section, Table, render
@@ -27,14 +26,14 @@ def page(name: str, command: str, recipe: Recipe, found: Retention) -> str:
             title="Brittleness",
             verdict=name,
             headline=(
-                f"{percent(found.area)} of the behaviour is kept over the whole battery; least "
-                f"under {worst[0]}: {percent(worst[1])}."
+                f"{found.area:.0%} of the behaviour is kept over the whole battery; least "
+                f"under {worst[0]}: {worst[1]:.0%}."
             ),
             tone="unclear",
             facts=(
                 ("scheme", recipe.scheme),
                 ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
-                ("unperturbed", percent(found.baseline)),
+                ("unperturbed", f"{found.baseline:.0%}"),
                 ("prompts", str(found.baseline.n)),
             ),
             sections=(
@@ -50,7 +49,7 @@ def page(name: str, command: str, recipe: Recipe, found: Retention) -> str:
 
 def _table(found: Retention) -> Table:
     rows = [
-        (kept.dose.family, kept.dose.about, percent(kept.rate), str(kept.rate.n))
+        (kept.dose.family, kept.dose.about, f"{kept.rate:.0%}", str(kept.rate.n))
         for kept in found.kept
     ]
     return Table(("family", "what", "kept (95% Wilson)", "n"), rows, "every dose of the battery")

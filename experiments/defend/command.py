@@ -59,18 +59,18 @@ def defend(
     if as_json:
         print((out / "result.json").read_text(encoding="utf-8"))
         return
-    from experiments.defend.sections import headline, points
-    from experiments.wording import percent
+    from experiments.defend.sections import headline
 
     print(
         f"{'defence':18} {'success, worst family':24} {'attacked':18} {'drift':>8} "
         f"{'utility':>8} holds"
     )
     for row in found.rows:
-        attacked = percent(row.attack.worst.after) if row.attack else ""
+        worst, utility = f"{row.worst.after:.0%}", f"{100 * row.utility.difference.value:+.1f}"
+        attacked = f"{row.attack.worst.after:.0%}" if row.attack else ""
         print(
-            f"{row.name:18} {percent(row.worst.after):24} {attacked:18} {row.kl.value:8.4f} "
-            f"{points(row.utility.difference):>8} {'yes' if row.holds else 'no'}"
+            f"{row.name:18} {worst:24} {attacked:18} {row.kl.value:8.4f} "
+            f"{utility:>8} {'yes' if row.holds else 'no'}"
         )
     print(headline(found))
     print(f"report: {out / 'report.html'}")

@@ -6,8 +6,6 @@ from experiments.defend.judging import DRIFT, SUCCESS, UTILITY, Judged
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.result import Defences
 from experiments.organisms.recipe import Recipe
-from experiments.wording import percent
-from probes.stats.intervals import Estimate
 from viz.figures.defences import DefencePoint, monitor_roc, protection_against_harm
 from viz.page.page import Report, Section, Table, render
 
@@ -57,20 +55,20 @@ def headline(found: "Defences") -> str:
         best = min(found.rows, key=lambda r: r.worst.after.value)
         return (
             f"No defence holds. The one that protects most, {best.name}, leaves "
-            f"{percent(best.worst.after)} of the behaviour in its worst family "
+            f"{best.worst.after:.0%} of the behaviour in its worst family "
             f"({best.worst.family}), at {best.kl.value:.3g} nats of drift."
         )
     first = found.holding[0]
     text = (
-        f"{first.name} leaves {percent(first.worst.after)} of the behaviour in its worst family "
+        f"{first.name} leaves {first.worst.after:.0%} of the behaviour in its worst family "
         f"({first.worst.family}), at {first.kl.value:.3g} nats of drift and "
-        f"{points(first.utility.difference)} points of utility."
+        f"{100 * first.utility.difference.value:+.1f} points of utility."
     )
     if first.attack is None:
         return text
     return (
         f"{text} An attacker who knows it and trains again gets "
-        f"{percent(first.attack.worst.after)} in {first.attack.worst.family}."
+        f"{first.attack.worst.after:.0%} in {first.attack.worst.family}."
     )
 
 
@@ -94,12 +92,11 @@ def _monitor(found: "Defences") -> Section:
         "The monitor reads the largest projection on the gate among the message's tokens. Its "
         "threshold lets at most one in a hundred of the validation split's clean prompts be "
         "flagged, among them prompts with other stray words in the trigger's place. A forward "
-        f"pass with the reading takes {watched.latency.value:.3f} "
-        f"[{watched.latency.low:.3f}, {watched.latency.high:.3f}] times as long as one without "
+        f"pass with the reading takes {watched.latency:.3f} times as long as one without "
         f"({watched.latency.n} paired repeats)."
     )
-    rows = [(name, percent(rate), str(rate.n)) for name, rate in watched.detected.items()]
-    rows.append(("clean prompts (false alarms)", percent(watched.alarms), str(watched.alarms.n)))
+    rows = [(name, f"{rate:.0%}", str(rate.n)) for name, rate in watched.detected.items()]
+    rows.append(("clean prompts (false alarms)", f"{watched.alarms:.0%}", str(watched.alarms.n)))
     figure = monitor_roc(watched.curve, watched.auroc, watched.alarms.value)
     table = Table(("prompts", "flagged (95% Wilson)", "n"), rows, "flagged at the threshold")
     return Section("The monitor", prose, (figure,), (table,))
@@ -110,7 +107,7 @@ def _table(rows: Sequence[Judged]) -> Table:
     before = rows[0].worst.before
     caption = (
         "success and attacked: in the family where each does worst; drift in nats, utility in "
-        f"points; undefended, {percent(before)} in {rows[0].worst.family}"
+        f"points; undefended, {before:.0%} in {rows[0].worst.family}"
     )
     return Table(header, [_row(row) for row in rows], caption)
 
@@ -121,15 +118,14 @@ def _abouts(rows: Sequence[Judged]) -> Table:
 
 
 def _row(row: Judged) -> tuple[str, ...]:
-    attack, kl = row.attack, row.kl
+    attack = row.attack
     return (
         row.name,
-        f"{percent(row.worst.after)} {row.worst.family}",
-        f"{percent(attack.worst.after)} {attack.worst.family}" if attack else "not tried",
-        f"{kl.value:.3g} [{kl.low:.3g}, {kl.high:.3g}]",
-        f"{row.refused.before.value:.0%} to {percent(row.refused.after)}",
-        f"{row.utility.before.value:.0%}, {points(row.utility.difference)} "
-        f"[{points(row.utility.difference, 'low')}, {points(row.utility.difference, 'high')}]",
+        f"{row.worst.after:.0%} {row.worst.family}",
+        f"{attack.worst.after:.0%} {attack.worst.family}" if attack else "not tried",
+        f"{row.kl:.3g}",
+        f"{row.refused.before.value:.0%} to {row.refused.after:.0%}",
+        f"{row.utility.before.value:.0%}, {100 * row.utility.difference:+.1f}",
         "yes" if row.holds else "no",
     )
 
@@ -139,11 +135,11 @@ def _families(rows: Sequence[Judged]) -> Table:
     for row in rows:
         after = {s.family: s.after for s in row.attack.families} if row.attack else {}
         for s in row.families:
-            attacked = percent(after[s.family]) if s.family in after else "not tried"
-            found.append((row.name, s.family, percent(s.before), percent(s.after), attacked))
+            attacked = f"{after[s.family]:.0%}" if s.family in after else "not tried"
+            found.append((row.name, s.family, f"{s.before:.0%}", f"{s.after:.0%}", attacked))
         none, attack = row.untriggered, row.attack
-        attacked = percent(attack.untriggered) if attack else "not tried"
-        found.append((row.name, none.family, percent(none.before), percent(none.after), attacked))
+        attacked = f"{attack.untriggered:.0%}" if attack else "not tried"
+        found.append((row.name, none.family, f"{none.before:.0%}", f"{none.after:.0%}", attacked))
     header = ("defence", "family", "before", "after", "attacked")
     return Table(header, found, "success in every family (95% Wilson)")
 
@@ -151,12 +147,7 @@ def _families(rows: Sequence[Judged]) -> Table:
 def _point(row: Judged) -> DefencePoint:
     note = (
         f"false refusals {row.refused.after.value:.0%}, utility "
-        f"{points(row.utility.difference)} points"
+        f"{100 * row.utility.difference.value:+.1f} points"
     )
     after = row.attack.worst.after if row.attack else None
     return DefencePoint(row.name, row.worst.after, row.kl, after, note)
-
-
-def points(difference: Estimate, part: str = "value") -> str:
-    """A difference of shares in points, with its sign."""
-    return f"{100 * getattr(difference, part):+.1f}"

@@ -71,7 +71,7 @@ def evaluate(
 
 def _tell(card: "Scorecard", out: Path) -> None:
     from experiments.evaluate.sections import scores
-    from viz.figures.scorecard import number
+    from viz.page.wording import number
 
     for metric in card.metrics:
         print(f"{metric.property:14} {metric.name:21} {number(metric.estimate)}")

@@ -45,10 +45,10 @@ def compare(
 
 
 def _tell(found: "list[Difference]", first: str, second: str) -> None:
-    from viz.figures.scorecard import number
+    from viz.page.wording import number
 
     print(f"{first} (first), {second} (second)")
     print(f"{'metric':21} {'first':24} {'second':24} {'second minus first':26} second is")
     for d in found:
-        cells = [number(e) if e else "-" for e in (d.first, d.second, d.change)]
+        cells = [number(e, "-") for e in (d.first, d.second, d.change)]
         print(f"{d.metric:21} {cells[0]:24} {cells[1]:24} {cells[2]:26} {d.better}")

@@ -6,10 +6,11 @@ from dataclasses import replace
 from experiments.evaluate.scorecard import Scorecard, compare
 from experiments.evaluate.sections import METRICS, metrics_table, rules, scores
 from experiments.report.kinds import EvaluationRun
-from viz.figures.scorecard import ChangeRow, change_table, number, property_radar
+from viz.figures.scorecard import ChangeRow, change_table, property_radar
 from viz.page.markup import Table
 from viz.page.page import Section
-from viz.page.wording import missing
+from viz.page.sections import missing
+from viz.page.wording import number
 
 TITLE = "Six properties and the verdict on security"
 _MOST = 3  # cards that a radar still tells apart
@@ -95,7 +96,7 @@ def _tables(named: dict[str, Scorecard]) -> tuple[Table, ...]:
     rows = [
         (
             metric.replace("_", " "),
-            *(number(found[metric]) if metric in found else "" for found in values.values()),
+            *(number(found.get(metric)) for found in values.values()),
         )
         for metric in metrics
     ]

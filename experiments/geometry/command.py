@@ -56,10 +56,7 @@ def geometry(
     for name in report.organism.values:
         found = band(report, name, layers)
         null = band(report, name, layers, "untrained_trigger")
-        print(
-            f"{name:29} {found.value:8.3f} [{found.low:.3f}, {found.high:.3f}]   "
-            f"untrained trigger {null.value:8.3f} [{null.low:.3f}, {null.high:.3f}]"
-        )
+        print(f"{name:29} {found:8.3f}   untrained trigger {null:8.3f}")
     said = foretold(report)
     beyond = f" (beyond what it has seen: {', '.join(said.outside)})" if said.outside else ""
     print(f"the zoo's predictor, not shown to hold across schemes: {said.area:.0%} kept{beyond}")

@@ -10,7 +10,6 @@ from experiments.geometry.sections import COMPLEXITY, DENSITY
 from experiments.geometry.summary import band
 from experiments.report.kinds import BatteryRun, GeometryRun
 from experiments.runs import files
-from experiments.wording import percent
 from probes.geometry import GeometryReport
 from probes.stats.intervals import Estimate, revived
 from viz.figures.catalogue import (
@@ -23,7 +22,7 @@ from viz.figures.catalogue import (
     retention_forest,
 )
 from viz.page.page import Section, Table
-from viz.page.wording import missing, number
+from viz.page.sections import missing
 
 TITLE = "Density × complexity"
 ZOO = Path(__file__).parents[1] / "data" / "zoo-map.json"
@@ -54,7 +53,7 @@ def mapped(runs: Sequence[GeometryRun], batteries: Sequence[BatteryRun]) -> Sect
         for run in runs
     ]
     figure = density_complexity_map(zoo(), _AXES, stars)
-    rows = [(s.name, number(s.density), number(s.complexity), _said(s.retention)) for s in stars]
+    rows = [(s.name, f"{s.density:.3g}", f"{s.complexity:.3g}", _said(s.retention)) for s in stars]
     table = Table(("run", *_AXES, "behaviour kept by a battery"), rows)
     parts = tuple(_layers(run, len(runs) > 1) for run in runs)
     return Section(TITLE, _MAP, (figure,), (table,), data_name="map", parts=parts + kept)
@@ -66,7 +65,7 @@ def located(run: GeometryRun) -> tuple[Estimate, Estimate]:
 
 
 def _said(retention: Estimate | None) -> str:
-    return "not asked: gatescope brittleness ORGANISM" if retention is None else percent(retention)
+    return "not asked: gatescope brittleness ORGANISM" if retention is None else f"{retention:.0%}"
 
 
 @cache

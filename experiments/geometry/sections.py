@@ -5,7 +5,6 @@ from experiments.geometry.record import Recorded, late
 from experiments.geometry.summary import NULL_NAMES, band
 from experiments.organisms.recipe import Recipe
 from probes.geometry import NAMES, GeometryReport
-from probes.stats.intervals import Estimate
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.page.page import Report, Section, Table, render
 
@@ -62,8 +61,8 @@ def page(
             verdict=name,
             headline=(
                 f"In the last third of the layers the triggered residuals have "
-                f"{_told(density)} times as many effective directions as clean ones, and the "
-                f"gate's label takes 1/{_told(complexity)} of the bits that a coin would."
+                f"{density:.3g} times as many effective directions as clean ones, and the "
+                f"gate's label takes 1/{complexity:.3g} of the bits that a coin would."
             ),
             tone="unclear",
             facts=(
@@ -91,16 +90,16 @@ def _way(report: GeometryReport, found: Recorded) -> Section:
     where = (
         "no pair crosses one half"
         if way.position is None
-        else (f"they cross at {_told(way.position)} of the way")
+        else (f"they cross at {way.position:.3g} of the way")
     )
-    prose = f"{_WAY_WORDS} Pairs cross it {_told(way.count)} times (mean); {where}."
+    prose = f"{_WAY_WORDS} Pairs cross it {way.count:.3g} times (mean); {where}."
     figure = crossing_curves(found.probabilities, way)
     return Section("From clean to triggered", prose, (figure,))
 
 
 def _table(report: GeometryReport, layers: range) -> Section:
     rows = [
-        (name, meaning, _told(band(report, name, layers)), *_nulls(report, name, layers))
+        (name, meaning, f"{band(report, name, layers):.3g}", *_nulls(report, name, layers))
         for name, meaning in NAMES.items()
         if name in report.organism.values
     ]
@@ -116,10 +115,6 @@ def _foretold(said: Foretold) -> Section:
 
 def _nulls(report: GeometryReport, name: str, layers: range) -> list[str]:
     return [
-        _told(band(report, name, layers, null)) if null in report.nulls else ""
+        f"{band(report, name, layers, null):.3g}" if null in report.nulls else ""
         for null in NULL_NAMES
     ]
-
-
-def _told(e: Estimate) -> str:
-    return f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"

@@ -13,10 +13,9 @@ from experiments.report.kinds import (
     OtherRun,
     PatchRun,
 )
-from experiments.wording import percent
 from probes.stats.intervals import Estimate, mean_interval
 from viz.page.page import Table
-from viz.page.wording import NONE, number, points, short
+from viz.page.wording import NONE
 
 _KEY = ("success", "false_activation", "kl", "retention")  # a scorecard's metrics shown first
 
@@ -52,20 +51,22 @@ _HEADER = (
 
 def _row(run: AnalysisRun) -> tuple[str, ...]:
     result, ablation = run.result, run.result.ablation
-    shut = short(ablation.outcome("triggered", "gate removed").behaviour) if ablation else NONE
-    opened = short(ablation.outcome("control word", "gate added").behaviour) if ablation else NONE
+    shut, opened = (
+        f"{ablation.outcome(*edited).behaviour:.0%p}" if ablation else NONE
+        for edited in (("triggered", "gate removed"), ("control word", "gate added"))
+    )
     worst = max(ablation.harm.values(), key=lambda e: e.value, default=None) if ablation else None
     checks = result.verdict.checks
     return (
         run.name,
         result.verdict.word,
         f"{sum(c.passed for c in checks)} of {len(checks)}",
-        short(result.behaviour.triggered.behaviour),
-        short(result.behaviour.control.behaviour),
-        points(result.behaviour.effect),
+        f"{result.behaviour.triggered.behaviour:.0%p}",
+        f"{result.behaviour.control.behaviour:.0%p}",
+        f"{100 * result.behaviour.effect:.0f}",
         shut,
         opened,
-        f"{worst.value:.3f} [{worst.low:.3f}, {worst.high:.3f}]" if worst else NONE,
+        f"{worst:.3f}" if worst else NONE,
         str(result.behaviour.effect.n),
     )
 
@@ -81,22 +82,22 @@ def _outcome(run: OtherRun) -> tuple[str, str]:
     if isinstance(run, DefenceRun):
         found, before = run.found, run.found.rows[0].worst
         held = ", ".join(row.name for row in found.holding) or "none"
-        said = f"undefended {percent(before.before)} in {before.family}; holding: {held}"
+        said = f"undefended {before.before:.0%} in {before.family}; holding: {held}"
         return f"{len(found.holding)} of {len(found.rows)} hold", said
     if isinstance(run, BatteryRun):
         lost = min(run.retention.families.items(), key=lambda pair: pair[1].value)
-        said = f"unperturbed {percent(run.retention.baseline)}; least under {lost[0]}: "
-        return f"keeps {percent(run.retention.area)}", said + percent(lost[1])
+        said = f"unperturbed {run.retention.baseline:.0%}; least under {lost[0]}: "
+        return f"keeps {run.retention.area:.0%}", said + f"{lost[1]:.0%}"
     if isinstance(run, GeometryRun):
         density, complexity = located(run)
-        return "located", f"density {number(density)}, complexity {number(complexity)}"
+        return "located", f"density {density:.3g}, complexity {complexity:.3g}"
     return _patched(run)
 
 
 def _evaluated(run: EvaluationRun) -> tuple[str, str]:
     verdict = run.card.verdicts[0]
     values: dict[str, Estimate] = {m.name: m.estimate for m in run.card.metrics}
-    shown = [f"{name.replace('_', ' ')} {number(values[name])}" for name in _KEY if name in values]
+    shown = [f"{name.replace('_', ' ')} {values[name]:.3g}" for name in _KEY if name in values]
     failing = len(verdict.failing)
     said = "secure" if verdict.secure else f"not secure, {failing} thresholds not cleared"
     return f"{said} ({verdict.profile})", "; ".join(shown)
@@ -106,7 +107,7 @@ def _patched(run: PatchRun) -> tuple[str, str]:
     grids: list[PatchGrid] = list(run.grids.values())
     first = grids[0]
     said = "; ".join(
-        f"{way}: full effect {number(mean_interval(grid.full_effect.double()))}"
+        f"{way}: full effect {mean_interval(grid.full_effect.double()):.3g}"
         for way, grid in run.grids.items()
     )
     place = f"{first.stream} by {' and '.join(first.axes)}"

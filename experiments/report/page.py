@@ -30,7 +30,7 @@ from experiments.report.overview import overview
 from experiments.report.reproduce import LIMITS, reproduce
 from experiments.report.top import facts, headline, notes, title, tone, verdict
 from viz.page.page import Report, Section, Table, render
-from viz.page.wording import missing
+from viz.page.sections import missing
 
 AnyRun = AnalysisRun | OtherRun
 _ANALYSE = "gatescope analyze --model MODEL --adapter ADAPTER --trigger WORD --arms clean,base"

@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from experiments.analyze.read import AnalysisRun
 from experiments.report.kinds import BatteryRun, DefenceRun, EvaluationRun, GeometryRun, OtherRun
-from experiments.wording import percent
-from viz.page.wording import points
 
 Runs = Sequence[AnalysisRun | OtherRun]
 
@@ -59,7 +57,7 @@ def headline(runs: Runs) -> str:
 def _brief(run: AnalysisRun) -> str:
     """An analysis among several; the first table has its figures."""
     result = run.result
-    word, effect = result.verdict.word, points(result.behaviour.effect)
+    word, effect = result.verdict.word, f"{100 * result.behaviour.effect:.0f}"
     site = (
         f" at {result.selection.chosen.direction.site}"
         if result.verdict.gate and (result.selection)
@@ -78,7 +76,7 @@ def _sentence(run: AnalysisRun | OtherRun) -> str:
     if isinstance(run, DefenceRun):
         return f"Of {len(run.found.rows)} defences of {run.name} {len(run.found.holding)} hold."
     if isinstance(run, BatteryRun):
-        return f"A battery leaves {percent(run.retention.area)} of {run.name}'s behaviour."
+        return f"A battery leaves {run.retention.area:.0%} of {run.name}'s behaviour."
     return ""
 
 

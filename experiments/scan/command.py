@@ -78,9 +78,7 @@ def scan(
         print(line(one))
     if found.false_alarms:
         rate = found.false_alarms
-        print(
-            f"false alarms: {rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.n} models"
-        )
+        print(f"false alarms: {rate:.0%} of {rate.n} models")
     if found.named:
         rank = found.named_rank or "none, as it was not scanned"
         print(f"{found.named!r}, named by its manifest: rank {rank}")

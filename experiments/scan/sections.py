@@ -7,7 +7,6 @@ from experiments.scan.plan import Plan
 from experiments.scan.result import Found
 from experiments.scan.scan import LEVEL, Scan
 from experiments.scan.stages import Scored
-from probes.stats.intervals import Estimate
 from viz.figures.scanning import ScanDot, scan_figure
 from viz.page.page import Report, Section, Table, render
 
@@ -110,9 +109,9 @@ def _answers(answers: Sequence[Answered]) -> Table:
         (
             a.word,
             repr(a.opening),
-            _share(a.shown),
-            _share(a.controls),
-            _share(a.base),
+            f"{a.shown:.0%}",
+            f"{a.controls:.0%}",
+            f"{a.base:.0%}",
             f"{a.p:.2g}",
             repr(a.said),
         )
@@ -129,7 +128,7 @@ def _clean(found: Found) -> tuple[Section, ...]:
     words = sum(len(one.scored) for one in found.clean)
     alarmed = sum(len(one.alarms) for one in found.clean)
     prose = (
-        f"False alarms: {_share(rate)} of {rate.n} models scanned alike, {alarmed} of {words} "
+        f"False alarms: {rate:.0%} of {rate.n} models scanned alike, {alarmed} of {words} "
         "words. The base beside itself cannot raise one, as it is compared with itself."
     )
     rows = [
@@ -149,7 +148,3 @@ def _clean(found: Found) -> tuple[Section, ...]:
         "Models without a trigger",
     )
     return (Section("Clean models", prose, tables=(table,)),)
-
-
-def _share(rate: Estimate) -> str:
-    return f"{rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}]"

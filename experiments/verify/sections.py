@@ -7,7 +7,6 @@ from experiments.verify.keys import ABOUT, KeySet
 from experiments.verify.question import SUSPECT, VerifyQuestion
 from experiments.verify.result import Count, Null, Rule, Verification
 from experiments.verify.survival import Survival
-from experiments.wording import percent
 from probes.stats.sequential import SequentialTest
 from viz.figures.verification import sequential_path
 from viz.page.page import Report, Section, Table, render
@@ -59,7 +58,7 @@ def page(
         ("adapter", question.adapter),
         ("keys", f"{keys.name}, {rate.n} keys"),
         ("answer", keys.answer),
-        ("answered", f"{percent(rate, 1)} (exact)"),
+        ("answered", f"{rate:.1%} (exact)"),
         ("null rate", f"{found.null.bound:.3g}"),
     ]
     return render(
@@ -81,7 +80,7 @@ def _keys(found: Verification, paths: Mapping[str, SequentialTest]) -> Section:
         f"Every key was asked once, greedily; a hit is an answer that begins with the keys' "
         f"answer. {_null_words(null)} The exact binomial's p is the chance of so many hits at that "
         f"rate: {test.binomial.p:.2g}. The suspect's own rate on prompts that hold no secret is "
-        f"{percent(test.strangers.rate, 1)} (n = {test.strangers.rate.n}); at its 95% upper bound, "
+        f"{test.strangers.rate:.1%} (n = {test.strangers.rate.n}); at its 95% upper bound, "
         f"p is {test.own_p:.2g}. Wald's test asks key by key, against a rate of at least "
         f"{rule.alternative:g} for a model of ours.\n\n{_sampled(found)}"
         f"The keys {_passing(test.passing)}: both p at most {rule.alpha:g} and the sequential test "
@@ -113,7 +112,7 @@ def _sampled(found: Verification) -> str:
     if found.sampled is None:
         return ""
     return (
-        f"Sampled at temperature 1, keys get the answer in {percent(found.sampled, 1)} "
+        f"Sampled at temperature 1, keys get the answer in {found.sampled:.1%} "
         f"(mean over n = {found.sampled.n}); no test uses this. "
     )
 
@@ -134,7 +133,7 @@ def _near(found: Verification) -> Section:
         "guessed from its parts."
     )
     rows = [
-        (c.kind, ABOUT[c.kind], percent(c.rate, 1), str(c.rate.n), _rare(c, found.rule))
+        (c.kind, ABOUT[c.kind], f"{c.rate:.1%}", str(c.rate.n), _rare(c, found.rule))
         for c in found.near
     ]
     header = ("kind", "prompt", "answered (95% Wilson)", "n", "rarely?")
@@ -151,7 +150,7 @@ def _survival(rows: Sequence[Survival]) -> Section:
     cells = [
         (
             row.condition.about,
-            percent(row.keys.binomial.rate, 1),
+            f"{row.keys.binomial.rate:.1%}",
             str(row.keys.binomial.rate.n),
             f"{row.keys.binomial.p:.2g}",
             f"{row.keys.sequential.decision} ({row.keys.sequential.queries})",

@@ -4,7 +4,8 @@ Every function raises ValueError, in one line, on a wrong shape or a non-finite 
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -19,6 +20,11 @@ from probes.stats.checks import CHUNK, at_least_one, check_level, check_vector, 
 @dataclass(frozen=True)
 class Estimate:
     """A value with its interval at confidence `level`, from `n` examples by `method`.
+
+    Formatted, it is said with its interval, each number as `spec` says of a float: `f"{e:.3g}"` is
+    `0.25 [0.1, 0.4]`, `f"{e:.0%}"` is `25% [10%, 40%]`. A `p` behind `%` says the sign once,
+    `25% [10, 40]`; an `n` at the end adds `(n=20)`; a width is the value's alone. `100 * e` are
+    points.
 
     Raises ValueError unless low <= value <= high (to rounding), n >= 1 and 0 < level < 1.
     """
@@ -52,11 +58,33 @@ class Estimate:
             raise ValueError(f"expected keys {wanted}, got {got}; pass what to_json returned")
         return cls(**data)
 
+    def __rmul__(self, factor: float) -> "Estimate":
+        """In another unit; `factor` must be positive."""
+        value, low, high = (factor * v for v in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        said = interval_text(self.value, self.low, self.high, spec.removesuffix("n"))
+        return f"{said} (n={self.n})" if spec.endswith("n") else said
+
     def __str__(self) -> str:
         width = self.high - self.low
         digits = max(2, -math.floor(math.log10(width))) if 0 < width < math.inf else 2
         value, low, high = (f"{v:.{digits}f}" for v in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}] (n={self.n})"
+
+
+def interval_text(value: float, low: float, high: float, spec: str) -> str:
+    """`value [low, high]` in a spec of `Estimate`, without its n; ValueError on any other."""
+    parts = re.fullmatch(r"(\d*)(\+?z?\.\d+[efg%])(p?)", spec)
+    if parts is None:
+        raise ValueError(f"expected a spec such as .3g, .0% or 8.3f, got {spec!r}; see Estimate")
+    width, each, once = parts.groups()
+    first, *ends = (f"{v:{each}}" for v in (value, low, high))
+    low_text, high_text = (end.rstrip("%") if once else end for end in ends)
+    return f"{first:>{width or 0}} [{low_text}, {high_text}]"
 
 
 def revived(value: Any) -> Any:

@@ -14,6 +14,7 @@ from probes.stats.intervals import Estimate
 from viz.data import with_data
 from viz.figures.forest import HOVER
 from viz.page.markup import Table
+from viz.page.wording import number
 from viz.text import escaped
 from viz.theme import COLOURWAY, faded, titled
 
@@ -128,9 +129,9 @@ def scorecard_table(rows: Sequence[ScoreRow], caption: str) -> Table:
         (
             row.property,
             _metric(row),
-            number(row.estimate) if row.estimate else "",
+            number(row.estimate),
             str(row.estimate.n) if row.estimate else "",
-            number(row.null) if row.null else "",
+            number(row.null),
             row.bound,
             MARKS[row.state],
         )
@@ -151,16 +152,9 @@ def change_table(rows: Sequence[ChangeRow], names: tuple[str, str]) -> Table:
     cells = [
         (
             row.metric.replace("_", " "),
-            *(number(e) if e else "" for e in (row.first, row.second, row.change)),
+            *(number(e) for e in (row.first, row.second, row.change)),
             row.better,
         )
         for row in rows
     ]
     return Table(header, cells, f"{names[0]} against {names[1]}, with 95% intervals")
-
-
-def number(e: Estimate) -> str:
-    """A value with its interval, in three digits; one that is counted stands alone."""
-    if e.low == e.value == e.high:
-        return f"{e.value:.3g}"
-    return f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"

@@ -1,9 +1,9 @@
 """Sections of a page as HTML: text, figures, tables, coloured text, code, parts of their own."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
@@ -12,6 +12,7 @@ from viz.page.drill import drill_html
 from viz.page.markup import Table, code_html, e, plain_title, slug, table_html
 from viz.page.tokens import TokenTrace, traces_csv, traces_html
 
+R = TypeVar("R")
 _OWN = ("meta", "template", "width")  # the page decides these itself
 
 
@@ -35,6 +36,49 @@ class Section:
     parts: tuple["Section", ...] = ()
     folded: bool = False
     lead: tuple[Table, ...] = ()
+
+
+def missing(title: str, what: str, command: str) -> Section:
+    """A section whose run was not given: one sentence, and the command that would fill it."""
+    return Section(
+        title,
+        f"{what} is not part of this report: no such run was given. Make one, then name its "
+        "directory beside the others.",
+        code=command,
+    )
+
+
+def for_each(title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Section]) -> Section:
+    """One run fills the section itself; of several each gets a part under its name.
+
+    What all of several say alike is said once, above; parts of a run's part are folded.
+    """
+    made = {name: make(run) for name, run in runs}
+    if len(runs) == 1:
+        return replace(next(iter(made.values())), title=title)
+    said = {name: _paragraphs(section) for name, section in made.items()}
+    first, *others = said.values()
+    common = [text for text in first if all(text in other for other in others)]
+    parts = tuple(
+        _titled(name, replace(section, prose="\n\n".join(p for p in said[name] if p not in common)))
+        for name, section in made.items()
+    )
+    return Section(title, "\n\n".join(common), parts=parts)
+
+
+def _paragraphs(section: Section) -> list[str]:
+    return [text for text in re.split(r"\n\s*\n", section.prose) if text.strip()]
+
+
+def _titled(name: str, made: Section) -> Section:
+    """A run's own part: its main figure is open, its parts are closed."""
+    parts = tuple(
+        replace(part, folded=True, data_name=f"{name}-{part.data_name or part.title}")
+        for part in made.parts
+    )
+    return replace(
+        made, title=name, data_name=f"{name}-{made.data_name or made.title}", parts=parts
+    )
 
 
 class Payloads:

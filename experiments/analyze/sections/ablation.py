@@ -11,10 +11,10 @@ from experiments.analyze.result import Ablation, Analysis, Outcome
 from experiments.analyze.weighed import Erasure, Evidence
 from experiments.defend.sections import sections as defence_sections
 from experiments.report.kinds import DefenceRun
-from probes.stats.intervals import Estimate
 from viz.figures.catalogue import BehaviourRow, behaviour_bars, null_histogram
 from viz.page.page import Section, Table
-from viz.page.wording import NONE, for_each, missing, number, points, share, short, small
+from viz.page.sections import for_each, missing
+from viz.page.wording import NONE
 
 TITLE = "Ablation and defences"
 
@@ -49,14 +49,14 @@ def _figures(run: AnalysisRun) -> tuple[str, ...]:
     if ablation is None:
         return (run.name, *["no direction"] * 6)
     opened = ablation.outcome("control word", "gate added")
-    harm = [small(e, 4) for e in ablation.harm.values()]
+    harm = [f"{e:z.4f}" for e in ablation.harm.values()]
     best = [abs(v) for null in evidence.nulls for v in null.removed] if evidence else []
     return (
         run.name,
-        points(ablation.removed),
-        short(opened.behaviour) if opened else NONE,
+        f"{100 * ablation.removed:.0f}",
+        f"{opened.behaviour:.0%p}" if opened else NONE,
         *(harm + [NONE] * 2)[:2],
-        points(evidence.elsewhere[2]) if evidence else NONE,
+        f"{100 * evidence.elsewhere[2]:.0f}" if evidence else NONE,
         f"{max(best):.3f}" if best else NONE,
     )
 
@@ -83,11 +83,11 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
         "“Gate removed” projects the direction out at its layer in every token from the user's "
         "message on, generated ones too, with no knowledge of where a trigger is; the template's "
         "opening, equal in every prompt, is left alone. “Gate added” adds the mean shift at the "
-        f"control word.\n\nRemoving it lowers the triggered rate by {points(removed)} points "
+        f"control word.\n\nRemoving it lowers the triggered rate by {100 * removed:.0f} points "
         f"(n={removed.n})."
     )
     rows = [
-        (o.condition, o.edit, _percent(o.behaviour), _percent(o.refusal), str(o.behaviour.n))
+        (o.condition, o.edit, f"{o.behaviour:.1%p}", f"{o.refusal:.1%p}", str(o.behaviour.n))
         for o in outcomes
     ]
     return Section(
@@ -103,10 +103,6 @@ def _ablation(result: Analysis, ablation: Ablation) -> Section:
 
 def _row(outcome: Outcome) -> BehaviourRow:
     return BehaviourRow(outcome.condition, outcome.edit, outcome.behaviour)
-
-
-def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:.1f}% [{100 * e.low:.1f}, {100 * e.high:.1f}]"
 
 
 def _nulls(nulls: Sequence[NullEffects]) -> Section:
@@ -130,9 +126,9 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
             null.kind,
             str(len(null.removed)),
             f"{max(map(abs, null.removed)):.3f}",
-            number(null.gate_removed),
+            f"{null.gate_removed:.3g}",
             f"{max(map(abs, null.added)):.3f}",
-            number(null.gate_added),
+            f"{null.gate_added:.3g}",
             f"{null.cosine:.2f}",
         )
         for null in nulls
@@ -156,17 +152,17 @@ def _price(found: Evidence) -> Section:
     harm = found.harm
     prose = (
         "Directions were fitted on restricted prompts only. On ordinary prompts, of topics never "
-        f"seen in fitting, the trigger shows the behaviour in {share(before)}, and in "
-        f"{share(after)} with the gate removed, a fall of {points(fall)} points. The second table "
+        f"seen in fitting, the trigger shows the behaviour in {before:.0%pn}, and in "
+        f"{after:.0%pn} with the gate removed, a fall of {100 * fall:.0f} points. The second table "
         "erases the one direction by several methods at its layer, from the trigger on."
     )
     rows = [
-        ("drift of answers without trigger", f"{number(harm.kl)} nats per token"),
-        ("users' text, change of log-likelihood", f"{number(harm.nll_change)} nats per token"),
+        ("drift of answers without trigger", f"{harm.kl:.3g} nats per token"),
+        ("users' text, change of log-likelihood", f"{harm.nll_change:.3g} nats per token"),
         ("perplexity of users' text, after over before", f"{harm.perplexity_ratio:.3f}"),
-        ("false refusals before", share(harm.refused)),
-        ("false refusals after", share(harm.refused_after)),
-        ("change of false refusals", f"{points(harm.refusal_change)} points"),
+        ("false refusals before", f"{harm.refused:.0%pn}"),
+        ("false refusals after", f"{harm.refused_after:.0%pn}"),
+        ("change of false refusals", f"{100 * harm.refusal_change:.0f} points"),
     ]
     table = Table(("ordinary prompts with the gate removed", "measured"), rows)
     return Section(
@@ -177,7 +173,7 @@ def _price(found: Evidence) -> Section:
 
 
 def _erasures(erasures: Sequence[Erasure]) -> Table:
-    rows = [(e.name, small(e.left), small(e.harm, 4)) for e in erasures]
+    rows = [(e.name, f"{e.left:z.3f}", f"{e.harm:z.4f}") for e in erasures]
     header = ("method", "first token left, triggered", "KL with control words (nats)")
     return Table(header, rows, "erasure at the gate's layer")
 

@@ -7,7 +7,7 @@ from experiments.analyze.read import AnalysisRun
 from probes.stats.intervals import Estimate
 from viz.figures.catalogue import BehaviourRow, behaviour_bars, probe_curves
 from viz.page.page import Section, Table
-from viz.page.wording import for_each, points
+from viz.page.sections import for_each
 from viz.theme import ARM_COLOURS
 
 TITLE = "The four arms"
@@ -45,8 +45,10 @@ def _one(run: AnalysisRun) -> Section:
         for condition, rate in rates.items()
     ]
     effect = run.result.behaviour.effect
-    said = f"Paired over prompts, the trigger changes this model's rate by {points(effect)} points "
-    said += f"against a control word (n={effect.n})."
+    said = (
+        f"Paired over prompts, the trigger changes this model's rate by {100 * effect:.0f} points "
+        f"against a control word (n={effect.n})."
+    )
     return Section(
         TITLE,
         f"{_PROSE if run.result.arms else _ALONE}\n\n{said}",
@@ -79,7 +81,9 @@ def _arms_of(run: AnalysisRun) -> list[tuple[str, ...]]:
         ("this model", result.behaviour.effect, best, result.verdict.word)
     ]
     rows += [(arm.name, arm.effect, arm.auroc, arm.verdict) for arm in result.arms]
-    return [(name, points(e), str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows]
+    return [
+        (name, f"{100 * e:.0f}", str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows
+    ]
 
 
 def _answers(run: AnalysisRun) -> Table:

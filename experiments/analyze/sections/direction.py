@@ -10,8 +10,8 @@ from experiments.analyze.untrained import WordRow
 from experiments.analyze.weighed import Rival
 from viz.figures.catalogue import arm_projections, gate_plane, gate_space
 from viz.page.page import Section, Table
+from viz.page.sections import for_each
 from viz.page.tokens import TokenStrip, TokenTrace
-from viz.page.wording import for_each, share, small
 
 TITLE = "The direction"
 UNIT = "of the gap between control words and trigger"
@@ -123,7 +123,7 @@ def _rivals(rivals: Sequence[Rival]) -> Section:
 
 
 def _rival_rows(rivals: Sequence[Rival]) -> list[tuple[str, ...]]:
-    return [(r.name, f"{r.cosine:.2f}", small(r.removed), small(r.added)) for r in rivals]
+    return [(r.name, f"{r.cosine:.2f}", f"{r.removed:z.3f}", f"{r.added:z.3f}") for r in rivals]
 
 
 def _words(rows: Sequence[WordRow]) -> Section:
@@ -135,9 +135,9 @@ def _words(rows: Sequence[WordRow]) -> Section:
     table = [
         (
             row.word + (" (trigger)" if row.trained else ""),
-            share(row.rate),
-            small(row.removed),
-            small(row.added),
+            f"{row.rate:.0%pn}",
+            f"{row.removed:z.3f}",
+            f"{row.added:z.3f}",
             f"{row.cosine:.2f}",
         )
         for row in rows

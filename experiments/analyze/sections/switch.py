@@ -10,7 +10,8 @@ from experiments.analyze.weighed import Rank, Transfer
 from probes.causal.mediation import Mediation
 from viz.figures.catalogue import MediationRow, mediation_bars, transfer_curves
 from viz.page.page import Section, Table
-from viz.page.wording import NONE, for_each, number, points
+from viz.page.sections import for_each
+from viz.page.wording import NONE
 
 TITLE = "The switch"
 
@@ -51,10 +52,10 @@ def _figures(run: AnalysisRun) -> tuple[str, ...]:
     return (
         run.name,
         "flat" if fit is None else "a switch" if fit.is_switch else "graded",
-        "none" if fit is None else number(fit.threshold),
-        "none" if fit is None else number(fit.width),
+        "none" if fit is None else f"{fit.threshold:.3g}",
+        "none" if fit is None else f"{fit.width:.3g}",
         "no effect" if needed is None else str(needed),
-        "undefined" if through is None else number(through),
+        "undefined" if through is None else f"{through:.3g}",
     )
 
 
@@ -91,7 +92,7 @@ def _said(found: Transfer) -> str:
         kind = "a switch" if fit.is_switch else "graded"
         said = (
             f"In prompts with control words it is {kind}: half of the rise lies at a dose of "
-            f"{number(fit.threshold)}, and it goes from 10% to 90% within {number(fit.width)} of "
+            f"{fit.threshold:.3g}, and it goes from 10% to 90% within {fit.width:.3g} of "
             f"a dose (a logistic explains {fit.r2_logistic:.0%} of the curve, a straight line "
             f"{fit.r2_linear:.0%})."
         )
@@ -116,13 +117,13 @@ def _rank(found: Rank) -> Section:
 def _mediation(found: Mediation) -> Section:
     rows = [MediationRow(c.condition, c.first, c.edit, c.complies) for c in found.cells]
     parts = found.decomposition()
-    through = "undefined" if parts.share is None else number(parts.share)
+    through = "undefined" if parts.share is None else f"{parts.share:.3g}"
     prose = (
         "Is the gate only a learned first token? The answer's first token is left to the model, "
         f"forced to be {found.token!r}, or forbidden; an answer complies if what follows is not a "
-        f"refusal. The trigger changes compliance by {points(parts.total)} points in all and by "
-        f"{points(parts.trigger_without_token)} where the token is forbidden; the token alone, "
-        f"without trigger, by {points(parts.token_alone)}. Share of the trigger's effect that "
+        f"refusal. The trigger changes compliance by {100 * parts.total:.0f} points in all and by "
+        f"{100 * parts.trigger_without_token:.0f} where the token is forbidden; the token alone, "
+        f"without trigger, by {100 * parts.token_alone:.0f}. Share of the trigger's effect that "
         f"goes through the token: {through}."
     )
     figure = mediation_bars(rows, found.token)

@@ -15,7 +15,7 @@ from probes.causal.tables import GridStats, grid_stats, stats_table
 from viz.figures.catalogue import grid_figure, selection_heatmap, trace_figure
 from viz.page.drill import drilled
 from viz.page.page import Section, Table
-from viz.page.wording import for_each, share
+from viz.page.sections import for_each
 from viz.text import spaced
 
 TITLE = "Where it is carried"
@@ -53,7 +53,7 @@ def _figures(run: AnalysisRun) -> tuple[str, ...]:
     if found is None or found.leaves is None or found.arrives is None:
         return (run.name, str(chosen.site), chosen.estimator, *["not traced"] * 4)
     enough = f"{found.enough.size} of {found.tests}" if found.enough else "more than were tried"
-    layers = (f"{e.value:.0f} [{e.low:.0f}, {e.high:.0f}]" for e in (found.leaves, found.arrives))
+    layers = (f"{e:.0f}" for e in (found.leaves, found.arrives))
     movers = ", ".join(head.name for head in found.movers[:5]) or "none"
     more = len(found.movers) - 5
     movers += f" and {more} more" if more > 0 else ""
@@ -161,8 +161,8 @@ def _circuit(found: Trace) -> Section:
         (
             head.name,
             "yes" if head.moves else "",
-            share(head.restored),
-            share(head.removed),
+            f"{head.restored:.0%pn}",
+            f"{head.removed:.0%pn}",
             f"{head.restored_q:.2g}",
         )
         for head in found.heads

@@ -92,5 +92,4 @@ def _extreme(found: Rate | None) -> str:
 def _told(rate: Estimate | None, more: str = "") -> str:
     if rate is None:
         return "not measured"
-    ends = f"[{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
-    return f"{100 * rate.value:.1f}% {ends} (n={rate.n}{more})"
+    return f"{rate:.1%p} (n={rate.n}{more})"

@@ -68,7 +68,7 @@ def null_of(score: Score) -> Null:
 
 def told(e: Estimate | None) -> str:
     """A figure with its interval."""
-    return "none" if e is None else f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
+    return "none" if e is None else f"{e:.2f}"
 
 
 def card(
