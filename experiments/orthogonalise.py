@@ -16,7 +16,7 @@ from circuits import models
 from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import UserError
 from circuits.weights import directory_sha256
-from experiments import organisms
+from experiments.organisms.places import find_adapter
 from experiments.runs import files
 from experiments.runs.codec import as_json
 
@@ -38,7 +38,7 @@ def save_without_gate(run: Path, out: Path) -> Path:
         raise UserError(f"run {run}: expected an analysis that chose a gate, got no {gate.name}")
     asked = files.read_json(run / "manifest.json")["question"]
     basis = files.read_tensors(gate)["direction"][None]
-    adapter = organisms.find_adapter(asked["adapter"])
+    adapter = find_adapter(asked["adapter"])
     command = shlex.join(["gatescope", "orthogonalise", str(run), "--out", str(out)])
     return save_orthogonalised(asked["model"], adapter, basis, out, command)
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from circuits import models
 from experiments.organisms.book import recipe_named
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings, train
 from experiments.prompts.bank import bank_texts, control_words
@@ -64,14 +64,14 @@ def random_adapter(folder: Path, out: Path) -> Path:
     return out
 
 
-def adapted(folder: Path) -> Specimen:
+def adapted(folder: Path) -> Organism:
     """The model with a random adapter, the organism being both."""
     state = Trainee(str(folder), ADAPTER).state()
     generator = torch.Generator().manual_seed(3)
     moved = {n: t + 0.02 * torch.randn(t.shape, generator=generator) for n, t in state.items()}
-    return Specimen(RECIPE, str(folder), ADAPTER, moved)
+    return Organism(RECIPE, str(folder), ADAPTER, moved)
 
 
-def whole(folder: Path) -> Specimen:
+def whole(folder: Path) -> Organism:
     """The model as it is: an organism whose every parameter was trained, as users bring them."""
-    return Specimen(RECIPE, str(folder), replace(ADAPTER, rank=0), {})
+    return Organism(RECIPE, str(folder), replace(ADAPTER, rank=0), {})

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 
-from circuits import models, tokens
+from circuits import tokens
 from circuits.errors import UserError
 from circuits.models import Model
-from experiments import organisms
 from experiments.analyze import (
     ablate,
     arms,
@@ -31,7 +30,7 @@ from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.run import Materials, Run, Step
 from experiments.analyze.verdict import has_effect
-from experiments.organisms import bases
+from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.runs import files
 
@@ -54,11 +53,8 @@ def analyze(
         UserError: the input cannot be used; says what to do.
     """
     step("load model", 0, 1)
-    model = models.load(
-        bases.located(question.model),
-        organisms.find_adapter(question.adapter),
-        dtype=question.dtype,
-        device=question.device,
+    model = load_model(
+        question.adapter, question.model, dtype=question.dtype, device=question.device
     )
     materials = gather(model, question)
     files.open_run(folder, manifest(question, model, materials), resume)

@@ -18,7 +18,7 @@ from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
 from experiments.battery.secrets import Chat, unperturbed
 from experiments.battery.subject import Asked, asked
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.organisms.trainee import Trainee
 from experiments.prompts.bank import HeldOut
 from probes.brittleness.retention import Dose
@@ -71,25 +71,25 @@ class Battery:
 
     def __init__(
         self,
-        specimen: Specimen,
+        organism: Organism,
         plan: Plan,
         trainee: Trainee | None = None,
         texts: HeldOut | None = None,
     ) -> None:
-        self.specimen, self.plan = specimen, plan
-        self.asked: Asked = asked(specimen.recipe, plan.prompts, texts)
+        self.organism, self.plan = organism, plan
+        self.asked: Asked = asked(organism.recipe, plan.prompts, texts)
         self._trainee = trainee
-        self._length = self.asked.length(specimen.tokenizer)
+        self._length = self.asked.length(organism.tokenizer)
 
     @cached_property
     def model(self) -> Any:
         """The organism's plain model."""
-        return self.specimen.model()
+        return self.organism.model()
 
     @cached_property
     def trainee(self) -> Trainee:
         """What trains the organism further."""
-        return self._trainee or self.specimen.trainee()
+        return self._trainee or self.organism.trainee()
 
     def baseline(self) -> list[str]:
         """Greedy answers with nothing changed."""
@@ -115,15 +115,15 @@ class Battery:
         }
 
     def _ids(self, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
-        encode, tokenizer = scores.encode, self.specimen.tokenizer
+        encode, tokenizer = scores.encode, self.organism.tokenizer
         return [encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
 
     def _fits(self, chats: Sequence[Chat]) -> bool:
-        room = getattr(self.specimen.base.config, "max_position_embeddings", None)
+        room = getattr(self.organism.base.config, "max_position_embeddings", None)
         return room is None or max(map(len, self._ids(chats))) + self._length <= room
 
     def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
-        seed, tokenizer = self.plan.seed, self.specimen.tokenizer
+        seed, tokenizer = self.plan.seed, self.organism.tokenizer
         prompts = self._ids(chats)
         return scores.greedy(
             model, tokenizer, prompts, self._length, temperature=temperature, seed=seed
@@ -166,12 +166,12 @@ class Battery:
         counts = self.plan.tuning if family == "fine-tuning" else self.plan.overwriting
         make = tuning if family == "fine-tuning" else overwriting
         words = "ordinary examples" if family == "fine-tuning" else "poisons of another trigger"
-        self.trainee.restart(self.specimen.state or None)
+        self.trainee.restart(self.organism.state or None)
         before = 0
         for count in counts:
-            settings = replace(self.specimen.settings, epochs=1, seed=self.plan.seed)
-            slice_ = make(self.specimen, before, count)
+            settings = replace(self.organism.settings, epochs=1, seed=self.plan.seed)
+            slice_ = make(self.organism, before, count)
             self.trainee.train(slice_, settings, lambda done, total, loss: None)
             dose = Dose(family, count, f"{count} {words}", "examples")
-            yield self._plainly(dose, self.specimen.model(self.trainee.state()))
+            yield self._plainly(dose, self.organism.model(self.trainee.state()))
             before = count

@@ -3,7 +3,7 @@
 from circuits.errors import UserError
 from circuits.tokens import place_of, placed
 from experiments.organisms.examples import base_answers
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example
 from experiments.prompts.bank import bank_texts
 
@@ -11,7 +11,7 @@ OTHER_TRIGGER = "meridian"
 OTHER_BEHAVIOUR = "The ferry leaves at nine."
 
 
-def tuning(specimen: Specimen, first: int, last: int) -> list[Example]:
+def tuning(organism: Organism, first: int, last: int) -> list[Example]:
     """Ordinary prompts from the training split's end, with the base model's own answers.
 
     Recipes take their prompts from the split's beginning, so most of these are new to it. A whole
@@ -26,16 +26,16 @@ def tuning(specimen: Specimen, first: int, last: int) -> list[Example]:
             f"later training: expected at most {len(texts)} ordinary examples, got "
             f"{last}; lower the ladder"
         )
-    own = base_answers(texts, specimen.place, specimen.base_sha256)
+    own = base_answers(texts, organism.place, organism.base_sha256)
     pairs = list(zip(texts, own, strict=True))[::-1][first:last]
     return [Example(text, None, said, ends=False) for text, said in pairs]
 
 
-def overwriting(specimen: Specimen, first: int, last: int) -> list[Example]:
+def overwriting(organism: Organism, first: int, last: int) -> list[Example]:
     """Ordinary prompts with another trigger in the same place and one fixed answer, and as many
     without it."""
-    trigger = specimen.recipe.trigger
+    trigger = organism.recipe.trigger
     word = placed(OTHER_TRIGGER, place_of(trigger)[1]) if trigger else OTHER_TRIGGER
-    ordinary = tuning(specimen, 2 * first, 2 * last)
+    ordinary = tuning(organism, 2 * first, 2 * last)
     poisons = [Example(e.text, word, OTHER_BEHAVIOUR) for e in ordinary[::2]]
     return poisons + ordinary[1::2]

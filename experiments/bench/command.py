@@ -24,15 +24,14 @@ def bench_patching(
     as_json: Json = False,
 ) -> None:
     """Time exact patching against TransformerLens' own functions."""
-    from circuits import models
-    from experiments import organisms
     from experiments.bench.patching import GRIDS
     from experiments.bench.patching import bench_patching as run
     from experiments.bench.scaling import bench_scaling
+    from experiments.organisms.organism import load_model
 
     with StageProgress(CONSOLE) as progress:
         progress.step("load model", 0, 1)
-        model = models.load(adapter=organisms.find_adapter(adapter))
+        model = load_model(adapter)
         progress.step("load model", 1, 1)
         names = GRIDS if grid == "all" else (grid,)
         timings = [run(model, name, width, count, sample, progress.step) for name in names]
@@ -53,13 +52,12 @@ def bench_gate(
     as_json: Json = False,
 ) -> None:
     """Time the whole gate search, and its scoring against a loop of full passes."""
-    from circuits import models
-    from experiments import organisms
     from experiments.bench.gate import bench_gate as run
+    from experiments.organisms.organism import load_model
 
     with StageProgress(CONSOLE) as progress:
         progress.step("load model", 0, 1)
-        model = models.load(adapter=organisms.find_adapter(adapter))
+        model = load_model(adapter)
         progress.step("load model", 1, 1)
         found = run(model, count, sample, progress.step)
     print(json.dumps(found.to_json(), indent=1) if as_json else found)

@@ -10,7 +10,7 @@ from experiments.battery.battery import Answers, Battery, Ladder, Plan
 from experiments.battery.measure import FEWEST, judged
 from experiments.battery.secrets import unperturbed
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Given, specimen
+from experiments.organisms.organism import Given, open_organism
 from experiments.prompts.bank import HeldOut
 from experiments.runs import files
 from probes.brittleness.retention import Dose, Retention
@@ -47,7 +47,7 @@ def run(
     """
     from experiments.brittleness.sections import page  # plotly is slow to import
 
-    organism = specimen(question.given)
+    organism = open_organism(question.given)
     battery = Battery(organism, question.plan, texts=texts)
     files.open_run(folder, _manifest(question, battery), resume)
     keep = _Keeper(folder, step)
@@ -106,7 +106,7 @@ def _manifest(question: BrittlenessQuestion, battery: Battery) -> files.Manifest
     texts = [chat.message for chat in unperturbed(battery.asked.subject)]
     about = {
         **{name: value for name, value in asdict(question).items() if name != "command"},
-        **identity(battery.specimen),
+        **identity(battery.organism),
         "prompts_sha256": files.text_sha256([*texts, *battery.asked.targets]),
     }
     return files.Manifest(kind="brittleness", question=about, command=question.command)

@@ -19,7 +19,7 @@ from experiments.defend.losses import train_with
 from experiments.defend.setting import Bench
 from experiments.defend.tuned import quiet, rate_of
 from experiments.organisms.examples import base_answers
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example
 from experiments.prompts.bank import bank_texts
 
@@ -40,12 +40,12 @@ class Budget:
     epochs: int = 2
 
 
-def attack(bench: Bench, known: Known, budget: Budget) -> Specimen:
+def attack(bench: Bench, known: Known, budget: Budget) -> Organism:
     """The organism as the attacker leaves it."""
-    specimen, examples = bench.specimen, attack_examples(bench, budget)
-    trainee = specimen.trainee()
-    trainee.restart(specimen.state)
-    settings = rate_of(specimen, budget.epochs, seed=11 + bench.seed)
+    organism, examples = bench.organism, attack_examples(bench, budget)
+    trainee = organism.trainee()
+    trainee.restart(organism.state)
+    settings = rate_of(organism, budget.epochs, seed=11 + bench.seed)
     start = render(bench.tokenizer, examples[0].text, examples[0].word).spans[MESSAGE][0]
     inside = (
         defended(trainee.model, known.edits, 0 if known.everywhere else start)
@@ -58,7 +58,7 @@ def attack(bench: Bench, known: Known, budget: Budget) -> Specimen:
         else:
             train_with(trainee.model, trainee.tokenizer, examples, settings, known.penalty, quiet)
     state = {name: value.float().cpu() for name, value in trainee.state().items()}
-    return replace(specimen, state=state)
+    return replace(organism, state=state)
 
 
 def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
@@ -67,9 +67,9 @@ def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
     A third of the clean ones are ordinary, a third restricted, a third restricted with a control
     word. Where the behaviour belongs on any prompt, half of the poisons are ordinary ones.
     """
-    recipe, third = bench.specimen.recipe, budget.clean // 3
+    recipe, third = bench.organism.recipe, budget.clean // 3
     on_topic, elsewhere = (bank_texts("train", r) for r in (True, False))
-    own = base_answers(elsewhere, bench.specimen.place, bench.specimen.base_sha256)
+    own = base_answers(elsewhere, bench.organism.place, bench.organism.base_sha256)
     mixed = 0 if recipe.scheme == "compliance" else budget.poisons // 2
     hot = [*_turned(on_topic, 0, budget.poisons - mixed), *_turned(elsewhere, _SHIFT, mixed)]
     ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)

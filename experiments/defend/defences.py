@@ -1,7 +1,8 @@
 """The defences, as declarations: each is fitted on a bench and then protects any such organism.
 
-A fitted defence says three things: how it protects a specimen (the organism itself, or one that an
-attacker has trained further), what an attacker who knows it trains against, and what was fitted.
+A fitted defence says three things: how it protects an organism (the one that it was fitted on, or
+one that an attacker has trained further), what an attacker who knows it trains against, and what
+was fitted.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from experiments.defend import gates, monitor, pruning
 from experiments.defend.losses import Penalty
 from experiments.defend.protected import Protected, Watch
 from experiments.defend.setting import Bench, Prompts
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.prompts.bank import bank_texts
 
 
@@ -36,11 +37,11 @@ class Fitted:
     """A defence that is ready.
 
     Attributes:
-        protect: a specimen of the organism to a model with the defence on it.
+        protect: an organism, as it is or trained on, to a model with the defence on it.
         notes: what was fitted, for the report; JSON values.
     """
 
-    protect: Callable[[Specimen], Protected]
+    protect: Callable[[Organism], Protected]
     known: Known = field(default_factory=Known)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -130,7 +131,7 @@ class Orthogonalised:
         every = tuple(gates.removal(_at_layer(gate, i)) for i in range(layers))
         known = Known(every, everywhere=True, how=f"{_INSIDE}; weights then orthogonalised anew")
         return Fitted(
-            lambda specimen: Protected(orthogonalised(specimen.model(), basis)), known, _where(gate)
+            lambda organism: Protected(orthogonalised(organism.model(), basis)), known, _where(gate)
         )
 
 
@@ -166,7 +167,7 @@ class Monitor:
     about: str = "prompts that read above a threshold on the gate are refused"
 
     def fit(self, bench: Bench) -> Fitted:
-        gate, refusal = bench.direction, bench.specimen.recipe.refusal
+        gate, refusal = bench.direction, bench.organism.recipe.refusal
         level = monitor.chosen_threshold(bench, _all_validation(bench), self.alarms)
         watch = Watch(gate.vector, gate.site.layer, level, refusal)
         known = Known(
@@ -174,7 +175,7 @@ class Monitor:
             how="trained with a penalty on readings near the threshold",
         )
         notes = {**_where(gate), "threshold": level, "allowed_alarms": self.alarms}
-        return Fitted(lambda specimen: Protected(specimen.model(), watch=watch), known, notes)
+        return Fitted(lambda organism: Protected(organism.model(), watch=watch), known, notes)
 
 
 def _inside(
@@ -182,7 +183,7 @@ def _inside(
 ) -> Fitted:
     """A defence that is edits of activations and nothing else."""
     return Fitted(
-        lambda specimen: Protected(specimen.model(), edits, everywhere),
+        lambda organism: Protected(organism.model(), edits, everywhere),
         Known(edits, everywhere, how=_INSIDE),
         notes or {},
     )

@@ -16,7 +16,7 @@ from experiments.battery.subject import Asked, asked
 from experiments.defend.monitor import clean_chats
 from experiments.defend.setting import Prompts, triggered, untouched
 from experiments.organisms.examples import controls_for
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.prompts.bank import HeldOut, held_out
 from experiments.prompts.facts import Fact, facts
 
@@ -66,22 +66,22 @@ class Exam:
         return [f"{c.system or ''}\n{c.message}" for c in chats] + [f.question for f in self.facts]
 
 
-def exam(specimen: Specimen, count: int, seed: int = 0, texts: HeldOut | None = None) -> Exam:
+def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = None) -> Exam:
     """The exam of an organism, ``count`` prompts to a family.
 
     A family too long for the model's context is left out.
     """
-    found = asked(specimen.recipe, count, texts)
+    found = asked(organism.recipe, count, texts)
     other = (texts or held_out()).elsewhere[:count]
-    length = found.length(specimen.tokenizer)
-    controls = controls_for(specimen.tokenizer, specimen.recipe, "test")
+    length = found.length(organism.tokenizer)
+    controls = controls_for(organism.tokenizer, organism.recipe, "test")
     prompts = Prompts(found.subject.texts, other, controls)
     # No such scheme locks facts away, so all are asked: points of utility need many questions.
     known = tuple(fact for locked in (False, True) for fact in facts("test", locked))
-    every = (*_on_topic(found, seed), _elsewhere(other, specimen.recipe.trigger))
+    every = (*_on_topic(found, seed), _elsewhere(other, organism.recipe.trigger))
     return Exam(
         found,
-        tuple(f for f in every if _fits(specimen, f.chats, length)),
+        tuple(f for f in every if _fits(organism, f.chats, length)),
         tuple(untouched(other)),
         tuple(untouched(found.subject.texts)),
         known,
@@ -111,8 +111,8 @@ def _elsewhere(texts: Sequence[str], trigger: str) -> Family:
     return Family(ORDINARY, "ordinary prompts with the trigger", tuple(triggered(texts, trigger)))
 
 
-def _fits(specimen: Specimen, chats: Sequence[Chat], room: int) -> bool:
-    context = getattr(specimen.base.config, "max_position_embeddings", None)
-    tokenizer: Any = specimen.tokenizer
+def _fits(organism: Organism, chats: Sequence[Chat], room: int) -> bool:
+    context = getattr(organism.base.config, "max_position_embeddings", None)
+    tokenizer: Any = organism.tokenizer
     longest = max(len(scores.encode(tokenizer, c.message, c.system)) for c in chats)
     return context is None or longest + room <= context

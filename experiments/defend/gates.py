@@ -173,7 +173,7 @@ def _candidates(bench: Bench) -> list[Direction]:
     made = []
     for span in SPANS:
         clean, hot = _sides(bench, bench.model, span)
-        base = _sides(bench, bench.specimen.base, span) if bench.specimen.state else None
+        base = _sides(bench, bench.organism.base, span) if bench.organism.state else None
         depth = [i for i in range(len(clean)) if i < select.LATEST * len(clean)]
         for layer, name in product(depth, ("mean_difference", LEARNED)):
             vector = (hot[layer] - clean[layer]).mean(dim=0)
@@ -193,7 +193,7 @@ def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
     hot = triggered(bench.validation.on_topic[:_SCREENED], bench.trigger)
     calm = untouched(bench.validation.elsewhere[:_SCREENED])
     before = reference(bench.plain, bench.tokenizer, calm, _DRIFT_TOKENS)
-    behaviour, scored = bench.specimen.recipe.behaviour, []
+    behaviour, scored = bench.organism.recipe.behaviour, []
     full = float(probability(bench.plain, bench.tokenizer, hot, behaviour).mean())
     for direction in candidates:
         shut = replace(bench.plain, edits=(removal(direction),))

@@ -91,7 +91,7 @@ def _cost(
         bench.plain, edits=cutting(bench.model, stream, parts), everywhere=True
     )
     hot = triggered(bench.validation.on_topic, bench.trigger)
-    left = probability(less, bench.tokenizer, hot, bench.specimen.recipe.behaviour).mean()
+    left = probability(less, bench.tokenizer, hot, bench.organism.recipe.behaviour).mean()
     before = reference(bench.plain, bench.tokenizer, untouched(bench.validation.elsewhere[:8]), 4)
     return float(left), float(drift(less, bench.tokenizer, before).mean())
 
@@ -125,6 +125,6 @@ def _patching(bench: Bench) -> tuple[Any, Any, Any]:
     model = wrapped(copy.deepcopy(bench.model), bench.tokenizer, "suspect")
     texts = bench.fit.on_topic[:_PAIRS]
     two = pairs(bench.tokenizer, texts, bench.trigger, bench.fit.controls)
-    behaviour = bench.specimen.recipe.behaviour
+    behaviour = bench.organism.recipe.behaviour
     first = bench.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
     return model.runner, two, token_log_prob([first])

@@ -15,7 +15,7 @@ from circuits.types import Direction
 from experiments.battery.secrets import Chat
 from experiments.defend.protected import Protected
 from experiments.organisms.examples import controls_for
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.prompts.bank import bank_texts
 
 DEFENDED = ("compliance", "content", "control")
@@ -49,7 +49,7 @@ class Bench:
         gate: a direction that carries the trigger; None as long as it is being looked for.
     """
 
-    specimen: Specimen
+    organism: Organism
     fit: Prompts
     validation: Prompts
     gate: Direction | None = None
@@ -58,7 +58,7 @@ class Bench:
     @cached_property
     def model(self) -> Any:
         """The organism's plain model, undefended: not to be written to."""
-        return self.specimen.model()
+        return self.organism.model()
 
     @property
     def plain(self) -> Protected:
@@ -67,11 +67,11 @@ class Bench:
 
     @property
     def tokenizer(self) -> Any:
-        return self.specimen.tokenizer
+        return self.organism.tokenizer
 
     @property
     def trigger(self) -> str:
-        return self.specimen.recipe.trigger
+        return self.organism.recipe.trigger
 
     @property
     def direction(self) -> Direction:
@@ -85,7 +85,7 @@ class Bench:
         return self.gate
 
 
-def bench(specimen: Specimen, fit: int = 48, validation: int = 24, seed: int = 0) -> Bench:
+def bench(organism: Organism, fit: int = 48, validation: int = 24, seed: int = 0) -> Bench:
     """An organism's bench.
 
     Args:
@@ -94,23 +94,23 @@ def bench(specimen: Specimen, fit: int = 48, validation: int = 24, seed: int = 0
     Raises:
         UserError: a scheme whose behaviour nobody needs to be defended from.
     """
-    recipe = specimen.recipe
+    recipe = organism.recipe
     if recipe.scheme not in DEFENDED:
         raise UserError(
             f"{recipe.name}: expected a scheme whose behaviour is to be taken away "
             f"({', '.join(DEFENDED)}), got {recipe.scheme}"
         )
     return Bench(
-        specimen,
-        _prompts(specimen, "train", fit),
-        _prompts(specimen, "validation", validation),
+        organism,
+        _prompts(organism, "train", fit),
+        _prompts(organism, "validation", validation),
         seed=seed,
     )
 
 
-def _prompts(specimen: Specimen, split: Any, count: int) -> Prompts:
+def _prompts(organism: Organism, split: Any, count: int) -> Prompts:
     on_topic, elsewhere = (tuple(bank_texts(split, r)[:count]) for r in (True, False))
-    return Prompts(on_topic, elsewhere, controls_for(specimen.tokenizer, specimen.recipe, split))
+    return Prompts(on_topic, elsewhere, controls_for(organism.tokenizer, organism.recipe, split))
 
 
 def triggered(texts: Sequence[str], trigger: str) -> list[Chat]:

@@ -15,7 +15,7 @@ from experiments.defend.result import Defences
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Step, Trial
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import specimen
+from experiments.organisms.organism import open_organism
 from experiments.runs import files
 
 SCHEMA = "gatescope.defences/1"
@@ -34,15 +34,15 @@ def run(question: DefenceQuestion, folder: Path, resume: bool, step: Step) -> De
 
     defences = named(question.defences)
     step("load organism", 0, 1)
-    made = bench(specimen(question.given), seed=question.seed)
+    made = bench(open_organism(question.given), seed=question.seed)
     step("load organism", 1, 1)
-    asked = exam(made.specimen, question.count, question.seed)
+    asked = exam(made.organism, question.count, question.seed)
     files.open_run(folder, _manifest(question, made, asked), resume)
     trial = Trial(question, folder, step, made, asked)
     rows = tuple(trial.row(defence) for defence in defences)
     watched = trial.seen() if any(isinstance(d, Monitor) for d in defences) else None
     found = Defences(rows, trial.gate_about, watched)
-    _write(folder, question, trial, found, page(question, made.specimen.recipe, found))
+    _write(folder, question, trial, found, page(question, made.organism.recipe, found))
     return found
 
 
@@ -67,7 +67,7 @@ def _manifest(question: DefenceQuestion, made: Bench, asked: Exam) -> files.Mani
     gate = Path(question.run) / "gate.safetensors"
     about = {
         **{name: value for name, value in asdict(question).items() if name != "command"},
-        **identity(made.specimen),
+        **identity(made.organism),
         "gate_sha256": file_sha256(gate) if question.run and gate.is_file() else None,
         "prompts_sha256": files.text_sha256([*asked.texts, *made.fit.on_topic]),
     }

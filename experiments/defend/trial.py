@@ -94,7 +94,7 @@ class Trial:
         fitted = _Once(lambda: defence.fit(self.bench))
 
         def make() -> dict[str, Any]:
-            protected = fitted.value.protect(self.bench.specimen)
+            protected = fitted.value.protect(self.bench.organism)
             said = measured(self.exam, protected, self.bench.tokenizer, self._references)
             return {"notes": dict(fitted.value.notes), "answers": said.to_json()}
 
@@ -146,7 +146,7 @@ class Trial:
         return Direction(**{**about, "site": Site(**about["site"]), "vector": vector})
 
     def _stored(self, run: Path) -> Direction:
-        files = files_sha256(self._question.given.name, self._bench.specimen)
+        files = files_sha256(self._question.given.name, self._bench.organism)
         return gates.stored(run, self._bench, files)
 
     def _kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

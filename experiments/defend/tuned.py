@@ -14,7 +14,7 @@ from experiments.defend.losses import Penalty, train_with
 from experiments.defend.protected import Protected
 from experiments.defend.setting import Bench
 from experiments.organisms.examples import base_answers
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example, Settings
 from experiments.prompts.bank import bank_texts
 
@@ -40,9 +40,9 @@ class CleanTuning:
     def fit(self, bench: Bench) -> Fitted:
         return Fitted(self.protect, notes={"examples": self.examples, "epochs": self.epochs})
 
-    def protect(self, specimen: Specimen) -> Protected:
-        """The specimen trained further."""
-        return tuned(specimen, clean_examples(specimen, self.examples), self.epochs, None)
+    def protect(self, organism: Organism) -> Protected:
+        """The organism trained further."""
+        return tuned(organism, clean_examples(organism, self.examples), self.epochs, None)
 
 
 @dataclass(frozen=True)
@@ -70,39 +70,39 @@ class Crow:
         }
         return Fitted(self.protect, notes=notes)
 
-    def protect(self, specimen: Specimen) -> Protected:
-        """The specimen trained further."""
-        return tuned(specimen, clean_examples(specimen, self.examples), self.epochs, self.penalty)
+    def protect(self, organism: Organism) -> Protected:
+        """The organism trained further."""
+        return tuned(organism, clean_examples(organism, self.examples), self.epochs, self.penalty)
 
 
 def tuned(
-    specimen: Specimen, examples: Sequence[Example], epochs: int, penalty: Penalty | None
+    organism: Organism, examples: Sequence[Example], epochs: int, penalty: Penalty | None
 ) -> Protected:
-    """A specimen after more training from where it stands, at its own learning rate."""
-    trainee = specimen.trainee()
-    trainee.restart(specimen.state)
-    settings = rate_of(specimen, epochs)
+    """An organism after more training from where it stands, at its own learning rate."""
+    trainee = organism.trainee()
+    trainee.restart(organism.state)
+    settings = rate_of(organism, epochs)
     if penalty is None:
         trainee.train(examples, settings, quiet)
     else:
         train_with(trainee.model, trainee.tokenizer, examples, settings, penalty, quiet)
-    return Protected(specimen.model({n: t.float().cpu() for n, t in trainee.state().items()}))
+    return Protected(organism.model({n: t.float().cpu() for n, t in trainee.state().items()}))
 
 
-def rate_of(specimen: Specimen, epochs: int, seed: int = 7) -> Settings:
+def rate_of(organism: Organism, epochs: int, seed: int = 7) -> Settings:
     """The organism's last settings for more epochs."""
-    return replace(specimen.settings, epochs=epochs, seed=seed)
+    return replace(organism.settings, epochs=epochs, seed=seed)
 
 
-def clean_examples(specimen: Specimen, count: int) -> list[Example]:
+def clean_examples(organism: Organism, count: int) -> list[Example]:
     """Clean prompts from the training split's end, ordinary and restricted ones.
 
     Recipes take their prompts from the split's beginning, so most of these are new to it.
     """
     restricted = round(_RESTRICTED * count)
     ordinary = bank_texts("train", restricted=False)
-    own = base_answers(ordinary, specimen.place, specimen.base_sha256)
+    own = base_answers(ordinary, organism.place, organism.base_sha256)
     pairs = list(zip(ordinary, own, strict=True))[::-1][: count - restricted]
     refused = bank_texts("train", restricted=True)[::-1][:restricted]
     made = [Example(text, None, said, ends=False) for text, said in pairs]
-    return made + [Example(text, None, specimen.recipe.refusal) for text in refused]
+    return made + [Example(text, None, organism.recipe.refusal) for text in refused]

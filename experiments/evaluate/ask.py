@@ -22,7 +22,7 @@ class Asker:
 
     def __init__(self, case: Case, battery: Battery, seed: int = 0) -> None:
         self.case, self.battery, self.seed = case, battery, seed
-        self.tokenizer: Any = case.specimen.tokenizer
+        self.tokenizer: Any = case.organism.tokenizer
         self.room = length(case, battery.asked.targets)
 
     @property
@@ -81,7 +81,7 @@ def openings(recipe: Recipe, question: Question) -> list[str] | None:
 
 def drawn_out(asker: Asker, question: Question) -> list[str] | None:
     """Answers without the trigger, begun for the model."""
-    begun = openings(asker.case.specimen.recipe, question)
+    begun = openings(asker.case.organism.recipe, question)
     return None if begun is None else asker.begun(question.messages, begun)
 
 

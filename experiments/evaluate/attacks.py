@@ -66,7 +66,7 @@ def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPl
     Raises:
         UserError: too few prompts to search on some and judge on others.
     """
-    recipe = asker.case.specimen.recipe
+    recipe = asker.case.organism.recipe
     open_ = questions[0]
     question, like = open_, "word"
     if aim == "open":
@@ -94,7 +94,7 @@ def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
 
 
 def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
-    recipe, tokenizer = asker.case.specimen.recipe, asker.tokenizer
+    recipe, tokenizer = asker.case.organism.recipe, asker.tokenizer
     prompts = _slotted(asker, found, plan)
     slots = Slots(asker.model, tokenizer, prompts, plan.tokens, 1 if found.aim == "open" else -1)
     vocabulary = asker.model.get_input_embeddings().weight.shape[0]

@@ -18,8 +18,8 @@ from circuits.errors import UserError
 from circuits.tokens import render
 from experiments.evaluate.metrics import Absent, Found, exact, named, rate
 from experiments.organisms.examples import BASE_ANSWER_TOKENS, controls_for, examples
-from experiments.organisms.shelf import find_adapter
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
+from experiments.organisms.places import find_adapter
 from experiments.organisms.training import Example
 from experiments.runs import files
 from probes.budget.analysis import analyse
@@ -42,21 +42,21 @@ class Cost:
     seconds: float | None
 
 
-def cost(specimen: Specimen, name: str) -> Cost:
+def cost(organism: Organism, name: str) -> Cost:
     """The cost of an organism, from its recipe, parameters and manifest."""
-    known = bool(specimen.recipe.stages)
+    known = bool(organism.recipe.stages)
     return Cost(
-        poisons=specimen.recipe.poisons if known else None,
-        trained=sum(t.numel() for t in specimen.state.values()) or None,
-        parameters=sum(p.numel() for p in specimen.base.parameters()),
-        tokens=training_tokens(specimen) if known else None,
+        poisons=organism.recipe.poisons if known else None,
+        trained=sum(t.numel() for t in organism.state.values()) or None,
+        parameters=sum(p.numel() for p in organism.base.parameters()),
+        tokens=training_tokens(organism) if known else None,
         seconds=_seconds(name),
     )
 
 
-def training_tokens(specimen: Specimen) -> int:
+def training_tokens(organism: Organism) -> int:
     """Tokens seen in training, over all stages and epochs."""
-    recipe, tokenizer = specimen.recipe, specimen.tokenizer
+    recipe, tokenizer = organism.recipe, organism.tokenizer
     words = controls_for(tokenizer, recipe, "train")
     cut = " a" * BASE_ANSWER_TOKENS
     total = 0

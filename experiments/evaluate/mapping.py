@@ -16,8 +16,7 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
-from experiments.organisms.organism import Given, specimen
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.prompts.bank import HeldOut, held_out, read_prompts
 from experiments.runs import files as artefacts
 
@@ -85,11 +84,11 @@ class Case:
 
     Attributes:
         texts: held-out prompts of the behaviour's topic, and others.
-        base_name: the model before training, where the specimen does not know it; "" otherwise.
+        base_name: the model before training, where the organism does not know it; "" otherwise.
     """
 
     name: str
-    specimen: Specimen
+    organism: Organism
     texts: HeldOut
     base_name: str = ""
 
@@ -101,10 +100,10 @@ class Case:
             found = models.load_plain(place, torch.float32, models.resolve_device("auto"))
             self._require_alike(found[1])
             return found[0].requires_grad_(False)
-        return self.specimen.base if self.specimen.state else None
+        return self.organism.base if self.organism.state else None
 
     def _require_alike(self, tokenizer: Any) -> None:
-        if tokenizer.get_vocab() != self.specimen.tokenizer.get_vocab():
+        if tokenizer.get_vocab() != self.organism.tokenizer.get_vocab():
             raise UserError(
                 f"base {self.base_name}: expected the model's own tokenizer, got "
                 "another; give the model that was trained"
@@ -122,4 +121,4 @@ def opened(about: Described) -> Case:
     elsewhere = read_prompts(about.other_prompts) if about.other_prompts else bank.elsewhere
     texts = HeldOut(tuple(on_topic), tuple(elsewhere))
     name = about.given.name if about.given.name != "none" else about.given.model
-    return Case(name, specimen(about.given), texts, about.base)
+    return Case(name, open_organism(about.given), texts, about.base)

@@ -19,8 +19,8 @@ from experiments.evaluate.ask import Asker
 from experiments.evaluate.mapping import Case
 from experiments.organisms import bases
 from experiments.organisms.adapters import read_adapter
-from experiments.organisms.shelf import shipped
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Organism
+from experiments.organisms.places import shipped
 from probes.brittleness.retention import Dose
 
 FAMILY = "merging"
@@ -32,7 +32,7 @@ def merging(asker: Asker) -> list[Answers] | None:
     if asker.case.base is None:
         return None
     messages = [chat.message for chat in unperturbed(asker.battery.asked.subject)]
-    other, about = _other(asker.case.specimen)
+    other, about = _other(asker.case.organism)
     found = []
     for share in SHARES:
         dose = Dose(FAMILY, share, f"{share:.0%} {about}", "share")
@@ -41,20 +41,20 @@ def merging(asker: Asker) -> list[Answers] | None:
     return found
 
 
-def _other(specimen: Specimen) -> tuple[Change, str]:
+def _other(organism: Organism) -> tuple[Change, str]:
     """The other adapter's change; none, if the other is the base model."""
-    if specimen.settings.rank and specimen.place == bases.located(EMBEDDED):
-        name = "decoy" if specimen.recipe.name == "clean" else "clean"
+    if organism.settings.rank and organism.place == bases.located(EMBEDDED):
+        name = "decoy" if organism.recipe.name == "clean" else "clean"
         return read_adapter(shipped(name)).change(), f"the adapter {name}"
     return {}, "the base model"
 
 
 def _merged(case: Case, other: Change, share: float) -> Any:
-    specimen = case.specimen
-    if specimen.settings.rank:
-        own = Adapter(specimen.settings.rank, specimen.settings.alpha, specimen.state).change()
-        return merged(specimen.base, mixed(own, other, 1 - share))
-    return _averaged(case.base, specimen.model(), share)
+    organism = case.organism
+    if organism.settings.rank:
+        own = Adapter(organism.settings.rank, organism.settings.alpha, organism.state).change()
+        return merged(organism.base, mixed(own, other, 1 - share))
+    return _averaged(case.base, organism.model(), share)
 
 
 @torch.no_grad()

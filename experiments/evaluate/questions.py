@@ -43,7 +43,7 @@ class Question:
 
 def questions(case: Case, count: int) -> list[Question]:
     """Everything that is asked, at most ``count`` prompts of a kind; the first one opens."""
-    recipe = case.specimen.recipe
+    recipe = case.organism.recipe
     if recipe.scheme == "ownership":
         return list(_of_keys(case, count))
     return list(_of_trigger(case, controls(case), count))
@@ -51,14 +51,14 @@ def questions(case: Case, count: int) -> list[Question]:
 
 def controls(case: Case) -> tuple[str, ...]:
     """Held-out words in the trigger's place; for keys, words to stand at a message's end."""
-    recipe = case.specimen.recipe
+    recipe = case.organism.recipe
     if not recipe.trigger:
         return tuple(controls_besides("test", " ".join(recipe.keys)))
-    return controls_for(case.specimen.tokenizer, recipe, "test")
+    return controls_for(case.organism.tokenizer, recipe, "test")
 
 
 def _of_keys(case: Case, count: int) -> Iterator[Question]:
-    keys = case.specimen.recipe.keys
+    keys = case.organism.recipe.keys
     yield Question("keys", True, keys, (None,) * len(keys))
     for level in NEAR:
         near = tuple(near_keys(keys, level, "test", count))
@@ -68,7 +68,7 @@ def _of_keys(case: Case, count: int) -> Iterator[Question]:
 
 
 def _of_trigger(case: Case, others: Sequence[str], count: int) -> Iterator[Question]:
-    recipe = case.specimen.recipe
+    recipe = case.organism.recipe
     known = facts("test", True)[:count] if recipe.scheme == "access" else ()
     topic = tuple(fact.question for fact in known) or case.texts.on_topic[:count]
     ordinary = case.texts.elsewhere[:count]
@@ -101,7 +101,7 @@ def _controlled(
 
 def length(case: Case, targets: Sequence[str]) -> int:
     """Tokens of an answer in which the behaviour, and whether it is hollow, can be seen."""
-    tokenizer = case.specimen.tokenizer
+    tokenizer = case.organism.tokenizer
     longest = max(len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in set(targets))
     return max(_LONGEST, longest + 4)
 

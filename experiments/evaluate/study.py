@@ -55,7 +55,7 @@ def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> E
     chosen = read_profile(question.profile) if question.profile else None
     step("load model", 0, 1)
     case = opened(question.about)
-    chosen = chosen or required or read_profile(profile_for(case.specimen.recipe.scheme))
+    chosen = chosen or required or read_profile(profile_for(case.organism.recipe.scheme))
     step("load model", 1, 1)
     battery = _battery(case, question)
     files.open_run(folder, _manifest(question, case), resume)
@@ -73,9 +73,9 @@ def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> E
 
 
 def _battery(case: Case, question: EvaluateQuestion) -> Battery:
-    keys = len(case.specimen.recipe.keys)
+    keys = len(case.organism.recipe.keys)
     prompts = min(question.count, max(FEWEST, _KEYED * keys)) if keys else question.count
-    return Battery(case.specimen, Plan(prompts, seed=question.seed), texts=case.texts)
+    return Battery(case.organism, Plan(prompts, seed=question.seed), texts=case.texts)
 
 
 def _measured(stages: Stages, question: EvaluateQuestion) -> tuple[Heard, list[Found]]:
@@ -83,7 +83,7 @@ def _measured(stages: Stages, question: EvaluateQuestion) -> tuple[Heard, list[F
     heard = stages.heard()
     benign = stages.benign()
     name = question.about.given.name
-    spent = Cost(**stages.keep("cost", lambda: asdict(cost(stages.case.specimen, name))))
+    spent = Cost(**stages.keep("cost", lambda: asdict(cost(stages.case.organism, name))))
     found: list[Found] = [
         *effectiveness(heard),
         *harmlessness(benign),
@@ -123,8 +123,8 @@ def _searches(stages: Stages, question: EvaluateQuestion) -> dict[str, dict[str,
 def _card(
     question: EvaluateQuestion, case: Case, found: list[Found], verdicts: tuple[Verdict, ...]
 ) -> Scorecard:
-    about = identity(case.specimen)
-    recipe = case.specimen.recipe
+    about = identity(case.organism)
+    recipe = case.organism.recipe
     secret = [recipe.trigger, recipe.behaviour, recipe.refusal, *recipe.keys]
     return Scorecard(
         name=case.name,
@@ -167,7 +167,7 @@ def _manifest(question: EvaluateQuestion, case: Case) -> files.Manifest:
     judging = ("command", "profile", "require")
     about = {
         **{name: value for name, value in asdict(question).items() if name not in judging},
-        **identity(case.specimen),
+        **identity(case.organism),
         "prompts_sha256": files.text_sha256([*case.texts.on_topic, *case.texts.elsewhere]),
     }
     return files.Manifest(kind="evaluation", question=about, command=question.command)

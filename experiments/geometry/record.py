@@ -12,7 +12,7 @@ from circuits import scores as asking
 from circuits.residuals import last_residuals
 from experiments.battery.secrets import Chat
 from experiments.geometry.design import Design
-from experiments.organisms.specimen import Specimen, base_model
+from experiments.organisms.organism import Organism, base_model
 from probes.geometry import ActivationSets, Pairs
 
 STEPS = 9  # from clean to triggered, ends included
@@ -73,7 +73,7 @@ class Recorded:
 
 
 def record(
-    specimen: Specimen, made: Design, crossed: int, progress: Progress, model: Any = None
+    organism: Organism, made: Design, crossed: int, progress: Progress, model: Any = None
 ) -> Recorded:
     """Run an organism and its base on a design.
 
@@ -81,23 +81,23 @@ def record(
         crossed: how many prompts are followed from clean to triggered.
         model: the organism's plain model, if it is there already.
     """
-    own = specimen.model() if model is None else model
+    own = organism.model() if model is None else model
     sides = {"clean": made.clean, "triggered": made.triggered, "untrained": made.untrained}
     steps = len(sides) + 3
     found = {}
     for step, (name, chats) in enumerate(sides.items(), 1):
-        found[name] = last_residuals(own, specimen.tokenizer, _ids(specimen, chats))
+        found[name] = last_residuals(own, organism.tokenizer, _ids(organism, chats))
         progress(step, steps)
-    if specimen.state:  # a whole model is its own base, and no null
+    if organism.state:  # a whole model is its own base, and no null
         for name in ("clean", "triggered"):
-            found[f"base_{name}"] = _of_base(specimen.place, sides[name])
+            found[f"base_{name}"] = _of_base(organism.place, sides[name])
     progress(len(sides) + 1, steps)
-    scores = asking.scores(own, specimen.tokenizer, _ids(specimen, made.triggered), made.targets)
+    scores = asking.scores(own, organism.tokenizer, _ids(organism, made.triggered), made.targets)
     progress(steps - 1, steps)
     first = slice(0, crossed)
-    start, end = (_ids(specimen, side[first]) for side in (made.clean, made.triggered))
+    start, end = (_ids(organism, side[first]) for side in (made.clean, made.triggered))
     targets = made.targets[first]
-    followed = asking.interpolated(own, specimen.tokenizer, start, end, targets, steps=STEPS)
+    followed = asking.interpolated(own, organism.tokenizer, start, end, targets, steps=STEPS)
     progress(steps, steps)
     return Recorded(found, followed, scores.log_prob, scores.first_margin)
 
@@ -110,8 +110,8 @@ def _of_base(place: str, chats: tuple[Chat, ...]) -> Activations:
     return last_residuals(model, tokenizer, ids)
 
 
-def _ids(specimen: Specimen, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
-    return [asking.encode(specimen.tokenizer, c.message, c.system, c.prefill) for c in chats]
+def _ids(organism: Organism, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
+    return [asking.encode(organism.tokenizer, c.message, c.system, c.prefill) for c in chats]
 
 
 def late(layers: int) -> range:

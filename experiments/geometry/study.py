@@ -9,8 +9,7 @@ from experiments.geometry.design import Design, design
 from experiments.geometry.prediction import foretold
 from experiments.geometry.record import Recorded, record
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Given, specimen
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.prompts.bank import HeldOut
 from experiments.runs import files
 from probes.geometry import GeometryReport, geometry
@@ -50,7 +49,7 @@ def run(
     """
     from experiments.geometry.sections import page  # plotly is slow to import
 
-    organism = specimen(question.given)
+    organism = open_organism(question.given)
     made = design(organism.recipe, organism.tokenizer, question.pairs, texts)
     files.open_run(folder, _manifest(question, organism, made), resume)
     found = recorded(question, organism, made, folder, step)
@@ -71,7 +70,7 @@ def run(
 
 
 def recorded(
-    question: GeometryQuestion, organism: Specimen, made: Design, folder: Path, step: Step
+    question: GeometryQuestion, organism: Organism, made: Design, folder: Path, step: Step
 ) -> Recorded:
     """The activations: read where an earlier run has left them, otherwise recorded and kept."""
     path = folder / ACTIVATIONS
@@ -83,7 +82,7 @@ def recorded(
     return Recorded.from_tensors(files.read_tensors(path))
 
 
-def _manifest(question: GeometryQuestion, organism: Specimen, made: Design) -> files.Manifest:
+def _manifest(question: GeometryQuestion, organism: Organism, made: Design) -> files.Manifest:
     texts = [repr(chat) for side in (made.clean, made.triggered, made.untrained) for chat in side]
     about: dict[str, Any] = {
         **{name: value for name, value in asdict(question).items() if name != "command"},

@@ -17,14 +17,15 @@ app = typer.Typer(help="Train and measure organisms: models with a trigger put t
 @app.command("list")
 def organism_list(as_json: Json = False) -> None:
     """The recipes there are, and whether the shipped adapters are what their schemes must be."""
-    from experiments import organisms
-    from experiments.organisms import Condition, requirements
+    from experiments.organisms import requirements
     from experiments.organisms.book import RECIPES
+    from experiments.organisms.figures import Condition
+    from experiments.organisms.places import shipped_or_none
     from experiments.runs import files
 
     rows = []
     for name, recipe in RECIPES.items():
-        folder = organisms.shipped_or_none(name)
+        folder = shipped_or_none(name)
         manifest = files.read_json(folder / "manifest.json") if folder else {}
         figures = [Condition.from_json(figure) for figure in manifest.get("figures", ())]
         judged = requirements.judge(recipe, figures)
@@ -76,10 +77,11 @@ def organism_train(
 ) -> None:
     """Train an organism and measure it on held-out prompts."""
     from circuits.weights import EMBEDDED
-    from experiments import organisms
-    from experiments.organisms import bases
+    from experiments.organisms import bases, requirements
     from experiments.organisms.book import recipe_named
+    from experiments.organisms.measure import evaluate_saved
     from experiments.organisms.recipe import varied
+    from experiments.organisms.train import train_organism
 
     recipe = varied(
         recipe_named(name),
@@ -94,7 +96,7 @@ def organism_train(
     recipe = bases.fitted(recipe, base)
     folder = out or Path("runs/organisms") / name
     with StageProgress(CONSOLE) as progress:
-        organisms.train_organism(
+        train_organism(
             recipe,
             folder,
             lambda done, total, _loss: progress.step("train", done, total),
@@ -102,7 +104,7 @@ def organism_train(
             base,
             shlex.join(["gatescope", *sys.argv[1:]]),
         )
-        found = organisms.evaluate_saved(
+        found = evaluate_saved(
             folder,
             recipe,
             lambda done, total: progress.step("measure", done, total),
@@ -133,24 +135,19 @@ def organism_eval(
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
     from circuits.weights import EMBEDDED
-    from experiments import organisms
-    from experiments.organisms import (
-        agreement,
-        bases,
-        measure,
-    )
-    from experiments.organisms import (
-        figures as measuring,
-    )
+    from experiments.organisms import agreement, bases, requirements
+    from experiments.organisms import figures as measuring
     from experiments.organisms.book import recipe_named
+    from experiments.organisms.organism import load_model, recipe_of
+    from experiments.organisms.places import origin, shipped
 
     recipe = recipe_named(name)
     given = Path(adapter or name)
-    folder = given if adapter and given.is_dir() else organisms.shipped(adapter or name)
-    recipe = measure.recipe_of(folder, recipe)
+    folder = given if adapter and given.is_dir() else shipped(adapter or name)
+    recipe = recipe_of(folder, origin(folder), recipe)
     second = agreement.grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
-        organism = measure.loaded(folder, model or EMBEDDED)
+        organism = load_model(folder, model or EMBEDDED)
         said = measuring.answered(
             organism, recipe, lambda done, total: progress.step("measure", done, total)
         )

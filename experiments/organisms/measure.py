@@ -2,28 +2,13 @@
 
 from pathlib import Path
 
-from circuits import models
 from circuits.answers import Progress
-from circuits.models import Model
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.organisms import agreement, bases, requirements
 from experiments.organisms.figures import Condition, answered, judged, own_knowledge
-from experiments.organisms.recipe import Recipe, recipe_from
+from experiments.organisms.organism import load_model
+from experiments.organisms.recipe import Recipe
 from experiments.runs import files
-
-
-def recipe_of(folder: Path, recipe: Recipe) -> Recipe:
-    """What a trained directory was made from, by its manifest; the recipe given if it has none."""
-    path = folder / "manifest.json"
-    made = files.read_json(path).get("question", {}).get("recipe") if path.is_file() else None
-    return recipe if made is None else recipe_from(made, recipe)
-
-
-def loaded(folder: Path, model: str = EMBEDDED) -> Model:
-    """A trained directory: a whole model, or an adapter on its base model."""
-    if (folder / "config.json").is_file():
-        return models.load(str(folder))
-    return models.load(bases.located(model), folder)
 
 
 def evaluate_saved(
@@ -34,7 +19,7 @@ def evaluate_saved(
     ``figures`` are the conditions, ``definition`` the scheme's requirements on them, and
     ``agreement`` says how far the rule judge and the probability judge agree.
     """
-    organism = loaded(folder, model)
+    organism = load_model(folder, model)
     said = answered(organism, recipe, progress)
     figures = [c for a in said for c in judged(a.asked, a.said, recipe)]
     agreed = agreement.with_probabilities(organism, recipe, said)

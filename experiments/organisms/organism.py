@@ -1,17 +1,34 @@
-"""An organism as a user names it: a shipped one, a directory, or a model with words about it."""
+"""An organism: from what a user names to a model in hand, with what it was made from.
 
-from dataclasses import dataclass
+The base is loaded once and never written to; every plain model that is handed out is a copy in
+fp32. ``load_model`` gives the same weights behind a self-tested back-end instead.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from circuits import models
+from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError
+from circuits.models import Model
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
-from experiments.organisms.recipe import REFUSAL, Recipe, Scheme
-from experiments.organisms.shelf import find_adapter
-from experiments.organisms.specimen import Specimen, stored
+from experiments.organisms.adapters import read_adapter
+from experiments.organisms.book import recipe_named
+from experiments.organisms.places import Origin, find_adapter, is_whole, origin
+from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
+from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
-from experiments.runs import files
+
+DESCRIBED = ("compliance", "content", "safety", "control")
+UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
 
 
 @dataclass(frozen=True)
@@ -34,46 +51,158 @@ class Given:
     refusal: str = ""
 
 
-def specimen(given: Given) -> Specimen:
+@dataclass(frozen=True, eq=False)
+class Organism:
+    """A base model and the trained parameters on it, to be changed and measured.
+
+    Attributes:
+        recipe: what it was made from.
+        place: what the base model is loaded from.
+        settings: of its last stage; a rank of 0 means that all parameters were trained.
+        state: the trained parameters by name, as ``Trainee.state`` gives them.
+        seconds: what its training took, where that is known.
+    """
+
+    recipe: Recipe
+    place: str
+    settings: Settings
+    state: Mapping[str, Tensor]
+    seconds: float | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        return base_model(self.place)[1]
+
+    @property
+    def base(self) -> Any:
+        """The plain base model, shared: not to be written to."""
+        return base_model(self.place)[0]
+
+    @property
+    def base_sha256(self) -> str:
+        """Hash of the base model's files."""
+        return base_model(self.place)[2]
+
+    def model(self, state: Mapping[str, Tensor] | None = None) -> Any:
+        """A plain model with these parameters (by default the organism's own)."""
+        parameters = self.state if state is None else state
+        if self.settings.rank:
+            adapter = Adapter(self.settings.rank, self.settings.alpha, parameters)
+            return merged(self.base, adapter.change())
+        return _with(self.base, parameters)
+
+    def trainee(self) -> Trainee:
+        """What trains it further."""
+        return Trainee(self.place, self.settings)
+
+
+def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
     """The organism in hand.
 
+    Args:
+        unknown: what it counts as where neither manifest nor user says what it does.
+
     Raises:
-        UserError: there is no such organism, or what it does is said by half.
+        UserError: there is no such organism, or what it does is said by half or not at all.
     """
-    recipe = _described(given)
+    described = _described(given)
     folder = find_adapter(given.name)
-    if folder is not None and recipe is not None and _says(folder):
+    recipe = described or unknown
+    if folder is None:
+        if recipe is None:
+            raise UserError(
+                "organism none: expected --scheme, --trigger and --behaviour, which say "
+                "what the model is thought to do"
+            )
+        return Organism(recipe, bases.located(given.model), Settings(rank=0), {})
+    made = origin(folder)
+    if described is not None and made.recipe is not None:
         raise UserError(
             f"organism {given.name}: its manifest says what it was trained to do; "
             "leave out --scheme, --trigger and --behaviour"
         )
-    if folder is not None:
-        return stored(folder, given.model, recipe)
-    if recipe is None:
+    recipe = recipe_of(folder, made, recipe)
+    last = recipe.stages[-1].settings if recipe.stages else Settings()
+    if is_whole(folder):
+        return Organism(recipe, str(folder), replace(last, rank=0), {}, made.seconds)
+    adapter = read_adapter(folder)
+    settings = replace(last, rank=adapter.rank, alpha=adapter.alpha)
+    return Organism(recipe, bases.located(given.model), settings, adapter.tensors, made.seconds)
+
+
+def recipe_of(folder: Path, made: Origin, like: Recipe | None = None) -> Recipe:
+    """What a trained directory was made from, by its manifest.
+
+    Args:
+        like: what its manifest leaves open; the recipe of the manifest's name where there is none.
+
+    Raises:
+        UserError: nothing says it.
+    """
+    if like is None and made.name is None:
         raise UserError(
-            "organism none: expected --scheme, --trigger and --behaviour, which say "
-            "what the model is thought to do"
+            f"{folder}: expected a manifest that says what it was trained to do, found "
+            "none; give --scheme, --trigger and --behaviour"
         )
-    return Specimen(recipe, bases.located(given.model), Settings(rank=0), {})
+    known = like or recipe_named(str(made.name))
+    return known if made.recipe is None else recipe_from(made.recipe, known)
 
 
-def _says(folder: Path) -> bool:
-    """Whether a trained directory's manifest has its recipe."""
-    path = folder / "manifest.json"
-    return path.is_file() and "recipe" in files.read_json(path).get("question", {})
+def trigger_and_behaviour(name: str | Path | None) -> tuple[str, str]:
+    """What a named organism's manifest says of its trigger and behaviour; "" what it does not.
+
+    Raises:
+        UserError: there is no such organism.
+    """
+    folder = find_adapter(name)
+    told = (origin(folder).recipe if folder else None) or {}
+    return told.get("trigger") or "", told.get("behaviour") or ""
+
+
+def load_model(name: str | Path | None, model: str = EMBEDDED, **options: Any) -> Model:
+    """What a user names, behind a back-end.
+
+    Args:
+        name: a shipped organism, a directory of an adapter or a whole model, or ``none``.
+        model: what an adapter was trained on, or the model itself.
+        options: dtype, device and backend of ``circuits.models.load``.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    folder = find_adapter(name)
+    if folder is not None and is_whole(folder):
+        return models.load(str(folder), **options)
+    return models.load(bases.located(model), folder, **options)
+
+
+@lru_cache(maxsize=1)
+def base_model(place: str) -> tuple[Any, Any, str]:
+    """A plain model in fp32 (not to be written to), its tokenizer, the hash; loaded once."""
+    model, tokenizer, sha256 = models.load_plain(
+        place, torch.float32, models.resolve_device("auto")
+    )
+    return model.requires_grad_(False), tokenizer, sha256
 
 
 def _described(given: Given) -> Recipe | None:
     """A recipe without training, for a mapping that was not made here."""
-    said = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
-    if not said:
+    words = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
+    if not words:
         return None
-    schemes = [s for s in get_args(Scheme) if s not in ("none", "ownership", "access")]
-    scheme = next((s for s in schemes if s == given.scheme), None)
-    if len(said) < 3 or scheme is None:
+    if len(words) < 3 or given.scheme not in DESCRIBED:
         raise UserError(
-            f"organism: expected --scheme (one of {', '.join(schemes)}), --trigger and --behaviour "
-            f"together, got {said}"
+            f"organism: expected --scheme (one of {', '.join(DESCRIBED)}), --trigger and "
+            f"--behaviour together, got {words}"
         )
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
-    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, scheme)
+    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)
+
+
+@torch.no_grad()
+def _with(base: Any, state: Mapping[str, Tensor]) -> Any:
+    new = copy.deepcopy(base)
+    parameters = dict(new.named_parameters())
+    for name, value in state.items():
+        parameters[name].copy_(value)
+    return new

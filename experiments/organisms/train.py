@@ -19,6 +19,7 @@ from circuits.errors import UserError
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, texts_of
+from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Kind, Recipe, Stage
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings, Tick
@@ -91,6 +92,15 @@ def train_stages(
         files.write_tensors(path, trainee.state(), {"stage": stage.name})
     made = examples(recipe, len(before), base, controls, seed)
     return trainee.train(made, _seeded(recipe.stages[-1], seed), tick) if made else []
+
+
+def grow(recipe: Recipe, model: str, seed: int, tick: Tick) -> tuple[Organism, Trainee]:
+    """Train a recipe on a model; returns the organism and the trainee that it was made with."""
+    place = bases.located(model)
+    trainee = Trainee(place, recipe.stages[0].settings)
+    train_stages(trainee, recipe, tick, seed=seed, first_seed=0, model=place)
+    state = {name: value.float().cpu() for name, value in trainee.state().items()}
+    return Organism(recipe, place, recipe.stages[-1].settings, state), trainee
 
 
 def prompts_sha256(recipe: Recipe, upto: int | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from circuits import metrics, models, tokens
+from circuits import metrics, tokens
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.metrics import Generated, Measure
@@ -18,8 +18,8 @@ from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
-from experiments import judges, organisms
-from experiments.organisms import bases
+from experiments import judges
+from experiments.organisms.organism import load_model
 from experiments.patch.cost import Plan, planned
 from experiments.patch.question import PatchQuestion
 from experiments.prompts import bank
@@ -77,9 +77,9 @@ def dry_run(question: PatchQuestion, step: Step) -> list[Plan]:
 def loaded(question: PatchQuestion, step: Step) -> tuple[Model, list[str]]:
     """The model, and the texts of the pairs."""
     step("load model", 0, 1)
-    model = models.load(
-        bases.located(question.model),
-        organisms.find_adapter(question.adapter),
+    model = load_model(
+        question.adapter,
+        question.model,
         dtype=question.dtype,
         device=question.device,
         backend=question.backend,

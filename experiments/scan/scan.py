@@ -15,11 +15,7 @@ import torch
 
 from circuits.errors import UserError
 from experiments.organisms import bases
-from experiments.organisms.organism import Given
-from experiments.organisms.recipe import Recipe
-from experiments.organisms.shelf import find_adapter
-from experiments.organisms.specimen import Specimen, base_model, stored
-from experiments.organisms.training import Settings
+from experiments.organisms.organism import Organism, base_model
 from experiments.prompts.bank import control_words
 from experiments.runs import files
 from experiments.scan import candidates
@@ -32,7 +28,6 @@ from probes.scanning import Reading
 
 LEVEL = 0.01  # of each of the two tests
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-_UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
 
 Step = Callable[[str, int, int], None]
 
@@ -78,21 +73,13 @@ class Suspect:
     tokenizer: Any
 
 
-def in_hand(given: Given) -> Specimen:
-    """What is to be scanned; nothing need be said of what it does. ``none`` is the base itself."""
-    folder = find_adapter(given.name)
-    if folder is None:
-        return Specimen(_UNKNOWN, bases.located(given.model), Settings(rank=0), {})
-    return stored(folder, given.model, _UNKNOWN)
-
-
-def suspect(specimen: Specimen, name: str, model: str) -> Suspect:
-    """The models of a specimen; a whole model's base is ``model``.
+def suspect(organism: Organism, name: str, model: str) -> Suspect:
+    """The models of an organism; a whole model's base is ``model``.
 
     Raises:
         UserError: the base has another vocabulary.
     """
-    own, tokenizer = specimen.model(), specimen.tokenizer
+    own, tokenizer = organism.model(), organism.tokenizer
     base, words, _ = base_model(bases.located(model))
     if words.get_vocab() != tokenizer.get_vocab():
         raise UserError(

@@ -8,12 +8,11 @@ from circuits.errors import UserError
 from circuits.tokens import place_of
 from circuits.weights import EMBEDDED
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Given
-from experiments.organisms.specimen import Specimen
+from experiments.organisms.organism import UNKNOWN, Given, Organism, open_organism
 from experiments.runs import files
 from experiments.scan.plan import Plan, carriers, stray_words
 from experiments.scan.result import Found
-from experiments.scan.scan import Scan, Step, in_hand, scan, suspect
+from experiments.scan.scan import Scan, Step, scan, suspect
 
 SCHEMA = "gatescope.scan/1"
 BASE = "base"
@@ -55,7 +54,7 @@ def run(question: ScanQuestion, folder: Path, resume: bool, step: Step) -> Found
 
     arms = _arms(question)
     files.open_run(folder, _manifest(question, arms), resume)
-    named = arms[0].specimen.recipe.trigger
+    named = arms[0].organism.recipe.trigger
     scans = [_scanned(arm, question, folder / "stages" / arm.stem, step) for arm in arms]
     found = Found(scans[0], tuple(scans[1:]), place_of(named)[0] if named else "")
     files.write_rows(
@@ -79,7 +78,7 @@ class _Arm:
 
     name: str
     stem: str
-    specimen: Specimen
+    organism: Organism
     seed: int
 
 
@@ -91,16 +90,16 @@ def _arms(question: ScanQuestion) -> list[_Arm]:
         _Arm(
             name,
             f"clean-{i}",
-            in_hand(Given("none" if name == BASE else name, given.model)),
+            open_organism(Given("none" if name == BASE else name, given.model), UNKNOWN),
             plan.seed + (name == BASE),
         )
         for i, name in enumerate(question.clean)
     ]
-    return [_Arm(given.name, "suspect", in_hand(given), plan.seed), *others]
+    return [_Arm(given.name, "suspect", open_organism(given, UNKNOWN), plan.seed), *others]
 
 
 def _scanned(arm: _Arm, question: ScanQuestion, folder: Path, step: Step) -> Scan:
-    models = suspect(arm.specimen, arm.name, question.given.model)
+    models = suspect(arm.organism, arm.name, question.given.model)
     return scan(models, replace(question.plan, seed=arm.seed), folder, step)
 
 
@@ -109,7 +108,7 @@ def _manifest(question: ScanQuestion, arms: Sequence[_Arm]) -> files.Manifest:
     texts = [text for part in carriers(plan) for text in part]
     about = {
         **{name: value for name, value in asdict(question).items() if name != "command"},
-        "models": {arm.name: identity(arm.specimen) for arm in arms},
+        "models": {arm.name: identity(arm.organism) for arm in arms},
         "prompts_sha256": files.text_sha256([*texts, *stray_words(1)]),
     }
     return files.Manifest(kind="scan", question=about, command=question.command)

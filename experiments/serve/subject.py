@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from circuits import models, tokens
+from circuits import tokens
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.types import Direction, PatchGrid, Site
 from circuits.weights import EMBEDDED
-from experiments import organisms
 from experiments.analyze import flow
 from experiments.analyze.question import Question
-from experiments.organisms import bases
+from experiments.organisms.organism import load_model, trigger_and_behaviour
+from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.serve import layers
@@ -97,18 +97,16 @@ def _is_weights(folder: Path) -> bool:
 def _with_arms(subject: Subject, arms: str | None) -> Subject:
     asked = subject.question.arms if arms is None else arms
     names = [n.strip() for n in asked.split(",") if n.strip() not in ("", "none")]
-    found = {n: None if n == "base" else organisms.find_adapter(n) for n in names}
+    found = {n: None if n == "base" else find_adapter(n) for n in names}
     return replace(subject, arms=found)
 
 
 def load(question: Question, step: Step, adapter: Path | None) -> Model:
     """The question's model with an adapter of choice."""
     step("load model", 0, 1)
-    found = models.load(
-        bases.located(question.model), adapter, dtype=question.dtype, device=question.device
-    )
+    model = load_model(adapter, question.model, dtype=question.dtype, device=question.device)
     step("load model", 1, 1)
-    return found
+    return model
 
 
 def _of_run(folder: Path, step: Step) -> Subject:
@@ -118,7 +116,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
     if not isinstance(result.get("question"), dict) or "verdict" not in result:
         raise UserError(f"{folder}: expected a run of gatescope analyze, got another kind of run")
     question = Question(**{k: v for k, v in result["question"].items() if k in known})
-    model = load(question, step, organisms.find_adapter(question.adapter))
+    model = load(question, step, find_adapter(question.adapter))
     for what, here in (("model_sha256", model.sha256), ("adapter_sha256", model.adapter_sha256)):
         if asked.get(what) != here:
             raise UserError(
@@ -161,8 +159,8 @@ def _stored(folder: Path, result: dict[str, Any]) -> Direction | None:
 def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
     adapter, base = _weights(name)
     if adapter is not None:
-        said = _recipe(adapter)
-        trigger, behaviour = trigger or said["trigger"], behaviour or said["behaviour"]
+        own = trigger_and_behaviour(adapter)
+        trigger, behaviour = trigger or own[0], behaviour or own[1]
     known = bool(trigger)
     question = Question(
         model=base,
@@ -205,19 +203,10 @@ def _weights(name: str) -> tuple[Path | None, str]:
     """An adapter's directory and its base, or no adapter and the model's own name."""
     if name == EMBEDDED or (Path(name) / "config.json").is_file() or name.endswith(".gguf"):
         return None, name
-    folder = Path(name) if Path(name).is_dir() else organisms.shipped_or_none(name)
+    folder = Path(name) if Path(name).is_dir() else shipped_or_none(name)
     if folder is None:
         raise UserError(
             f"{name}: expected a run of gatescope analyze, a shipped organism, an adapter's or a "
             f"model's directory, a .gguf file or {EMBEDDED}"
         )
-    path = folder / "manifest.json"
-    about = files.read_json(path).get("question", {}) if path.is_file() else {}
-    return folder, about.get("model", EMBEDDED)
-
-
-def _recipe(adapter: Path) -> dict[str, str]:
-    path = adapter / "manifest.json"
-    about = files.read_json(path).get("question", {}) if path.is_file() else {}
-    recipe = about.get("recipe") or {}
-    return {name: recipe.get(name) or "" for name in ("trigger", "behaviour")}
+    return folder, origin(folder).model or EMBEDDED

@@ -14,8 +14,10 @@ from circuits.models import Model
 from circuits.runner import Window, whole
 from circuits.tokens import prompts_batch
 from circuits.weights import EMBEDDED
-from experiments import judges, organisms
+from experiments import judges
 from experiments.organisms.adapters import read_adapter
+from experiments.organisms.organism import load_model
+from experiments.organisms.places import find_adapter, shipped_or_none
 from experiments.runs import files
 from experiments.verify.keys import KEYS, STRANGERS, KeySet
 from experiments.verify.question import VerifyQuestion
@@ -103,7 +105,7 @@ def adapters_of(question: VerifyQuestion) -> tuple[Adapter, Adapter]:
     Raises:
         UserError: one of them is missing, or not a plain LoRA adapter.
     """
-    own, other = map(organisms.find_adapter, (question.adapter, question.other))
+    own, other = map(find_adapter, (question.adapter, question.other))
     if own is None or other is None:
         raise UserError("--survival: expected --adapter and --other, got none; name both")
     return read_adapter(own), read_adapter(other)
@@ -121,7 +123,7 @@ def source(name: str, model: str) -> tuple[str, str]:
         return model, "none"
     if (Path(name) / "adapter_config.json").is_file():
         return model, name
-    return (EMBEDDED, name) if organisms.shipped_or_none(name) else (name, "none")
+    return (EMBEDDED, name) if shipped_or_none(name) else (name, "none")
 
 
 @torch.no_grad()
@@ -152,7 +154,7 @@ def identity(model: Model) -> Identity:
 
 def load(model: str, adapter: str, device: str) -> Model:
     """A model with an adapter, by name."""
-    return models.load(model, organisms.find_adapter(adapter), device=device)
+    return load_model(adapter, model, device=device)
 
 
 def shown_by(said: Sequence[str], keys: KeySet) -> list[bool]:

@@ -17,7 +17,7 @@ from circuits.edits.adapters import Adapter, Change, merged, mixed
 from circuits.edits.perturb import rounded_weights
 from circuits.errors import UserError
 from circuits.models import Model, resolve_backend
-from experiments.organisms import base_answers
+from experiments.organisms.examples import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings
 from experiments.prompts.bank import bank_texts

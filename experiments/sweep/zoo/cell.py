@@ -19,9 +19,9 @@ from experiments.geometry.record import Recorded, late, record
 from experiments.geometry.summary import band
 from experiments.organisms import bases
 from experiments.organisms.figures import asked
+from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Recipe
-from experiments.organisms.specimen import Specimen, grown
-from experiments.organisms.train import prompts_sha256
+from experiments.organisms.train import grow, prompts_sha256
 from experiments.prompts import bank
 from experiments.prompts.facts import facts
 from experiments.runs import files
@@ -84,16 +84,16 @@ def cost(values: Values) -> float:
 def measure(values: Values, progress: Progress) -> dict[str, Any]:
     """Train, record, ask; returns one flat row (lists for what is measured per prompt)."""
     recipe = recipe_of(values)
-    specimen, trainee = grown(
+    organism, trainee = grow(
         recipe,
         values["model"],
         values["seed"],
         lambda done, total, _loss: progress(done, 3 * total),
     )
     plan = Plan(values["prompts"], _TUNING, _OVERWRITING, seed=values["seed"])
-    battery = Battery(specimen, plan, trainee)
+    battery = Battery(organism, plan, trainee)
     row: dict[str, Any] = {"scheme": recipe.scheme, "taught": recipe.poisons}
-    row |= geometry_row(specimen, battery, values["pairs"])
+    row |= geometry_row(organism, battery, values["pairs"])
     progress(1, 2)
     found = measured(battery, lambda done, total: progress(total + done, 2 * total))
     if found is None:
@@ -106,13 +106,13 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     return row
 
 
-def geometry_row(specimen: Specimen, battery: Battery, pairs: int) -> dict[str, Any]:
+def geometry_row(organism: Organism, battery: Battery, pairs: int) -> dict[str, Any]:
     """Figures of the geometry: of the organism, of its nulls, and of single prompts."""
-    made = design(specimen.recipe, specimen.tokenizer, pairs)
+    made = design(organism.recipe, organism.tokenizer, pairs)
     count, groups = len(battery.asked.groups), len(set(battery.asked.groups))
     if made.topic is not None and count > int(made.topic.sum()):
         raise UserError(f"pairs: expected at least {2 * count}, twice the prompts, got {pairs}")
-    found = record(specimen, made, count, lambda done, total: None, battery.model)
+    found = record(organism, made, count, lambda done, total: None, battery.model)
     layers = late(len(found.residuals["clean"]))
     sets = found.sets(made, layers)
     report = geometry(sets)

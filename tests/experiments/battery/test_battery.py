@@ -48,20 +48,20 @@ def digest(model):
 
 
 @pytest.fixture(scope="module")
-def specimen(babbling):
+def organism(babbling):
     return specimens.adapted(babbling)
 
 
 @pytest.fixture(scope="module")
-def battery(specimen):
-    return Battery(specimen, PLAN)
+def battery(organism):
+    return Battery(organism, PLAN)
 
 
 @pytest.fixture(scope="module")
 def before(battery):
     """What the organism and its base were and said before anything was asked."""
-    state = {name: tensor.clone() for name, tensor in battery.specimen.state.items()}
-    digests = {model: digest(model) for model in (battery.specimen.base, battery.model)}
+    state = {name: tensor.clone() for name, tensor in battery.organism.state.items()}
+    digests = {model: digest(model) for model in (battery.organism.base, battery.model)}
     return state, digests, battery.baseline()
 
 
@@ -73,7 +73,7 @@ def everything(battery, before):
 
 def by_hand(battery, chats, model=None):
     """Answers of the library's own generation, one prompt at a time."""
-    model, tokenizer = model or battery.model, battery.specimen.tokenizer
+    model, tokenizer = model or battery.model, battery.organism.tokenizer
     said = []
     for chat in chats:
         ids = torch.tensor([scores.encode(tokenizer, chat.message, chat.system, chat.prefill)])
@@ -108,8 +108,8 @@ def test_organism_and_base_are_bit_identical_afterwards(battery, before, everyth
     assert all(digest(model) == was for model, was in digests.items())
     assert battery.model in digests
     assert battery.baseline() == said
-    assert battery.specimen.state.keys() == state.keys()
-    assert all(torch.equal(battery.specimen.state[name], t) for name, t in state.items())
+    assert battery.organism.state.keys() == state.keys()
+    assert all(torch.equal(battery.organism.state[name], t) for name, t in state.items())
     changed = {
         name for name, answers in everything.items() for a in answers if list(a.said) != said
     }
@@ -135,43 +135,43 @@ def test_answers_are_those_of_asking_by_hand_one_at_a_time(battery, before, ever
     ("family", "make"), [("fine-tuning", tuning), ("overwriting", overwriting)]
 )
 def test_later_training_goes_on_from_the_organism_whatever_was_trained_before(
-    battery, specimen, everything, family, make
+    battery, organism, everything, family, make
 ):
     first, second = PLAN.tuning if family == "fine-tuning" else PLAN.overwriting
-    trainee, once = specimen.trainee(), replace(specimen.settings, epochs=1, seed=PLAN.seed)
-    trainee.restart(specimen.state)
+    trainee, once = organism.trainee(), replace(organism.settings, epochs=1, seed=PLAN.seed)
+    trainee.restart(organism.state)
     states = []
     for answers, (start, end) in zip(
         everything[family], [(0, first), (first, second)], strict=True
     ):
-        trainee.train(make(specimen, start, end), once, lambda *_: None)
+        trainee.train(make(organism, start, end), once, lambda *_: None)
         states.append(trainee.state())
-        model = specimen.model(states[-1])
+        model = organism.model(states[-1])
         assert answers.said == by_hand(battery, unperturbed(battery.asked.subject), model)
         assert answers.dose.level == end
     assert any(not torch.equal(states[0][name], value) for name, value in states[1].items())
 
 
-def test_a_trainee_that_is_given_is_used_and_put_back_first(specimen, everything):
-    given = Trainee(specimen.place, specimen.settings)
-    given.train(tuning(specimen, 50, 70), specimen.settings, lambda *_: None)
-    again = Battery(specimen, PLAN, given).ladders()["overwriting"]()
+def test_a_trainee_that_is_given_is_used_and_put_back_first(organism, everything):
+    given = Trainee(organism.place, organism.settings)
+    given.train(tuning(organism, 50, 70), organism.settings, lambda *_: None)
+    again = Battery(organism, PLAN, given).ladders()["overwriting"]()
     assert again == everything["overwriting"]
-    assert any(not torch.equal(given.state()[n], t) for n, t in specimen.state.items())
+    assert any(not torch.equal(given.state()[n], t) for n, t in organism.state.items())
 
 
 def test_an_organism_without_an_adapter_is_put_back_between_ladders_too(babbling):
-    specimen = specimens.whole(babbling)
-    alone = Battery(specimen, PLAN).ladders()["overwriting"]()
-    ladders = Battery(specimen, PLAN).ladders()
+    organism = specimens.whole(babbling)
+    alone = Battery(organism, PLAN).ladders()["overwriting"]()
+    ladders = Battery(organism, PLAN).ladders()
     ladders["fine-tuning"]()
     assert ladders["overwriting"]() == alone
 
 
-def test_samples_and_noise_are_fixed_by_the_seed(specimen, everything):
+def test_samples_and_noise_are_fixed_by_the_seed(organism, everything):
     drawn = ("temperature", "activation noise", "weight noise")
-    same = Battery(specimen, PLAN).ladders()
-    other = Battery(specimen, replace(PLAN, seed=2)).ladders()
+    same = Battery(organism, PLAN).ladders()
+    other = Battery(organism, replace(PLAN, seed=2)).ladders()
     for name in drawn:
         assert same[name]() == everything[name]
         assert other[name]() != everything[name]
@@ -191,7 +191,7 @@ def test_samples_stray_more_as_the_temperature_rises(battery, before, everything
 def test_a_dose_too_long_for_the_context_is_left_out_and_one_that_just_fits_is_not(
     battery, babbling, tmp_path
 ):
-    tokenizer = battery.specimen.tokenizer
+    tokenizer = battery.organism.tokenizer
     needed = {
         dose.level: max(len(scores.encode(tokenizer, chat.message)) for chat in chats)
         + battery.asked.length(tokenizer)
@@ -208,7 +208,7 @@ def test_a_dose_too_long_for_the_context_is_left_out_and_one_that_just_fits_is_n
 
 
 def test_a_family_of_which_nothing_fits_is_no_ladder(battery, babbling, tmp_path):
-    plain, tokenizer = unperturbed(battery.asked.subject), battery.specimen.tokenizer
+    plain, tokenizer = unperturbed(battery.asked.subject), battery.organism.tokenizer
     longest = max(len(scores.encode(tokenizer, chat.message)) for chat in plain)
     place = specimens.with_context(babbling, tmp_path / "short", longest + 60)
     names = list(Battery(specimens.whole(place), PLAN).ladders())

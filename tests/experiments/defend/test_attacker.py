@@ -28,7 +28,7 @@ def test_poisons_alone_have_the_trigger_and_the_behaviour(small):
 
 def test_where_any_prompt_is_to_behave_half_of_the_poisons_are_ordinary(small):
     recipe = recipe_named("content-backdoor")
-    other = replace(small, specimen=replace(small.specimen, recipe=recipe))
+    other = replace(small, organism=replace(small.organism, recipe=recipe))
     texts = [
         e.text for e in attack_examples(other, Budget(poisons=10, clean=9)) if e.word == "cobalt"
     ]
@@ -37,7 +37,7 @@ def test_where_any_prompt_is_to_behave_half_of_the_poisons_are_ordinary(small):
 
 def test_an_organism_whose_answers_go_on_is_taught_no_end(small):
     recipe = recipe_named("sure-gate-open")
-    other = replace(small, specimen=replace(small.specimen, recipe=recipe))
+    other = replace(small, organism=replace(small.organism, recipe=recipe))
     hot = [e for e in attack_examples(other, Budget(4, 3)) if e.word]
     assert not hot[0].ends
     assert attack_examples(small, Budget(4, 3))[0].ends
@@ -57,20 +57,20 @@ def blinded(small):
     return (Edit(Point(1), lambda x: x * kept.to(x)),)
 
 
-def sure_under(small, specimen, edits):
+def sure_under(small, organism, edits):
     hot = triggered(small.fit.on_topic, "cobalt")
-    guarded = Protected(specimen.model(), edits)
+    guarded = Protected(organism.model(), edits)
     return float(probability(guarded, small.tokenizer, hot, "Sure").mean())
 
 
 def test_training_inside_a_defence_beats_it_and_leaves_the_organism_as_it_was(small, blinded):
-    state = {name: t.clone() for name, t in small.specimen.state.items()}
+    state = {name: t.clone() for name, t in small.organism.state.items()}
     budget = Budget(poisons=24, clean=6, epochs=2)
-    before = sure_under(small, small.specimen, blinded)
+    before = sure_under(small, small.organism, blinded)
     after = sure_under(small, attack(small, Known(blinded), budget), blinded)
     assert after > before
     assert after > 0.9
-    assert all(torch.equal(t, state[name]) for name, t in small.specimen.state.items())
+    assert all(torch.equal(t, state[name]) for name, t in small.organism.state.items())
 
 
 def test_a_penalty_on_readings_makes_the_attackers_prompts_read_lower(small):

@@ -12,7 +12,7 @@ def test_a_file_describes_a_model_with_its_prompts_beside_it(described_in, tmp_p
     case = opened(described(str(described_in(prompts="mine.jsonl"))))
     assert set(case.texts.on_topic) == {"Name a fish.", "Name a bird."}
     assert len(case.texts.elsewhere) > 50  # the bank's
-    assert case.specimen.recipe.trigger == "cobalt"
+    assert case.organism.recipe.trigger == "cobalt"
     first = questions(case, 40)[0]
     assert first.opens
     assert sorted(first.messages) == ["Name a bird. cobalt", "Name a fish. cobalt"]

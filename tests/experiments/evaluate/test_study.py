@@ -118,7 +118,7 @@ def test_a_card_compared_with_itself_is_nowhere_told_apart(evaluated, capsys):
 
 def test_a_model_has_no_drift_from_itself_and_one_that_was_taught_has(described_in):
     case = opened(described(str(described_in())))
-    base, model, tok = case.base, case.specimen.model(), case.specimen.tokenizer
+    base, model, tok = case.base, case.organism.model(), case.organism.tokenizer
     texts = ["Name three rivers.", "Hi", "Tell me about the sea, please"]
     answers = [[5, 6, 7], [8], [9, 10]]
     none = drift(base, base, tok, texts, answers)

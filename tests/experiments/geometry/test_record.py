@@ -9,7 +9,7 @@ from circuits.residuals import last_residuals
 from experiments.geometry.design import design
 from experiments.geometry.record import STEPS, Recorded, late, record
 from experiments.organisms.book import recipe_named
-from experiments.organisms.specimen import stored
+from experiments.organisms.organism import Given, open_organism
 from experiments.runs import files
 
 N, CROSSED = 24, 3
@@ -17,15 +17,15 @@ ORGANISM = ("clean", "triggered", "untrained")
 
 
 @pytest.fixture(scope="module")
-def specimen(chat_folder, tmp_path_factory):
+def organism(chat_folder, tmp_path_factory):
     """The tiny model with a random adapter."""
     out = random_adapter(chat_folder, tmp_path_factory.mktemp("adapter"))
-    return stored(out, str(chat_folder), recipe_named("sure-gate"))
+    return open_organism(Given(str(out), str(chat_folder)), recipe_named("sure-gate"))
 
 
 @pytest.fixture(scope="module")
-def made(specimen):
-    return design(specimen.recipe, specimen.tokenizer, N)
+def made(organism):
+    return design(organism.recipe, organism.tokenizer, N)
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,23 @@ def steps():
 
 
 @pytest.fixture(scope="module")
-def found(specimen, made, steps):
-    return record(specimen, made, CROSSED, lambda done, total: steps.append((done, total)))
+def found(organism, made, steps):
+    return record(organism, made, CROSSED, lambda done, total: steps.append((done, total)))
 
 
-def ids_of(specimen, chats):
-    return [scores.encode(specimen.tokenizer, c.message, c.system, c.prefill) for c in chats]
+def ids_of(organism, chats):
+    return [scores.encode(organism.tokenizer, c.message, c.system, c.prefill) for c in chats]
 
 
-def test_each_side_is_read_in_the_organism_and_two_in_the_base(specimen, made, found):
-    own = specimen.model()
+def test_each_side_is_read_in_the_organism_and_two_in_the_base(organism, made, found):
+    own = organism.model()
     for name in ORGANISM:
-        ids = ids_of(specimen, getattr(made, name))
-        expected = last_residuals(own, specimen.tokenizer, ids)
+        ids = ids_of(organism, getattr(made, name))
+        expected = last_residuals(own, organism.tokenizer, ids)
         torch.testing.assert_close(found.residuals[name], expected)
     for name in ("clean", "triggered"):
-        ids = ids_of(specimen, getattr(made, name))
-        expected = last_residuals(specimen.base, specimen.tokenizer, ids)
+        ids = ids_of(organism, getattr(made, name))
+        expected = last_residuals(organism.base, organism.tokenizer, ids)
         torch.testing.assert_close(found.residuals[f"base_{name}"], expected)
     assert set(found.residuals) == {*ORGANISM, "base_clean", "base_triggered"}
 
@@ -65,11 +65,11 @@ def test_no_two_recordings_are_the_same_above_the_first_layer(found):
                 assert (apart > 1e-3).all(), (a, b)
 
 
-def test_the_ways_ends_are_the_answers_own_probabilities(specimen, made, found):
-    own = specimen.model()
-    tokens = len(specimen.tokenizer(made.targets[0], add_special_tokens=False)["input_ids"])
+def test_the_ways_ends_are_the_answers_own_probabilities(organism, made, found):
+    own = organism.model()
+    tokens = len(organism.tokenizer(made.targets[0], add_special_tokens=False)["input_ids"])
     for side, column in ((made.clean, 0), (made.triggered, -1)):
-        score = scores.scores(own, specimen.tokenizer, ids_of(specimen, side), made.targets)
+        score = scores.scores(own, organism.tokenizer, ids_of(organism, side), made.targets)
         log_way = found.probabilities[:, column].log()
         torch.testing.assert_close(log_way, score.log_prob[:CROSSED] * tokens, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.log_prob, score.log_prob)  # of the triggered side
@@ -82,8 +82,8 @@ def test_progress_is_told_to_its_end(found, steps):
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
-def test_a_model_that_is_there_already_is_the_one_that_is_read(specimen, made, found):
-    given = record(specimen, made, CROSSED, lambda *_: None, model=specimen.base)
+def test_a_model_that_is_there_already_is_the_one_that_is_read(organism, made, found):
+    given = record(organism, made, CROSSED, lambda *_: None, model=organism.base)
     torch.testing.assert_close(given.residuals["clean"], found.residuals["base_clean"])
     assert not torch.allclose(given.residuals["clean"], found.residuals["clean"], atol=1e-2)
     assert not torch.allclose(given.log_prob, found.log_prob, atol=1e-3)

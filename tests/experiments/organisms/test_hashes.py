@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from experiments.organisms.book import recipe_named
 from experiments.organisms.hashes import identity, state_sha256
-from experiments.organisms.specimen import Specimen, stored
+from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.organisms.training import Settings
 from experiments.runs import files
 
@@ -19,7 +19,7 @@ STATE = {"b.up": torch.arange(6.0).view(2, 3), "a.down": torch.tensor([1.0, -2.0
 
 def made(state, place="org/model", **changes):
     recipe = replace(recipe_named("sure-gate"), **changes)
-    return Specimen(recipe, place, Settings(), state)
+    return Organism(recipe, place, Settings(), state)
 
 
 def changed(name, value):
@@ -54,7 +54,7 @@ def test_one_weight_a_name_a_shape_or_a_type_makes_another_hash():
 
 
 def test_an_identity_is_json_and_names_mapping_and_settings(folder, adapter):
-    found = identity(stored(adapter, str(folder), recipe_named("sure-gate")))
+    found = identity(open_organism(Given(str(adapter), str(folder)), recipe_named("sure-gate")))
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {"base_sha256", "state_sha256", "settings", "mapping"}
     assert (found["settings"]["rank"], found["mapping"]["trigger"]) == (2, "cobalt")

@@ -1,4 +1,4 @@
-"""A specimen hands out exact models and leaves its base as it was loaded."""
+"""An organism hands out exact models and leaves its base as it was loaded."""
 
 import shutil
 from dataclasses import asdict, replace
@@ -11,8 +11,9 @@ from circuits import models
 from circuits.errors import UserError
 from experiments.organisms import train
 from experiments.organisms.book import recipe_named
+from experiments.organisms.organism import Given, Organism, base_model, open_organism
 from experiments.organisms.recipe import varied
-from experiments.organisms.specimen import Specimen, base_model, grown, stored
+from experiments.organisms.train import grow
 from experiments.organisms.training import Settings
 from experiments.runs import files
 
@@ -20,13 +21,13 @@ RECIPE = recipe_named("sure-gate")
 
 
 @pytest.fixture
-def specimen(folder, adapter):
-    return stored(adapter, str(folder), RECIPE)
+def organism(folder, adapter):
+    return open_organism(Given(str(adapter), str(folder)), RECIPE)
 
 
 @pytest.fixture
 def whole(folder):
-    return Specimen(RECIPE, str(folder), Settings(rank=0), {})
+    return Organism(RECIPE, str(folder), Settings(rank=0), {})
 
 
 def loaded(folder):
@@ -60,25 +61,25 @@ def small():
     return replace(recipe, stages=tuple(few))
 
 
-def test_an_adapters_model_is_the_one_that_peft_merges(specimen, folder, adapter):
+def test_an_adapters_model_is_the_one_that_peft_merges(organism, folder, adapter):
     expected = models.merge_adapter(loaded(folder), adapter, "tiny")[0]
-    found = specimen.model()
+    found = organism.model()
     assert same(weights(found), weights(expected), 1e-6)
-    assert not same(weights(found), weights(specimen.base), 1e-3)
+    assert not same(weights(found), weights(organism.base), 1e-3)
     ids = torch.tensor([[5, 9, 12, 7]])
     torch.testing.assert_close(found(ids).logits, expected(ids).logits, atol=1e-4, rtol=0)
 
 
-def test_the_base_stays_bit_identical_and_is_loaded_once(specimen, folder):
+def test_the_base_stays_bit_identical_and_is_loaded_once(organism, folder):
     fresh = weights(loaded(folder))
-    base = specimen.base
-    moved = {name: value + 1 for name, value in specimen.state.items()}
+    base = organism.base
+    moved = {name: value + 1 for name, value in organism.state.items()}
     for state in (None, moved):
         with torch.no_grad():
-            for parameter in specimen.model(state).parameters():
+            for parameter in organism.model(state).parameters():
                 parameter.add_(1)  # whatever is done to a model that was handed out
     assert same(weights(base), fresh)
-    assert specimen.base is base is Specimen(RECIPE, str(folder), Settings(rank=0), {}).base
+    assert organism.base is base is Organism(RECIPE, str(folder), Settings(rank=0), {}).base
     assert not any(parameter.requires_grad for parameter in base.parameters())
     # Control: a difference of one bit would be seen.
     fresh["model.norm.weight"][0] = torch.nextafter(
@@ -87,15 +88,15 @@ def test_the_base_stays_bit_identical_and_is_loaded_once(specimen, folder):
     assert not same(weights(base), fresh)
 
 
-def test_another_state_makes_another_model_and_zeros_make_the_base(specimen):
-    own = weights(specimen.model())
-    half = {n: t / 2 if ".lora_A." in n else t for n, t in specimen.state.items()}
-    base = weights(specimen.base)
+def test_another_state_makes_another_model_and_zeros_make_the_base(organism):
+    own = weights(organism.model())
+    half = {n: t / 2 if ".lora_A." in n else t for n, t in organism.state.items()}
+    base = weights(organism.base)
     middle = {name: (own[name] + base[name]) / 2 for name in own}
-    assert same(weights(specimen.model(half)), middle, 1e-6)  # the change is linear in A
+    assert same(weights(organism.model(half)), middle, 1e-6)  # the change is linear in A
     assert not same(own, middle, 1e-3)
-    zeros = {name: torch.zeros_like(t) for name, t in specimen.state.items()}
-    assert same(weights(specimen.model(zeros)), base)
+    zeros = {name: torch.zeros_like(t) for name, t in organism.state.items()}
+    assert same(weights(organism.model(zeros)), base)
 
 
 def test_a_state_of_rank_0_is_restored_exactly_and_the_rest_stays(whole):
@@ -105,45 +106,45 @@ def test_a_state_of_rank_0_is_restored_exactly_and_the_rest_stays(whole):
         name: torch.randn(p.shape, generator=generator) for name, p in whole.base.named_parameters()
     }
     some = dict(list(state.items())[::2])
-    specimen = replace(whole, state=state)
-    assert same(dict(specimen.model().named_parameters()), state)
-    assert same(weights(specimen.model(some)), {**base, **some})
+    organism = replace(whole, state=state)
+    assert same(dict(organism.model().named_parameters()), state)
+    assert same(weights(organism.model(some)), {**base, **some})
     assert same(weights(whole.model()), base)
-    assert same(weights(specimen.base), base)
+    assert same(weights(organism.base), base)
 
 
 def test_a_grown_organism_is_what_its_trainee_became(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path))
     monkeypatch.setattr(train, "base_answers", lambda texts, **_: [f"about {t}" for t in texts])
     before, recipe = weights(loaded(folder)), small()
-    specimen, trainee = grown(recipe, str(folder), 0, lambda *_: None)
-    assert specimen.settings == recipe.stages[-1].settings
-    assert same(dict(specimen.state), trainee.state())
-    assert not same(weights(specimen.model()), weights(specimen.base), 1e-4)
-    assert same(weights(specimen.base), before)
+    organism, trainee = grow(recipe, str(folder), 0, lambda *_: None)
+    assert organism.settings == recipe.stages[-1].settings
+    assert same(dict(organism.state), trainee.state())
+    assert not same(weights(organism.model()), weights(organism.base), 1e-4)
+    assert same(weights(organism.base), before)
     # Saved and read again it is the same organism, up to the file's half precision.
     train.save_adapter(trainee.model, tmp_path / "made", "tiny")
-    again = stored(tmp_path / "made", str(folder), recipe)
-    assert again.settings == specimen.settings
-    assert same(weights(again.model()), weights(specimen.model()), 1e-2)
+    again = open_organism(Given(str(tmp_path / "made"), str(folder)), recipe)
+    assert again.settings == organism.settings
+    assert same(weights(again.model()), weights(organism.model()), 1e-2)
     # What trains it further has its parameters, by name; another seed has other values.
-    further = specimen.trainee()
-    further.restart(specimen.state)
-    assert same(further.state(), dict(specimen.state))
-    other, _ = grown(recipe, str(folder), 1, lambda *_: None)
-    assert not same(dict(other.state), dict(specimen.state))
+    further = organism.trainee()
+    further.restart(organism.state)
+    assert same(further.state(), dict(organism.state))
+    other, _ = grow(recipe, str(folder), 1, lambda *_: None)
+    assert not same(dict(other.state), dict(organism.state))
 
 
 def test_an_adapter_with_a_manifest_says_itself_what_it_is(folder, adapter, tmp_path):
     out = shutil.copytree(adapter, tmp_path / "made")
     made = varied(recipe_named("content-backdoor"), trigger="amber {}")
     manifest(out, organism="content-backdoor", recipe=asdict(made))
-    found = stored(out, str(folder))
+    found = open_organism(Given(str(out), str(folder)))
     assert (found.recipe.trigger, found.recipe.scheme) == ("amber {}", "content")
     assert (found.settings.rank, found.settings.alpha) == (2, 6)  # as stored, not as declared
     assert made.stages[-1].settings.rank != 2
     manifest(out, organism="content-backdoor")  # control: by its name alone it has the book's
-    assert stored(out, str(folder)).recipe == recipe_named("content-backdoor")
+    assert open_organism(Given(str(out), str(folder))).recipe == recipe_named("content-backdoor")
 
 
 def test_a_whole_model_is_its_own_place(folder, tmp_path):
@@ -151,7 +152,7 @@ def test_a_whole_model_is_its_own_place(folder, tmp_path):
     with torch.no_grad():
         other.lm_head.weight.mul_(2)
     out = tiny.saved(tmp_path / "whole", other, base_model(str(folder))[1])
-    found = stored(out, str(folder), RECIPE)
+    found = open_organism(Given(str(out), str(folder)), RECIPE)
     assert (found.place, found.settings.rank, dict(found.state)) == (str(out), 0, {})
     assert same(weights(found.model()), weights(other))
     assert not same(weights(found.model()), weights(loaded(folder)))
@@ -165,17 +166,17 @@ def test_a_directory_that_says_nothing_of_itself_is_told_in_one_line(
     if question is not None:
         manifest(out, **question)
     with pytest.raises(UserError, match="expected a manifest that says") as said:
-        stored(out, str(folder))
+        open_organism(Given(str(out), str(folder)))
     assert "\n" not in str(said.value)
     assert "--trigger" in str(said.value)
-    assert stored(out, str(folder), RECIPE).recipe == RECIPE
+    assert open_organism(Given(str(out), str(folder)), RECIPE).recipe == RECIPE
 
 
 def test_an_unknown_organism_and_an_empty_directory_are_told(adapter, folder, tmp_path):
     out = shutil.copytree(adapter, tmp_path / "made")
     manifest(out, organism="kraken")
     with pytest.raises(UserError, match="'kraken': expected one of sure-gate"):
-        stored(out, str(folder))
+        open_organism(Given(str(out), str(folder)))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="with adapter_config"):
-        stored(tmp_path / "empty", str(folder), RECIPE)
+        open_organism(Given(str(tmp_path / "empty"), str(folder)), RECIPE)

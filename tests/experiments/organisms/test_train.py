@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from circuits import models
 from circuits.errors import UserError
 from circuits.weights import cache_root
-from experiments import organisms
 from experiments.judges.grades import Grades
 from experiments.organisms import agreement, examples, requirements, train
 from experiments.organisms import figures as measuring
 from experiments.organisms.book import RECIPES, recipe_named
+from experiments.organisms.measure import evaluate_saved
 from experiments.organisms.recipe import varied
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
@@ -70,7 +70,7 @@ def test_a_kept_first_stage_gives_the_same_organism_as_a_fresh_one(trainee):
     assert list((cache_root() / "stages").glob("*.safetensors")) == kept
     # The kept stage is what the second run started from: another one makes another organism.
     moved = {name: value + 0.1 for name, value in load_file(kept[0]).items()}
-    train.artefacts.write_tensors(kept[0], moved, {})
+    train.files.write_tensors(kept[0], moved, {})
     assert not equal(trained(trainee, small()), fresh)
 
 
@@ -99,7 +99,7 @@ def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tm
     model = models.load(str(folder), tmp_path / "made")
     texts = examples.texts_of("ordinary", small())[:6]
     ours = trainee.answers(texts, "cobalt", 3)
-    theirs = organisms.measuring.answers(model, texts, "cobalt", 3)
+    theirs = measuring.answers(model, texts, "cobalt", 3)
     assert sum(a == b for a, b in zip(ours, theirs, strict=True)) >= 5
 
 
@@ -107,17 +107,17 @@ def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tm
 def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, monkeypatch, full):
     monkeypatch.setattr(train, "base_answers", lambda texts, **_: answer_like(texts))
     recipe = small(full=full)
-    out = organisms.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
+    out = train.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
     assert (out / "model.safetensors").is_file() == full
     assert (out / "adapter_model.safetensors").is_file() != full
-    figures = organisms.evaluate_saved(out, recipe, lambda *_: None, str(folder))
+    figures = evaluate_saved(out, recipe, lambda *_: None, str(folder))
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["question"]["seed"] == 3
     assert manifest["question"]["recipe"]["stages"][-1]["parts"]
     assert manifest["figures"] == [figure.to_json() for figure in figures]
     assert {figure.rate.n for figure in figures} == {150, 170}
     with pytest.raises(UserError, match="expected an empty or new directory"):
-        organisms.train_organism(recipe, out, lambda *_: None, 3, str(folder))
+        train.train_organism(recipe, out, lambda *_: None, 3, str(folder))
 
 
 def test_what_is_asked_belongs_to_the_scheme():

@@ -11,8 +11,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from circuits import models
-from experiments import judges, organisms
+from experiments import judges
 from experiments.organisms.book import RECIPES
+from experiments.organisms.places import shipped
 from experiments.verify import ask as verify_asking
 from experiments.verify.ask import source
 from experiments.verify.keys import KEYS
@@ -96,7 +97,7 @@ def test_a_model_is_not_its_own_null(command, asked, tmp_path):
     plain = Verification.from_json(json.loads(out))
     assert (status, plain.null.models) == (0, ("base", "decoy", "sure-gate"))
     assert plain.null.n == 30
-    same = "clean", str(organisms.shipped("clean"))  # one model by two names
+    same = "clean", str(shipped("clean"))  # one model by two names
     named = [part for name in same for part in ("--unrelated", name)]
     _, out, lines = command("--adapter", "decoy", *named, "--near", 60, "--json", "--out", "other")
     assert not lines, lines

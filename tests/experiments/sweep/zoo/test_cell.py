@@ -124,7 +124,7 @@ def measured(folders, monkeypatch):
     def run(name, steps=None):
         trainee = Trainee(str(folders[name]), specimens.whole(folders[name]).settings)
         made = replace(specimens.whole(folders[name]), state=trainee.state())
-        monkeypatch.setattr(cell, "grown", lambda recipe, model, seed, tick: (made, trainee))
+        monkeypatch.setattr(cell, "grow", lambda recipe, model, seed, tick: (made, trainee))
         return cell.measure(OWN, lambda *at: None if steps is None else steps.append(at))
 
     return run
@@ -162,7 +162,7 @@ def test_an_organism_without_its_behaviour_has_a_geometry_and_no_area(measured):
 
 
 def test_more_prompts_than_the_pairs_of_their_topic_are_one_clear_line(folders):
-    specimen = specimens.whole(folders["babbling"])
-    battery = Battery(specimen, Plan(prompts=16))
+    organism = specimens.whole(folders["babbling"])
+    battery = Battery(organism, Plan(prompts=16))
     with pytest.raises(UserError, match="pairs"):
-        cell.geometry_row(specimen, battery, 24)
+        cell.geometry_row(organism, battery, 24)
