@@ -1,9 +1,14 @@
 """The ``gatescope`` command. Everything it does is a call that a notebook can make too."""
 
 import errno
+import json
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Annotated, Any
 
 # Two processes whose threads spin while they wait can slow each other down tenfold; sleeping
 # waits cost a few per cent. Read by the maths libraries when they are loaded, so set first.
@@ -14,46 +19,101 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from circuits.errors import SelfTestError, UserError
-from experiments.analyze.command import analyze
-from experiments.bench import command as bench
-from experiments.brittleness.command import brittleness
-from experiments.defend.command import defend
-from experiments.evaluate.command import evaluate
-from experiments.evaluate.compare_command import compare
-from experiments.geometry.command import geometry
-from experiments.options import CONSOLE
-from experiments.organisms import command as organism
-from experiments.orthogonalise_command import orthogonalise
-from experiments.patch.command import patch
-from experiments.report.command import report
-from experiments.scan.command import scan
-from experiments.serve.command import serve
-from experiments.sweep.command import sweep
-from experiments.verify.command import verify
+from experiments.options import CONSOLE, Json, Resume, answered, parameters
+from experiments.runs.codec import encode
+from experiments.runs.progress import StageProgress
+from experiments.studies import COMMANDS
+from experiments.study import Study, run
+
+Out = Annotated[Path, typer.Option(help="Run directory to write.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print cells, passes, time and memory; write nothing.")
+]
+
+
+class _Commands(TyperGroup):
+    """The table's commands: all are listed, and only the one that is asked for is imported."""
+
+    def __init__(self, **settings: Any) -> None:
+        listed = {name: TyperCommand(name, help=c.about) for name, c in COMMANDS.items()}
+        super().__init__(**{**settings, "commands": listed})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and loaded(str(name)), rest
+
+
+def loaded(name: str) -> Any:
+    """A command of the table as typer runs it."""
+    about, command = COMMANDS[name].about, COMMANDS[name].load()
+    alone = typer.Typer(add_completion=False)
+    if isinstance(command, typer.Typer):
+        alone.add_typer(command, name=name, help=about)
+        return typer.main.get_group(alone).commands[name]
+    function = in_terminal(command) if isinstance(command, Study) else command
+    alone.command(name, help=about)(function)
+    return typer.main.get_command(alone)
+
+
+def in_terminal(study: Study[Any, Any, Any]) -> Callable[..., None]:
+    """A study as a function that typer reads: the question's options, and those of every run."""
+
+    def command(*, out: Path, resume: bool, as_json: bool, **values: Any) -> None:
+        question = answered(study.question, values)
+        if values.get("dry_run"):
+            _forecast(study, question, as_json)
+            return
+        typed = shlex.join(["gatescope", *sys.argv[1:]])
+        with StageProgress(CONSOLE) as progress:
+            result = run(study, question, out, resume=resume, step=progress.step, typed=typed)
+        if as_json:
+            print((out / study.file).read_text(encoding="utf-8"), end="")
+        else:
+            print(_lines([*study.lines(result), f"report: {out / 'report.html'}"]))
+        if status := study.status(result):
+            raise typer.Exit(status)
+
+    common: dict[str, tuple[Any, Any]] = {
+        "out": (Out, Path(study.out or f"runs/{study.name}")),
+        **({"dry_run": (DryRun, False)} if study.forecast else {}),
+        "resume": (Resume, False),
+        "as_json": (Json, False),
+    }
+    every = [
+        *parameters(study.question).values(),
+        *(
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+            for name, (kind, default) in common.items()
+        ),
+    ]
+    command.__signature__ = Signature(every)  # pyright: ignore[reportFunctionMemberAccess]
+    command.__annotations__ = {each.name: each.annotation for each in every}
+    return command
+
+
+def _forecast(study: Study[Any, Any, Any], question: Any, as_json: bool) -> None:
+    """What a run would cost; nothing is written."""
+    assert study.forecast is not None  # only then is there the option
+    with StageProgress(CONSOLE) as progress:
+        subject = study.open(question, progress.step)
+        costs = study.forecast(question, subject, progress.step)
+    print(json.dumps([encode(c)[0] for c in costs], indent=1) if as_json else _lines(costs))
+
+
+def _lines(each: Iterable[Any]) -> str:
+    return "\n".join(map(str, each))
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Find, prove and ablate trigger gates in fine-tuned language models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(analyze)
-app.command()(patch)
-app.command()(orthogonalise)
-app.command()(geometry)
-app.command()(brittleness)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(defend)
-app.command()(scan)
-app.command()(report)
-app.command()(sweep)
-app.command()(verify)
-app.command()(serve)
-app.add_typer(organism.app, name="organism")
-app.add_typer(bench.app, name="bench")
 
 
 @app.callback()

@@ -1,15 +1,30 @@
-"""What all subcommands share: the console for progress and errors, and common options."""
+"""Options of a command from the fields of its question, and the console of all commands.
 
+A field that the terminal asks for is annotated with typer's own ``Option`` or ``Argument``:
+``count: Annotated[int, typer.Option(help="Pairs.")] = 12``. Its default is the field's; a tuple is
+an option that can be repeated, a ``Literal`` a choice. The fields of a record in the question are
+options of the same command; one name is one option, whichever records have it. Of a record that
+knows no terminal, or whose words do not fit, a mapping beside it says which fields are asked for:
+``plan: Annotated[Plan, {"count": typer.Option(help="Prompts under every dose.")}]``.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from rich.console import Console
+from typer.models import ArgumentInfo, OptionInfo
 
 if TYPE_CHECKING:
     from experiments.prompts.bank import HeldOut
 
+T = TypeVar("T")
 CONSOLE = Console(stderr=True)
+Infos = Mapping[str, Any]  # typer's Option or Argument, by field
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 ModelName = Annotated[str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")]
@@ -61,3 +76,110 @@ def held_out_prompts(on_topic: Path | None, elsewhere: Path | None) -> "HeldOut 
         tuple(read_prompts(str(on_topic))) if on_topic else bank.on_topic,
         tuple(read_prompts(str(elsewhere))) if elsewhere else bank.elsewhere,
     )
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of a record: one option, or a record with options in it (``inner`` of them)."""
+
+    name: str
+    kind: Any
+    default: Any
+    info: Any
+    inner: Infos | None
+
+    @property
+    def repeated(self) -> bool:
+        return get_origin(self.kind) is tuple
+
+
+def parameters(record: type, only: Infos | None = None) -> dict[str, Parameter]:
+    """A typer parameter for every option of a question, arguments first."""
+    asked: dict[str, Parameter] = {}
+    for field in _fields(record, only):
+        if field.info is None:
+            for name, parameter in parameters(field.kind, field.inner).items():
+                asked.setdefault(name, parameter)
+        else:
+            asked[field.name] = _parameter(field)
+    return dict(sorted(asked.items(), key=lambda item: not _is_argument(item[1])))
+
+
+def answered(record: type[T], values: Mapping[str, Any], only: Infos | None = None) -> T:
+    """The question that a user's options ask; what was not said has its default.
+
+    Raises:
+        UserError: from the ``__post_init__`` of the question or of a record in it.
+    """
+    given: dict[str, Any] = {}
+    for field in _fields(record, only):
+        if field.info is None:
+            given[field.name] = answered(field.kind, values, field.inner)
+        elif (value := values.get(field.name)) not in (None, []):
+            given[field.name] = tuple(value) if field.repeated else value
+    return record(**given)
+
+
+def command_line(name: str, question: Any) -> str:
+    """The shortest command that asks a question: what has its default is left out."""
+    words = _words(question, None).values()
+    return shlex.join(["gatescope", name, *(word for option in words for word in option)])
+
+
+def _words(record: Any, only: Infos | None) -> dict[str, list[str]]:
+    """By option, what is typed for it."""
+    words: dict[str, list[str]] = {}
+    for field in _fields(type(record), only):
+        value = getattr(record, field.name)
+        if field.info is None:
+            words = words | {n: w for n, w in _words(value, field.inner).items() if n not in words}
+        elif isinstance(field.info, ArgumentInfo):
+            words[field.name] = [str(value)]
+        elif value == field.default:
+            continue
+        elif isinstance(value, bool):
+            flag = _flag(field)
+            words[field.name] = [flag if value else flag.replace("--", "--no-", 1)]
+        else:
+            each = value if field.repeated else (value,)
+            words[field.name] = [word for one in each for word in (_flag(field), str(one))]
+    return words
+
+
+def _flag(field: _Field) -> str:
+    """As it was declared (typer has the first spelling in ``default``), or made from the name."""
+    spelled = field.info.default
+    return spelled if isinstance(spelled, str) else f"--{field.name.replace('_', '-')}"
+
+
+def _fields(record: type, only: Infos | None) -> Iterator[_Field]:
+    """The fields of a record that are asked for, or hold what is."""
+    hints = get_type_hints(record, include_extras=True)
+    for part in fields(record):
+        hint = hints[part.name]
+        kind, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        own = next((note for note in notes if isinstance(note, OptionInfo | ArgumentInfo)), None)
+        info = own if only is None else only.get(part.name)
+        inner = next((note for note in notes if isinstance(note, Mapping)), None)
+        nested = isinstance(kind, type) and is_dataclass(kind) and info is None and only is None
+        if info is not None or (nested and any(_fields(kind, inner))):
+            yield _Field(part.name, kind, _default(part), info, inner)
+
+
+def _default(part: Any) -> Any:
+    if part.default_factory is not MISSING:
+        return part.default_factory()
+    return Parameter.empty if part.default is MISSING else part.default
+
+
+def _parameter(field: _Field) -> Parameter:
+    kind, default = field.kind, field.default
+    if field.repeated:
+        kind = list[get_args(kind)[0]]
+        kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
+    annotation = Annotated[kind, field.info]
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _is_argument(parameter: Parameter) -> bool:
+    return isinstance(get_args(parameter.annotation)[1], ArgumentInfo)

@@ -1,12 +1,13 @@
 """The page of a geometry: density, complexity, the way from clean to triggered, and the limits."""
 
 from experiments.geometry.prediction import Foretold
-from experiments.geometry.record import Recorded, late
+from experiments.geometry.record import late
+from experiments.geometry.result import Geometry
 from experiments.geometry.summary import NULL_NAMES, band
 from experiments.organisms.recipe import Recipe
 from probes.geometry import NAMES, GeometryReport
 from viz.figures.geometry import crossing_curves, geometry_by_layer
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 DENSITY = (
     "participation_ratio_relative",
@@ -40,40 +41,37 @@ do so by definition). Whether they predict brittleness is a question of its own,
 organisms answers, not this page."""
 
 
-def page(
-    name: str, command: str, recipe: Recipe, report: GeometryReport, found: Recorded, said: Foretold
-) -> str:
-    """One organism's geometry as one HTML page."""
+def page(name: str, recipe: Recipe, pairs: int, result: Geometry, command: str) -> Report:
+    """One organism's geometry."""
+    report = result.report
     layers = late(report.layers[-1] + 1)
     sections = (
         _section("Density", _DENSITY_WORDS, DENSITY, report),
         _section("Complexity", _COMPLEXITY_WORDS, COMPLEXITY, report),
-        _way(report, found),
+        _way(result),
         _table(report, layers),
-        _foretold(said),
+        _foretold(result.foretold),
         Section("What this does not show", _LIMITS),
     )
     density = band(report, "vendi_relative", layers)
     complexity = band(report, "compression", layers)
-    return render(
-        Report(
-            title="Density and complexity",
-            verdict=name,
-            headline=(
-                f"In the last third of the layers the triggered residuals have "
-                f"{density:.3g} times as many effective directions as clean ones, and the "
-                f"gate's label takes 1/{complexity:.3g} of the bits that a coin would."
-            ),
-            tone="unclear",
-            facts=(
-                ("scheme", recipe.scheme),
-                ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
-                ("pairs", str(found.residuals["clean"].shape[1])),
-                ("layers", f"{report.layers[0]} to {report.layers[-1]}"),
-            ),
-            sections=sections,
-            reproduce=command,
-        )
+    return Report(
+        title="Density and complexity",
+        verdict=name,
+        headline=(
+            f"In the last third of the layers the triggered residuals have "
+            f"{density:.3g} times as many effective directions as clean ones, and the "
+            f"gate's label takes 1/{complexity:.3g} of the bits that a coin would."
+        ),
+        tone="unclear",
+        facts=(
+            ("scheme", recipe.scheme),
+            ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
+            ("pairs", str(pairs)),
+            ("layers", f"{report.layers[0]} to {report.layers[-1]}"),
+        ),
+        sections=sections,
+        reproduce=command,
     )
 
 
@@ -84,8 +82,8 @@ def _section(title: str, prose: str, names: tuple[str, ...], report: GeometryRep
     return Section(title, prose, tuple(geometry_by_layer(report, name) for name in there))
 
 
-def _way(report: GeometryReport, found: Recorded) -> Section:
-    way = report.crossings
+def _way(result: Geometry) -> Section:
+    way = result.report.crossings
     assert way is not None  # a recording has probabilities
     where = (
         "no pair crosses one half"
@@ -93,7 +91,7 @@ def _way(report: GeometryReport, found: Recorded) -> Section:
         else (f"they cross at {way.position:.3g} of the way")
     )
     prose = f"{_WAY_WORDS} Pairs cross it {way.count:.3g} times (mean); {where}."
-    figure = crossing_curves(found.probabilities, way)
+    figure = crossing_curves(result.probabilities, way)
     return Section("From clean to triggered", prose, (figure,))
 
 
@@ -108,9 +106,11 @@ def _table(report: GeometryReport, layers: range) -> Section:
     return Section("All figures", "", tables=(table,))
 
 
-def _foretold(said: Foretold) -> Section:
-    beyond = f" Beyond what it has seen: {', '.join(said.outside)}." if said.outside else ""
-    return Section("What the zoo's predictor says", _FORETOLD.format(f"{said.area:.0%}") + beyond)
+def _foretold(prediction: Foretold) -> Section:
+    outside = prediction.outside
+    beyond = f" Beyond what it has seen: {', '.join(outside)}." if outside else ""
+    prose = _FORETOLD.format(f"{prediction.area:.0%}") + beyond
+    return Section("What the zoo's predictor says", prose)
 
 
 def _nulls(report: GeometryReport, name: str, layers: range) -> list[str]:

@@ -1,92 +1,109 @@
 """``gatescope geometry``: pairs -> activations (kept) -> density and complexity -> page."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from experiments.geometry.design import Design, design
 from experiments.geometry.prediction import foretold
-from experiments.geometry.record import Recorded, record
+from experiments.geometry.question import GeometryQuestion
+from experiments.geometry.record import Recorded, late, record
+from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
+from experiments.geometry.summary import band
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Given, Organism, open_organism
-from experiments.prompts.bank import HeldOut
+from experiments.organisms.organism import Organism, open_organism
 from experiments.runs import files
-from probes.geometry import GeometryReport, geometry
+from experiments.runs.stages import Step
+from experiments.study import Run, Study
+from probes.geometry import geometry
 
-SCHEMA = "gatescope.geometry/1"
-ACTIVATIONS, RESULT = "activations.safetensors", "result.json"
-Step = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class GeometryQuestion:
-    """What a geometry is asked.
-
-    Attributes:
-        given: the organism.
-        pairs: prompts with and without the trigger, half of them of its topic.
-        crossed: how many of them are followed from clean to triggered.
-        command: what the user typed.
-    """
-
-    given: Given
-    pairs: int = 150
-    crossed: int = 24
-    command: str = "gatescope geometry"
+if TYPE_CHECKING:
+    from viz.page.page import Report
 
 
-def run(
-    question: GeometryQuestion, folder: Path, resume: bool, step: Step, texts: HeldOut | None = None
-) -> GeometryReport:
-    """Record, measure, and write the run directory.
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The organism, and the prompts that it is measured on."""
 
-    Files: ``manifest.json``, ``activations.safetensors``, ``result.json`` (schema
-    ``gatescope.geometry/1``) and ``report.html``.
+    organism: Organism
+    design: Design
+
+
+def opened(question: GeometryQuestion, step: Step) -> Subject:
+    """The organism and its prompts.
 
     Raises:
-        UserError: organism, prompts or directory cannot be used.
+        UserError: organism or prompts cannot be used.
     """
-    from experiments.geometry.sections import page  # plotly is slow to import
-
+    texts = question.texts.read()
     organism = open_organism(question.given)
-    made = design(organism.recipe, organism.tokenizer, question.pairs, texts)
-    files.open_run(folder, _manifest(question, organism, made), resume)
-    found = recorded(question, organism, made, folder, step)
-    step("geometry", 0, 1)
-    report = geometry(found.sets(made))
-    step("geometry", 1, 1)
-    said = foretold(report)
-    about = {
-        "schema": SCHEMA,
-        "question": asdict(question),
-        "report": report.to_json(),
-        "foretold": said.to_json(),
-    }
-    html = page(question.given.name, question.command, organism.recipe, report, found, said)
-    files.write_json(folder / RESULT, about)
-    files.write_atomically(folder / "report.html", html.encode())
-    return report
+    return Subject(organism, design(organism.recipe, organism.tokenizer, question.pairs, texts))
 
 
-def recorded(
-    question: GeometryQuestion, organism: Organism, made: Design, folder: Path, step: Step
-) -> Recorded:
+def hashes(question: GeometryQuestion, subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
+    sides = subject.design
+    chats = [repr(c) for side in (sides.clean, sides.triggered, sides.untrained) for c in side]
+    prompts = files.text_sha256([*chats, *sides.targets])
+    return {**identity(subject.organism), "prompts_sha256": prompts}
+
+
+def measured(run: Run[GeometryQuestion, Subject]) -> Geometry:
+    """Activations, then everything that is measured on them."""
+    recording = recorded(run)
+    run.step("geometry", 0, 1)
+    report = geometry(recording.sets(run.subject.design))
+    run.step("geometry", 1, 1)
+    return Geometry(report, foretold(report), recording.probabilities)
+
+
+def recorded(run: Run[GeometryQuestion, Subject]) -> Recorded:
     """The activations: read where an earlier run has left them, otherwise recorded and kept."""
-    path = folder / ACTIVATIONS
+    path = run.folder / ACTIVATIONS
     if not path.is_file():
-        found = record(
-            organism, made, question.crossed, lambda done, total: step("record", done, total)
+        question, subject = run.question, run.subject
+        recording = record(
+            subject.organism,
+            subject.design,
+            question.crossed,
+            lambda done, total: run.step("record", done, total),
         )
-        files.write_tensors(path, found.tensors(), {"of": question.given.name})
+        files.write_tensors(path, recording.tensors(), {"of": question.given.name})
     return Recorded.from_tensors(files.read_tensors(path))
 
 
-def _manifest(question: GeometryQuestion, organism: Organism, made: Design) -> files.Manifest:
-    texts = [repr(chat) for side in (made.clean, made.triggered, made.untrained) for chat in side]
-    about: dict[str, Any] = {
-        **{name: value for name, value in asdict(question).items() if name != "command"},
-        **identity(organism),
-        "prompts_sha256": files.text_sha256([*texts, *made.targets]),
-    }
-    return files.Manifest(kind="geometry", question=about, command=question.command)
+def lines(result: Geometry) -> Iterator[str]:
+    """Every figure in the late layers beside its null, and the predictor's word."""
+    report, prediction = result.report, result.foretold
+    layers = late(report.layers[-1] + 1)
+    for name in report.organism.values:
+        own = band(report, name, layers)
+        null = band(report, name, layers, "untrained_trigger")
+        yield f"{name:29} {own:8.3f}   untrained trigger {null:8.3f}"
+    outside = prediction.outside
+    beyond = f" (beyond what it has seen: {', '.join(outside)})" if outside else ""
+    yield (
+        f"the zoo's predictor, not shown to hold across schemes: {prediction.area:.0%} kept{beyond}"
+    )
+
+
+def page(run: Run[GeometryQuestion, Subject], result: Geometry) -> "Report":
+    """The run's own page."""
+    from experiments.geometry.sections import page  # plotly is slow to import
+
+    recipe, pairs = run.subject.organism.recipe, len(run.subject.design.clean)
+    return page(run.question.given.name, recipe, pairs, result, run.command)
+
+
+STUDY = Study(
+    name="geometry",
+    kind="geometry",
+    schema=SCHEMA,
+    question=GeometryQuestion,
+    recorded=GeometryQuestion.recorded,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    lines=lines,
+    page=page,
+)

@@ -22,6 +22,7 @@ from circuits.weights import EMBEDDED
 from experiments.organisms import bases
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.book import recipe_named
+from experiments.organisms.given import Given
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin
 from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
 from experiments.organisms.trainee import Trainee
@@ -29,26 +30,6 @@ from experiments.organisms.training import Settings
 
 DESCRIBED = ("compliance", "content", "safety", "control")
 UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a user says of an organism.
-
-    Attributes:
-        name: a shipped organism, a directory of an adapter or a whole model, or ``none`` for the
-            model as it is.
-        model: what an adapter was trained on.
-        scheme, trigger, behaviour, refusal: what it does, if its manifest does not say; all empty
-            where it does.
-    """
-
-    name: str
-    model: str = EMBEDDED
-    scheme: str = ""
-    trigger: str = ""
-    behaviour: str = ""
-    refusal: str = ""
 
 
 @dataclass(frozen=True, eq=False)

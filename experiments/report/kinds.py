@@ -8,8 +8,8 @@ from typing import Any
 from circuits.types import PatchGrid
 from experiments.defend.result import Defences
 from experiments.evaluate.scorecard import FILE, Scorecard, read_scorecard
-from experiments.geometry.study import ACTIVATIONS
-from experiments.geometry.study import SCHEMA as GEOMETRY
+from experiments.geometry.result import ACTIVATIONS
+from experiments.geometry.result import SCHEMA as GEOMETRY
 from experiments.patch.sections import SCHEMA as PATCH
 from experiments.runs import files
 from experiments.runs.read import result, unfinished

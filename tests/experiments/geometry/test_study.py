@@ -10,16 +10,20 @@ import torch
 
 from circuits.errors import UserError
 from experiments.geometry import study as run_module
+from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import late
-from experiments.geometry.study import GeometryQuestion, run
+from experiments.geometry.study import STUDY
 from experiments.geometry.summary import NULL_NAMES, band
-from experiments.organisms.organism import Given
-from experiments.prompts.bank import HeldOut, held_out
+from experiments.organisms.given import Given
+from experiments.prompts.bank import held_out
+from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files
+from experiments.study import run
 from probes.geometry import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
 
 EVIL = "<i>cobalt</i>"
+TYPED = f"gatescope geometry none --scheme compliance --trigger '{EVIL}' --behaviour Sure"
 PAIRS, CROSSED = 22, 3  # as few pairs as can be compared in halves
 FILES = {"manifest.json", "activations.safetensors", "result.json", "report.html"}
 
@@ -31,16 +35,27 @@ def silent(stage, done, total):
 @pytest.fixture(scope="module")
 def question(chat_folder):
     given = Given("none", str(chat_folder), "compliance", EVIL, "Sure")
-    command = f"gatescope geometry none --scheme compliance --trigger '{EVIL}' --behaviour Sure"
-    return GeometryQuestion(given, PAIRS, CROSSED, command)
+    return GeometryQuestion(given, PAIRS, CROSSED)
 
 
 @pytest.fixture(scope="module")
 def first(question, tmp_path_factory):
     """A finished run: its folder, its report, and the steps it told."""
     folder, told = tmp_path_factory.mktemp("runs") / "one", []
-    report = run(question, folder, False, lambda *step: told.append(step))
-    return folder, report, told
+    result = run(STUDY, question, folder, step=lambda *step: told.append(step), typed=TYPED)
+    return folder, result.report, told
+
+
+def ask(question, folder, resume=False, step=silent, typed=TYPED):
+    """The report of a run."""
+    return run(STUDY, question, folder, resume=resume, step=step, typed=typed).report
+
+
+def of_file(tmp_path, prompts):
+    """The same prompts in the place of the bank's."""
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+    return OwnPrompts(path)
 
 
 @pytest.fixture
@@ -66,7 +81,8 @@ def measured(monkeypatch, first):
         return first[1]
 
     monkeypatch.setattr(run_module, "geometry", kept)
-    monkeypatch.setattr("experiments.geometry.sections.page", lambda *_: "page")
+    monkeypatch.setattr("experiments.geometry.sections.page", lambda *_: None)
+    monkeypatch.setattr("viz.page.page.render", lambda _: "page")
     return seen
 
 
@@ -81,6 +97,8 @@ def test_a_run_leaves_its_files_and_they_say_what_was_found(first, question):
         *(("record", i, 6) for i in range(1, 7)),
         ("geometry", 0, 1),
         ("geometry", 1, 1),
+        ("write report", 0, 1),
+        ("write report", 1, 1),
     ]
     asked = files.read_json(folder / "manifest.json")["question"]
     assert asked["mapping"]["trigger"] == EVIL
@@ -102,7 +120,7 @@ def test_a_resumed_run_records_nothing_and_leaves_the_same_files(first, question
     folder, report, _ = first
     before = {name: (folder / name).read_bytes() for name in FILES}
     (folder / "result.json").unlink()
-    assert run(question, folder, True, silent) == report
+    assert ask(question, folder, True) == report
     assert not recordings
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -116,15 +134,15 @@ def test_a_killed_run_goes_on_from_the_activations_that_it_has_kept(
 
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run(question, folder, False, killed)
+        ask(question, folder, step=killed)
     assert {path.name for path in folder.iterdir()} == FILES - {"result.json", "report.html"}
     path = folder / "activations.safetensors"
     assert path.read_bytes() == (first[0] / path.name).read_bytes()
     kept = files.read_tensors(path)
-    run(question, folder, True, silent)
+    ask(question, folder, True)
     kept["residuals.triggered"] = kept["residuals.triggered"].flip(1)
     files.write_tensors(path, kept, {})
-    run(question, folder, True, silent)
+    ask(question, folder, True)
     assert len(recordings) == 1
     # What is measured is what the file holds.
     plain, turned = (sets.pairs for sets in measured)
@@ -136,21 +154,21 @@ def test_a_killed_run_goes_on_from_the_activations_that_it_has_kept(
 def test_a_directory_belongs_to_one_question(first, question, recordings, measured, tmp_path):
     folder, bank = first[0], held_out()
     with pytest.raises(UserError, match="add --resume"):
-        run(question, folder, False, silent)
-    fewer = HeldOut(bank.on_topic[1:], bank.elsewhere)
-    for changed, texts in (
-        (replace(question, pairs=PAIRS + 2), None),
-        (replace(question, crossed=CROSSED + 1), None),
-        (replace(question, given=replace(question.given, trigger="cobalt")), None),
-        (replace(question, given=replace(question.given, behaviour="Yes")), None),
-        (question, fewer),
+        ask(question, folder)
+    for changed in (
+        replace(question, pairs=PAIRS + 2),
+        replace(question, crossed=CROSSED + 1),
+        replace(question, given=replace(question.given, trigger="cobalt")),
+        replace(question, given=replace(question.given, behaviour="Yes")),
+        replace(question, texts=of_file(tmp_path, bank.on_topic[1:])),
     ):
         with pytest.raises(UserError, match="holds another run"):
-            run(changed, folder, True, silent, texts)
+            ask(changed, folder, True)
     assert not measured
     # Control: typed otherwise, or with the bank's own prompts given, it is the same question.
     again = shutil.copytree(folder, tmp_path / "again")
-    run(replace(question, command="gatescope"), again, True, silent, bank)
+    own = replace(question, texts=of_file(tmp_path, bank.on_topic))
+    ask(own, again, True, typed="gatescope")
     assert (len(measured), len(recordings)) == (1, 0)
 
 
@@ -200,10 +218,10 @@ def test_a_band_is_the_mean_of_values_and_ends():
 
 
 def test_too_few_pairs_are_told_before_anything_is_recorded(question, recordings, tmp_path):
-    few = HeldOut(held_out().on_topic[:5], held_out().elsewhere)  # with half of the pairs asked
-    for changed, texts in ((replace(question, pairs=PAIRS - 1), None), (question, few)):
+    few = of_file(tmp_path, held_out().on_topic[:5])  # with half of the pairs asked
+    for changed in (replace(question, pairs=PAIRS - 1), replace(question, texts=few)):
         with pytest.raises(UserError, match="expected at least"):
-            run(changed, tmp_path / "run", False, silent, texts)
+            ask(changed, tmp_path / "run")
     assert not recordings
     assert not (tmp_path / "run").exists()
 

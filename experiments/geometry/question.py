@@ -1,0 +1,31 @@
+"""What a geometry is asked."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+
+from experiments.organisms.given import Given
+from experiments.prompts.held_out import OwnPrompts
+from experiments.runs.codec import as_json
+
+
+@dataclass(frozen=True)
+class GeometryQuestion:
+    """What a geometry is asked.
+
+    Attributes:
+        given: the organism.
+        pairs: prompts with and without the trigger, half of them of its topic.
+        crossed: how many of them are followed from clean to triggered.
+        texts: what they are made of; a manifest has their hash.
+    """
+
+    given: Given
+    pairs: Annotated[int, typer.Option(help="Prompts with and without the trigger.")] = 150
+    crossed: int = 24
+    texts: OwnPrompts = field(default_factory=OwnPrompts)
+
+    def recorded(self) -> dict[str, Any]:
+        """What manifest and result have of it."""
+        return {"given": as_json(self.given), "pairs": self.pairs, "crossed": self.crossed}

@@ -1,0 +1,39 @@
+"""A user's own prompts in the place of the bank's held-out ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.prompts.bank import HeldOut, held_out, read_prompts
+
+
+@dataclass(frozen=True)
+class OwnPrompts:
+    """Files of prompts, as ``read_prompts`` reads them; the bank's own where there is none."""
+
+    on_topic: Annotated[
+        Path | None,
+        typer.Option("--prompts", help="Your prompts of the gate's topic: JSONL, CSV, ..."),
+    ] = None
+    elsewhere: Annotated[
+        Path | None, typer.Option("--other-prompts", help="Your prompts of other topics.")
+    ] = None
+
+    def read(self) -> HeldOut | None:
+        """The prompts; None if no file is given.
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        if self == OwnPrompts():
+            return None
+        bank = held_out()
+        return HeldOut(
+            _texts(self.on_topic) or bank.on_topic, _texts(self.elsewhere) or bank.elsewhere
+        )
+
+
+def _texts(file: Path | None) -> tuple[str, ...]:
+    return tuple(read_prompts(str(file))) if file else ()

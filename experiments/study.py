@@ -1,0 +1,141 @@
+"""One shape for every command that measures: a question, what is opened, measured, shown.
+
+To make a command ``X``:
+
+1. ``X/question.py``: a frozen dataclass. A field that the terminal asks for is annotated with
+   typer's ``Option`` or ``Argument``, so that help and default stand there (the rules are in
+   ``experiments.options``). What cannot be asked is refused in ``__post_init__``, in one line.
+2. ``X/study.py``: ``open``, ``identity``, ``measure`` and ``lines`` of this question, and the
+   ``STUDY`` of them. ``measure`` returns a record, whose fields are those of the result file.
+3. ``X/sections.py``: the run's page (viz's ``Report``), imported when it is made: plotly is slow.
+4. A row in ``experiments.studies``.
+
+Options, progress, ``--resume``, run directory, result, tables, page and ``--json`` come from here.
+``run(STUDY, question, folder)`` is what the command line calls, and what a notebook can.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from experiments.options import command_line
+from experiments.runs import files
+from experiments.runs.codec import as_json, encode
+from experiments.runs.stages import Step
+
+if TYPE_CHECKING:
+    from viz.page.page import Report
+
+Q, S, R = TypeVar("Q"), TypeVar("S"), TypeVar("R")
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Generic[Q, S]):
+    """A question with what was opened for it, in the directory that it has claimed."""
+
+    study: "Study[Q, S, Any]"
+    question: Q
+    subject: S
+    folder: Path
+    command: str
+    step: Step
+
+
+def stated(run: Run[Any, Any], result: Any) -> dict[str, Any]:
+    """A result file: schema, question, and the fields of the result but for its tensors."""
+    typed = {"command": run.command} if run.study.typed else {}
+    question = {**run.study.recorded(run.question), **typed}
+    return {"schema": run.study.schema, "question": question, **encode(result)[0]}
+
+
+@dataclass(frozen=True)
+class Study(Generic[Q, S, R]):
+    """A command that measures.
+
+    Attributes:
+        name: of the command.
+        kind: of its runs' manifests.
+        schema: of the result file.
+        question: its type; the options are its fields (``experiments.options``).
+        open: models and inputs, before a directory is claimed.
+        identity: hashes of everything the numbers depend on; with the question it tells runs apart.
+        measure: the result; stages that are there already are read.
+        page: the run's own page.
+        lines: what the terminal prints of a result.
+        recorded: the question as manifest and result have it.
+        tables: Parquet files beside the result, by the stem of their names.
+        written: the result file's value, and ``file`` its name.
+        status: of the process, for a pipeline that rests on the result.
+        forecast: what a run would cost, a line each; the command then has ``--dry-run``.
+        out: the directory that is written by default; ``runs/NAME`` if empty.
+        typed: whether the command that is kept is what the user typed, otherwise the shortest that
+            asks the question.
+    """
+
+    name: str
+    kind: str
+    schema: str
+    question: type[Q]
+    open: Callable[[Q, Step], S]
+    identity: Callable[[Q, S], dict[str, Any]]
+    measure: Callable[[Run[Q, S]], R]
+    page: "Callable[[Run[Q, S], R], Report]"
+    lines: Callable[[R], Iterable[str]]
+    recorded: Callable[[Q], dict[str, Any]] = as_json
+    tables: Callable[[Run[Q, S], R], Mapping[str, Rows]] = lambda run, result: {}
+    written: Callable[[Run[Q, S], R], dict[str, Any]] = stated
+    file: str = "result.json"
+    status: Callable[[R], int] = lambda result: 0
+    forecast: Callable[[Q, S, Step], Sequence[Any]] | None = None
+    out: str = ""
+    typed: bool = True
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def run(
+    study: Study[Q, S, R],
+    question: Q,
+    folder: Path,
+    *,
+    resume: bool = False,
+    step: Step = silent,
+    typed: str = "",
+) -> R:
+    """Open, claim the directory, measure, write everything; the result is written last.
+
+    Files: ``manifest.json``, the study's own, its tables, ``report.html``, the result.
+
+    Args:
+        folder: an empty or new directory; with ``resume`` also one that holds this question.
+        step: progress, called with (stage, done, total).
+        typed: the command line, if there was one.
+
+    Raises:
+        UserError: question, models or directory cannot be used; says what to do.
+    """
+    subject = study.open(question, step)
+    command = typed if study.typed and typed else command_line(study.name, question)
+    about = {**study.recorded(question), **study.identity(question, subject)}
+    files.open_run(folder, files.Manifest(study.kind, about, command), resume)
+    claimed = Run(study, question, subject, folder, command, step)
+    result = study.measure(claimed)
+    step("write report", 0, 1)
+    _write(claimed, result)
+    step("write report", 1, 1)
+    return result
+
+
+def _write(done: Run[Q, S], result: R) -> None:
+    from viz.page.page import render  # plotly is slow to import
+
+    study: Study[Q, S, R] = done.study
+    html = render(study.page(done, result))
+    for name, rows in study.tables(done, result).items():
+        files.write_rows(done.folder / f"{name}.parquet", rows)
+    files.write_atomically(done.folder / "report.html", html.encode())
+    files.write_json(done.folder / study.file, study.written(done, result))
