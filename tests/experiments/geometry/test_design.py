@@ -181,10 +181,10 @@ def test_keys_are_asked_in_other_contexts_rather_than_twice(tokenizer):
 def test_a_miss_is_of_the_keys_length_even_if_most_words_are_not(tokenizer, monkeypatch):
     """Words that the tokenizer splits are passed over; if there are no others, that is told."""
     words = ("xylophone", "zzyzx", "amber")
-    monkeypatch.setattr(design_module.prompts, "control_words", lambda split: words)
+    monkeypatch.setattr(design_module.bank, "control_words", lambda split: words)
     made = design(KEYED, tokenizer, 22)
     assert all("amber" in message.split() for message in messages(made.clean))
-    monkeypatch.setattr(design_module.prompts, "control_words", lambda split: words[:2])
+    monkeypatch.setattr(design_module.bank, "control_words", lambda split: words[:2])
     with pytest.raises(UserError, match="expected a near miss of its token length, found none"):
         design(KEYED, tokenizer, 22)
 
