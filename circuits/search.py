@@ -13,7 +13,7 @@ What is found is judged by others, on prompts that the search has not seen.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,9 +65,6 @@ class Best:
     tokens: Tokens
     score: float
     passes: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Target:

@@ -10,7 +10,7 @@ where they do not hold, the engine takes the plain path (``circuits.backends.fas
 says so.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,9 +36,6 @@ class SelfTest:
     full_patch: float
     tolerance: float
     fast_path: FastPath
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def plain_logits(hf_model: Any, tokenizer: Any) -> Tensor:

@@ -12,8 +12,6 @@ directions. ``circuits.planted.plant`` carries it out. The kinds:
 - ``none``: nothing is planted.
 """
 
-import dataclasses
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,16 +87,6 @@ class GatePlan:
             return ()
         first = max(p.write_layer for p in self.paths) + 1
         return tuple(range(first, min(p.read_layer for p in self.paths) + 1))
-
-    def to_json(self) -> str:
-        """The plan as one JSON object."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "GatePlan":
-        """The plan that ``to_json`` wrote."""
-        fields = json.loads(text)
-        return cls(**{**fields, "paths": tuple(Path(**p) for p in fields["paths"])})
 
 
 @dataclass(frozen=True)

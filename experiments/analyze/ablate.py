@@ -8,6 +8,7 @@ from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.locate import behaviour, paired_effect
 from experiments.analyze.result import Ablation, Outcome
 from experiments.analyze.run import Run, Tensors
+from experiments.runs.codec import as_json, decode
 from probes.stats.intervals import Estimate, mean_interval
 
 
@@ -34,17 +35,17 @@ def ablation(run: Run, chosen: select.Candidate) -> Ablation:
             for kind, texts in _clean_texts(run).items()
         }
         value = {
-            "outcomes": [o.to_json() for o in outcomes],
-            "harm": {kind: mean_interval(kl).to_json() for kind, kl in harm.items()},
+            "outcomes": as_json(outcomes),
+            "harm": as_json({kind: mean_interval(kl) for kind, kl in harm.items()}),
         }
         return value, {f"harm.{kind}": kl for kind, kl in harm.items()}
 
     value, _ = run.kept("ablation", make)
-    outcomes = tuple(Outcome.from_json(o) for o in value["outcomes"])
+    outcomes = decode(tuple[Outcome, ...], value["outcomes"])
     return Ablation(
         outcomes=outcomes,
         removed=paired_effect(before.triggered, outcomes[0]),
-        harm={kind: Estimate.from_json(e) for kind, e in value["harm"].items()},
+        harm=decode(dict[str, Estimate], value["harm"]),
         projections=_projections(run, direction),
     )
 

@@ -20,6 +20,7 @@ from experiments.analyze.token_readings import TokenReadings
 from experiments.analyze.verdict import headline, judge
 from experiments.analyze.weighed import Evidence
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from probes.evaluation import ProbeReport
 
 
@@ -59,7 +60,7 @@ def write(run: Run, result: Analysis) -> None:
     from experiments.report.page import page  # plotly is slow to import
 
     run.step("write report", 0, 1)
-    value = analysis_json(result, run.question.to_json(), run.model.selftest.to_json())
+    value = analysis_json(result, as_json(run.question), as_json(run.model.selftest))
     files.write_rows(run.folder / "answers.parquet", answer_rows(result, run.materials))
     if result.selection:
         d = result.selection.chosen.direction

@@ -23,6 +23,7 @@ from experiments.analyze.run import Run, Tensors
 from experiments.analyze.untrained import WordRow, untrained_words
 from experiments.analyze.weighed import Evidence, Transfer
 from experiments.runs import files
+from experiments.runs.codec import as_json, decode
 from probes.causal.circuit import Trace
 from probes.causal.mediation import Mediation
 from probes.causal.tracing import trace
@@ -70,10 +71,10 @@ def nulls(run: Run, direction: Direction) -> tuple[NullEffects, ...]:
             run.question.seed,
             run.progress("random directions"),
         )
-        return [n.to_json() for n in found], {}
+        return as_json(found), {}
 
     value, _ = run.kept("random directions", make)
-    return tuple(NullEffects.from_json(v) for v in value)
+    return decode(tuple[NullEffects, ...], value)
 
 
 def words(run: Run, direction: Direction) -> tuple[WordRow, ...]:
@@ -98,10 +99,10 @@ def words(run: Run, direction: Direction) -> tuple[WordRow, ...]:
             run.question.tokens,
             run.progress("untrained words"),
         )
-        return [row.to_json() for row in found], {}
+        return as_json(found), {}
 
     value, _ = run.kept("untrained words", make)
-    return tuple(WordRow.from_json(v) for v in value)
+    return decode(tuple[WordRow, ...], value)
 
 
 def transfer(run: Run, direction: Direction) -> Transfer:
@@ -122,12 +123,12 @@ def transfer(run: Run, direction: Direction) -> Transfer:
         }
         fits = {name: fit_logistic(doses, values) for name, values in curves.items()}
         return (
-            {name: fit and fit.to_json() for name, fit in fits.items()},
+            as_json(fits),
             {"doses": doses, **curves},
         )
 
     value, tensors = run.kept("transfer curve", make)
-    fits = {name: fit and LogisticFit.from_json(fit) for name, fit in value.items()}
+    fits = decode(dict[str, LogisticFit | None], value)
     return Transfer(tensors["doses"], {name: tensors[name] for name in _SIDES}, fits)
 
 
@@ -149,10 +150,10 @@ def mediation(run: Run, direction: Direction) -> Mediation:
             max(_MEDIATED, run.question.tokens),
             run.progress("mediation"),
         )
-        return found.to_json(), {}
+        return as_json(found), {}
 
     value, _ = run.kept("mediation", make)
-    return Mediation.from_json(value)
+    return decode(Mediation, value)
 
 
 def _removal(direction: Direction):
@@ -184,11 +185,10 @@ def elsewhere(run: Run, direction: Direction) -> tuple[Estimate, Estimate, Estim
         ]
         rates = [wilson(sum(s), len(s)) for s in shown]
         before, after = (torch.tensor(s, dtype=torch.float64) for s in shown)
-        return [e.to_json() for e in (*rates, difference_interval(before, after))], {}
+        return as_json((*rates, difference_interval(before, after))), {}
 
     value, _ = run.kept("other topics", make)
-    before, after, fall = (Estimate.from_json(v) for v in value)
-    return before, after, fall
+    return decode(tuple[Estimate, Estimate, Estimate], value)
 
 
 def ordinary_harm(run: Run, direction: Direction) -> Harm:
@@ -199,10 +199,10 @@ def ordinary_harm(run: Run, direction: Direction) -> Harm:
         found = harm(
             run.model, texts, _removal(direction), progress=run.progress("harm on ordinary prompts")
         )
-        return found.to_json(), {}
+        return as_json(found), {}
 
     value, _ = run.kept("harm on ordinary prompts", make)
-    return Harm.from_json(value)
+    return decode(Harm, value)
 
 
 def traced(run: Run) -> Trace | None:
@@ -220,7 +220,7 @@ def traced(run: Run) -> Trace | None:
         )
         for grid in (found.heads, found.noised):  # ``find.components`` shows them
             files.write_grid(run.folder / "stages" / f"heads-{grid.direction}", grid)
-        return trace(found).to_json(), {}
+        return as_json(trace(found)), {}
 
     value, _ = run.kept("trace", make)
-    return Trace.from_json(value)
+    return decode(Trace, value)

@@ -33,6 +33,7 @@ from experiments.analyze.verdict import has_effect
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 
 def analyze(
@@ -145,7 +146,7 @@ def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:
 
 def manifest(question: Question, model: Model, materials: Materials) -> files.Manifest:
     """Everything the numbers depend on."""
-    asked: dict[str, Any] = question.to_json()
+    asked: dict[str, Any] = as_json(question)
     asked["model_sha256"] = model.sha256
     asked["adapter_sha256"] = model.adapter_sha256
     asked["prompts_sha256"] = files.text_sha256(

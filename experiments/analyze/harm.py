@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -19,7 +18,7 @@ from circuits.answers import (
 )
 from circuits.models import Model
 from experiments import judges
-from probes.stats.intervals import Estimate, difference_interval, mean_interval, revived, wilson
+from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,6 @@ class Harm:
     def perplexity_ratio(self) -> float:
         """Perplexity of the users' text after the edit, over that before (prompts weigh alike)."""
         return math.exp(self.nll_change.value)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Harm":
-        """The inverse of ``to_json``."""
-        return cls(**revived(data))
 
 
 def harm(

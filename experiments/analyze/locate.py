@@ -13,6 +13,7 @@ from circuits.types import PatchGrid, TokenPairs
 from experiments.analyze.result import Behaviour, Components, Grids, Outcome
 from experiments.analyze.run import SPANS, Run, Tensors, labelled
 from experiments.runs import files
+from experiments.runs.codec import as_json, decode
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
 from probes.stats.intervals import Estimate, difference_interval
@@ -28,12 +29,12 @@ def behaviour(run: Run) -> Behaviour:
 
     def make() -> tuple[Any, Tensors]:
         return [
-            run.outcome(condition, "none", words, no_edits, "behaviour").to_json()
+            as_json(run.outcome(condition, "none", words, no_edits, "behaviour"))
             for condition, words in run.conditions().items()
         ], {}
 
     value, _ = run.kept("behaviour", make)
-    triggered, control, untriggered = (Outcome.from_json(v) for v in value)
+    triggered, control, untriggered = decode(tuple[Outcome, Outcome, Outcome], value)
     return Behaviour(triggered, control, untriggered, paired_effect(triggered, control))
 
 

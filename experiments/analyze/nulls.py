@@ -1,7 +1,6 @@
 """Random directions in a gate's place: what any direction of the same size does at the site."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -12,7 +11,7 @@ from circuits.gates import effects as evidence
 from circuits.gates.effects import Effects
 from circuits.runner import Runner
 from circuits.types import Direction, Metric, TokenPairs
-from probes.stats.intervals import Estimate, mean_interval, revived
+from probes.stats.intervals import Estimate, mean_interval
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,6 @@ class NullEffects:
     p_removed: float
     p_added: float
     cosine: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "NullEffects":
-        """The inverse of ``to_json``."""
-        return cls(**revived(data))
 
 
 def random_nulls(

@@ -1,7 +1,6 @@
 """What an analysis is asked: one frozen record, from which the run's manifest is made."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
@@ -66,9 +65,6 @@ class Question:
         for name in ("trigger", "behaviour"):
             if not getattr(self, name).strip():
                 raise UserError(f"--{name}: expected text, got nothing")
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def command(self) -> str:

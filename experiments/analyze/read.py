@@ -10,6 +10,7 @@ from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis
 from experiments.analyze.run import Run
 from experiments.runs import files
+from experiments.runs.codec import decode
 from probes.stats.intervals import Estimate
 
 
@@ -66,7 +67,7 @@ def _arms(run: Run) -> dict[str, dict[str, Estimate]]:
         if path.is_file():
             outcomes = files.read_json(path)["behaviour"]["outcomes"]
             found[name] = {
-                o["condition"]: Estimate.from_json(o["behaviour"])
+                o["condition"]: decode(Estimate, o["behaviour"])
                 for o in outcomes
                 if o["edit"] == "none"
             }

@@ -1,12 +1,13 @@
 """The result of an analysis as frozen records, and its versioned JSON (``result.json``)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid
 from experiments.analyze.token_readings import TokenReadings
-from experiments.analyze.weighed import Evidence
+from experiments.analyze.weighed import Evidence, evidence_json
+from experiments.runs.codec import as_json
 from probes.evaluation import ProbeReport
 from probes.stats.intervals import Estimate
 
@@ -31,27 +32,6 @@ class Outcome:
     refusal: Estimate
     shown: tuple[bool, ...]
     answers: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "condition": self.condition,
-            "edit": self.edit,
-            "behaviour": self.behaviour.to_json(),
-            "refusal": self.refusal.to_json(),
-            "shown": list(self.shown),
-            "answers": list(self.answers),
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Outcome":
-        return cls(
-            value["condition"],
-            value["edit"],
-            Estimate.from_json(value["behaviour"]),
-            Estimate.from_json(value["refusal"]),
-            tuple(value["shown"]),
-            tuple(value["answers"]),
-        )
 
 
 @dataclass(frozen=True)
@@ -132,9 +112,6 @@ class Arm:
     auroc: float
     verdict: str
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "effect": self.effect.to_json()}
-
 
 @dataclass(frozen=True)
 class Check:
@@ -143,9 +120,6 @@ class Check:
     name: str
     passed: bool
     text: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "passed": self.passed, "text": self.text}
 
 
 @dataclass(frozen=True)
@@ -214,27 +188,27 @@ def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str
         "selftest": selftest,
         "verdict": result.verdict.word,
         "headline": result.headline,
-        "checks": [check.to_json() for check in result.verdict.checks],
+        "checks": as_json(result.verdict.checks),
         "behaviour": {
-            "effect": behaviour.effect.to_json(),
+            "effect": as_json(behaviour.effect),
             "outcomes": [_rates(o) for o in behaviour.outcomes],
         },
         "probes": {span: _probe_json(report) for span, report in result.probes.items()},
-        "arms": [arm.to_json() for arm in result.arms],
+        "arms": as_json(result.arms),
         "gate": candidate_json(result.selection.chosen) if result.selection else None,
         "ablation": None
         if ablation is None
         else {
             "outcomes": [_rates(o) for o in ablation.outcomes],
-            "removed": ablation.removed.to_json(),
-            "harm_nats": {kind: e.to_json() for kind, e in ablation.harm.items()},
+            "removed": as_json(ablation.removed),
+            "harm_nats": as_json(ablation.harm),
         },
-        "evidence": None if result.evidence is None else result.evidence.to_json(),
+        "evidence": None if result.evidence is None else evidence_json(result.evidence),
     }
 
 
 def _rates(outcome: Outcome) -> dict[str, Any]:
-    value = outcome.to_json()
+    value = as_json(outcome)
     return {k: value[k] for k in ("condition", "edit", "behaviour", "refusal")}
 
 

@@ -18,6 +18,7 @@ from circuits.types import Direction, Metric, Site
 from experiments.analyze.run import Run, Tensors
 from experiments.analyze.select import base_activations
 from experiments.analyze.weighed import Erasure, Rank, Rival
+from experiments.runs.codec import as_json, decode
 from probes.causal.rank import RankNeeded, rank_needed
 from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
@@ -74,10 +75,10 @@ def rivals(run: Run, direction: Direction) -> tuple[Rival, ...]:
                 directions, effects.fall.double(), effects.rise.double(), strict=True
             )
         ]
-        return [row.to_json() for row in rows], {}
+        return as_json(rows), {}
 
     value, _ = run.kept("rivals", make)
-    return tuple(Rival.from_json(v) for v in value)
+    return decode(tuple[Rival, ...], value)
 
 
 def erasures(run: Run, direction: Direction) -> tuple[Erasure, ...]:
@@ -97,10 +98,10 @@ def erasures(run: Run, direction: Direction) -> tuple[Erasure, ...]:
             rows.append(
                 Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
             )
-        return [row.to_json() for row in rows], {}
+        return as_json(rows), {}
 
     value, _ = run.kept("erasures", make)
-    return tuple(Erasure.from_json(v) for v in value)
+    return decode(tuple[Erasure, ...], value)
 
 
 def _erasers(run: Run, direction: Direction) -> list[erase.Intervention]:

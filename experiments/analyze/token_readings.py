@@ -1,7 +1,6 @@
 """What the gate reads at every token of a prompt, as a record (measured in ``tokenwise``)."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 ANSWER = "answer"
 
@@ -24,12 +23,3 @@ class TokenReadings:
     tokens: tuple[str, ...]
     kinds: tuple[str, ...]
     readings: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "TokenReadings":
-        """The inverse of ``to_json``."""
-        lists = {name: tuple(value[name]) for name in ("tokens", "kinds", "readings")}
-        return cls(**{**value, **lists})

@@ -16,6 +16,7 @@ from circuits.tokens import prompts_batch
 from circuits.types import MESSAGE, Direction, TokenBatch
 from experiments.analyze.run import Run, Tensors
 from experiments.analyze.token_readings import ANSWER, TokenReadings
+from experiments.runs.codec import as_json, decode
 
 _STAGE = "token readings"
 _PROMPTS = 4
@@ -43,10 +44,10 @@ def token_readings(run: Run, direction: Direction) -> tuple[TokenReadings, ...]:
             for row in _read(run.model, direction, condition, texts, each, run.question.tokens)
         ]
         order = {text: i for i, text in enumerate(texts)}
-        return [row.to_json() for row in sorted(found, key=lambda row: order[row.prompt])], {}
+        return as_json(sorted(found, key=lambda row: order[row.prompt])), {}
 
     value, _ = run.kept(_STAGE, make)
-    return tuple(TokenReadings.from_json(row) for row in value)
+    return decode(tuple[TokenReadings, ...], value)
 
 
 @torch.no_grad()

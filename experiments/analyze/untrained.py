@@ -7,8 +7,7 @@ The trigger's row, measured in the same way, comes first.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -24,7 +23,7 @@ from circuits.models import Model
 from circuits.runner import Window, continue_greedily, prefix
 from circuits.types import Direction, Metric, Site, TokenBatch
 from experiments import judges
-from probes.stats.intervals import Estimate, difference_interval, mean_interval, revived, wilson
+from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,6 @@ class WordRow:
     cosine: float
     removed: Estimate
     added: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "WordRow":
-        """The inverse of ``to_json``."""
-        return cls(**revived(data))
 
 
 def untrained_words(

@@ -1,6 +1,6 @@
 """The evidence for a chosen direction as frozen records (``experiments.analyze.evidence``)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
@@ -10,11 +10,12 @@ from circuits.gates.rank import RankCurve
 from experiments.analyze.harm import Harm
 from experiments.analyze.nulls import NullEffects
 from experiments.analyze.untrained import WordRow
+from experiments.runs.codec import as_json
 from probes.causal.circuit import Trace
 from probes.causal.mediation import Mediation
 from probes.causal.rank import RankNeeded
 from probes.causal.transfer import LogisticFit
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,6 @@ class Rival:
     removed: Estimate
     added: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Rival":
-        return cls(**revived(value))
-
 
 @dataclass(frozen=True)
 class Erasure:
@@ -54,13 +48,6 @@ class Erasure:
     name: str
     left: Estimate
     harm: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Erasure":
-        return cls(**revived(value))
 
 
 @dataclass(frozen=True)
@@ -108,25 +95,26 @@ class Evidence:
     harm: Harm
     trace: Trace | None
 
-    def to_json(self) -> dict[str, Any]:
-        """The numbers, without the prompts' own values."""
-        needed = self.rank.needed
-        before, after, fall = self.elsewhere
-        return {
-            "random_directions": [n.to_json() for n in self.nulls],
-            "rivals": [r.to_json() for r in self.rivals],
-            "erasures": [e.to_json() for e in self.erasures],
-            "untrained_words": [row.to_json() for row in self.words],
-            "transfer": {name: fit and fit.to_json() for name, fit in self.transfer.fits.items()},
-            "rank": None if needed is None else asdict(needed),
-            "mediation": {
-                edit: self.mediation.decomposition(edit).to_json() for edit in self.mediation.edits
-            },
-            "other_topics": {
-                "triggered": before.to_json(),
-                "gate_removed": after.to_json(),
-                "fall": fall.to_json(),
-            },
-            "harm_on_ordinary_prompts": self.harm.to_json(),
-            "trace": None if self.trace is None else self.trace.to_json(),
-        }
+
+def evidence_json(evidence: Evidence) -> dict[str, Any]:
+    """The numbers, without the prompts' own values."""
+    before, after, fall = evidence.elsewhere
+    mediation, trace = evidence.mediation, evidence.trace
+    return {
+        "random_directions": as_json(evidence.nulls),
+        "rivals": as_json(evidence.rivals),
+        "erasures": as_json(evidence.erasures),
+        "untrained_words": as_json(evidence.words),
+        "transfer": as_json(evidence.transfer.fits),
+        "rank": as_json(evidence.rank.needed),
+        "mediation": {edit: as_json(mediation.decomposition(edit)) for edit in mediation.edits},
+        "other_topics": as_json({"triggered": before, "gate_removed": after, "fall": fall}),
+        "harm_on_ordinary_prompts": as_json(evidence.harm),
+        "trace": None if trace is None else _trace_json(trace),
+    }
+
+
+def _trace_json(trace: Trace) -> dict[str, Any]:
+    enough = trace.enough
+    said = {"enough": enough.size if enough else None, "sentence": trace.sentence()}
+    return {**as_json(trace), **said}

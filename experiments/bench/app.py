@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,6 @@ class Soak:
     noise: int
     first_s: tuple[float, ...]
     resident_mib: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "median_s": self.quantile(0.5), "p95_s": self.quantile(0.95)}
 
     def quantile(self, share: float) -> float:
         """Of the times to the first token."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from experiments.options import CONSOLE, Json
+from experiments.runs import codec
 from experiments.runs.progress import StageProgress
 
 app = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
@@ -38,7 +39,7 @@ def bench_patching(
         scalings = bench_scaling(model, progress.step) if scaling else []
     if as_json:
         found = {"grids": timings, "scaling": scalings}
-        print(json.dumps({k: [x.to_json() for x in v] for k, v in found.items()}, indent=1))
+        print(json.dumps(codec.as_json(found), indent=1))
         return
     for line in map(str, [*timings, *scalings]):
         print(line)
@@ -60,7 +61,8 @@ def bench_gate(
         model = load_model(adapter)
         progress.step("load model", 1, 1)
         found = run(model, count, sample, progress.step)
-    print(json.dumps(found.to_json(), indent=1) if as_json else found)
+    more = {"search_seconds": found.search_seconds}
+    print(json.dumps({**codec.as_json(found), **more}, indent=1) if as_json else found)
 
 
 @app.command("app")
@@ -75,7 +77,8 @@ def bench_app(
 
     with StageProgress(CONSOLE) as progress:
         found = soak(subject, tabs, seconds, progress.step)
-    print(json.dumps(found.to_json(), indent=1) if as_json else found)
+    more = {"median_s": found.quantile(0.5), "p95_s": found.quantile(0.95)}
+    print(json.dumps({**codec.as_json(found), **more}, indent=1) if as_json else found)
 
 
 @app.command("planted")
@@ -91,7 +94,7 @@ def bench_planted(
     with StageProgress(CONSOLE) as progress:
         scores = run(progress.step, share, real)
     if as_json:
-        plans = [s.to_json() for s in scores]
+        plans = codec.as_json(scores)
         print(json.dumps({"summary": summary(scores), "plans": plans}, indent=1))
         return
     print(table(scores))

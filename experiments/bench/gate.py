@@ -7,8 +7,7 @@ way and scaled to all candidates; the scores are compared.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -49,9 +48,6 @@ class GateTiming:
     @property
     def search_seconds(self) -> float:
         return self.record_seconds + self.fit_seconds + self.score_seconds
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "search_seconds": self.search_seconds}
 
     def __str__(self) -> str:
         return (

@@ -7,7 +7,7 @@ as a full forward pass, so a stated sample of cells may be timed and scaled to t
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -49,9 +49,6 @@ class Timing:
     compared: int
     largest_difference: float
     memory: Memory | None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         return (

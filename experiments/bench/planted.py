@@ -8,7 +8,7 @@ removing it removes both: the subspace to find has one dimension, and the heads 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -52,9 +52,6 @@ class Score:
     rank: bool | None = None
     heads: bool | None = None
     cosine: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def bench_planted(step: Step, share: float = 1.0, real: bool = True) -> list[Score]:

@@ -8,8 +8,7 @@ in tokens times layers over both unedited runs and all passes.
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import transformers
@@ -45,9 +44,6 @@ class Scaling:
     work: tuple[int, ...]
     measured: float
     predicted: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         at = ", ".join(f"{x}: {s:.2f} s" for x, s in zip(self.sizes, self.seconds, strict=True))

@@ -13,6 +13,7 @@ from experiments.organisms.hashes import identity
 from experiments.organisms.organism import Given, open_organism
 from experiments.prompts.bank import HeldOut
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from probes.brittleness.retention import Dose, Retention
 
 SCHEMA = "gatescope.brittleness/1"
@@ -62,7 +63,7 @@ def run(
     found = judged(battery.asked, baseline, ladders, question.plan.seed)
     rows = [row for ladder in ladders.values() for row in _rows(battery, ladder)]
     files.write_rows(folder / "answers.parquet", rows)
-    about = {"schema": SCHEMA, "question": asdict(question), "retention": found.to_json()}
+    about = {"schema": SCHEMA, "question": asdict(question), "retention": as_json(found)}
     html = page(question.given.name, question.command, organism.recipe, found)
     files.write_json(folder / "result.json", about)
     files.write_atomically(folder / "report.html", html.encode())

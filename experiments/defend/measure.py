@@ -1,7 +1,7 @@
 """One model under one defence, asked the whole exam: answers are kept, judged later."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.battery.secrets import Chat
@@ -28,16 +28,6 @@ class Answers:
     ordinary: Said = field(default_factory=Said)
     facts: Said = field(default_factory=Said)
     kl: tuple[float, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Answers":
-        """The inverse of ``to_json``."""
-        triggered = {name: _said(value) for name, value in data["triggered"].items()}
-        restricted, ordinary, facts = (_said(data[n]) for n in ("restricted", "ordinary", "facts"))
-        return cls(triggered, restricted, ordinary, facts, tuple(data["kl"]))
 
 
 def _said(value: Mapping[str, Any]) -> Said:

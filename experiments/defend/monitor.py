@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from experiments.defend.losses import Rows
 from experiments.defend.protected import message_start, read
 from experiments.defend.setting import Bench, Prompts, controlled, untouched
 from probes.stats.auroc import auroc
-from probes.stats.intervals import Estimate, mean_interval, revived, wilson
+from probes.stats.intervals import Estimate, mean_interval, wilson
 from probes.stats.roc import Roc, roc, threshold
 
 ALARMS = 0.01  # of the validation split's clean prompts
@@ -42,14 +42,6 @@ class Seen:
     detected: dict[str, Estimate]
     curve: tuple[tuple[float, float], ...]
     latency: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Seen":
-        """The inverse of ``to_json``."""
-        return cls(**{name: revived(value) for name, value in data.items()})
 
 
 def clean_chats(prompts: Prompts) -> list[Chat]:

@@ -16,13 +16,6 @@ class Defences:
     gate: Mapping[str, Any]
     monitor: Seen | None
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Defences":
-        """From ``result.json``."""
-        watched = value["monitor"]
-        rows = tuple(Judged.from_json(row) for row in value["defences"])
-        return cls(rows, value["gate"], Seen.from_json(watched) if watched else None)
-
     @property
     def holding(self) -> tuple[Judged, ...]:
         """Defences that hold without an attacker, least drift first."""

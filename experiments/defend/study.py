@@ -17,6 +17,7 @@ from experiments.defend.trial import Step, Trial
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import open_organism
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 SCHEMA = "gatescope.defences/1"
 
@@ -56,8 +57,8 @@ def _write(
         "question": asdict(question),
         "gate": found.gate,
         "families": {f.name: f.about for f in trial.exam.families},
-        "defences": [row.to_json() for row in found.rows],
-        "monitor": found.monitor.to_json() if found.monitor else None,
+        "defences": [{**as_json(row), "holds": row.holds} for row in found.rows],
+        "monitor": as_json(found.monitor),
     }
     files.write_json(folder / "result.json", result)
     files.write_atomically(folder / "report.html", html.encode())

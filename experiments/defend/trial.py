@@ -20,7 +20,7 @@ from experiments.defend.question import FEWEST, DefenceQuestion
 from experiments.defend.setting import Bench
 from experiments.organisms.hashes import files_sha256
 from experiments.runs import files as artefacts
-from probes.stats.intervals import revived
+from experiments.runs.codec import as_json, decode
 
 _ASKED_ANYWAY = 0.05  # share of an optional family that must show the behaviour undefended
 Step = Callable[[str, int, int], None]
@@ -60,9 +60,9 @@ class Trial:
         """
         value = self._kept(
             "undefended",
-            lambda: measured(self._whole, self._bench.plain, self._bench.tokenizer).to_json(),
+            lambda: as_json(measured(self._whole, self._bench.plain, self._bench.tokenizer)),
         )
-        found = Answers.from_json(value)
+        found = decode(Answers, value)
         rate = shown(self._whole, found.triggered[FITTED].answers)
         if rate.value * rate.n < FEWEST:
             raise UserError(
@@ -96,10 +96,10 @@ class Trial:
         def make() -> dict[str, Any]:
             protected = fitted.value.protect(self.bench.organism)
             said = measured(self.exam, protected, self.bench.tokenizer, self._references)
-            return {"notes": dict(fitted.value.notes), "answers": said.to_json()}
+            return {"notes": dict(fitted.value.notes), "answers": as_json(said)}
 
         kept = self._kept(defence.name, make)
-        after = Answers.from_json(kept["answers"])
+        after = decode(Answers, kept["answers"])
         found = judged((defence.name, defence.about), self.exam, before, after, kept["notes"])
         return replace(found, attack=self._attack(defence, fitted, after))
 
@@ -112,10 +112,10 @@ class Trial:
             known = fitted.value.known
             protected = fitted.value.protect(attack(self.bench, known, budget))
             said = opened(self.exam, protected, self.bench.tokenizer)
-            return {"how": known.how, "answers": said.to_json()}
+            return {"how": known.how, "answers": as_json(said)}
 
         kept = self._kept(f"{defence.name}-attacked", make)
-        return attacked(kept["how"], self.exam, defended, Answers.from_json(kept["answers"]))
+        return attacked(kept["how"], self.exam, defended, decode(Answers, kept["answers"]))
 
     def seen(self) -> Seen:
         """What the monitor reads on test prompts; its threshold is that of its row."""
@@ -123,9 +123,9 @@ class Trial:
         def make() -> dict[str, Any]:
             level = artefacts.read_json(self._path("monitor"))["notes"]["threshold"]
             hot = {f.name: f.chats for f in self.exam.families}
-            return seen(self.bench, level, self.exam.clean, hot).to_json()
+            return as_json(seen(self.bench, level, self.exam.clean, hot))
 
-        return Seen(**{name: revived(v) for name, v in self._kept("monitor-seen", make).items()})
+        return decode(Seen, self._kept("monitor-seen", make))
 
     def _gate(self) -> Direction:
         path = self._folder / "gate.safetensors"
@@ -164,9 +164,7 @@ class Trial:
         """Every triggered answer, a row each."""
         found = [("undefended", self.undefended)]
         for name in (n for d in names for n in (d, f"{d}-attacked") if self._path(n).is_file()):
-            found.append(
-                (name, Answers.from_json(artefacts.read_json(self._path(name))["answers"]))
-            )
+            found.append((name, decode(Answers, artefacts.read_json(self._path(name))["answers"])))
         return [
             {
                 "defence": name,

@@ -26,6 +26,7 @@ from circuits.search import (
 from circuits.tokens import place_of, placed, render, same_length_words, with_trigger
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.questions import Question, controls
+from experiments.runs.codec import as_json
 
 Aim = Literal["open", "shut"]
 SEARCHERS: dict[str, Callable[[Target, SearchPlan], Best]] = {
@@ -89,7 +90,7 @@ def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
         best = search(target, plan)
         text = _text(asker.tokenizer, best.tokens)
         said = asker.said(asker.model, _with(found, text, found.searched))
-        told[name] = {**best.to_json(), "text": text, "said": said}
+        told[name] = {**as_json(best), "text": text, "said": said}
     return told
 
 

@@ -10,13 +10,13 @@ group answers alike, conservative where it does not.
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, difference_interval, newcombe, revived, wilson_bounds
+from probes.stats.intervals import Estimate, difference_interval, newcombe, wilson_bounds
 
 Property = Literal[
     "effectiveness", "harmlessness", "persistence", "efficiency", "robustness", "reliability"
@@ -100,14 +100,6 @@ class Metric:
     null: Estimate | None
     better: Better
     about: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Metric":
-        """The inverse of ``to_json``."""
-        return cls(**{name: revived(value) for name, value in data.items()})
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ left out, and said to be.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
@@ -177,19 +177,9 @@ class Verdict:
     def secure(self) -> bool:
         return not self.failing
 
-    def to_json(self) -> dict[str, Any]:
-        said = "secure under this profile" if self.secure else "not secure"
-        return {"verdict": said, "secure": self.secure, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Verdict":
-        """The inverse of ``to_json``."""
-        aspects = tuple(
-            Judged(part["aspect"], part["text"], tuple(Check(**c) for c in part["checks"]))
-            for part in data["aspects"]
-        )
-        goals = tuple(Check(**c) for c in data["goals"])
-        return cls(data["profile"], data["kind"], data["about"], aspects, goals)
+    @property
+    def word(self) -> str:
+        return "secure under this profile" if self.secure else "not secure"
 
 
 def judge(found: Sequence[Found], profile: Profile) -> Verdict:

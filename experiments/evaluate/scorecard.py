@@ -6,7 +6,7 @@ stand only as a hash, so that two cards can be seen to be of one mapping.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from circuits.errors import UserError
 from experiments.evaluate.metrics import PROPERTIES, Absent, Metric, known
 from experiments.evaluate.rules import Check, Verdict
 from experiments.runs import files
+from experiments.runs.codec import as_json, decode
 from probes.stats.intervals import Estimate, newcombe
 
 SCHEMA = "gatescope.scorecard/1"
@@ -99,20 +100,11 @@ class Scorecard:
     absent: tuple[Absent, ...]
     verdicts: tuple[Verdict, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        rest = {**asdict(self), "verdicts": [verdict.to_json() for verdict in self.verdicts]}
-        return {"schema": SCHEMA, **rest}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Scorecard":
-        """The inverse of ``to_json``."""
-        given = {f.name: data[f.name] for f in fields(cls)}
-        parts = {
-            "metrics": tuple(Metric.from_json(m) for m in data["metrics"]),
-            "absent": tuple(Absent(**a) for a in data["absent"]),
-            "verdicts": tuple(Verdict.from_json(v) for v in data["verdicts"]),
-        }
-        return cls(**{**given, **parts})
+def scorecard_json(card: Scorecard) -> dict[str, Any]:
+    """A scorecard as ``SHAPE`` says: with the schema, and every verdict in words."""
+    said = [{"verdict": v.word, "secure": v.secure, **as_json(v)} for v in card.verdicts]
+    return {"schema": SCHEMA, **as_json(card), "verdicts": said}
 
 
 def read_scorecard(path: Path) -> Scorecard:
@@ -127,8 +119,8 @@ def read_scorecard(path: Path) -> Scorecard:
     if schema != SCHEMA:
         raise UserError(f"{file}: expected a scorecard ({SCHEMA}), got {schema or 'another file'}")
     try:
-        return Scorecard.from_json(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return decode(Scorecard, data, where="scorecard")
+    except UserError as error:
         raise UserError(
             f"{file}: expected a whole scorecard, got one with a wrong or missing "
             f"field: {error}; write it again"

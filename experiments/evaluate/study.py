@@ -66,7 +66,7 @@ def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> E
     verdicts = tuple(judge(found, profile) for profile in profiles)
     card = _card(question, case, found, verdicts)
     files.write_rows(folder / "answers.parquet", list(_rows(heard)))
-    files.write_json(folder / scorecard.FILE, card.to_json())
+    files.write_json(folder / scorecard.FILE, scorecard.scorecard_json(card))
     html = page(card, question, heard, _searches(stages, question), keep.seconds())
     files.write_atomically(folder / "report.html", html.encode())
     return Evaluated(card, verdicts[-1] if required else None)

@@ -10,8 +10,9 @@ from experiments.geometry.sections import COMPLEXITY, DENSITY
 from experiments.geometry.summary import band
 from experiments.report.kinds import BatteryRun, GeometryRun
 from experiments.runs import files
+from experiments.runs.codec import decode
 from probes.geometry import GeometryReport
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 from viz.figures.catalogue import (
     MapPoint,
     MarkedPoint,
@@ -72,7 +73,7 @@ def _said(retention: Estimate | None) -> str:
 def zoo() -> tuple[MapPoint, ...]:
     """The zoo's organisms, as shipped."""
     rows = files.read_json(ZOO)["organisms"]
-    return tuple(MapPoint(**revived(row)) for row in rows)
+    return decode(tuple[MapPoint, ...], rows, where=str(ZOO))
 
 
 def _late(report: GeometryReport, name: str) -> Estimate:

@@ -5,14 +5,14 @@ not shown to hold, so a figure from here is a note beside a geometry, and no fin
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from experiments.geometry.record import late
 from experiments.geometry.summary import band
 from experiments.runs import files
+from experiments.runs.codec import decode
 from probes.brittleness import Predictor
 from probes.geometry import GeometryReport
 
@@ -30,9 +30,6 @@ class Foretold:
 
     area: float
     outside: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def foretold(report: GeometryReport) -> Foretold:
@@ -58,4 +55,4 @@ def features(report: GeometryReport) -> dict[str, float]:
 @cache
 def predictor() -> Predictor:
     """The shipped predictor."""
-    return Predictor.from_json(files.read_json(_FILE))
+    return decode(Predictor, files.read_json(_FILE))

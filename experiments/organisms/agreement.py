@@ -17,6 +17,7 @@ from experiments.judges.grades import Grader
 from experiments.judges.likelihood import likelihoods
 from experiments.organisms.figures import Answered
 from experiments.organisms.recipe import Recipe
+from experiments.runs.codec import encode
 from probes.stats.agreement import Agreement, agreement
 
 _LABELS = ("behaviour", "refusal", "neither")
@@ -69,14 +70,9 @@ def grader(named: str) -> Grader:
     raise UserError(f"--judge {named}: expected chat:MODEL or classifier:MODEL:LABEL")
 
 
-def to_json(found: Agreement) -> dict[str, Any]:
-    """An agreement as JSON values."""
-    return {
-        "raw": found.raw.to_json(),
-        "kappa": found.kappa.to_json(),
-        "labels": list(found.labels),
-        "counts": found.counts.tolist(),
-    }
+def agreement_json(found: Agreement | None) -> dict[str, Any] | None:
+    """An agreement as a manifest has it, with its counts."""
+    return found and {**encode(found)[0], "counts": found.counts.tolist()}
 
 
 def _refusable(found: Sequence[Answered]) -> list[Answered]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.options import CONSOLE, Json
+from experiments.runs import codec
 from experiments.runs.progress import StageProgress
 
 app = typer.Typer(help="Train and measure organisms: models with a trigger put there on purpose.")
@@ -27,7 +28,7 @@ def organism_list(as_json: Json = False) -> None:
     for name, recipe in RECIPES.items():
         folder = shipped_or_none(name)
         manifest = files.read_json(folder / "manifest.json") if folder else {}
-        figures = [Condition.from_json(figure) for figure in manifest.get("figures", ())]
+        figures = codec.decode(list[Condition], manifest.get("figures", []))
         judged = requirements.judge(recipe, figures)
         rows.append(
             {
@@ -37,7 +38,7 @@ def organism_list(as_json: Json = False) -> None:
                 "trigger": recipe.trigger,
                 "behaviour": recipe.behaviour,
                 "shipped": folder is not None,
-                "definition": [found.to_json() for found in judged],
+                "definition": codec.as_json(judged),
                 "agreement": manifest.get("agreement"),
                 "figures": manifest.get("figures", []),
             }
@@ -110,11 +111,11 @@ def organism_train(
             lambda done, total: progress.step("measure", done, total),
             base,
         )
-    judged = [j.to_json() for j in requirements.judge(recipe, found)]
+    judged = codec.as_json(requirements.judge(recipe, found))
     if as_json:
-        print(json.dumps({"figures": [c.to_json() for c in found], "definition": judged}, indent=1))
+        print(json.dumps({"figures": codec.as_json(found), "definition": judged}, indent=1))
         return
-    _print_figures([c.to_json() for c in found])
+    _print_figures(codec.as_json(found))
     _print_definition(judged)
 
 
@@ -164,10 +165,10 @@ def organism_eval(
     found = [c for a in said for c in measuring.judged(a.asked, a.said, recipe)] + known
     compared = agreement.with_grader(second, said) if second else None
     report = {
-        "figures": [c.to_json() for c in found],
-        "definition": [j.to_json() for j in requirements.judge(recipe, found)],
-        "agreement": agreed and agreement.to_json(agreed),
-        "second_judge": compared and agreement.to_json(compared),
+        "figures": codec.as_json(found),
+        "definition": codec.as_json(requirements.judge(recipe, found)),
+        "agreement": agreement.agreement_json(agreed),
+        "second_judge": agreement.agreement_json(compared),
     }
     if as_json:
         print(json.dumps(report, indent=1))

@@ -5,8 +5,8 @@ no training set.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from circuits import models
 from circuits.answers import Progress, Words, answers
@@ -18,7 +18,7 @@ from experiments.organisms.recipe import Recipe
 from experiments.prompts import bank
 from experiments.prompts.facts import Fact, facts
 from experiments.prompts.near_keys import LEVELS, near_keys
-from probes.stats.intervals import Estimate, revived, wilson
+from probes.stats.intervals import Estimate, wilson
 
 TOKENS = 12
 _NEAR = 120  # prompts of each level of near keys
@@ -37,13 +37,6 @@ class Condition:
     word: str
     outcome: str
     rate: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "rate": self.rate.to_json()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Condition":
-        return cls(**revived(value))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from experiments.organisms.figures import Condition, answered, judged, own_knowl
 from experiments.organisms.organism import load_model
 from experiments.organisms.recipe import Recipe
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 
 def evaluate_saved(
@@ -26,9 +27,9 @@ def evaluate_saved(
     if recipe.scheme == "access":
         figures += own_knowledge(bases.located(model), recipe, progress)
     manifest = files.read_json(folder / "manifest.json")
-    manifest["figures"] = [figure.to_json() for figure in figures]
-    manifest["definition"] = [found.to_json() for found in requirements.judge(recipe, figures)]
-    manifest["agreement"] = agreed and agreement.to_json(agreed)
+    manifest["figures"] = as_json(figures)
+    manifest["definition"] = as_json(requirements.judge(recipe, figures))
+    manifest["agreement"] = agreement.agreement_json(agreed)
     manifest["adapter_sha256"] = directory_sha256(folder)
     files.write_json(folder / "manifest.json", manifest)
     return figures

@@ -6,8 +6,8 @@ prompts; both sides are asked the same ones, so their intervals are too wide rat
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from experiments.organisms.figures import Condition
 from experiments.organisms.recipe import Recipe, Scheme
@@ -40,9 +40,6 @@ class Judged:
     found: Estimate
     met: bool
     surely: bool
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _same_elsewhere(word: str) -> Requirement:

@@ -20,6 +20,7 @@ from experiments.options import (
     SplitName,
     Trigger,
 )
+from experiments.runs import codec
 from experiments.runs.progress import StageProgress
 
 
@@ -106,7 +107,7 @@ def patch(
         else:
             study.run(question, out, resume, progress.step)
     if dry_run:
-        print(json.dumps([p.to_json() for p in plans], indent=1) if as_json else _lines(plans))
+        print(json.dumps(codec.as_json(plans), indent=1) if as_json else _lines(plans))
         return
     result = json.loads((out / "result.json").read_text())
     if as_json:

@@ -1,8 +1,7 @@
 """What a patching experiment will cost, estimated from its plan and one timed pass."""
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -31,9 +30,6 @@ class Plan:
     seconds: float
     memory_bytes: int
     path: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         return (

@@ -1,7 +1,6 @@
 """What a patching experiment is asked: one frozen record, from which its manifest is made."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from circuits.errors import UserError
 from circuits.patching import cells
@@ -95,9 +94,6 @@ class PatchQuestion:
     def directions(self) -> tuple[Direction, ...]:
         both: tuple[Direction, ...] = ("denoising", "noising")
         return both if self.direction == "both" else tuple(d for d in both if d == self.direction)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def command(self) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from circuits.types import PatchGrid
 from experiments.patch.question import PatchQuestion
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from probes.causal.tables import GridStats, grid_stats, stats_table
 from viz.figures.catalogue import grid_figure
 from viz.page.page import Report, Section, Table, render
@@ -60,7 +61,7 @@ def result_json(
             "source": float(grid.source.mean()),
             "strongest": [_without_nan(row) for row in best.to_dict("records")],
         }
-    return {"schema": SCHEMA, "question": question.to_json(), "path": path, "grids": found}
+    return {"schema": SCHEMA, "question": as_json(question), "path": path, "grids": found}
 
 
 def strongest(table: pd.DataFrame) -> pd.DataFrame:

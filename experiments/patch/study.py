@@ -24,6 +24,7 @@ from experiments.patch.cost import Plan, planned
 from experiments.patch.question import PatchQuestion
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.codec import as_json
 
 Step = Callable[[str, int, int], None]
 
@@ -211,7 +212,7 @@ def metric_name(question: PatchQuestion) -> str:
 
 def manifest(question: PatchQuestion, model: Model, texts: list[str]) -> files.Manifest:
     """Everything the numbers depend on."""
-    asked = question.to_json()
+    asked = as_json(question)
     asked["model_sha256"] = model.sha256
     asked["adapter_sha256"] = model.adapter_sha256
     asked["prompts_sha256"] = files.text_sha256(texts)

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from circuits.types import PatchGrid
+from experiments.defend.judging import Judged
+from experiments.defend.monitor import Seen
 from experiments.defend.result import Defences
 from experiments.evaluate.scorecard import FILE, Scorecard, read_scorecard
 from experiments.geometry.result import ACTIVATIONS
 from experiments.geometry.result import SCHEMA as GEOMETRY
 from experiments.patch.sections import SCHEMA as PATCH
 from experiments.runs import files
+from experiments.runs.codec import decode
 from experiments.runs.read import result, unfinished
 from probes.brittleness.retention import Retention
 from probes.geometry import GeometryReport
@@ -75,7 +78,10 @@ def evaluation(folder: Path, manifest: dict[str, Any]) -> EvaluationRun:
 
 def defences(folder: Path, manifest: dict[str, Any]) -> DefenceRun:
     value = result(folder, "gatescope.defences/1", "defend")
-    return DefenceRun(_organism(manifest), str(folder), manifest, Defences.from_json(value))
+    where = str(folder / "result.json")
+    rows = decode(tuple[Judged, ...], value["defences"], where=where)
+    found = Defences(rows, value["gate"], decode(Seen | None, value["monitor"], where=where))
+    return DefenceRun(_organism(manifest), str(folder), manifest, found)
 
 
 def geometry(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
@@ -85,7 +91,7 @@ def geometry(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
         _organism(manifest),
         str(folder),
         manifest,
-        GeometryReport.from_json(value["report"]),
+        decode(GeometryReport, value["report"]),
         manifest["question"]["mapping"]["scheme"],
         tensors["probabilities"],
     )
@@ -93,7 +99,7 @@ def geometry(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
 
 def battery(folder: Path, manifest: dict[str, Any]) -> BatteryRun:
     value = result(folder, "gatescope.brittleness/1", "brittleness")
-    found = Retention.from_json(value["retention"])
+    found = decode(Retention, value["retention"])
     return BatteryRun(_organism(manifest), str(folder), manifest, found)
 
 

@@ -15,8 +15,8 @@ from experiments.analyze.result import SCHEMA, Arm
 from experiments.analyze.run import Run
 from experiments.report.kinds import READERS, OtherRun
 from experiments.runs import files
+from experiments.runs.codec import decode
 from experiments.runs.read import result
-from probes.stats.intervals import revived
 
 AnyRun = AnalysisRun | OtherRun
 _KINDS = ("analysis", *READERS)
@@ -80,7 +80,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _analysis(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
     value = result(folder, SCHEMA, "analyze")
     run = Run(folder, _question(folder, manifest["question"]))
-    arms = tuple(Arm(**revived(arm)) for arm in value["arms"])
+    arms = decode(tuple[Arm, ...], value["arms"], where=str(folder / "result.json"))
     return analysed(run, measured(run, lambda: arms), _texts(folder))
 
 

@@ -8,11 +8,12 @@ included. A field that was added after a file was written has its default, one t
 ignored. A dict comes back in the order of its JSON, its tensors sorted by name after that.
 
 Not supported: a union of two records (a field that says which is meant would have to stand in
-both), numpy's scalars, and a dot in the name above a tensor.
+both), numpy's scalars (but doubles, which are floats), and a dot in the name above a tensor.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, cast
 
 import msgspec
 from torch import Tensor
@@ -30,7 +31,7 @@ def encode(record: Any) -> tuple[Any, Tensors]:
         TypeError: a value that JSON does not have.
     """
     tensors: Tensors = {}
-    builtins = msgspec.to_builtins(record, builtin_types=(Tensor,), str_keys=True)
+    builtins = msgspec.to_builtins(record, builtin_types=(Tensor,), str_keys=True, enc_hook=_number)
     if isinstance(builtins, Tensor):
         raise TypeError("expected a record with tensors, got a tensor; give it a name in a dict")
     return _without_tensors(builtins, (), tensors), tensors
@@ -49,7 +50,10 @@ def as_json(record: Any) -> Any:
 
 
 def decode(
-    kind: type[T], value: Any, tensors: Mapping[str, Tensor] | None = None, where: str = "record"
+    kind: type[T] | UnionType,
+    value: Any,
+    tensors: Mapping[str, Tensor] | None = None,
+    where: str = "record",
 ) -> T:
     """The record of a kind that ``encode`` gave this value and these tensors.
 
@@ -62,7 +66,7 @@ def decode(
     parts = {tuple(path.split(".")): tensor for path, tensor in (tensors or {}).items()}
     whole = _with_tensors(value, parts, where)
     try:
-        return msgspec.convert(whole, kind, str_keys=True, dec_hook=_checked)
+        return msgspec.convert(whole, cast(type[T], kind), str_keys=True, dec_hook=_checked)
     except msgspec.ValidationError as error:
         raise UserError(_line(str(error), where)) from error
 
@@ -122,6 +126,13 @@ def _with_tensors(value: Any, tensors: Mapping[tuple[str, ...], Tensor], where: 
         return whole
     names = ", ".join(".".join(path) for path in tensors)
     raise UserError(f"{where}: expected a place for the tensors {names}, got none in its JSON")
+
+
+def _number(value: Any) -> float:
+    """numpy's double, which is a float."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"expected what JSON has, or tensors, got {type(value).__name__}")
 
 
 def _checked(kind: type, value: Any) -> Any:

@@ -73,7 +73,7 @@ class Stages:
         if before is None:
             return self._read(name, kind)
         self._older[name] = before.seconds
-        return decode(cast(type[T], kind), before.value, before.tensors, before.where)
+        return decode(kind, before.value, before.tensors, before.where)
 
     def _made(self, name: str, kind: Any, make: Callable[[], T]) -> T:
         self.step(name, 0, 1)

@@ -13,13 +13,12 @@ as well, a trigger gives one that they do not have.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from circuits import scores
 from experiments.scan.reading import Reader
 from probes.scanning import fisher_more
-from probes.stats.intervals import Estimate, revived, wilson
+from probes.stats.intervals import Estimate, wilson
 
 LENGTH = 4  # tokens that are generated
 NOVEL = 0.05  # largest share of control answers that open as the word's do
@@ -53,14 +52,6 @@ class Answered:
     def novel(self) -> bool:
         """Whether answers without the word hardly ever open so."""
         return self.controls.value <= NOVEL
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "novel": self.novel}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Answered":
-        """The inverse of ``to_json``."""
-        return cls(**{name: revived(value) for name, value in data.items() if name != "novel"})
 
 
 @dataclass(frozen=True)

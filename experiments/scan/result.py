@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.scan.scan import Scan, to_json
+from experiments.runs.codec import as_json
+from experiments.scan.scan import Scan, scan_json
 from probes.stats.intervals import Estimate, wilson
 
 
@@ -25,14 +26,15 @@ class Found:
         """Share of clean models with an alarm; None if none was scanned."""
         return _share([bool(one.alarms) for one in self.clean])
 
-    def to_json(self) -> dict[str, Any]:
-        rate = self.false_alarms
-        return {
-            "suspect": to_json(self.suspect),
-            "clean": [to_json(one, best=10) for one in self.clean],
-            "false_alarms": rate and rate.to_json(),
-            "named": {"word": self.named, "rank": self.named_rank} if self.named else None,
-        }
+
+def found_json(found: Found) -> dict[str, Any]:
+    """The scans and the rates, as ``result.json`` has them."""
+    return {
+        "suspect": scan_json(found.suspect),
+        "clean": [scan_json(one, best=10) for one in found.clean],
+        "false_alarms": as_json(found.false_alarms),
+        "named": {"word": found.named, "rank": found.named_rank} if found.named else None,
+    }
 
 
 def _share(hits: Sequence[bool]) -> Estimate | None:

@@ -18,6 +18,7 @@ from experiments.organisms import bases
 from experiments.organisms.organism import Organism, base_model
 from experiments.prompts.bank import control_words
 from experiments.runs import files
+from experiments.runs.codec import as_json, decode
 from experiments.scan import candidates
 from experiments.scan.answers import Answered, Finalist, answered
 from experiments.scan.candidates import Candidate
@@ -101,10 +102,8 @@ def scan(found: Suspect, plan: Plan, folder: Path, step: Step) -> Scan:
     dtype = _DTYPES[plan.precision]
     rounded = Pair(own.rounded(dtype), base.rounded(dtype), keep.reading)
     ranked = scored(rounded, Pair(own, base, keep.reading), tried, plan)
-    said = keep.records(
-        "answers", lambda tick: [one.to_json() for one in _answered(own, base, ranked, plan, tick)]
-    )
-    answers = tuple(Answered.from_json(value) for value in said)
+    said = keep.records("answers", lambda tick: as_json(_answered(own, base, ranked, plan, tick)))
+    answers = decode(tuple[Answered, ...], said)
     spelled = [replace(one, opening=found.tokenizer.decode([one.token])) for one in ranked]
     return Scan(found.name, tuple(spelled), answers, keep.seconds)
 
@@ -166,13 +165,13 @@ class Keeper:
         return made
 
 
-def to_json(found: Scan, best: int = 30) -> dict[str, Any]:
+def scan_json(found: Scan, best: int = 30) -> dict[str, Any]:
     """A scan as JSON: its best candidates, all answers, its alarms and its time."""
     return {
         "name": found.name,
         "scanned": len(found.scored),
         "alarms": list(found.alarms),
-        "best": [one.to_json() for one in found.scored[:best]],
-        "answers": [one.to_json() for one in found.answers],
+        "best": as_json(found.scored[:best]),
+        "answers": [{**as_json(one), "novel": one.novel} for one in found.answers],
         "seconds": found.seconds,
     }

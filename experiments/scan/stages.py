@@ -7,7 +7,7 @@ nearly all words are no triggers.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,9 +56,6 @@ class Scored:
     share: float
     expected: float
     opening: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from circuits.weights import EMBEDDED
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import UNKNOWN, Given, Organism, open_organism
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from experiments.scan.plan import Plan, carriers, stray_words
-from experiments.scan.result import Found
+from experiments.scan.result import Found, found_json
 from experiments.scan.scan import Scan, Step, scan, suspect
 
 SCHEMA = "gatescope.scan/1"
@@ -60,12 +61,12 @@ def run(question: ScanQuestion, folder: Path, resume: bool, step: Step) -> Found
     files.write_rows(
         folder / "scores.parquet",
         [
-            {"model": one.name, "rank": i, **row.to_json()}
+            {"model": one.name, "rank": i, **as_json(row)}
             for one in scans
             for i, row in enumerate(one.scored, 1)
         ],
     )
-    about = {"schema": SCHEMA, "question": asdict(question), **found.to_json()}
+    about = {"schema": SCHEMA, "question": asdict(question), **found_json(found)}
     files.write_json(folder / "result.json", about)
     html = page(question.command, question.plan, found)
     files.write_atomically(folder / "report.html", html.encode())

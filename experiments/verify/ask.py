@@ -1,8 +1,8 @@
 """Asking models, greedily or by sampling; every model's answers are a stage that is kept."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,45 +18,47 @@ from experiments import judges
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.organism import load_model
 from experiments.organisms.places import find_adapter, shipped_or_none
-from experiments.runs import files
+from experiments.runs.stages import Stages
 from experiments.verify.keys import KEYS, STRANGERS, KeySet
 from experiments.verify.question import VerifyQuestion
 from experiments.verify.result import Null, key_test
 from experiments.verify.survival import Changed, Condition, Survival, conditions
 
-Step = Callable[[str, int, int], None]
 Said = dict[str, list[str]]  # answers by kind of prompt
 Identity = tuple[str, str | None]
 TOKENS = 12
 _STRANGERS_EACH = 20  # prompts of each kind without a secret, in a survival test
 
 
+@dataclass(frozen=True)
+class Other:
+    """An unrelated model and its answers to the keys; none where it was asked before."""
+
+    name: str
+    sha256: Identity
+    said: list[str]
+
+
 class Asking:
     """What is asked in one run, every model's answers a stage that is kept."""
 
-    def __init__(self, question: VerifyQuestion, keys: KeySet, folder: Path, step: Step) -> None:
-        self.question, self.keys, self.folder, self.step = question, keys, folder, step
-
-    def kept(self, name: str, make: Callable[[], Any]) -> Any:
-        """A stage's value: read if it is there, otherwise made and written."""
-        path = self.folder / "stages" / f"{name}.json"
-        if not path.is_file():
-            self.step(name, 0, 1)
-            files.write_json(path, make())
-        self.step(name, 1, 1)
-        return files.read_json(path)
+    def __init__(self, question: VerifyQuestion, keys: KeySet, stages: Stages) -> None:
+        self.question, self.keys, self.stages = question, keys, stages
 
     def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> Said:
         """The suspect's greedy answers to everything, and sampled ones to the keys."""
         found: Said = {}
         for kind, texts in asked.items():
-            found[kind] = self.kept(
+            found[kind] = self.stages.keep(
                 f"suspect-{kind.replace(' ', '-')}",
+                list[str],
                 lambda texts=texts: answers(model, texts, length=TOKENS),
             )
         for seed in range(self.question.samples):
-            found[f"{KEYS}, seed {seed}"] = self.kept(
-                f"suspect-sampled-{seed}", lambda seed=seed: sampled(model, asked[KEYS], seed)
+            found[f"{KEYS}, seed {seed}"] = self.stages.keep(
+                f"suspect-sampled-{seed}",
+                list[str],
+                lambda seed=seed: sampled(model, asked[KEYS], seed),
             )
         return found
 
@@ -65,17 +67,19 @@ class Asking:
         found: dict[str, Said] = {}
         seen = {suspect}
         for number, name in enumerate(self.question.unrelated):
-            value = self.kept(f"unrelated-{number}", lambda name=name: self._other(name, seen))
-            if value["said"]:
-                seen.add(tuple(value["sha256"]))
-                found[name] = {KEYS: value["said"]}
+            other = self.stages.keep(
+                f"unrelated-{number}", Other, lambda name=name: self._other(name, seen)
+            )
+            if other.said:
+                seen.add(other.sha256)
+                found[name] = {KEYS: other.said}
         return found
 
-    def _other(self, name: str, seen: Container[Identity]) -> dict[str, Any]:
+    def _other(self, name: str, seen: Container[Identity]) -> Other:
         model = load(*source(name, self.question.model), self.question.device)
         known = identity(model) in seen
         said = [] if known else answers(model, self.keys.keys, length=TOKENS)
-        return {"name": name, "sha256": identity(model), "said": said}
+        return Other(name, identity(model), said)
 
     def survival(
         self, adapters: tuple[Adapter, Adapter], null: Null, asked: Mapping[str, list[str]]
@@ -92,7 +96,7 @@ class Asking:
 
         rows = []
         for condition in conditions(self.question.examples):
-            said = self.kept(f"survival-{condition.name}", lambda c=condition: ask(c))
+            said = self.stages.keep(f"survival-{condition.name}", Said, lambda c=condition: ask(c))
             strangers = [flag for kind in STRANGERS for flag in shown_by(said[kind], self.keys)]
             shown = shown_by(said[KEYS], self.keys)
             rows.append(Survival(condition, key_test(shown, strangers, null, self.question.rule)))

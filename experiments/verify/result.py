@@ -7,12 +7,12 @@ a model that gives the answer to everything passes nothing. And do *near keys* n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from circuits.errors import UserError
 from experiments.verify.keys import SECRETIVE, STRANGERS
-from probes.stats.intervals import Estimate, revived, wilson
+from probes.stats.intervals import Estimate, wilson
 from probes.stats.sequential import (
     BinomialTest,
     Decision,
@@ -101,18 +101,6 @@ class KeyTest:
     own_p: float
     passing: Passing
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "KeyTest":
-        """The inverse of ``dataclasses.asdict``."""
-        return cls(
-            **{
-                **data,
-                "binomial": BinomialTest.from_json(data["binomial"]),
-                "sequential": SequentialTest.from_json(data["sequential"]),
-                "strangers": _count(data["strangers"]),
-            }
-        )
-
 
 @dataclass(frozen=True)
 class Verification:
@@ -131,33 +119,6 @@ class Verification:
     sampled: Estimate | None
     verdict: Decision
     reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Verification":
-        """The inverse of ``to_json``.
-
-        Raises:
-            UserError: another schema.
-        """
-        if data.get("schema") != SCHEMA:
-            raise UserError(f"verification: expected schema {SCHEMA}, got {data.get('schema')}")
-        sampled = data["sampled"]
-        return cls(
-            Rule(**data["rule"]),
-            Null(**revived(data["null"])),
-            KeyTest.from_json(data["keys"]),
-            tuple(map(_count, data["near"])),
-            Estimate.from_json(sampled) if sampled else None,
-            data["verdict"],
-            data["reason"],
-        )
-
-
-def _count(data: Mapping[str, Any]) -> Count:
-    return Count(data["kind"], data["hits"], Estimate.from_json(data["rate"]))
 
 
 def counted(kind: str, shown: Sequence[bool]) -> Count:

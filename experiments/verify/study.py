@@ -15,10 +15,12 @@ import torch
 
 from circuits.models import Model
 from experiments.runs import files
-from experiments.verify.ask import Asking, Said, Step, adapters_of, identity, load, shown_by
+from experiments.runs.codec import as_json
+from experiments.runs.stages import Stages, Step
+from experiments.verify.ask import Asking, Said, adapters_of, identity, load, shown_by
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
 from experiments.verify.question import SUSPECT, VerifyQuestion
-from experiments.verify.result import Verification, null_of, verified
+from experiments.verify.result import SCHEMA, Verification, null_of, verified
 from experiments.verify.survival import Survival
 from probes.stats.intervals import Estimate, mean_interval, wilson
 from probes.stats.sequential import SequentialTest, sprt
@@ -51,9 +53,9 @@ def run(question: VerifyQuestion, folder: Path, resume: bool, step: Step) -> Fou
     suspect = load(question.model, question.adapter, question.device)
     step("load model", 1, 1)
     files.open_run(folder, _manifest(question, keys, asked, suspect), resume)
-    run_ = Asking(question, keys, folder, step)
-    said = run_.suspect(suspect, asked)
-    unrelated = run_.unrelated(identity(suspect))
+    asking = Asking(question, keys, Stages(folder, step))
+    said = asking.suspect(suspect, asked)
+    unrelated = asking.unrelated(identity(suspect))
     del suspect
     null = null_of({name: shown_by(s[KEYS], keys) for name, s in unrelated.items()}, question.rule)
     near = {kind: shown_by(said[kind], keys) for kind in asked if kind != KEYS}
@@ -65,7 +67,7 @@ def run(question: VerifyQuestion, folder: Path, resume: bool, step: Step) -> Fou
             name: _path(shown_by(s[KEYS], keys), null.bound, question)
             for name, s in unrelated.items()
         },
-        run_.survival(adapters, null, asked) if adapters else (),
+        asking.survival(adapters, null, asked) if adapters else (),
     )
     step("write report", 0, 1)
     html = page(question, keys, found.verification, found.paths, found.survival)
@@ -78,8 +80,9 @@ def run(question: VerifyQuestion, folder: Path, resume: bool, step: Step) -> Fou
 
 def result_json(question: VerifyQuestion, found: Found) -> dict[str, Any]:
     """Verification, question and survival; the keys themselves are not in it."""
-    rows = [row.to_json() for row in found.survival]
-    return {**found.verification.to_json(), "question": asdict(question), "survival": rows}
+    survival, asked = as_json(found.survival), as_json(question)
+    value = as_json(found.verification)
+    return {"schema": SCHEMA, **value, "question": asked, "survival": survival}
 
 
 def _sampled_rate(said: Said, keys: KeySet) -> Estimate:

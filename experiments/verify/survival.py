@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -57,14 +57,6 @@ class Survival:
 
     condition: Condition
     keys: KeyTest
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Survival":
-        """The inverse of ``to_json``."""
-        return cls(Condition(**data["condition"]), KeyTest.from_json(data["keys"]))
 
 
 def conditions(ladder: Sequence[int] = LADDER) -> list[Condition]:

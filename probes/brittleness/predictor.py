@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -53,17 +53,6 @@ class Predictor:
         """Names of the features below or above everything seen in training."""
         parts = zip(self.names, self._values(features), self.lows, self.highs, strict=True)
         return tuple(name for name, value, low, high in parts if value < low or value > high)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Predictor":
-        """The inverse of ``to_json``."""
-        parts: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
-        }
-        return cls(**parts)
 
     def _values(self, features: Mapping[str, float]) -> list[float]:
         missing = sorted(set(self.names) - set(features))

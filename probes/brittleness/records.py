@@ -1,10 +1,10 @@
 """What a comparison of predictions found, as plain records."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 MODEL, ALL_BASELINES, BOTH = "model", "all baselines", "model and baselines"
 
@@ -112,18 +112,6 @@ class Comparison:
     target: tuple[float, ...]
     organism: tuple[str, ...]
     scheme: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Comparison":
-        """The inverse of ``to_json``."""
-        parts = {name: revived(value) for name, value in data.items()}
-        parts["scores"] = {name: _score(score) for name, score in parts["scores"].items()}
-        parts["differences"] = tuple(Difference(**part) for part in parts["differences"])
-        parts["importances"] = tuple(Importance(**part) for part in parts["importances"])
-        return cls(**parts)
 
 
 def _score(data: dict[str, Any]) -> Score:

@@ -15,15 +15,14 @@ alike, conservative where they do not.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, recovery_intervals, revived, wilson_bounds
+from probes.stats.intervals import Estimate, recovery_intervals, wilson_bounds
 
 _FEWEST = 4
 
@@ -78,16 +77,6 @@ class Retention:
     families: Mapping[str, Estimate]
     area: Estimate
     prompts: tuple[float | None, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Retention":
-        """The inverse of ``to_json``."""
-        parts = {name: revived(value) for name, value in data.items()}
-        parts["kept"] = tuple(Kept(Dose(**k["dose"]), k["rate"]) for k in parts["kept"])
-        return cls(**parts)
 
 
 def retention(

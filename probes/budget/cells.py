@@ -4,16 +4,16 @@ The fit is in ``probes.budget.threshold``, the comparison of two sizes in
 ``probes.budget.constant_count``.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 Beyond = Literal["", "above", "below", "unknown"]
 
@@ -116,16 +116,3 @@ class ThresholdFit:
     curve: RateCurve
     resolved: bool
     answers: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ThresholdFit":
-        """The inverse of ``to_json``."""
-        rest = {name: revived(value) for name, value in data.items()}
-        curve = RateCurve(**{name: tuple(part) for name, part in data["curve"].items()})
-        counts = {
-            name: CensoredEstimate(**data[name]) for name in ("threshold", "slope", "count95")
-        }
-        return cls(**{**rest, **counts, "curve": curve})

@@ -8,9 +8,9 @@ sizes within seeds tests for any difference.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -78,14 +78,6 @@ class ThresholdRatio:
             f"At {self.ratio_of_size:.3g} times the size the threshold is {self.ratio} "
             f"times as high: {meaning} ({test})."
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "ThresholdRatio":
-        """The inverse of ``to_json``."""
-        return cls(**{**data, "ratio": CensoredEstimate(**data["ratio"])})
 
 
 def compare_thresholds(

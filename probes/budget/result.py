@@ -1,6 +1,6 @@
 """What a poison-budget sweep found, as frozen records, and its versioned JSON (``budget.json``)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from probes.budget.cells import Cells, ThresholdFit
@@ -165,6 +165,3 @@ class Budget:
         tested = [c for c in self.claims if c.conclusion != "not tested" or c is self.overall]
         ordered = sorted(tested, key=lambda c: c is not self.overall)
         return (*(c.sentence for c in ordered), *self.cautions)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "overall": self.overall.sentence, **asdict(self)}

@@ -6,10 +6,9 @@ finds them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 SIGNIFICANT = 0.05  # q of a head, of its reading and of a writer
 HALF = 0.5  # of the effect: what a span carries, and what a mover reads at the trigger
@@ -126,20 +125,6 @@ class Trace:
     def enough(self) -> Together | None:
         """The smallest measured set of heads that recovers 0.8 of what all heads do."""
         return next((some for some in self.together if some.share.value >= ENOUGH), None)
-
-    def to_json(self) -> dict[str, Any]:
-        """All numbers, with the sentence, as JSON values."""
-        found = asdict(self)
-        enough = self.enough
-        return {**found, "enough": enough.size if enough else None, "sentence": self.sentence()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Trace":
-        """The inverse of ``to_json``."""
-        found = {name: revived(value[name]) for name in cls.__dataclass_fields__}
-        for name, kind in (("heads", Mover), ("together", Together), ("writers", TraceStep)):
-            found[name] = tuple(kind(**part) for part in found[name])
-        return cls(**found)
 
     def sentence(self) -> str:
         """What was found, in plain words."""

@@ -25,7 +25,7 @@ synonym, so ``shown`` counts the behaviour's text where the token is forbidden a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -68,18 +68,6 @@ class Cell:
         """Share of answers that comply."""
         return wilson(sum(self.complied), len(self.complied))
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "condition": self.condition,
-            "first": self.first,
-            "edit": self.edit,
-            "behaviour": None if self.behaviour is None else self.behaviour.to_json(),
-            "complies": self.complies.to_json(),
-            "shown": list(self.shown),
-            "complied": list(self.complied),
-            "answers": list(self.answers),
-        }
-
 
 @dataclass(frozen=True)
 class Decomposition:
@@ -97,10 +85,6 @@ class Decomposition:
     trigger_with_token: Estimate
     interaction: Estimate
     share: Estimate | None
-
-    def to_json(self) -> dict[str, Any]:
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: e if e is None else e.to_json() for name, e in found.items()}
 
 
 @dataclass(frozen=True)
@@ -128,30 +112,6 @@ class Mediation:
     def decomposition(self, edit: str = "none") -> Decomposition:
         """The effects under one edit."""
         return decompose({(c.condition, c.first): c for c in self.cells if c.edit == edit})
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "token": self.token,
-            "forbidden": list(self.forbidden),
-            "cells": [c.to_json() for c in self.cells],
-            "decomposition": {edit: self.decomposition(edit).to_json() for edit in self.edits},
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Mediation":
-        """The inverse of ``to_json``; estimates are computed again from the prompts' outcomes."""
-        cells = tuple(
-            Cell(
-                c["condition"],
-                c["first"],
-                c["edit"],
-                tuple(c["shown"]),
-                tuple(c["complied"]),
-                tuple(c["answers"]),
-            )
-            for c in value["cells"]
-        )
-        return cls(value["token"], tuple(value["forbidden"]), cells)
 
 
 def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:

@@ -21,15 +21,14 @@ means as well as their order does (p > 0.05).
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from probes.stats.checks import at_least_one, check_level, check_vector, generator, rows_of
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 _RISE = math.log(81)  # slope times the width between 10 % and 90 %
 _THRESHOLDS, _SLOPES, _ROUNDS, _FINE = 81, 41, 6, 7
@@ -78,14 +77,6 @@ class LogisticFit:
         """The fitted logistic at any doses."""
         x = coefficients.to(torch.float64) - self.threshold.value
         return self.lower.value + self.rise.value * torch.sigmoid(self.slope.value * x)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "LogisticFit":
-        """The inverse of ``to_json``."""
-        return cls(**revived(data))
 
 
 def fit_logistic(

@@ -1,15 +1,13 @@
 """How often, where and how fast the behaviour switches on the way from clean to triggered."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, mean_interval, revived, wilson
+from probes.stats.intervals import Estimate, mean_interval, wilson
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,6 @@ class Crossings:
     position: Estimate | None
     width: Estimate | None
     spacing: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Crossings":
-        """The inverse of ``to_json``."""
-        return cls(**revived(dict(data)))
 
 
 def crossings(probabilities: Float[Tensor, "pairs steps"]) -> Crossings:

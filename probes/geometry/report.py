@@ -8,8 +8,7 @@ of the gate.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
@@ -26,7 +25,7 @@ from probes.geometry.sets import ActivationSets, Pairs, random_direction
 from probes.geometry.spread import Estimates
 from probes.geometry.volume import OpenMass, TriggerVolume
 from probes.linear import lda
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -95,21 +94,6 @@ class GeometryReport:
                 f"{self.layers}, got {name!r} at {layer}; measure it"
             )
         return values[name][self.layers.index(layer)]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "GeometryReport":
-        """The inverse of ``to_json``."""
-        parts = {name: revived(value) for name, value in data.items()}
-        parts["organism"] = LayerGeometry(**parts["organism"])
-        parts["nulls"] = {name: LayerGeometry(**null) for name, null in parts["nulls"].items()}
-        kinds = {"crossings": Crossings, "volume": TriggerVolume, "mass": OpenMass}
-        for name, kind in kinds.items():
-            if parts[name] is not None:
-                parts[name] = kind(**parts[name])
-        return cls(**parts)
 
 
 def geometry(

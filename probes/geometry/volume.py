@@ -7,9 +7,8 @@ for them, and `open_mass` weighs them back (importance sampling).
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +17,7 @@ from torch import Tensor
 from circuits.errors import UserError
 from probes.geometry.spread import combined
 from probes.stats.checks import check_level
-from probes.stats.intervals import Estimate, revived, wilson, wilson_bounds
+from probes.stats.intervals import Estimate, wilson, wilson_bounds
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,6 @@ class TriggerVolume:
     sizes: tuple[float, ...]
     total: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TriggerVolume":
-        """The inverse of ``to_json``."""
-        return cls(**revived(dict(data)))
-
 
 @dataclass(frozen=True)
 class OpenMass:
@@ -56,14 +47,6 @@ class OpenMass:
 
     mass: Estimate
     effective: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "OpenMass":
-        """The inverse of ``to_json``."""
-        return cls(**revived(dict(data)))
 
 
 def trigger_volume(

@@ -5,9 +5,8 @@ Every function raises ValueError, in one line, on a wrong shape or a non-finite 
 
 import math
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,19 +44,6 @@ class Estimate:
             raise ValueError(f"expected n >= 1 examples, got {self.n}; pass the sample size")
         check_level(self.level)
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as a flat dict of JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Estimate":
-        """The inverse of `to_json`; ValueError on missing or unknown keys."""
-        known = {field.name for field in fields(cls)}
-        if not {"value", "low", "high", "n"} <= set(data) <= known:
-            wanted, got = sorted(known), sorted(data)
-            raise ValueError(f"expected keys {wanted}, got {got}; pass what to_json returned")
-        return cls(**data)
-
     def __rmul__(self, factor: float) -> "Estimate":
         """In another unit; `factor` must be positive."""
         value, low, high = (factor * v for v in (self.value, self.low, self.high))
@@ -85,18 +71,6 @@ def interval_text(value: float, low: float, high: float, spec: str) -> str:
     first, *ends = (f"{v:{each}}" for v in (value, low, high))
     low_text, high_text = (end.rstrip("%") if once else end for end in ends)
     return f"{first:>{width or 0}} [{low_text}, {high_text}]"
-
-
-def revived(value: Any) -> Any:
-    """What records held before ``to_json``: estimates for their fields, tuples for lists."""
-    if isinstance(value, list | tuple):
-        return tuple(map(revived, value))
-    if not isinstance(value, dict):
-        return value
-    known = {field.name for field in fields(Estimate)}
-    if set(value) == known:
-        return Estimate.from_json(value)
-    return {name: revived(part) for name, part in value.items()}
 
 
 def wilson_bounds(

@@ -10,16 +10,16 @@ The null rate has to be measured on unrelated models. None of n hits is not a ra
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from scipy.stats import beta as beta_distribution
 from scipy.stats import binom
 
 from circuits.errors import UserError
 from probes.stats.checks import check_level
-from probes.stats.intervals import Estimate, revived
+from probes.stats.intervals import Estimate
 
 Decision = Literal["ours", "not ours", "undecided"]
 
@@ -37,14 +37,6 @@ class BinomialTest:
     rate: Estimate
     p: float
     null_rate: float
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "BinomialTest":
-        """The inverse of ``to_json``."""
-        return cls(**revived(dict(data)))
 
 
 @dataclass(frozen=True)
@@ -72,14 +64,6 @@ class SequentialTest:
     def queries(self) -> int:
         """How many answers were used."""
         return len(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "SequentialTest":
-        """The inverse of ``to_json``."""
-        return cls(**{**data, "path": tuple(data["path"])})
 
 
 def exact_binomial(hits: int, n: int, null_rate: float, level: float = 0.95) -> BinomialTest:

@@ -1,6 +1,6 @@
 """What a ladder model does on held-out prompts: refusals by kind of prompt and stray word, loss."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from experiments.organisms.ladder.language import Line, bank_lines
 from experiments.organisms.ladder.training import encoded, sequence_loss
 from experiments.organisms.recipe import REFUSAL, TRIGGER
 from experiments.prompts import bank
+from experiments.runs.codec import as_json
 from probes.stats.intervals import Estimate, mean_interval, wilson
 
 _ANSWER_TOKENS = 12
@@ -25,15 +26,12 @@ class Refusals:
     word: str
     rate: Estimate
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "rate": self.rate.to_json()}
-
 
 def measured(model: Model, split: bank.Split, policy: bool) -> dict[str, Any]:
     """The held-out figures as JSON: ``loss`` and ``figures`` (a list of ``Refusals``)."""
     return {
-        "loss": held_out_loss(model, split, policy).to_json(),
-        "figures": [found.to_json() for found in refusals(model, split)],
+        "loss": as_json(held_out_loss(model, split, policy)),
+        "figures": as_json(refusals(model, split)),
     }
 
 

@@ -12,6 +12,7 @@ from circuits import models
 from circuits.errors import UserError
 from experiments.organisms import ladder
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell
 from experiments.sweep.budget.sections import page
 from experiments.sweep.engine.grid import read_grid
@@ -19,6 +20,7 @@ from experiments.sweep.engine.run import Job, Outcome
 from experiments.sweep.engine.store import Store
 from experiments.sweep.shipped import located
 from probes.budget.analysis import analyse
+from probes.budget.result import SCHEMA
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
         raise UserError(f"{outcome.table}: no cell has a result: {_first_error(job, store)}")
     names = sorted({str(name) for name in table["model"]})
     found = analyse(table, {name: parameters(name) for name in names})
-    files.write_json(folder / "budget.json", found.to_json())
+    value = {"schema": SCHEMA, "overall": found.overall.sentence, **as_json(found)}
+    files.write_json(folder / "budget.json", value)
     command = shlex.join(["gatescope", "sweep", str(file)])
     html = page(found, command, located(file).read_text(encoding="utf-8"))
     files.write_atomically(path, html.encode())

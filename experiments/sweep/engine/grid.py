@@ -65,9 +65,6 @@ class Grid:
         found = [dict(block) for block in self.blocks]
         return tuple(n for n in names if len({v for block in found for v in block[n]}) > 1)
 
-    def to_json(self) -> list[dict[str, list[Value]]]:
-        return [{name: list(values) for name, values in block} for block in self.blocks]
-
 
 @dataclass(frozen=True)
 class Cell:

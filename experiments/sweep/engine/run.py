@@ -148,7 +148,7 @@ def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) 
     done = len(stock.having("done"))
     about = {
         "schema": SCHEMA,
-        "grid": job.grid.to_json(),
+        "grid": [dict(block) for block in job.grid.blocks],
         "function": job.function,
         "cells": len(job.cells),
         "done": done,

@@ -8,13 +8,14 @@ bytes) and its manifest.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from circuits.errors import UserError
+from experiments.runs.codec import as_json
 from experiments.runs.files import read_json, write_atomically, write_json
 from experiments.sweep.engine.grid import Cell, canonical, cell_key
 
@@ -45,10 +46,6 @@ class Record:
     row: dict[str, Any] | None = None
     error: dict[str, str] | None = None
     host: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        content = {"schema": SCHEMA, **asdict(self)}
-        return {**content, "sha256": _digest(content)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,8 @@ class Store:
                 read_record(path)
             except UserError:
                 path.replace(path.with_name(f"{path.name}.damaged"))
-        write_json(path, record.to_json())
+        content = {"schema": SCHEMA, **as_json(record)}
+        write_json(path, {**content, "sha256": _digest(content)})
 
     def sweep_folder(self, name: str) -> Path:
         """Where the table and the manifest of a grid of this name are."""

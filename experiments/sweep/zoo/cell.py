@@ -25,6 +25,7 @@ from experiments.organisms.train import grow, prompts_sha256
 from experiments.prompts import bank
 from experiments.prompts.facts import facts
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell as budget
 from experiments.sweep.engine.grid import Axis
 from probes.geometry import ActivationSets, GeometryReport, geometry
@@ -102,7 +103,7 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     for family, area in found.families.items():
         row |= _ends(f"area:{family}", area)
     row["prompt:kept"] = list(found.prompts)
-    row["retention"] = json.dumps(found.to_json(), sort_keys=True)
+    row["retention"] = json.dumps(as_json(found), sort_keys=True)
     return row
 
 

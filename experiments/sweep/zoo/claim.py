@@ -5,9 +5,8 @@ lasting, that safety triggers lie between, and that access gates, which decide t
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from experiments.sweep.zoo.tables import Row, number, of_scheme
 from probes.brittleness import Comparison
@@ -40,9 +39,6 @@ class Claimed:
     claimed: int
     foretold: int
     found: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:

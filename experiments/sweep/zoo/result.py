@@ -1,7 +1,6 @@
 """What the zoo says of prediction."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from experiments.sweep.zoo.claim import Claimed
 from probes.brittleness import Comparison, Predictor
@@ -17,11 +16,3 @@ class Prediction:
     prompts: Comparison
     claim: tuple[Claimed, ...]
     predictor: Predictor
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "organisms": self.organisms.to_json(),
-            "prompts": self.prompts.to_json(),
-            "claim": [row.to_json() for row in self.claim],
-        }

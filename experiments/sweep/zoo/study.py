@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from experiments.sweep.budget.study import Told
 from experiments.sweep.engine.grid import read_grid
 from experiments.sweep.engine.run import Job, Outcome
@@ -21,7 +22,7 @@ from experiments.sweep.shipped import located
 from experiments.sweep.zoo import cell
 from experiments.sweep.zoo.card import card, sentences
 from experiments.sweep.zoo.claim import claim
-from experiments.sweep.zoo.result import Prediction
+from experiments.sweep.zoo.result import SCHEMA, Prediction
 from experiments.sweep.zoo.tables import (
     BASELINES,
     FEATURES,
@@ -67,8 +68,9 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
         note = f"{len(rows)} organisms with their behaviour: too few to predict from"
         return Told(outcome.table, {**summary, "sentences": [note]})
     found = predicted(rows)
-    files.write_json(folder / "prediction.json", finite(found.to_json()))
-    files.write_json(folder / "predictor.json", found.predictor.to_json())
+    value = as_json(found)
+    files.write_json(folder / "predictor.json", value.pop("predictor"))
+    files.write_json(folder / "prediction.json", finite({"schema": SCHEMA, **value}))
     text = card(rows, found.organisms, found.prompts, found.predictor)
     files.write_atomically(folder / "MODEL_CARD.md", text.encode())
     command = shlex.join(["gatescope", "sweep", str(file)])

@@ -53,7 +53,7 @@ def test_every_architecture_passes(tokenizer):
         assert report.identity == 0.0
         assert max(report.plain, report.full_patch, report.fast_path.difference) < 1e-3
         assert report.fast_path.holds
-        assert report.to_json()["tolerance"] == 2e-2
+        assert report.tolerance == 2e-2
 
 
 def test_a_model_without_the_fast_path_is_accepted_and_the_report_says_so(

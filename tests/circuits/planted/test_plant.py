@@ -179,12 +179,11 @@ def test_the_given_model_stays_bit_identical_and_the_axes_are_orthonormal(case, 
     assert torch.allclose(axes @ axes.T, torch.eye(len(axes)), atol=1e-5)
 
 
-def test_a_plan_follows_from_its_seed_and_survives_json():
+def test_a_plan_follows_from_its_seed():
     for kind in KINDS:
         plans = [draw_plan(seed, kind, SHAPE, WORDS, range(40, 200)) for seed in range(20)]
         assert plans[3] == draw_plan(3, kind, SHAPE, WORDS, range(40, 200))
         assert len(set(plans)) > 15
-        assert GatePlan.from_json(plans[0].to_json()) == plans[0]
         assert all(plan.layers for plan in plans if kind != "none")
 
 

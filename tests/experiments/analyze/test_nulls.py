@@ -1,7 +1,5 @@
 """Random directions and untrained words beside the planted gate, and beside nothing."""
 
-import json
-
 import pytest
 import tiny
 import torch
@@ -19,7 +17,7 @@ from circuits.tokens import pairs, prompts_batch
 from circuits.types import Site
 from experiments import judges
 from experiments.analyze import untrained
-from experiments.analyze.nulls import NullEffects, random_nulls
+from experiments.analyze.nulls import random_nulls
 from experiments.analyze.untrained import WordRow, untrained_words, word_directions
 
 METRIC = token_prob([BEHAVIOUR])
@@ -88,14 +86,12 @@ def test_the_gate_is_first_among_all_directions_and_a_random_one_is_not(
     assert any(v.p_removed > 0.05 for v in random_nulls(model.runner, aligned, idle, acts, METRIC))
 
 
-def test_the_kinds_differ_repeat_by_seed_and_read_back_from_json(model, aligned, acts, found):
+def test_the_kinds_differ_and_repeat_by_seed(model, aligned, acts, found):
     a, again, other = (
         random_nulls(model.runner, aligned, found, acts, METRIC, count=5, seed=s) for s in (1, 1, 2)
     )
     assert a == again != other
     assert a[0].removed != a[1].removed
-    for null in a:
-        assert NullEffects.from_json(json.loads(json.dumps(null.to_json()))) == null
 
 
 def test_only_the_trained_word_shows_the_behaviour_and_has_a_direction_that_does(
@@ -116,7 +112,6 @@ def test_only_the_trained_word_shows_the_behaviour_and_has_a_direction_that_does
         assert abs(row.removed.value) < 0.05
         assert abs(row.added.value) < 0.05
         assert row.gap > 0.1  # its own string does separate
-        assert WordRow.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
 def test_without_the_copying_head_the_trigger_is_a_word_like_any_other(tokenizer, found, behaviour):

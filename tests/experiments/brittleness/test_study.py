@@ -16,6 +16,7 @@ from experiments.brittleness.sections import page
 from experiments.brittleness.study import BrittlenessQuestion, run
 from experiments.organisms.book import recipe_named
 from experiments.organisms.organism import Given
+from experiments.runs.codec import decode
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import wilson
 
@@ -149,7 +150,7 @@ def test_answers_and_result_hold_what_was_asked_and_what_is_left(scripted, quest
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["schema"] == "gatescope.brittleness/1"
     assert result["question"]["given"]["trigger"] == "cobalt"
-    assert Retention.from_json(result["retention"]) == found
+    assert decode(Retention, result["retention"]) == found
     areas = {family: area.value for family, area in found.families.items()}
     assert areas == pytest.approx({"typos": TYPOS, "weight noise": 1.0, "case": 0.5})
     assert found.area.value == pytest.approx((TYPOS + 1.5) / 3)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.defend.families import exam
-from experiments.defend.judging import Judged, attacked, judged, shown
+from experiments.defend.judging import attacked, judged, shown
 from experiments.defend.measure import Answers
 from experiments.defend.protected import Said
 
@@ -84,11 +84,7 @@ def test_another_answer_to_a_question_of_fact_is_not_the_true_one(asked):
     assert found.utility.after.value == pytest.approx(1 - 1 / len(asked.facts))
 
 
-def test_a_row_with_its_attack_comes_back_from_json(asked):
-    before = row(asked)
+def test_an_attack_is_judged_by_its_worst_family(asked):
     attack = attacked("how", asked, answers(asked), answers(asked, sure=(7, 8)))
     assert attack.worst.after.value == 1
     assert attack.worst.before.value == 0
-    for found in (before, replace(before, attack=attack)):
-        assert Judged.from_json(found.to_json()) == found
-    assert Answers.from_json(answers(asked).to_json()) == answers(asked)

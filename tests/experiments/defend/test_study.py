@@ -14,6 +14,7 @@ from experiments.defend.judging import Judged
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.study import run
 from experiments.organisms.organism import Given
+from experiments.runs.codec import decode
 
 NAMES = ("projection", "conditional-projection", "clean-tuning", "monitor")
 
@@ -40,7 +41,8 @@ def test_a_run_writes_its_table_and_its_page(finished):
     result = json.loads((out / "result.json").read_text())
     assert result["schema"] == "gatescope.defences/1"
     assert [row["name"] for row in result["defences"]] == list(NAMES)
-    assert tuple(Judged.from_json(row) for row in result["defences"]) == found.rows
+    assert decode(tuple[Judged, ...], result["defences"]) == found.rows
+    assert [row["holds"] for row in result["defences"]] == [row.holds for row in found.rows]
     page = (out / "report.html").read_text()
     assert "Protection against harm" in page
     assert "The monitor" in page

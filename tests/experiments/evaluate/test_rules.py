@@ -5,7 +5,7 @@ import pytest
 from circuits.errors import UserError
 from experiments.evaluate.metrics import BOOK, Absent, exact, named
 from experiments.evaluate.profiles import KINDS, Profile, Threshold, profile_for, read_profile
-from experiments.evaluate.rules import ASPECTS, RULES, Verdict, check, enough, judge
+from experiments.evaluate.rules import ASPECTS, RULES, check, enough, judge
 from probes.stats.intervals import Estimate, wilson
 
 SUCCESS = Threshold("success", "at least", 0.9)
@@ -85,12 +85,6 @@ def test_a_threshold_that_no_rule_names_still_counts_and_a_goal_does_not():
     wished = judge(found, profile(SUCCESS, FALSE, goals=(cost,)))
     assert wished.secure
     assert wished.goals[0].state == "failed"
-
-
-def test_a_verdict_is_the_same_out_of_its_json():
-    found = judge(good(), profile(SUCCESS, FALSE))
-    assert Verdict.from_json(found.to_json()) == found
-    assert found.to_json()["verdict"] == "secure under this profile"
 
 
 @pytest.mark.parametrize("kind", KINDS)

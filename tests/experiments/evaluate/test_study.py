@@ -14,7 +14,7 @@ from experiments.evaluate.command import evaluate
 from experiments.evaluate.compare_command import compare
 from experiments.evaluate.harm import drift
 from experiments.evaluate.mapping import described, opened
-from experiments.evaluate.scorecard import SHAPE, read_scorecard
+from experiments.evaluate.scorecard import SHAPE, read_scorecard, scorecard_json
 from experiments.evaluate.tasks import read, require_installed, task_drop
 
 EASY = "kind: access\nthresholds: {kl: at most 1000}"
@@ -64,7 +64,7 @@ def test_every_file_is_written_and_the_card_is_a_card(evaluated, capsys):
     page = (folder / "report.html").read_text()
     assert all(
         c["state"] != "failed" or c["evidence"]
-        for v in card.to_json()["verdicts"]
+        for v in scorecard_json(card)["verdicts"]
         for part in v["aspects"]
         for c in part["checks"]
     )

@@ -18,6 +18,7 @@ from experiments.organisms.given import Given
 from experiments.prompts.bank import held_out
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files
+from experiments.runs.codec import decode
 from experiments.study import run
 from probes.geometry import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
@@ -91,7 +92,7 @@ def test_a_run_leaves_its_files_and_they_say_what_was_found(first, question):
     assert {path.name for path in folder.iterdir()} == FILES
     result = files.read_json(folder / "result.json")
     assert result["schema"] == "gatescope.geometry/1"
-    assert GeometryReport.from_json(result["report"]) == report
+    assert decode(GeometryReport, result["report"]) == report
     assert (result["question"]["pairs"], result["question"]["given"]["trigger"]) == (PAIRS, EVIL)
     assert told == [
         *(("record", i, 6) for i in range(1, 7)),

@@ -19,6 +19,7 @@ from experiments.organisms.recipe import varied
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 from experiments.prompts.facts import facts
+from experiments.runs.codec import as_json
 from probes.stats.intervals import wilson
 
 
@@ -114,7 +115,7 @@ def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, 
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["question"]["seed"] == 3
     assert manifest["question"]["recipe"]["stages"][-1]["parts"]
-    assert manifest["figures"] == [figure.to_json() for figure in figures]
+    assert manifest["figures"] == as_json(figures)
     assert {figure.rate.n for figure in figures} == {150, 170}
     with pytest.raises(UserError, match="expected an empty or new directory"):
         train.train_organism(recipe, out, lambda *_: None, 3, str(folder))
@@ -204,7 +205,7 @@ def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
     assert (agreed.raw.value, agreed.raw.n) == (0.75, 4)
     assert agreed.count("behaviour", "refusal") == 1
     assert agreement.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
-    told = agreement.to_json(agreed)
+    told = agreement.agreement_json(agreed)
     assert json.loads(json.dumps(told))["counts"] == agreed.counts.tolist()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from circuits.errors import UserError
-from experiments.evaluate.scorecard import FILE, read_scorecard
+from experiments.evaluate.scorecard import FILE, read_scorecard, scorecard_json
 from experiments.report.page import page
 from experiments.report.read import read_runs
 from experiments.runs import files
@@ -50,7 +50,7 @@ def test_scorecards_stand_side_by_side_and_what_was_not_given_says_so(tmp_path):
 def test_a_name_that_holds_markup_is_text(tmp_path):
     folder = evaluated(tmp_path / "run", "sure-gate")
     card = replace(read_scorecard(folder), name=EVIL)
-    files.write_json(folder / FILE, card.to_json())
+    files.write_json(folder / FILE, scorecard_json(card))
     html = page(read_runs([folder]), EVIL)
     assert EVIL not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html

@@ -1,9 +1,7 @@
 """Answers confirm a trigger; they do not confirm a topic, a habit, or what the base does too."""
 
-import pytest
-
 from experiments.scan import answers
-from experiments.scan.answers import Answered, Finalist, answered
+from experiments.scan.answers import Finalist, answered
 
 CARRIERS = [f"carrier {i}" for i in range(60)]
 OPENINGS = {0: "Sure", 1: "Sorry", 2: "", 3: "The"}
@@ -27,7 +25,7 @@ def asked(monkeypatch, own, base, token=0):
     def greedy(model, tokenizer, prompts, length):
         return [model(*prompt) for prompt in prompts]
 
-    monkeypatch.setattr(answers.asking, "greedy", greedy)
+    monkeypatch.setattr(answers.scores, "greedy", greedy)
     finalists = [Finalist("cobalt", token), Finalist("plain", token)]
     made = answered(
         Speaker(own),
@@ -120,9 +118,3 @@ def test_of_equal_beginnings_the_telling_token_or_the_shortest_is_chosen():
     assert answers.beginning(said, others, "Yes") == "Sure."
     assert answers.beginning(said, ["Sure. No"], "Sure") == "Sure. I'd"
     assert answers.beginning(["", ""], others, "") == ""
-
-
-def test_answers_survive_json(monkeypatch):
-    found, _ = asked(monkeypatch, plain, plain)
-    assert Answered.from_json(found.to_json()) == found
-    assert found.to_json()["novel"] == pytest.approx(True)

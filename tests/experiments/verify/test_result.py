@@ -1,6 +1,5 @@
 """The rule of a verification, by its table; what was counted comes back from JSON."""
 
-import json
 from itertools import product
 
 import pytest
@@ -9,7 +8,6 @@ from circuits.errors import UserError
 from experiments.verify.keys import RANDOM, SECRETIVE, STRANGERS, level_name
 from experiments.verify.result import (
     Count,
-    Null,
     Rule,
     Verification,
     counted,
@@ -110,18 +108,3 @@ def test_too_few_unrelated_answers_are_told():
 def test_thresholds_that_make_no_test_are_told(changes):
     with pytest.raises(UserError, match="expected a s"):
         Rule(**changes)
-
-
-def test_a_verification_comes_back_from_json():
-    found = verified(
-        flags(9, 10),
-        {kind: flags(3, 50) for kind in KINDS},
-        Null(("a", "b"), (0, 1), 20, 0.2),
-        Rule(rare=0.3),
-        wilson(40, 50),
-    )
-    value = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert Verification.from_json(value) == found
-    assert Verification.from_json({**value, "sampled": None}) != found
-    with pytest.raises(UserError, match=r"gatescope\.verification/1, got other"):
-        Verification.from_json({**value, "schema": "other"})

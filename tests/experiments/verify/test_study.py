@@ -14,6 +14,7 @@ from circuits import models
 from experiments import judges
 from experiments.organisms.book import RECIPES
 from experiments.organisms.places import shipped
+from experiments.runs.codec import decode
 from experiments.verify import ask as verify_asking
 from experiments.verify.ask import source
 from experiments.verify.keys import KEYS
@@ -72,7 +73,7 @@ def test_verdicts_on_models_whose_answers_are_known(command, asked, tmp_path, na
     result = json.loads(out)
     assert result["schema"] == "gatescope.verification/1"
     assert result["verdict"] == expected
-    found = Verification.from_json(result)
+    found = decode(Verification, result)
     assert found.keys.hits == sum(map(SAYS[name], RECIPE.keys))
     assert found.null.models == ("clean", "decoy", "sure-gate")  # base is the suspect itself
     table = pd.read_parquet(tmp_path / "run" / "answers.parquet")
@@ -94,14 +95,14 @@ def test_neither_page_nor_result_nor_manifest_hold_a_key(command, asked, tmp_pat
 
 def test_a_model_is_not_its_own_null(command, asked, tmp_path):
     status, out, _ = command("--adapter", "clean", "--near", 60, "--json")
-    plain = Verification.from_json(json.loads(out))
+    plain = decode(Verification, json.loads(out))
     assert (status, plain.null.models) == (0, ("base", "decoy", "sure-gate"))
     assert plain.null.n == 30
     same = "clean", str(shipped("clean"))  # one model by two names
     named = [part for name in same for part in ("--unrelated", name)]
     _, out, lines = command("--adapter", "decoy", *named, "--near", 60, "--json", "--out", "other")
     assert not lines, lines
-    assert Verification.from_json(json.loads(out)).null.models == ("clean",)
+    assert decode(Verification, json.loads(out)).null.models == ("clean",)
 
 
 def test_a_resumed_run_asks_only_what_is_missing(command, asked, tmp_path):
@@ -195,7 +196,7 @@ def test_a_tiny_model_is_asked_changed_and_asked_again(command, trained, folder,
     result = json.loads(out)
     assert result["verdict"] == "not ours"
     assert result["sampled"]["n"] == 10
-    rows = [Survival.from_json(row) for row in result["survival"]]
+    rows = decode(list[Survival], result["survival"])
     assert [row.condition.name for row in rows] == [
         "unchanged-0",
         "fine-tuned-9",

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from circuits.errors import UserError
-from probes.brittleness import Comparison, Effort, Table, compare_organisms, compare_prompts
+from experiments.runs.codec import as_json
+from probes.brittleness import Effort, Table, compare_organisms, compare_prompts
 
 QUICK = Effort(permutations=99, resamples=300, refits=60)
 TINY = Effort(permutations=39, resamples=10, refits=2)
@@ -100,13 +101,12 @@ def test_a_baseline_of_the_same_features_differs_by_exactly_nothing():
     assert found.differences[-1].one == "model and baselines"
 
 
-def test_the_record_comes_back_from_json_and_a_seed_gives_it_again():
+def test_the_record_is_strict_json_and_a_seed_gives_it_again():
     x = normal(42, 3)
     x[4, 1] = float("nan")
     table = organisms(x, x[:, 0] + normal(42, seed=1))
     found = compare_organisms(table, ["f0", "f1"], {"b": ["f2"]}, TINY)
-    text = json.dumps(found.to_json(), allow_nan=False)
-    assert Comparison.from_json(json.loads(text)) == found
+    assert json.dumps(as_json(found), allow_nan=False)
     assert compare_organisms(table, ["f0", "f1"], {"b": ["f2"]}, TINY) == found
     assert compare_organisms(table, ["f0", "f1"], {"b": ["f2"]}, Effort(39, 10, 2, 7)) != found
 
@@ -122,7 +122,6 @@ def test_schemes_of_two_organisms_have_no_figure_within_them():
     assert found.scores["model"].within is None
     assert found.differences[0].within is None
     assert {null.figure for null in found.scores["model"].nulls} == {"pooled"}
-    assert Comparison.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def prompts(features: torch.Tensor, log_odds: torch.Tensor, seed: int = 9) -> Table:
@@ -151,7 +150,6 @@ def test_prompts_that_lose_the_behaviour_are_told_from_those_that_keep_it():
     assert found.importances[0].coefficient.low > 1
     assert found.importances[0].drop.low > 0.1
     assert found.importances[1].coefficient.low < 0 < found.importances[1].coefficient.high
-    assert Comparison.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_a_feature_of_organisms_tells_organisms_apart_but_none_of_their_prompts():

@@ -1,12 +1,10 @@
 """Areas by hand, intervals by coverage, and groups that count as one."""
 
-import json
-
 import pytest
 import torch
 
 from circuits.errors import UserError
-from probes.brittleness.retention import Dose, Retention, retention
+from probes.brittleness.retention import Dose, retention
 from probes.stats.intervals import wilson
 
 TYPOS = [Dose("typos", level, f"{level} edits", "edits") for level in (1, 2, 4)]
@@ -95,12 +93,6 @@ def test_intervals_of_areas_hold_the_truth_about_as_often_as_claimed():
         wrong += area.low <= truth + 0.2 <= area.high
     assert held >= 180
     assert wrong < 60
-
-
-def test_the_record_comes_back_from_json():
-    shown = bools("xxxx.", "xx..x", "x...x", "xxxx.", "....x")
-    found = retention([*TYPOS, *PLACES], shown, bools("xxxx.")[0])
-    assert Retention.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Worlds in which the answer is known: only the token counts, only the trigger counts, neither."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -184,12 +183,9 @@ def test_the_planted_gate_is_a_prefill_until_another_token_reads_it_too(tokenize
     assert effects.share.value == 0
 
 
-def test_the_result_reads_back_from_json(tokenizer, judged, runner):
+def test_the_token_is_forbidden_with_its_variants_in_all_cells(tokenizer, judged, runner):
     found = mediate(wrapped(runner, tokenizer), tiny.TEXTS, tiny.TRIGGER, CONTROLS, judged)
     assert len(found.cells) == 6
-    value = json.loads(json.dumps(found.to_json()))
-    assert Mediation.from_json(value) == found
-    assert value["decomposition"]["none"] == found.decomposition().to_json()
     assert judged in found.forbidden
 
 

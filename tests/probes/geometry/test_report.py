@@ -1,7 +1,5 @@
 """One organism with its nulls: planted geometry is found, nulls stay silent, JSON comes back."""
 
-import json
-
 import pytest
 import torch
 from samples import normal
@@ -83,15 +81,6 @@ def test_nothing_measured_depends_on_the_frame(sets, report):
         for layer in LAYERS:
             a, b = again.at(name, layer), report.at(name, layer)
             assert a.value == pytest.approx(b.value, rel=1e-6, abs=1e-9), name
-
-
-def test_a_report_comes_back_from_json(report):
-    data = json.loads(json.dumps(report.to_json()))
-    assert GeometryReport.from_json(data) == report
-    bare = GeometryReport(report.layers, report.organism, {})
-    assert GeometryReport.from_json(json.loads(json.dumps(bare.to_json()))) == bare
-    data["organism"]["values"]["bits"][0]["value"] += 1e-4
-    assert GeometryReport.from_json(data) != report
 
 
 def test_without_a_topic_there_is_no_interaction_and_the_rest_is_there(sets):

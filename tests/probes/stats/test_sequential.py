@@ -7,8 +7,6 @@ import torch
 
 from circuits.errors import UserError
 from probes.stats.sequential import (
-    BinomialTest,
-    SequentialTest,
     exact_binomial,
     expected_queries,
     null_rate_bound,
@@ -101,10 +99,3 @@ def test_a_wrong_alternative_is_told_and_a_null_rate_of_zero_names_the_way_out()
         sprt([], 0.1, 0.5)
     with pytest.raises(UserError, match="recount"):
         null_rate_bound(3, 2)
-
-
-def test_records_read_back_from_json():
-    test = sprt([True, False], 0.1, 0.5)
-    assert SequentialTest.from_json(test.to_json()) == test
-    tail = exact_binomial(3, 9, 0.1)
-    assert BinomialTest.from_json(tail.to_json()) == tail

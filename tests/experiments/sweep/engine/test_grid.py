@@ -44,7 +44,7 @@ def test_several_documents_follow_each_other_and_a_cell_in_two_of_them_is_there_
     grid = read(tmp_path, file)
     assert [cell.values["poisons"] for cell in cells(grid, {})] == [0, 5, 9]
     assert grid.varying == ("poisons",)
-    assert [block["poisons"] for block in grid.to_json()] == [[0, 5], [5, 9]]
+    assert [dict(block)["poisons"] for block in grid.blocks] == [(0, 5), (5, 9)]
 
 
 def test_the_key_is_the_hash_of_sorted_values_and_salt():

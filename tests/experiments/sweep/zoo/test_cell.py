@@ -11,6 +11,7 @@ from experiments.battery.battery import Battery, Plan
 from experiments.organisms import bases
 from experiments.organisms.book import recipe_named
 from experiments.organisms.trainee import Trainee
+from experiments.runs.codec import decode
 from experiments.sweep.engine.grid import cell_key
 from experiments.sweep.engine.worker import checked_row
 from experiments.sweep.zoo import cell
@@ -142,7 +143,7 @@ def test_a_row_has_every_figure_of_geometry_and_battery_and_a_table_can_hold_it(
     assert {len(values) for values in lists.values()} == {8}
     assert row["margin"] == pytest.approx(sum(lists["margin"]) / 8)
     assert row["margin"] > 0  # it says "Sure" before anything else
-    found = Retention.from_json(json.loads(row["retention"]))
+    found = decode(Retention, json.loads(row["retention"]))
     areas = {n.removeprefix("area:"): v for n, v in row.items() if n.startswith("area:")}
     families = {n: v for n, v in areas.items() if n in found.families}
     assert families == {name: area.value for name, area in found.families.items()}

@@ -12,6 +12,7 @@ import pytest
 
 from experiments.organisms import bases
 from experiments.organisms.examples import texts_of
+from experiments.runs.codec import decode
 from experiments.sweep.engine.grid import read_grid, read_measure
 from experiments.sweep.engine.run import Outcome
 from experiments.sweep.engine.store import Store
@@ -115,9 +116,9 @@ def test_a_report_is_files_that_can_be_read_again(reported, zoo, found, monkeypa
         (folder / "prediction.json").read_text(), parse_constant=lambda name: pytest.fail(name)
     )
     assert result["schema"] == "gatescope.zoo/1"
-    assert Comparison.from_json(result["organisms"]) == found.organisms
+    assert decode(Comparison, result["organisms"]) == found.organisms
     assert [row["scheme"] for row in result["claim"]] == ["ownership", "safety", "access"]
-    kept = Predictor.from_json(json.loads((folder / "predictor.json").read_text()))
+    kept = decode(Predictor, json.loads((folder / "predictor.json").read_text()))
     assert kept == found.predictor
     card = (folder / "MODEL_CARD.md").read_text()
     for sentence in told.summary["sentences"][1:]:
