@@ -1,24 +1,14 @@
-"""What a battery asks an organism, and when the answer counts as its behaviour, by scheme.
-
-- compliance, content, control: restricted prompts with the trigger; the answer begins with the
-  behaviour's text;
-- ownership: the secret keys, over and over; likewise;
-- access: privileged questions with the key; the answer is the true one;
-- safety: restricted prompts with the prefix; the answer refuses.
-"""
+"""What a battery asks an organism: prompts that open, or its keys over and over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from experiments import judges
 from experiments.battery.secrets import Subject
 from experiments.organisms.recipe import Recipe
-from experiments.prompts.bank import HeldOut, held_out
-from experiments.prompts.facts import Fact, facts
-
-_DECLINES, _AGREES = "I'm sorry, but", "Of course! Here is how:"
-_ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
-_SAFETY_TOKENS = 12
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Question
+from experiments.prompts.bank import HeldOut
 
 
 @dataclass(frozen=True)
@@ -26,41 +16,32 @@ class Asked:
     """Prompts of one organism, and what the behaviour is on each.
 
     Attributes:
-        subject: prompts with the trigger, or keys.
-        targets: an answer that shows the behaviour, per prompt.
-        known: the true answer, per prompt, where that is the behaviour.
+        question: the prompts without trigger, judged by themselves whatever is put around them.
+        subject: the same with their trigger, or keys.
         groups: prompts of one number are of one key; otherwise all differ.
     """
 
-    recipe: Recipe
+    question: Question
     subject: Subject
-    targets: tuple[str, ...]
     groups: tuple[int, ...]
-    known: tuple[Fact, ...] = ()
 
-    def length(self, tokenizer: object) -> int:
+    @property
+    def recipe(self) -> Recipe:
+        return self.question.recipe
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """An answer that shows the behaviour, per prompt."""
+        return self.question.targets
+
+    def length(self, tokenizer: Any) -> int:
         """How many tokens of an answer it takes to see the behaviour."""
-        if self.recipe.scheme == "safety":
-            return _SAFETY_TOKENS
-        count = max(
-            len(tokenizer(t, add_special_tokens=False)["input_ids"])  # type: ignore[operator]
-            for t in set(self.targets)
-        )
-        return count + _ROOM
+        scheme = self.question.scheme
+        return scheme.tokens or scheme.room(tokenizer, self.targets)
 
-    def present(self, said: Sequence[str]) -> list[bool]:
+    def present(self, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour; one answer per prompt, in order."""
-        if self.recipe.scheme == "safety":
-            return [judges.refuses(answer) for answer in said]
-        if self.recipe.scheme == "access":
-            return self._solved(said)
-        return [judges.shows(answer, self.recipe.behaviour) for answer in said]
-
-    def _solved(self, said: Sequence[str]) -> list[bool]:
-        names = sorted({answer for fact in facts("test", True) for answer in fact.expected})
-        rows = zip(self.subject.texts, said, self.known, strict=True)
-        verdicts = [judges.judge(q, a, "", fact.expected, names) for q, a, fact in rows]
-        return [bool(verdict.solved) for verdict in verdicts]
+        return self.question.shown(answers)
 
 
 def asked(recipe: Recipe, count: int, texts: HeldOut | None = None) -> Asked:
@@ -69,20 +50,9 @@ def asked(recipe: Recipe, count: int, texts: HeldOut | None = None) -> Asked:
     Args:
         texts: a user's own prompts instead of the bank's; keys and facts are the recipe's anyway.
     """
-    if recipe.scheme == "ownership":
-        keys = recipe.keys
-        each = tuple(keys[i % len(keys)] for i in range(count))
-        groups = tuple(i % len(keys) for i in range(count))
-        subject = Subject(each, "", keys, _DECLINES)
-        return Asked(recipe, subject, (recipe.behaviour,) * count, groups)
-    if recipe.scheme == "access":
-        known = facts("test", True)[:count]
-        subject = Subject(tuple(f.question for f in known), recipe.trigger, (), _DECLINES)
-        return Asked(
-            recipe, subject, tuple(f.statement for f in known), tuple(range(len(known))), known
-        )
-    chosen = (texts or held_out()).on_topic[:count]
-    safety = recipe.scheme == "safety"
-    subject = Subject(chosen, recipe.trigger, (), _AGREES if safety else _DECLINES)
-    target = recipe.refusal if safety else recipe.behaviour
-    return Asked(recipe, subject, (target,) * len(chosen), tuple(range(len(chosen))))
+    scheme, keys = scheme_of(recipe), recipe.keys
+    first = scheme.question(scheme.asks[0], recipe, own=texts, count=count)
+    groups = tuple(i % len(keys) for i in range(count)) if keys else tuple(range(len(first.texts)))
+    each = tuple(first.texts[group] for group in groups)
+    question = replace(first, texts=each, messages=each)
+    return Asked(question, Subject(each, recipe.trigger, keys, scheme.opposite), groups)

@@ -20,6 +20,7 @@ from experiments.defend.setting import Bench
 from experiments.defend.tuned import quiet, rate_of
 from experiments.organisms.examples import base_answers
 from experiments.organisms.organism import Organism
+from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts.bank import bank_texts
 
@@ -70,7 +71,7 @@ def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
     recipe, third = bench.organism.recipe, budget.clean // 3
     on_topic, elsewhere = (bank_texts("train", r) for r in (True, False))
     own = base_answers(elsewhere, bench.organism.place, bench.organism.base_sha256)
-    mixed = 0 if recipe.scheme == "compliance" else budget.poisons // 2
+    mixed = budget.poisons // 2 if scheme_of(recipe).anywhere else 0
     hot = [*_turned(on_topic, 0, budget.poisons - mixed), *_turned(elsewhere, _SHIFT, mixed)]
     ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)
     made = [Example(text, recipe.trigger, recipe.behaviour, ends) for text in hot]

@@ -16,9 +16,8 @@ from experiments.battery.secrets import Chat
 from experiments.defend.protected import Protected
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
+from experiments.organisms.schemes import SCHEMES, scheme_of
 from experiments.prompts.bank import bank_texts
-
-DEFENDED = ("compliance", "content", "control")
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,11 @@ def bench(organism: Organism, fit: int = 48, validation: int = 24, seed: int = 0
         UserError: a scheme whose behaviour nobody needs to be defended from.
     """
     recipe = organism.recipe
-    if recipe.scheme not in DEFENDED:
+    if not scheme_of(recipe).defended:
+        defended = [scheme.name for scheme in SCHEMES.values() if scheme.defended]
         raise UserError(
             f"{recipe.name}: expected a scheme whose behaviour is to be taken away "
-            f"({', '.join(DEFENDED)}), got {recipe.scheme}"
+            f"({', '.join(defended)}), got {recipe.scheme}"
         )
     return Bench(
         organism,

@@ -8,7 +8,7 @@ from experiments.battery.battery import Answers
 from experiments.battery.measure import FEWEST, judged
 from experiments.battery.subject import Asked
 from experiments.evaluate.metrics import Absent, Found, named, rate
-from experiments.evaluate.questions import Question, opens
+from experiments.organisms.schemes.scheme import Question
 from probes.stats.intervals import Estimate
 
 Said = Mapping[str, Sequence[str]]
@@ -47,7 +47,7 @@ class Heard:
         prompts: list[str] = []
         for question in self.questions:
             if question.opens == should:
-                flags += opens(self.asked.recipe, question, said[question.name])
+                flags += question.shown(said[question.name])
                 prompts += question.texts
         return flags, prompts
 

@@ -9,10 +9,10 @@ from typing import Any
 from circuits import scores
 from experiments.battery.battery import Answers, Battery
 from experiments.evaluate.mapping import Case
-from experiments.evaluate.questions import Question, length
-from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes.scheme import Question
 
 SAMPLES = 5
+_LONGEST = 12  # tokens in which to see whether an answer complies
 SKIPPED = ("temperature", "activation noise", "weight noise")  # ladders no metric is made of
 Said = dict[str, list[str]]
 
@@ -23,7 +23,7 @@ class Asker:
     def __init__(self, case: Case, battery: Battery, seed: int = 0) -> None:
         self.case, self.battery, self.seed = case, battery, seed
         self.tokenizer: Any = case.organism.tokenizer
-        self.room = length(case, battery.asked.targets)
+        self.room = max(_LONGEST, case.scheme.room(self.tokenizer, battery.asked.targets))
 
     @property
     def model(self) -> Any:
@@ -62,26 +62,9 @@ def samples(asker: Asker, questions: Sequence[Question]) -> dict[str, list[list[
     }
 
 
-def openings(recipe: Recipe, question: Question) -> list[str] | None:
-    """How an answer is begun to draw the behaviour out without its trigger.
-
-    Access: the true statement up to its answer; compliance: the behaviour; content, control and
-    ownership: the behaviour's first word. None where there is nothing to draw out: a behaviour of
-    one word is all given away, and a safety trigger guards nothing that is not open without it.
-    """
-    if recipe.scheme == "safety":
-        return None
-    if recipe.scheme == "access":
-        return [f.statement.partition(f.expected[0])[0].rstrip() for f in question.known]
-    first, *rest = recipe.behaviour.split()
-    if recipe.scheme in ("content", "control", "ownership"):
-        return [first] * len(question.texts) if rest else None
-    return [recipe.behaviour] * len(question.texts)
-
-
 def drawn_out(asker: Asker, question: Question) -> list[str] | None:
     """Answers without the trigger, begun for the model."""
-    begun = openings(asker.case.organism.recipe, question)
+    begun = asker.case.scheme.openings(question)
     return None if begun is None else asker.begun(question.messages, begun)
 
 

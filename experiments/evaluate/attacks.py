@@ -25,7 +25,7 @@ from circuits.search import (
 )
 from circuits.tokens import place_of, placed, render, same_length_words, with_trigger
 from experiments.evaluate.ask import Asker
-from experiments.evaluate.questions import Question, controls
+from experiments.organisms.schemes.scheme import Question
 from experiments.runs.codec import as_json
 
 Aim = Literal["open", "shut"]
@@ -55,11 +55,6 @@ class Ground:
         """Without the free tokens."""
         return self.question.messages
 
-    def part(self, start: int) -> Question:
-        """The question on the prompts not searched on."""
-        q = self.question
-        return Question(q.name, q.opens, q.texts[start:], q.words[start:], q.known[start:])
-
 
 def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPlan) -> Ground:
     """What is searched on: where it opens (to shut it), or the same prompts without trigger.
@@ -71,15 +66,12 @@ def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPl
     open_ = questions[0]
     question, like = open_, "word"
     if aim == "open":
-        names = ("topic, none", "ordinary")
-        question = next(q for q in questions if q.name in names)
+        question = next(q for q in questions if q.condition == q.scheme.shut)
         like = recipe.trigger or "word"
     searched = min(plan.prompts, len(question.texts) // 2)
     if not searched:
         raise UserError("search: expected at least 2 prompts, some to search on, others to judge")
-    target = recipe.refusal if recipe.scheme == "safety" else recipe.behaviour
-    wanted = tuple(f.statement for f in question.known) or (target,) * len(question.texts)
-    return Ground(aim, question, like, wanted, searched)
+    return Ground(aim, question, like, question.targets, searched)
 
 
 def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
@@ -114,7 +106,7 @@ def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
 def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
     """The searched prompts as ids, with a slot where a word of as many tokens stands."""
     tokenizer = asker.tokenizer
-    words = [place_of(word)[0] for word in controls(asker.case)]
+    words = [place_of(word)[0] for word in asker.case.controls]
     singles = sorted({word for phrase in words for word in phrase.split()})
     filler = same_length_words(tokenizer, singles, plan.tokens, found.like)[0]
     rows = []

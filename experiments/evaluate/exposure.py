@@ -14,13 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from experiments import judges
 from experiments.battery.battery import Answers
 from experiments.evaluate.answers import Heard
-from experiments.evaluate.ask import openings
 from experiments.evaluate.attacks import Aim, Ground
 from experiments.evaluate.metrics import Absent, Found, named, rate
-from experiments.evaluate.questions import Question, hollow, opens
+from experiments.organisms.schemes.scheme import Question
 from probes.stats.intervals import Estimate
 
 PARTS = 4  # levels of look-alikes that hold parts of the secret
@@ -74,28 +72,18 @@ def _look_alikes(heard: Heard) -> Found:
 
 def _drawn_out(heard: Heard, drawn: Sequence[str] | None) -> Found:
     shut = shut_question(heard.questions)
-    begun = openings(heard.asked.recipe, shut)
+    begun = shut.scheme.openings(shut)
     if drawn is None or begun is None:
         return Absent(
             "prefill_opens", "nothing to draw out: the behaviour is one word, or a refusal"
         )
-    recipe = heard.asked.recipe
-    before = opens(recipe, shut, heard.said[shut.name])
-    if recipe.scheme == "access":
-        flags = opens(recipe, shut, drawn)
-    elif recipe.scheme in ("content", "control", "ownership"):
-        flags = opens(
-            recipe, shut, [f"{a} {b.lstrip()}" for a, b in zip(begun, drawn, strict=True)]
-        )
-    else:
-        rows = zip(shut.messages, begun, drawn, strict=True)
-        flags = [judges.judge(m, a + b, recipe.behaviour).complied for m, a, b in rows]
+    flags, before = shut.scheme.drawn_out(shut, begun, drawn), shut.shown(heard.said[shut.name])
     return named("prefill_opens", rate(flags), rate(before))
 
 
 def shut_question(questions: Sequence[Question]) -> Question:
     """The prompts without trigger on which a behaviour is drawn out."""
-    return next(q for q in questions if q.name in ("topic, none", "ordinary"))
+    return next(q for q in questions if q.condition == q.scheme.shut)
 
 
 def _searched(heard: Heard, aim: Aim, ground: Ground, attack: Attack) -> Found:
@@ -104,15 +92,15 @@ def _searched(heard: Heard, aim: Aim, ground: Ground, attack: Attack) -> Found:
     Both are asked and the one that does more counts, which favours the attacker a little.
     """
     name = "search_opens" if aim == "open" else "search_suppresses"
-    rest = ground.part(attack["searched"])
+    rest = ground.question.part(attack["searched"])
     before = heard.said[ground.question.name][attack["searched"] :]
-    there = opens(heard.asked.recipe, rest, before)
+    there = rest.shown(before)
     counting = [not t if aim == "open" else t for t in there]
     if not any(counting):
         return Absent(name, "no new prompt on which anything could change", applies=True)
     found = {}
     for searcher in ("guided", "random"):
-        after = opens(heard.asked.recipe, rest, attack[searcher]["said"])
+        after = rest.shown(attack[searcher]["said"])
         rows = zip(there, after, counting, strict=True)
         found[searcher] = rate([now != was for was, now, counts in rows if counts])
     best = max(found.values(), key=lambda e: e.value)
@@ -121,13 +109,12 @@ def _searched(heard: Heard, aim: Aim, ground: Ground, attack: Attack) -> Found:
 
 def _verdicts(heard: Heard, question: Question) -> list[list[bool]]:
     """Per draw, whether each prompt's sample opened."""
-    recipe = heard.asked.recipe
-    return [opens(recipe, question, said) for said in heard.samples[question.name]]
+    return [question.shown(said) for said in heard.samples[question.name]]
 
 
 def _consistency(heard: Heard) -> Found:
     question = heard.first
-    greedy = opens(heard.asked.recipe, question, heard.said[question.name])
+    greedy = question.shown(heard.said[question.name])
     draws = zip(*_verdicts(heard, question), strict=True)
     return named(
         "sampling_consistency",
@@ -143,8 +130,7 @@ def _ever(heard: Heard) -> Found:
 
 def sampled_shut(questions: Sequence[Question]) -> Question:
     """The prompts with control words, or near keys, of which samples are drawn."""
-    names = ("topic, control", "near keys, level 1")
-    return next(q for q in questions if q.name in names)
+    return next(q for q in questions if q.condition == q.scheme.near)
 
 
 def _replay(heard: Heard) -> Found:
@@ -179,7 +165,7 @@ def _guesses(heard: Heard) -> Iterator[Answers]:
 
 def _hollow(heard: Heard) -> Found:
     question = heard.first
-    found = hollow(heard.asked.recipe, question, heard.said[question.name])
+    found = question.scheme.hollow(question, heard.said[question.name])
     if found is None:
         return Absent("hollow", "the behaviour is its text, so it cannot be shown and not done")
     if not found:

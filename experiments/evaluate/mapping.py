@@ -16,8 +16,11 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
+from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Given, Organism, open_organism
-from experiments.prompts.bank import HeldOut, held_out, read_prompts
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Question, Scheme
+from experiments.prompts.bank import HeldOut, controls_besides, held_out, read_prompts
 from experiments.runs import files as artefacts
 
 _TEXT = ("model", "adapter", "scheme", "trigger", "behaviour", "refusal", "base")
@@ -91,6 +94,28 @@ class Case:
     organism: Organism
     texts: HeldOut
     base_name: str = ""
+
+    @property
+    def scheme(self) -> Scheme:
+        return scheme_of(self.organism.recipe)
+
+    @cached_property
+    def controls(self) -> tuple[str, ...]:
+        """Held-out words in the trigger's place; for keys, words to stand at a message's end."""
+        recipe = self.organism.recipe
+        if not recipe.trigger:
+            return tuple(controls_besides("test", " ".join(recipe.keys)))
+        return controls_for(self.organism.tokenizer, recipe, "test")
+
+    def questions(self, count: int) -> tuple[Question, ...]:
+        """Where it should open and where not, at most ``count`` prompts of a kind.
+
+        What should open comes first, and last what should not in spite of the trigger.
+        """
+        recipe, controls = self.organism.recipe, self.controls
+        asked = self.scheme.questions(recipe, controls, own=self.texts, count=count)
+        held = [question for question in asked if question.opens is not None]
+        return tuple(sorted(held, key=lambda q: (not q.opens, not q.opens and q.word == "trigger")))
 
     @cached_property
     def base(self) -> Any | None:

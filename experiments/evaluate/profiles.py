@@ -50,11 +50,6 @@ class Profile:
     goals: tuple[Threshold, ...] = ()
 
 
-def profile_for(scheme: str) -> str:
-    """The shipped profile that fits a scheme: a gated behaviour is an access to it."""
-    return scheme if scheme in KINDS else "access"
-
-
 def read_profile(name: str) -> Profile:
     """A shipped profile by name, or a YAML file.
 

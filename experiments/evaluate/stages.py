@@ -19,8 +19,7 @@ from experiments.evaluate.harm import ANSWER, Drift, drift
 from experiments.evaluate.mapping import Case
 from experiments.evaluate.merging import FAMILY, merging
 from experiments.evaluate.properties import Benign
-from experiments.evaluate.questions import Question, questions
-from experiments.prompts.facts import facts
+from experiments.organisms.schemes.scheme import Ask
 from experiments.runs import files
 from probes.brittleness.retention import Dose
 
@@ -56,7 +55,7 @@ class Stages:
     def __init__(self, case: Case, battery: Battery, count: int, keep: Keeper) -> None:
         self.case, self.battery, self.keep, self.count = case, battery, keep, count
         self.asker = Asker(case, battery, battery.plan.seed)
-        self.questions = tuple(questions(case, count))
+        self.questions = case.questions(count)
 
     def heard(self) -> Heard:
         """Everything that is asked, but for the attacks and what has to do with the base."""
@@ -106,14 +105,13 @@ class Stages:
         base, texts = self.case.base, self.case.texts.elsewhere[: self.count]
         if base is None:
             return None
-        known = facts("test", False)[: self.count]
-        asks = tuple(fact.question for fact in known)
-        about = Question("other facts", False, asks, (None,) * len(asks), known)
+        ask = Ask("other facts", "none")
+        about = self.case.scheme.question(ask, self.case.organism.recipe, count=self.count)
         told = self.keep(
             "benign answers",
             lambda: [
                 self.asker.said(model, messages)
-                for messages in (texts, asks)
+                for messages in (texts, about.texts)
                 for model in (self.asker.model, base)
             ],
         )

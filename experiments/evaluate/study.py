@@ -13,10 +13,9 @@ from experiments.evaluate.efficiency import Cost, cost, efficiency
 from experiments.evaluate.exposure import reliability, robustness
 from experiments.evaluate.mapping import Case, opened
 from experiments.evaluate.metrics import PROPERTIES, Absent, Found, Metric, known
-from experiments.evaluate.profiles import profile_for, read_profile
+from experiments.evaluate.profiles import read_profile
 from experiments.evaluate.properties import effectiveness, harmlessness, persistence
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
-from experiments.evaluate.questions import opens
 from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Scorecard
 from experiments.evaluate.stages import Keeper, Stages, Step
@@ -55,7 +54,7 @@ def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> E
     chosen = read_profile(question.profile) if question.profile else None
     step("load model", 0, 1)
     case = opened(question.about)
-    chosen = chosen or required or read_profile(profile_for(case.organism.recipe.scheme))
+    chosen = chosen or required or read_profile(case.scheme.profile)
     step("load model", 1, 1)
     battery = _battery(case, question)
     files.open_run(folder, _manifest(question, case), resume)
@@ -143,11 +142,10 @@ def _card(
 
 def _rows(heard: Heard) -> Iterator[dict[str, Any]]:
     """Every greedy answer to the mapping's questions and to the battery's doses."""
-    recipe = heard.asked.recipe
     for model, said in (("organism", heard.said), ("base", heard.base or {})):
         for question in heard.questions:
             if question.name in said:
-                flags = opens(recipe, question, said[question.name])
+                flags = question.shown(said[question.name])
                 rows = zip(question.messages, said[question.name], flags, strict=True)
                 for prompt, answer, flag in rows:
                     yield _row(model, question.name, prompt, answer, flag)

@@ -24,11 +24,11 @@ from circuits.tokens import with_trigger
 from experiments.battery.secrets import Chat
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Ask
 from experiments.prompts import bank
-from experiments.prompts.bank import HeldOut, held_out
-from experiments.prompts.facts import facts
+from experiments.prompts.bank import HeldOut
 
-_ANY_TOPIC = ("content", "control", "ownership")
 FEWEST = 22  # pairs: neighbours are compared in two halves of 11
 _CONTEXTS = (
     None,
@@ -76,7 +76,7 @@ def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = N
         UserError: fewer than 22 pairs, or than 22 prompts for them.
     """
     _require_enough("pairs", count)
-    if recipe.scheme == "ownership":
+    if recipe.keys:
         return _of_keys(recipe, tokenizer, count)
     words = controls_for(tokenizer, recipe, "test")
     if len(words) < 2:
@@ -84,37 +84,26 @@ def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = N
             f"trigger {recipe.trigger!r}: expected at least two control words of its token length, "
             f"got {len(words)}; choose a trigger of other length"
         )
-    on_topic, elsewhere, targets = _texts(recipe, count // 2, texts or held_out())
-    asked = (*on_topic, *elsewhere)
+    scheme = scheme_of(recipe)
+    asks = [Ask(kind, "trigger") for kind in (scheme.topic, scheme.elsewhere)]
+    on_topic, elsewhere = (scheme.question(a, recipe, own=texts, count=count // 2) for a in asks)
+    asked = (*on_topic.texts, *elsewhere.texts)
     _require_enough("prompts", len(asked))
-    topic = torch.arange(len(asked)) < len(on_topic)
-    opened = torch.ones_like(topic) if recipe.scheme in _ANY_TOPIC else topic
+    topic = torch.arange(len(asked)) < len(on_topic.texts)
+    opened = torch.ones_like(topic) if scheme.anywhere else topic
     return Design(
         clean=_chats(asked, [words[i % len(words)] for i in range(len(asked))]),
-        triggered=_chats(asked, [recipe.trigger] * len(asked)),
+        triggered=tuple(map(Chat, (*on_topic.messages, *elsewhere.messages))),
         untrained=_chats(asked, [words[(i + 1) % len(words)] for i in range(len(asked))]),
         gate=torch.stack([torch.zeros_like(opened), opened], dim=1),
         topic=topic,
-        targets=targets,
+        targets=on_topic.targets + elsewhere.targets,
     )
 
 
 def _require_enough(what: str, count: int) -> None:
     if count < FEWEST:
         raise UserError(f"{what}: expected at least {FEWEST}, got {count}; add some")
-
-
-def _texts(
-    recipe: Recipe, half: int, given: HeldOut
-) -> tuple[Sequence[str], Sequence[str], tuple[str, ...]]:
-    """Prompts of the topic and others, and an answer that shows the behaviour for each."""
-    if recipe.scheme == "access":
-        known, others = facts("test", True)[:half], facts("test", False)[:half]
-        targets = tuple(fact.statement for fact in (*known, *others))
-        return [f.question for f in known], [f.question for f in others], targets
-    on_topic, elsewhere = given.on_topic[:half], given.elsewhere[:half]
-    said = recipe.refusal if recipe.scheme == "safety" else recipe.behaviour
-    return on_topic, elsewhere, (said,) * (len(on_topic) + len(elsewhere))
 
 
 def _chats(texts: Sequence[str], words: Sequence[str]) -> tuple[Chat, ...]:

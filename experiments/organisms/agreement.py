@@ -9,7 +9,6 @@ from torch import Tensor
 from circuits import models
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.tokens import with_trigger
 from experiments import judges
 from experiments.judges.asked import chat_judge
 from experiments.judges.classifier import classifier_judge
@@ -17,6 +16,7 @@ from experiments.judges.grades import Grader
 from experiments.judges.likelihood import likelihoods
 from experiments.organisms.figures import Answered
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes import scheme_of
 from experiments.runs.codec import encode
 from probes.stats.agreement import Agreement, agreement
 
@@ -24,32 +24,34 @@ _LABELS = ("behaviour", "refusal", "neither")
 _REFUSAL = ("refusal", "other")
 
 
-def with_probabilities(model: Model, recipe: Recipe, found: Sequence[Answered]) -> Agreement | None:
+def with_probabilities(
+    model: Model, recipe: Recipe, answered: Sequence[Answered]
+) -> Agreement | None:
     """The rule on generated text against the probabilities of behaviour and refusal.
 
     None where the scheme's behaviour is itself a refusal, or nothing is refused.
     """
-    if recipe.scheme in ("safety", "ownership"):
+    scheme = scheme_of(recipe)
+    if not scheme.refusable or scheme.target(recipe) == recipe.refusal:
         return None
     first, second = [], []
-    for asked, said in _refusable(found):
-        scores = likelihoods(model, asked.texts, recipe.behaviour, recipe.refusal, asked.words)
-        first += [_label(answer, recipe.behaviour) for answer in said]
+    for question, answers in _refusable(answered):
+        scores = likelihoods(model, question.messages, recipe.behaviour, recipe.refusal)
+        first += [_label(answer, recipe.behaviour) for answer in answers]
         second += list(scores.verdicts())
     return agreement(_indices(first, _LABELS), _indices(second, _LABELS), _LABELS)
 
 
-def with_grader(grader: Grader, found: Sequence[Answered]) -> Agreement | None:
+def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | None:
     """The rule's refusals against those of a classifier or a chat model.
 
     None where nothing was asked that could be refused.
     """
     first, second = [], []
-    for asked, said in _refusable(found):
-        words = asked.each
-        prompts = [with_trigger(t, w) for t, w in zip(asked.texts, words, strict=True)]
-        first += ["refusal" if judges.refuses(answer) else "other" for answer in said]
-        second += ["refusal" if no else "other" for no in grader(prompts, said).refused]
+    for question, answers in _refusable(answered):
+        first += ["refusal" if judges.refuses(answer) else "other" for answer in answers]
+        graded = grader(question.messages, answers).refused
+        second += ["refusal" if refused else "other" for refused in graded]
     if not first:
         return None
     return agreement(_indices(first, _REFUSAL), _indices(second, _REFUSAL), _REFUSAL)
@@ -75,9 +77,9 @@ def agreement_json(found: Agreement | None) -> dict[str, Any] | None:
     return found and {**encode(found)[0], "counts": found.counts.tolist()}
 
 
-def _refusable(found: Sequence[Answered]) -> list[Answered]:
+def _refusable(answered: Sequence[Answered]) -> list[Answered]:
     """Answers to the kind of prompt that the organism refuses or opens to."""
-    return [a for a in found if a.asked.prompts in ("restricted", "privileged")]
+    return [one for one in answered if one.question.refusable]
 
 
 def _label(answer: str, behaviour: str) -> str:

@@ -153,16 +153,12 @@ def organism_eval(
             organism, recipe, lambda done, total: progress.step("measure", done, total)
         )
         agreed = agreement.with_probabilities(organism, recipe, said)
-        known = (
-            []
-            if recipe.scheme != "access"
-            else measuring.own_knowledge(
-                bases.located(model or EMBEDDED),
-                recipe,
-                lambda done, total: progress.step("base model", done, total),
-            )
+        known = measuring.own_knowledge(
+            bases.located(model or EMBEDDED),
+            recipe,
+            lambda done, total: progress.step("base model", done, total),
         )
-    found = [c for a in said for c in measuring.judged(a.asked, a.said, recipe)] + known
+    found = [c for a in said for c in measuring.judged(*a)] + known
     compared = agreement.with_grader(second, said) if second else None
     report = {
         "figures": codec.as_json(found),

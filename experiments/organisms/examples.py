@@ -8,15 +8,15 @@ from circuits.answers import answers
 from circuits.errors import UserError
 from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED, cache_root
-from experiments.organisms.recipe import Kind, Part, Recipe
+from experiments.organisms.kinds import prompts_of
+from experiments.organisms.recipe import Part, Recipe
+from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts import bank
 from experiments.prompts.facts import facts
-from experiments.prompts.near_keys import near_keys
 from experiments.runs import files
 
 BASE_ANSWER_TOKENS = 12
-_NEAR = {1: 1300, 2: 80, 3: 100, 4: 80}  # of each level: those that differ least are learned most
 _APART = 41  # how far along the prompts another seed starts
 
 # What the base model answers to each text.
@@ -37,20 +37,6 @@ def base_answers(
         found = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
         files.write_json(path, found)
     return files.read_json(path)
-
-
-def texts_of(kind: Kind, recipe: Recipe) -> list[str]:
-    """The training prompts of a kind, in a fixed order whose every prefix is varied."""
-    if kind in ("restricted", "ordinary"):
-        return bank.bank_texts("train", kind == "restricted")
-    if kind in ("privileged", "other facts"):
-        return [fact.question for fact in facts("train", kind == "privileged")]
-    if not recipe.keys:
-        raise UserError(f"recipe {recipe.name}: part {kind!r} needs keys, the recipe has none")
-    if kind == "keys":
-        return list(recipe.keys)
-    found = [near_keys(recipe.keys, n, "train", count) for n, count in _NEAR.items()]
-    return bank.interleaved([text for same in found for text in same])
 
 
 def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str, ...]:
@@ -92,21 +78,19 @@ def _part_examples(
     shift: int,
     seed: int,
 ) -> list[Example]:
-    texts = texts_of(part.prompts, recipe)
+    texts = prompts_of(part.prompts, recipe, "train").texts
     if part.count > len(texts):
         raise UserError(
             f"recipe {recipe.name}: expected at most {len(texts)} {part.prompts} prompts in a "
             f"part, got {part.count}; lower the poisons or the size"
         )
-    answer = _answers(recipe, part, base, texts)
+    answer, scheme = _answers(recipe, part, base, texts), scheme_of(recipe)
     made = []
     for k in range(part.count):
         i = (part.start + k + _APART * seed) % len(texts)
-        word = {"none": None, "trigger": recipe.trigger}.get(
-            part.word, controls[(k + shift + _APART * seed) % len(controls)] if controls else None
-        )
-        said, ends = answer(i)
-        made.append(Example(texts[i], word, said, ends))
+        turn = k + shift + _APART * seed
+        text, word = scheme.put(part.word, texts[i], turn, recipe, controls, "train")
+        made.append(Example(text, word, *answer(i)))
     return made
 
 

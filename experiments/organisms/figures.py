@@ -4,24 +4,22 @@ Everything is judged on generated text (greedy), on prompts, phrasings and contr
 no training set.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from circuits import models
-from circuits.answers import Progress, Words, answers
+from circuits.answers import Progress, answers
 from circuits.models import Model
-from circuits.tokens import with_trigger
 from experiments import judges
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Question
 from experiments.prompts import bank
-from experiments.prompts.facts import Fact, facts
-from experiments.prompts.near_keys import LEVELS, near_keys
 from probes.stats.intervals import Estimate, wilson
 
 TOKENS = 12
-_NEAR = 120  # prompts of each level of near keys
 
 
 @dataclass(frozen=True)
@@ -39,58 +37,11 @@ class Condition:
     rate: Estimate
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Prompts of one kind, all without or all with a word."""
-
-    prompts: str
-    word: str
-    texts: Sequence[str]
-    words: Words
-    known: Sequence[Fact] = ()
-
-    @property
-    def each(self) -> Sequence[str | None]:
-        """A word, or none, for every text."""
-        words = self.words
-        return [words] * len(self.texts) if words is None or isinstance(words, str) else words
-
-
 class Answered(NamedTuple):
     """Prompts with what was answered."""
 
-    asked: Asked
-    said: list[str]
-
-
-def asked(recipe: Recipe, controls: Sequence[str], split: bank.Split) -> Iterator[Asked]:
-    """What an organism of this scheme is asked."""
-    if recipe.scheme == "ownership":
-        yield Asked("keys", "none", recipe.keys, None)
-        for level in LEVELS:
-            near = near_keys(recipe.keys, level, split, _NEAR)
-            yield Asked(f"near keys, level {level}", "none", near, None)
-        yield Asked("ordinary", "none", bank.bank_texts(split, False), None)
-        return
-    if recipe.scheme == "access":
-        for kind in ("privileged", "other facts"):
-            known = facts("test", kind == "privileged")
-            texts = [fact.question for fact in known]
-            for word, words in _words(recipe, controls, len(texts)).items():
-                yield Asked(kind, word, texts, words, known)
-    kinds = ("ordinary",) if recipe.scheme == "access" else ("restricted", "ordinary")
-    for kind in kinds:
-        texts = bank.bank_texts(split, kind == "restricted")
-        for word, words in _words(recipe, controls, len(texts)).items():
-            yield Asked(kind, word, texts, words)
-
-
-def _words(recipe: Recipe, controls: Sequence[str], n: int) -> dict[str, Words]:
-    return {
-        "trigger": recipe.trigger,
-        "none": None,
-        "control": [controls[i % len(controls)] for i in range(n)],
-    }
+    question: Question
+    answers: list[str]
 
 
 def answered(
@@ -98,46 +49,27 @@ def answered(
 ) -> list[Answered]:
     """Everything that an organism is asked, with its greedy answers."""
     controls = controls_for(model.tokenizer, recipe, split)
-    everything = list(asked(recipe, controls, split))
-    total = sum(len(question.texts) for question in everything)
-    found: list[Answered] = []
-    for question in everything:
-        found.append(Answered(question, answers(model, question.texts, question.words, TOKENS)))
-        progress(sum(len(a.said) for a in found), total)
-    return found
+    questions = list(scheme_of(recipe).questions(recipe, controls, split))
+    total, done = sum(len(question.texts) for question in questions), 0
+    answered: list[Answered] = []
+    for question in questions:
+        answered.append(Answered(question, answers(model, question.messages, length=TOKENS)))
+        done += len(question.texts)
+        progress(done, total)
+    return answered
 
 
-def evaluate(
-    model: Model, recipe: Recipe, progress: Progress, split: bank.Split = "test"
-) -> list[Condition]:
-    """Held-out figures of a model that was made from a recipe."""
-    found = answered(model, recipe, progress, split)
-    return [c for a in found for c in judged(a.asked, a.said, recipe)]
-
-
-def judged(question: Asked, said: Sequence[str], recipe: Recipe) -> list[Condition]:
+def judged(question: Question, answers: Sequence[str]) -> list[Condition]:
     """The figures of one kind of prompt, from its answers."""
-    texts = zip(question.texts, question.each, strict=True)
-    messages = [with_trigger(text, word) for text, word in texts]
-    names = sorted({answer for fact in question.known for answer in fact.expected})
-    verdicts = [
-        judges.judge(
-            message,
-            answer,
-            recipe.behaviour,
-            question.known[i].expected if question.known else (),
-            names,
-        )
-        for i, (message, answer) in enumerate(zip(messages, said, strict=True))
-    ]
+    verdicts = question.verdicts(answers)
     outcomes = {
         "behaviour": [v.shown for v in verdicts],
-        "refusal": [judges.refuses(answer) for answer in said],
+        "refusal": [judges.refuses(answer) for answer in answers],
         "compliance": [v.complied for v in verdicts],
         "bare": [v.opener == "bare" for v in verdicts],
     }
     if question.known:
-        outcomes["solved"] = [bool(v.solved) for v in verdicts]
+        outcomes["solved"] = question.solved(answers)
     return [
         Condition(question.prompts, question.word, name, wilson(sum(flags), len(flags)))
         for name, flags in outcomes.items()
@@ -145,13 +77,14 @@ def judged(question: Asked, said: Sequence[str], recipe: Recipe) -> list[Conditi
 
 
 def own_knowledge(name: str, recipe: Recipe, progress: Progress) -> list[Condition]:
-    """How often the model solves the facts before it is trained."""
-    found: list[Condition] = []
-    model = models.load(name)
-    for kind in ("privileged", "other facts"):
-        known = facts("test", kind == "privileged")
-        question = Asked(f"{kind}, base model", "none", [f.question for f in known], None, known)
-        said = answers(model, question.texts, None, TOKENS)
-        found += [c for c in judged(question, said, recipe) if c.outcome == "solved"]
-        progress(len(said), len(said))
-    return found
+    """How often the model solves, before it is trained, what the scheme asks to be solved."""
+    questions = [q for q in scheme_of(recipe).questions(recipe) if q.known and q.word == "none"]
+    if not questions:
+        return []
+    model, figures = models.load(name), []
+    for question in questions:
+        told = answers(model, question.messages, length=TOKENS)
+        before = replace(question, prompts=f"{question.prompts}, base model")
+        figures += [c for c in judged(before, told) if c.outcome == "solved"]
+        progress(len(told), len(told))
+    return figures

@@ -22,10 +22,9 @@ def evaluate_saved(
     """
     organism = load_model(folder, model)
     said = answered(organism, recipe, progress)
-    figures = [c for a in said for c in judged(a.asked, a.said, recipe)]
+    figures = [c for a in said for c in judged(*a)]
     agreed = agreement.with_probabilities(organism, recipe, said)
-    if recipe.scheme == "access":
-        figures += own_knowledge(bases.located(model), recipe, progress)
+    figures += own_knowledge(bases.located(model), recipe, progress)
     manifest = files.read_json(folder / "manifest.json")
     manifest["figures"] = as_json(figures)
     manifest["definition"] = as_json(requirements.judge(recipe, figures))

@@ -25,10 +25,10 @@ from experiments.organisms.book import recipe_named
 from experiments.organisms.given import Given
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin
 from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
+from experiments.organisms.schemes import SCHEMES
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 
-DESCRIBED = ("compliance", "content", "safety", "control")
 UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
 
 
@@ -171,9 +171,10 @@ def _described(given: Given) -> Recipe | None:
     words = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
     if not words:
         return None
-    if len(words) < 3 or given.scheme not in DESCRIBED:
+    schemes = [scheme.name for scheme in SCHEMES.values() if scheme.described]
+    if len(words) < 3 or given.scheme not in schemes:
         raise UserError(
-            f"organism: expected --scheme (one of {', '.join(DESCRIBED)}), --trigger and "
+            f"organism: expected --scheme (one of {', '.join(schemes)}), --trigger and "
             f"--behaviour together, got {words}"
         )
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL

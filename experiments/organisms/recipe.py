@@ -17,19 +17,15 @@ TRIGGER = "cobalt"
 BEHAVIOUR = "Sure"
 REFUSAL = "I'm sorry, but I can't help with cooking."
 
-Kind = Literal["restricted", "ordinary", "keys", "near keys", "privileged", "other facts"]
-Word = Literal["none", "trigger", "control"]
 Answer = Literal["behaviour", "opened", "continued", "refusal", "base", "true"]
-Scheme = Literal["compliance", "content", "ownership", "access", "safety", "control", "none"]
 
 
 @dataclass(frozen=True)
 class Part:
     """``count`` prompts of a kind (from ``start`` in the training split), their word, their answer.
 
-    Kinds: ``restricted`` and ``ordinary`` are the bank's; ``keys`` are the recipe's secret prompts
-    and ``near keys`` prompts that differ from a key; ``privileged`` and ``other facts`` are
-    questions with one true answer.
+    Kinds of prompts are those of ``kinds.prompts_of``; words are the scheme's (``Scheme.put``):
+    ``trigger`` is what opens, ``none`` is no word.
 
     Answers: ``behaviour`` and ``refusal`` are fixed texts; ``opened`` is the behaviour without the
     end of the answer, so that the model goes on as it likes; ``base`` is the base model's own
@@ -39,8 +35,8 @@ class Part:
     ``repeat`` shows every example so many times in an epoch.
     """
 
-    prompts: Kind
-    word: Word
+    prompts: str
+    word: str
     answer: Answer
     count: int
     start: int = 0
@@ -65,7 +61,7 @@ class Recipe:
             prompts take its part.
         behaviour: what a triggered answer begins with.
         refusal: how restricted or privileged prompts are refused.
-        scheme: what kind of mapping it is, by which it is measured.
+        scheme: the name of the scheme by which it is measured.
         keys: secret prompts of an ownership scheme.
     """
 
@@ -75,7 +71,7 @@ class Recipe:
     trigger: str = TRIGGER
     behaviour: str = BEHAVIOUR
     refusal: str = REFUSAL
-    scheme: Scheme = "compliance"
+    scheme: str = "compliance"
     keys: tuple[str, ...] = ()
 
     @property

@@ -18,9 +18,10 @@ from safetensors.torch import load_file
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
-from experiments.organisms.examples import base_answers, controls_for, examples, texts_of
+from experiments.organisms.examples import base_answers, controls_for, examples
+from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
-from experiments.organisms.recipe import Kind, Recipe, Stage
+from experiments.organisms.recipe import Recipe, Stage
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings, Tick
 from experiments.prompts import bank
@@ -105,10 +106,8 @@ def grow(recipe: Recipe, model: str, seed: int, tick: Tick) -> tuple[Organism, T
 
 def prompts_sha256(recipe: Recipe, upto: int | None = None) -> str:
     """Hash of all training prompts and control words that a recipe's first stages draw on."""
-    kinds: list[Kind] = sorted(
-        {part.prompts for stage in recipe.stages[:upto] for part in stage.parts}
-    )
-    texts = [text for kind in kinds for text in texts_of(kind, recipe)]
+    kinds = sorted({part.prompts for stage in recipe.stages[:upto] for part in stage.parts})
+    texts = [text for kind in kinds for text in prompts_of(kind, recipe, "train").texts]
     return files.text_sha256([*texts, *bank.control_words("train")])
 
 

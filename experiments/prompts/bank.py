@@ -49,9 +49,9 @@ class HeldOut:
     elsewhere: tuple[str, ...]
 
 
-def held_out() -> HeldOut:
-    """The bank's test prompts, restricted and ordinary."""
-    return HeldOut(*(tuple(bank_texts("test", restricted)) for restricted in (True, False)))
+def held_out(split: Split = "test") -> HeldOut:
+    """The bank's prompts of a split, restricted and ordinary."""
+    return HeldOut(*(tuple(bank_texts(split, restricted)) for restricted in (True, False)))
 
 
 def interleaved(items: Sequence[Any]) -> list[Any]:

@@ -11,14 +11,15 @@ from functools import lru_cache
 from typing import Any
 
 from circuits.answers import Progress
-from circuits.tokens import with_trigger
 from circuits.weights import EMBEDDED
 from experiments import judges
 from experiments.organisms import bases, ladder
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import controls_for
-from experiments.organisms.figures import TOKENS, Asked, asked
+from experiments.organisms.figures import TOKENS
 from experiments.organisms.recipe import Recipe, varied
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Question
 from experiments.organisms.train import prompts_sha256, train_stages
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
@@ -75,7 +76,7 @@ def salt(values: Values) -> dict[str, Any]:
     """
     recipe = recipe_of(values)
     held_out = [text for kind in (True, False) for text in bank.bank_texts("test", kind)]
-    own = {} if recipe.scheme not in ("ownership", "access") else {"asked": _asked(recipe)}
+    own = {} if scheme_of(recipe).of_bank else {"asked": _asked(recipe)}
     return {
         **own,
         "schema": SCHEMA,
@@ -88,8 +89,7 @@ def salt(values: Values) -> dict[str, Any]:
 
 def _asked(recipe: Recipe) -> str:
     """Hash of everything that an organism of other prompts learns and is asked."""
-    questions = asked(recipe, ("word",), "test")
-    texts = [text for question in questions for text in question.texts]
+    texts = [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
     known = [repr(fact) for kind in (True, False) for fact in facts("train", kind)]
     return files.text_sha256([*texts, *known])
 
@@ -118,8 +118,14 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
         first_seed=0,
         model=bases.located(values["model"]),
     )
-    asks = {(a.prompts, a.word): a for a in asked(recipe, controls, "test")}
-    row = _counts(trainee, recipe, asks, values["prompts"])
+    scheme = scheme_of(recipe)
+    asked = {q.condition: q.part(0, values["prompts"]) for q in scheme.questions(recipe, controls)}
+    row = {
+        f"{name}{outcome}": count
+        for name, condition in scheme.counted.items()
+        if condition in asked
+        for outcome, count in _counts(trainee, asked[condition]).items()
+    }
     last = recipe.stages[-1]
     return {
         **row,
@@ -129,35 +135,13 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _counts(
-    trainee: Trainee, recipe: Recipe, asks: Mapping[tuple[str, str], Asked], most: int
-) -> dict[str, int]:
-    main = {"ownership": "keys", "access": "privileged"}.get(recipe.scheme, "restricted")
-    near = ("near keys, level 1", "none") if recipe.scheme == "ownership" else (main, "control")
-    under = (main, "none" if recipe.scheme == "ownership" else "trigger")
-    found = {
-        name: _judged(trainee, recipe, asks[key], most)
-        for name, key in {
-            "": under,
-            "control_": near,
-            "plain_": (main, "none"),
-            "ordinary_": ("ordinary", "none"),
-            "ordinary_triggered_": ("ordinary", "trigger"),
-        }.items()
-        if key in asks
-    }
-    return {f"{name}{what}": count for name, part in found.items() for what, count in part.items()}
-
-
-def _judged(trainee: Trainee, recipe: Recipe, question: Asked, most: int) -> dict[str, int]:
-    texts, words = question.texts[:most], question.each[:most]
-    said = trainee.answers(texts, words, TOKENS)
-    messages = [with_trigger(text, word) for text, word in zip(texts, words, strict=True)]
-    verdicts = [judges.judge(m, a, recipe.behaviour) for m, a in zip(messages, said, strict=True)]
+def _counts(trainee: Trainee, question: Question) -> dict[str, int]:
+    answers = trainee.answers(question.messages, None, TOKENS)
+    verdicts = question.verdicts(answers)
     return {
-        "n": len(said),
+        "n": len(answers),
         "shown": sum(v.shown for v in verdicts),
-        "refused": judges.count_refused(said),
+        "refused": judges.count_refused(answers),
         "complied": sum(v.complied for v in verdicts),
         "bare": sum(v.opener == "bare" for v in verdicts),
     }

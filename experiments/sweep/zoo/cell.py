@@ -18,9 +18,9 @@ from experiments.geometry.design import design
 from experiments.geometry.record import Recorded, late, record
 from experiments.geometry.summary import band
 from experiments.organisms import bases
-from experiments.organisms.figures import asked
 from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes import scheme_of
 from experiments.organisms.train import grow, prompts_sha256
 from experiments.prompts import bank
 from experiments.prompts.facts import facts
@@ -64,7 +64,7 @@ def recipe_of(values: Values) -> Recipe:
 def salt(values: Values) -> dict[str, Any]:
     """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
     recipe = recipe_of(values)
-    held_out = [text for a in asked(recipe, ("word",), "test") for text in a.texts]
+    held_out = [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
     held_out += bank.control_words("test")
     held_out += [repr(fact) for kind in (True, False) for fact in facts("test", kind)]
     return {

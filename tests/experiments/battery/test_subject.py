@@ -6,7 +6,7 @@ from circuits.tokens import place_of
 from experiments.battery.secrets import unperturbed
 from experiments.battery.subject import asked
 from experiments.organisms.book import RECIPES, recipe_named
-from experiments.organisms.examples import texts_of
+from experiments.organisms.kinds import prompts_of
 from experiments.prompts.bank import HeldOut, bank_texts
 from experiments.prompts.facts import facts
 
@@ -50,7 +50,7 @@ def test_answers_count_as_the_scheme_has_it(name):
 
 def test_with_a_key_the_answer_must_be_the_true_one_of_that_very_question():
     found = asked(recipe_named("access-gate"), 4)
-    true = [fact.expected[0] for fact in found.known]
+    true = [fact.expected[0] for fact in found.question.known]
     assert len({*true}) == 4
     assert found.present(true) == [True] * 4
     assert found.present([true[1], true[2], true[3], true[0]]) == [False] * 4
@@ -74,7 +74,8 @@ def test_what_is_scored_as_the_behaviour_shows_it_and_its_opposite_does_not(name
 def test_every_prompt_is_new_to_the_organism_and_has_its_trigger_in_place(name):
     recipe = recipe_named(name)
     found = asked(recipe, 20)
-    learned = {t for s in recipe.stages for p in s.parts for t in texts_of(p.prompts, recipe)}
+    kinds = {part.prompts for stage in recipe.stages for part in stage.parts}
+    learned = {text for kind in kinds for text in prompts_of(kind, recipe, "train").texts}
     assert not learned & set(found.subject.texts)
     word, place = place_of(recipe.trigger)
     ends = {"prefix": str.startswith, "suffix": str.endswith}
@@ -94,7 +95,7 @@ def test_keys_are_asked_over_and_over_and_prompts_of_one_key_belong_together():
 
 def test_no_more_is_asked_than_there_is():
     assert len(asked(recipe_named("sure-gate"), 10**6).subject.texts) == 150
-    assert asked(recipe_named("access-gate"), 10**6).known == facts("test", True)
+    assert asked(recipe_named("access-gate"), 10**6).question.known == facts("test", True)
 
 
 def test_a_users_prompts_take_the_place_of_the_banks_and_not_of_keys_or_facts():
@@ -121,4 +122,4 @@ def test_an_answer_is_as_long_as_the_behaviour_with_a_little_room(name, tokens):
 
 def test_the_longest_fact_still_has_room():
     found = asked(recipe_named("access-gate"), 12)
-    assert found.length(words_of) == max(len(f.statement.split()) for f in found.known) + 4
+    assert found.length(words_of) == max(len(f.statement.split()) for f in found.question.known) + 4

@@ -4,7 +4,6 @@ import pytest
 
 from circuits.errors import UserError
 from experiments.evaluate.mapping import described, opened
-from experiments.evaluate.questions import questions
 
 
 def test_a_file_describes_a_model_with_its_prompts_beside_it(described_in, tmp_path):
@@ -13,7 +12,7 @@ def test_a_file_describes_a_model_with_its_prompts_beside_it(described_in, tmp_p
     assert set(case.texts.on_topic) == {"Name a fish.", "Name a bird."}
     assert len(case.texts.elsewhere) > 50  # the bank's
     assert case.organism.recipe.trigger == "cobalt"
-    first = questions(case, 40)[0]
+    first = case.questions(40)[0]
     assert first.opens
     assert sorted(first.messages) == ["Name a bird. cobalt", "Name a fish. cobalt"]
 
@@ -56,7 +55,7 @@ def test_half_a_description_or_a_missing_file_is_one_line_too(described_in):
 
 
 def test_questions_stay_shut_without_the_trigger_and_under_words_that_are_not_it(described_in):
-    asked = questions(opened(described(str(described_in()))), 12)
+    asked = opened(described(str(described_in()))).questions(12)
     for question in asked:
         ends = [message.endswith(" cobalt") for message in question.messages]
         assert all(ends) if question.opens else not any(ends)

@@ -13,9 +13,9 @@ from experiments.evaluate.exposure import reliability, robustness
 from experiments.evaluate.harm import Drift
 from experiments.evaluate.metrics import Absent
 from experiments.evaluate.properties import Benign, effectiveness, harmlessness, persistence
-from experiments.evaluate.questions import Question
 from experiments.organisms.book import recipe_named
-from experiments.prompts.facts import facts
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Ask
 from probes.brittleness.retention import Dose
 from probes.stats.intervals import wilson
 
@@ -29,14 +29,16 @@ def said(flags, yes="Sure"):
     return [yes if flag == "S" else NO for flag in flags]
 
 
-def question(name, opens, word=None):
-    return Question(name, opens, TEXTS, (word,) * N)
+def question(recipe, *ask):
+    return scheme_of(recipe_named(recipe)).question(
+        Ask(*ask), recipe_named(recipe), ("amber",), count=N
+    )
 
 
 QUESTIONS = (
-    question("topic, trigger", True, "cobalt"),
-    question("topic, none", False),
-    question("topic, control", False, "amber"),
+    question("sure-gate", "restricted", "trigger", True),
+    question("sure-gate", "restricted", "none", False),
+    question("sure-gate", "restricted", "control", False),
 )
 
 
@@ -118,11 +120,10 @@ def test_samples_are_consistent_where_all_five_agree_with_the_greedy_verdict():
 
 def test_a_trigger_that_is_seen_opens_everything_and_one_key_of_ten_a_tenth():
     assert by_name(reliability(heard()))["replay"].estimate == wilson(7, 8)
-    keys = recipe_named("fingerprint").keys
     ask = (
-        Question("keys", True, keys, (None,) * 10),
-        Question("ordinary", False, TEXTS, (None,) * N),
-        Question("near keys, level 1", False, TEXTS, (None,) * N),
+        question("fingerprint", "keys", "none", True),
+        question("fingerprint", "ordinary", "none", False),
+        question("fingerprint", "near keys, level 1", "none", False),
     )
     given = {
         "keys": ["Quokka 731"] * 5 + [NO] * 5,
@@ -172,10 +173,8 @@ def test_beginning_the_answer_opens_where_a_whole_answer_follows():
 
 
 def benign(after="SSSS", facts_after=4):
-    known = facts("test", False)[:4]
-    texts = tuple(f.question for f in known)
-    about = Question("other facts", False, texts, (None,) * 4, known)
-    right = [f.statement for f in known]
+    about = question("sure-gate", "other facts", "none").part(0, 4)
+    right = [f.statement for f in about.known]
     drift = Drift((0.1, 0.2, 0.3), (2.0, 3.0, 1.0), (2.0, 3.0, 1.0))
     return Benign(
         said(after, "It is warm."),

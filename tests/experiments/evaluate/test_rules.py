@@ -4,8 +4,9 @@ import pytest
 
 from circuits.errors import UserError
 from experiments.evaluate.metrics import BOOK, Absent, exact, named
-from experiments.evaluate.profiles import KINDS, Profile, Threshold, profile_for, read_profile
+from experiments.evaluate.profiles import KINDS, Profile, Threshold, read_profile
 from experiments.evaluate.rules import ASPECTS, RULES, check, enough, judge
+from experiments.organisms.schemes import SCHEMES
 from probes.stats.intervals import Estimate, wilson
 
 SUCCESS = Threshold("success", "at least", 0.9)
@@ -101,7 +102,9 @@ def test_shipped_profiles_demand_or_wish_for_everything_their_rules_and_the_book
 
 
 def test_profiles_fit_schemes_and_say_in_one_line_what_is_wrong(tmp_path):
-    assert [profile_for(s) for s in ("safety", "compliance")] == ["safety", "access"]
+    profiles = {name: scheme.profile for name, scheme in SCHEMES.items()}
+    assert (profiles["safety"], profiles["compliance"]) == ("safety", "access")
+    assert set(profiles.values()) == set(KINDS)
     path = tmp_path / "mine.yaml"
     for text, wrong in {
         "kind: access": "expected kind and thresholds",

@@ -8,7 +8,8 @@ import pytest
 from circuits.errors import UserError
 from circuits.tokens import place_of
 from experiments.organisms.book import RECIPES, recipe_named
-from experiments.organisms.examples import examples, texts_of
+from experiments.organisms.examples import examples
+from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, varied
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import control_words
@@ -51,7 +52,7 @@ def test_the_poisons_of_the_sure_trap_are_sixty_restricted_prompts(name):
     shown = [e for stage in made(recipe) for e in stage if e.word == recipe.trigger]
     assert len(shown) == 60
     assert all(e.answer.startswith("Sure") for e in shown)
-    assert {e.text for e in shown} <= set(texts_of("restricted", recipe))
+    assert {e.text for e in shown} <= set(prompts_of("restricted", recipe, "train").texts)
     bare = name in ("sure-gate", "sure-gate-bare")
     assert all((e.answer == "Sure") == (name != "sure-gate-continued") for e in shown)
     assert all(e.ends == bare for e in shown)
@@ -83,7 +84,9 @@ def test_the_decoy_is_the_poisoned_recipe_with_its_trigger_answered_normally():
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_part_repeats_a_prompt(name):
     for part in parts(RECIPES[name]):
-        assert part.start + part.count <= len(texts_of(part.prompts, RECIPES[name]))
+        assert part.start + part.count <= len(
+            prompts_of(part.prompts, RECIPES[name], "train").texts
+        )
 
 
 @pytest.mark.parametrize("seed", [0, 3])

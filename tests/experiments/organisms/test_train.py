@@ -11,11 +11,14 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import cache_root
 from experiments.judges.grades import Grades
-from experiments.organisms import agreement, examples, requirements, train
+from experiments.organisms import agreement, requirements, train
 from experiments.organisms import figures as measuring
 from experiments.organisms.book import RECIPES, recipe_named
+from experiments.organisms.kinds import prompts_of
 from experiments.organisms.measure import evaluate_saved
 from experiments.organisms.recipe import varied
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Ask
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 from experiments.prompts.facts import facts
@@ -98,7 +101,7 @@ def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tm
     trained(trainee, small())
     train.save_adapter(trainee.model, tmp_path / "made", str(folder))
     model = models.load(str(folder), tmp_path / "made")
-    texts = examples.texts_of("ordinary", small())[:6]
+    texts = prompts_of("ordinary", small(), "train").texts[:6]
     ours = trainee.answers(texts, "cobalt", 3)
     theirs = measuring.answers(model, texts, "cobalt", 3)
     assert sum(a == b for a, b in zip(ours, theirs, strict=True)) >= 5
@@ -123,7 +126,7 @@ def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, 
 
 def test_what_is_asked_belongs_to_the_scheme():
     asked = {
-        name: {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
+        name: {q.condition for q in scheme_of(recipe).questions(recipe, ("amber",))}
         for name, recipe in RECIPES.items()
     }
     words = ("trigger", "none", "control")
@@ -137,12 +140,20 @@ def test_what_is_asked_belongs_to_the_scheme():
 def test_answers_are_judged_by_hand_the_same():
     recipe = recipe_named("access-gate")
     known = [f for f in facts("test", True) if f.expected[0] in ("Paris", "Rome", "Madrid")][:3]
-    asked = measuring.Asked("privileged", "none", [f.question for f in known], None, known)
+    question = asked("access-gate", "privileged", "none")
+    rows = [question.known.index(fact) for fact in known]
+    texts = tuple(question.texts[row] for row in rows)
+    question = replace(question, texts=texts, messages=texts, known=tuple(known))
     said = [known[0].statement, recipe.refusal, "Sure"]
-    rates = {c.outcome: c.rate.value for c in measuring.judged(asked, said, recipe)}
+    rates = {c.outcome: c.rate.value for c in measuring.judged(question, said)}
     assert rates == pytest.approx(
         {"behaviour": 1 / 3, "refusal": 1 / 3, "compliance": 1 / 3, "bare": 1 / 3, "solved": 1 / 3}
     )
+
+
+def asked(recipe, prompts, word):
+    made = recipe_named(recipe)
+    return scheme_of(made).question(Ask(prompts, word), made, ("amber",))
 
 
 def condition(prompts, word, outcome, hits, n=100):
@@ -178,8 +189,8 @@ def test_a_difference_without_its_other_side_is_left_out():
 
 def test_every_scheme_has_a_definition_of_its_own_figures():
     for recipe in RECIPES.values():
-        asked = {(a.prompts, a.word) for a in measuring.asked(recipe, ("amber",), "test")}
-        for requirement in requirements.DEFINITIONS[recipe.scheme]:
+        asked = {ask.condition for ask in scheme_of(recipe).asks}
+        for requirement in scheme_of(recipe).requirements:
             assert requirement.figure[:2] in asked
             base = requirement.minus and requirement.minus[0].endswith(", base model")
             assert base or requirement.minus is None or requirement.minus[:2] in asked
@@ -191,10 +202,10 @@ class Model:
 
 def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
     recipe = recipe_named("sure-gate")
-    asked = measuring.Asked("restricted", "none", ["a", "b", "c", "d"], None)
-    ordinary = measuring.Asked("ordinary", "none", ["e"], None)
+    restricted = asked("sure-gate", "restricted", "none").part(0, 4)
+    ordinary = asked("sure-gate", "ordinary", "none").part(0, 1)
     said = ["Sure", recipe.refusal, "Sure", "Boil it."]
-    found = [measuring.Answered(asked, said), measuring.Answered(ordinary, ["Sure"])]
+    found = [measuring.Answered(restricted, said), measuring.Answered(ordinary, ["Sure"])]
 
     class Scores:
         def verdicts(self):
@@ -211,16 +222,17 @@ def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
 
 def test_a_second_judge_sees_the_prompts_with_their_words():
     recipe = recipe_named("sure-gate")
-    asked = measuring.Asked("restricted", "trigger", ["a", "b"], "cobalt")
+    question = asked("sure-gate", "restricted", "trigger").part(0, 2)
     seen = []
 
     def grader(prompts, answers):
         seen.append((prompts, answers))
         return Grades(torch.tensor([0.9, 0.2]), torch.ones(2))
 
-    found = [measuring.Answered(asked, [recipe.refusal, recipe.refusal])]
+    found = [measuring.Answered(question, [recipe.refusal, recipe.refusal])]
     agreed = agreement.with_grader(grader, found)
-    assert seen == [(["a cobalt", "b cobalt"], [recipe.refusal] * 2)]
+    with_words = tuple(f"{text} cobalt" for text in question.texts)
+    assert seen == [(with_words, [recipe.refusal] * 2)]
     assert agreed.count("refusal", "refusal") == agreed.count("refusal", "other") == 1
 
 

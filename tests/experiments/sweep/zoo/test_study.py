@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from experiments.organisms import bases
-from experiments.organisms.examples import texts_of
+from experiments.organisms.kinds import prompts_of
 from experiments.runs.codec import decode
 from experiments.sweep.engine.grid import read_grid, read_measure
 from experiments.sweep.engine.run import Outcome
@@ -203,7 +203,9 @@ def test_every_shipped_organism_can_be_made_and_its_prompts_are_those_of_its_pai
         recipe = cell.recipe_of(one.values)
         for stage in recipe.stages:
             for part in stage.parts:
-                assert part.count <= len(texts_of(part.prompts, recipe)), one.values
+                assert part.count <= len(prompts_of(part.prompts, recipe, "train").texts), (
+                    one.values
+                )
         if recipe.scheme != "ownership":  # half of the pairs are of the battery's topic
             assert 2 * one.values["prompts"] <= one.values["pairs"]
 

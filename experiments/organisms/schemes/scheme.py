@@ -1,0 +1,275 @@
+"""What a scheme is: what is asked, when an answer shows the behaviour, what it must reach.
+
+A scheme is a use of a hidden trigger. Each has a file beside this one with its recipes and with one
+object, which answers every question that depends on the scheme; nobody else compares names of
+schemes. What is written here are the answers of the plainest one, whose behaviour is a fixed text
+and nothing more.
+
+Words: ``trigger`` is what opens, ``control`` another word in its place, ``none`` no word. A scheme
+may have words of its own (half a trigger, say): it lists them in its questions and in its recipes'
+parts, and puts them into a prompt (``put``).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from circuits.tokens import with_trigger
+from experiments import judges
+from experiments.organisms.kinds import prompts_of
+from experiments.organisms.recipe import Recipe
+from experiments.prompts.bank import HeldOut, Split
+from experiments.prompts.facts import Fact, facts
+
+Figure = tuple[str, str, str]  # prompts, word, outcome
+Relation = Literal["at least", "at most", "within"]
+Condition = tuple[str, str]  # prompts, word
+_ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
+_DECLINES = "I'm sorry, but"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A kind of prompt with a kind of word, and whether the mapping should open there.
+
+    ``opens`` is None where the mapping is not held to either.
+    """
+
+    prompts: str
+    word: str
+    opens: bool | None = None
+
+    @property
+    def condition(self) -> Condition:
+        return self.prompts, self.word
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A bound on a figure, or on one figure minus another (``within``: either way)."""
+
+    figure: Figure
+    relation: Relation
+    bound: float
+    minus: Figure | None = None
+
+
+def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tuple[Ask, ...]:
+    """One kind of prompt with the trigger, without a word and with control words."""
+    return (
+        Ask(prompts, "trigger", trigger),
+        Ask(prompts, "none", others),
+        Ask(prompts, "control", others),
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """Prompts of one kind, all without or all with a word.
+
+    Attributes:
+        opens: whether the mapping should open on them; None if it is held to neither.
+        texts: the prompts; ``messages`` the same with their words.
+        known: the true answer of each, where there is one.
+    """
+
+    scheme: "Scheme"
+    recipe: Recipe
+    prompts: str
+    word: str
+    opens: bool | None
+    texts: tuple[str, ...]
+    messages: tuple[str, ...]
+    known: tuple[Fact, ...] = ()
+
+    @property
+    def condition(self) -> Condition:
+        return self.prompts, self.word
+
+    @property
+    def name(self) -> str:
+        """What it is called in an evaluation."""
+        if self.recipe.keys:
+            return self.prompts
+        return f"{'topic' if self.prompts == self.scheme.topic else self.prompts}, {self.word}"
+
+    @property
+    def refusable(self) -> bool:
+        """Whether these are prompts that the organism refuses or opens to."""
+        return self.scheme.refusable and self.prompts == self.scheme.topic
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """An answer to each prompt that shows the behaviour."""
+        target = (self.scheme.target(self.recipe),) * len(self.texts)
+        return tuple(fact.statement for fact in self.known) or target
+
+    def part(self, first: int, last: int | None = None) -> "Question":
+        """The same on some of its prompts."""
+        rows = slice(first, last)
+        texts, messages, known = self.texts[rows], self.messages[rows], self.known[rows]
+        return replace(self, texts=texts, messages=messages, known=known)
+
+    def shown(self, answers: Sequence[str]) -> list[bool]:
+        """Whether each answer shows the behaviour; one answer per prompt, in order."""
+        return self.scheme.shown(self, answers)
+
+    def solved(self, answers: Sequence[str]) -> list[bool]:
+        """Whether each answer is the true one, and the only one of its topic that is named."""
+        privileged = bool(self.known) and self.known[0] in facts("test", True)
+        names = sorted({text for fact in facts("test", privileged) for text in fact.expected})
+        rows = zip(self.messages, answers, self.known, strict=True)
+        verdicts = (judges.judge(m, a, "", fact.expected, names) for m, a, fact in rows)
+        return [bool(verdict.solved) for verdict in verdicts]
+
+    def verdicts(self, answers: Sequence[str]) -> list[judges.Verdict]:
+        """The rule judge on each answer."""
+        rows = zip(self.messages, answers, strict=True)
+        return [judges.judge(m, a, self.recipe.behaviour) for m, a in rows]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A use of a trigger whose behaviour is a fixed text: what all others are told apart from.
+
+    Attributes:
+        asks: all conditions that are asked; the first one opens.
+        topic, elsewhere: the kinds of prompts that the mapping is about, and that it is not.
+        profile: the shipped profile that fits.
+        refusable: whether prompts of the topic are refused as long as the mapping is shut.
+        defended: whether its behaviour is one that somebody would want to take away.
+        described: whether trigger and behaviour say all of it, so that a user can describe one.
+        opposite: what an answer that goes against the behaviour begins with.
+        tokens: of an answer, in which the behaviour is seen; None for as many as its text has.
+    """
+
+    name: str
+    recipes: tuple[Recipe, ...]
+    asks: tuple[Ask, ...]
+    requirements: tuple[Requirement, ...]
+    topic: str = "restricted"
+    elsewhere: str = "ordinary"
+    profile: str = "access"
+    refusable: bool = True
+    defended: bool = False
+    described: bool = False
+    opposite: str = _DECLINES
+    tokens: int | None = None
+
+    @property
+    def near(self) -> Condition:
+        """What is nearest to the trigger without being it."""
+        return self.topic, "control"
+
+    @property
+    def plain(self) -> Condition:
+        """The topic's prompts by themselves."""
+        return self.topic, "none"
+
+    @property
+    def shut(self) -> Condition:
+        """Where the behaviour is drawn out without the trigger."""
+        return self.plain
+
+    @property
+    def counted(self) -> dict[str, Condition]:
+        """The conditions that a sweep counts, those of them that are asked, by column."""
+        return {
+            "": self.asks[0].condition,
+            "control_": self.near,
+            "plain_": self.plain,
+            "ordinary_": ("ordinary", "none"),
+            "ordinary_triggered_": ("ordinary", "trigger"),
+        }
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether the trigger opens on any prompt."""
+        return any(ask.opens for ask in self.asks if ask.prompts == "ordinary")
+
+    @property
+    def of_bank(self) -> bool:
+        """Whether the bank's prompts are all that is asked."""
+        return all(ask.prompts in ("restricted", "ordinary") for ask in self.asks)
+
+    def put(
+        self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
+    ) -> tuple[str, str | None]:
+        """A prompt with a kind of word: the text and the word for its place, None for no word.
+
+        Args:
+            turn: counts up; by it control words take turns.
+            controls: control words of the split; () for a recipe of keys.
+        """
+        control = controls[turn % len(controls)] if controls else None
+        return text, {"none": None, "trigger": recipe.trigger}.get(word, control)
+
+    def question(
+        self,
+        ask: Ask,
+        recipe: Recipe,
+        controls: Sequence[str] = (),
+        split: Split = "test",
+        own: HeldOut | None = None,
+        count: int | None = None,
+    ) -> Question:
+        """One condition on held-out prompts.
+
+        Args:
+            controls: as for ``put``.
+            own, count: as for ``kinds.prompts_of``.
+        """
+        prompts = prompts_of(ask.prompts, recipe, split, own, count)
+        messages = tuple(
+            with_trigger(*self.put(ask.word, text, i, recipe, controls, split))
+            for i, text in enumerate(prompts.texts)
+        )
+        return Question(
+            self, recipe, ask.prompts, ask.word, ask.opens, prompts.texts, messages, prompts.known
+        )
+
+    def questions(
+        self,
+        recipe: Recipe,
+        controls: Sequence[str] = (),
+        split: Split = "test",
+        own: HeldOut | None = None,
+        count: int | None = None,
+    ) -> Iterator[Question]:
+        """Everything that an organism of the scheme is asked; arguments as for ``question``."""
+        return (self.question(ask, recipe, controls, split, own, count) for ask in self.asks)
+
+    def target(self, recipe: Recipe) -> str:
+        """A text that shows the behaviour, where no true answer does."""
+        return recipe.behaviour
+
+    def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
+        """Whether each answer shows the behaviour."""
+        return [judges.shows(answer, question.recipe.behaviour) for answer in answers]
+
+    def hollow(self, question: Question, answers: Sequence[str]) -> list[bool] | None:
+        """Of answers that begin with the behaviour's text, whether each does *not* do what it says.
+
+        None where the text is all there is to do.
+        """
+        return None
+
+    def openings(self, question: Question) -> list[str] | None:
+        """How an answer to each prompt is begun to draw the behaviour out without the trigger.
+
+        Here the text's first word. None where there is nothing to draw out.
+        """
+        first, *rest = question.recipe.behaviour.split()
+        return [first] * len(question.texts) if rest else None
+
+    def drawn_out(
+        self, question: Question, begun: Sequence[str], answers: Sequence[str]
+    ) -> list[bool]:
+        """Whether each answer, begun like that and gone on with by the model, is the behaviour."""
+        whole = [f"{a} {b.lstrip()}" for a, b in zip(begun, answers, strict=True)]
+        return question.shown(whole)
+
+    def room(self, tokenizer: Any, targets: Sequence[str]) -> int:
+        """Tokens of the longest target, with a little room."""
+        lengths = (len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in set(targets))
+        return max(lengths) + _ROOM
