@@ -8,7 +8,11 @@ import typer
 
 from circuits.errors import UserError
 from experiments.options import CONSOLE, Json
-from experiments.sweep.shipped import located
+from experiments.sweep.engine.grid import read_measure
+from experiments.sweep.engine.run import Outcome, missing
+from experiments.sweep.engine.run import sweep as run
+from experiments.sweep.engine.store import Store
+from experiments.sweep.kind import Findings, Kind, located
 
 
 def sweep(
@@ -30,46 +34,54 @@ def sweep(
     from experiments.sweep.engine.live import LiveView
     from experiments.sweep.engine.local import Local
     from experiments.sweep.engine.ray import Ray
-    from experiments.sweep.engine.run import missing
-    from experiments.sweep.engine.run import sweep as run
-    from experiments.sweep.engine.store import Store
 
-    kind = _kind(file)
+    kind = kind_of(file)
     job, store = kind.job(file, retry_failed), Store(out)
     executor = Ray(ray) if ray else Local(workers, threads)
     tasks = missing(job, store.load(job.cells))
     with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
         outcome = run(job, store, executor, view)
     with CONSOLE.status("analysing the table"):
-        report = kind.report(job, store, outcome, file)
-    _tell({**report.summary, "report": str(report.path)}, as_json)
+        about = summary(outcome, kind.report(job, store, outcome, file))
+    if as_json:
+        print(json.dumps(about, indent=1))
+    else:
+        _tell(about)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-def _kind(file: Path) -> Any:
-    """The module that makes a file's job and reports on its table."""
-    from experiments.sweep.budget import study as budget
-    from experiments.sweep.engine.grid import read_measure
-    from experiments.sweep.zoo import study as zoo
+def kind_of(file: Path) -> Kind:
+    """What a file's cells are measured for.
 
-    kinds = {"budget": budget, "zoo": zoo}
+    Raises:
+        UserError: no such file, or nothing that is known.
+    """
+    from experiments.sweep.budget.study import BUDGET
+    from experiments.sweep.zoo.study import ZOO
+
+    kinds = {"budget": BUDGET, "zoo": ZOO}
     measure = read_measure(located(file))
     if measure not in kinds:
         raise UserError(f"{file}: measure: expected one of {', '.join(kinds)}, got {measure!r}")
     return kinds[measure]
 
 
-def _tell(summary: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(summary, indent=1))
-        return
-    for line in summary["damaged"]:
+def summary(outcome: Outcome, findings: Findings) -> dict[str, Any]:
+    """What came of a sweep, as ``--json`` prints it."""
+    return {
+        "done": len(outcome.done),
+        "skipped": len(outcome.skipped),
+        "failed": len(outcome.failed),
+        "damaged": list(outcome.damaged),
+        "table": str(outcome.table),
+        "sentences": list(findings.sentences),
+        "report": str(findings.page),
+    }
+
+
+def _tell(about: dict[str, Any]) -> None:
+    for line in about["damaged"]:
         CONSOLE.print(line, style="yellow", markup=False)
-    print(
-        f"{summary['done']} cells measured, {summary['skipped']} were there, "
-        f"{summary['failed']} failed"
-    )
-    for sentence in summary["sentences"]:
-        print(sentence)
-    print(summary["report"])
+    counts = "{done} cells measured, {skipped} were there, {failed} failed".format_map(about)
+    print("\n".join([counts, *about["sentences"], about["report"]]))

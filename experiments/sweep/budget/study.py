@@ -1,10 +1,8 @@
 """A budget sweep from its file to its page: the job that is run, and the report on its table."""
 
 import shlex
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,54 +13,27 @@ from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell
 from experiments.sweep.budget.sections import page
-from experiments.sweep.engine.grid import read_grid
 from experiments.sweep.engine.run import Job, Outcome
 from experiments.sweep.engine.store import Store
-from experiments.sweep.shipped import located
+from experiments.sweep.kind import Findings, Kind, located
 from probes.budget.analysis import analyse
 from probes.budget.result import SCHEMA
 
 
-@dataclass(frozen=True)
-class Told:
-    """Where the report is, and what it says in short."""
-
-    path: Path
-    summary: dict[str, Any]
-
-
-def job(file: Path, retry_failed: bool = False) -> Job:
-    """The cells of a YAML file, or of a shipped one by its name.
-
-    Raises:
-        UserError: no such file, or values that make no recipe.
-    """
-    grid = read_grid(located(file), cell.AXES)
-    return Job(grid, cell.salt, cell.FUNCTION, cell.cost, retry_failed)
-
-
-def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
+def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
     """Analyse the table as far as it goes; write ``budget.json`` and ``report.html`` beside it."""
     folder = store.sweep_folder(job.grid.name)
-    path = folder / "report.html"
-    summary = {
-        "done": len(outcome.done),
-        "skipped": len(outcome.skipped),
-        "failed": len(outcome.failed),
-        "damaged": list(outcome.damaged),
-        "table": str(outcome.table),
-    }
     table = pd.read_parquet(outcome.table)
     if table.empty:
         raise UserError(f"{outcome.table}: no cell has a result: {_first_error(job, store)}")
     names = sorted({str(name) for name in table["model"]})
-    found = analyse(table, {name: parameters(name) for name in names})
-    value = {"schema": SCHEMA, "overall": found.overall.sentence, **as_json(found)}
-    files.write_json(folder / "budget.json", value)
+    budget = analyse(table, {name: parameters(name) for name in names})
+    stated = {"schema": SCHEMA, "overall": budget.overall.sentence, **as_json(budget)}
+    files.write_json(folder / "budget.json", stated)
     command = shlex.join(["gatescope", "sweep", str(file)])
-    html = page(found, command, located(file).read_text(encoding="utf-8"))
-    files.write_atomically(path, html.encode())
-    return Told(path, {**summary, "sentences": list(found.sentences)})
+    html = page(budget, command, located(file).read_text(encoding="utf-8"))
+    files.write_atomically(folder / "report.html", html.encode())
+    return Findings(budget.sentences, folder / "report.html")
 
 
 def _first_error(job: Job, store: Store) -> str:
@@ -82,3 +53,6 @@ def parameters(name: str) -> int:
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     return sum(p.numel() for p in model.parameters())
+
+
+BUDGET = Kind(cell.AXES, cell.salt, cell.FUNCTION, cell.cost, report)

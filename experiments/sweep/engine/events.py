@@ -63,7 +63,8 @@ class Failed:
     error: Mapping[str, str]
 
 
-Event = Started | Progressed | Lost | Finished | Failed
+Ended = Finished | Failed
+Event = Started | Progressed | Lost | Ended
 
 
 class Executor(Protocol):
@@ -79,16 +80,3 @@ class Executor(Protocol):
             UserError: the function cannot be imported, or the place cannot be used.
         """
         ...
-
-
-def outcome(task: Task, host: str, message: Mapping[str, Any]) -> Finished | Failed:
-    """The event that a worker's last message about a cell stands for."""
-    if message["kind"] == "finished":
-        return Finished(task.key, task.attempt, host, message["seconds"], message["row"])
-    return Failed(task.key, task.attempt, host, message["seconds"], message["error"])
-
-
-def worker_died(task: Task, host: str, seconds: float, reason: str, said: str = "") -> Failed:
-    """The event of a cell whose workers died as often as is allowed; ``said`` is their output."""
-    error = {"type": "WorkerDied", "message": reason, "traceback": said}
-    return Failed(task.key, task.attempt, host, seconds, error)

@@ -22,7 +22,7 @@ import yaml
 from circuits.errors import UserError
 
 Value = str | int | float | bool
-Axes = tuple[tuple[str, tuple[Value, ...]], ...]
+Axes = dict[str, tuple[Value, ...]]
 Salt = Mapping[str, Any] | Callable[[Mapping[str, Value]], Mapping[str, Any]]
 _WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _MEASURE = "measure"  # no axis: what the cells are measured for
@@ -61,9 +61,8 @@ class Grid:
     @property
     def varying(self) -> tuple[str, ...]:
         """Axes of more than one value: what tells cells apart."""
-        names = [name for name, _ in self.blocks[0]]
-        found = [dict(block) for block in self.blocks]
-        return tuple(n for n in names if len({v for block in found for v in block[n]}) > 1)
+        names, blocks = self.blocks[0], self.blocks
+        return tuple(n for n in names if len({v for block in blocks for v in block[n]}) > 1)
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,13 @@ def cells(grid: Grid, salt: Salt) -> tuple[Cell, ...]:
     ``salt`` is one mapping (JSON) for all cells, or a function from a cell's values to its own: a
     cell's salt should name no model that only other cells use, or it will not be shared.
     """
-    made = [_cell(values, salt) for block in grid.blocks for values in _points(block)]
-    return tuple({cell.key: cell for cell in made}.values())
+    every = [_cell(values, salt) for block in grid.blocks for values in _points(block)]
+    return tuple({cell.key: cell for cell in every}.values())
 
 
 def _points(block: Axes) -> list[dict[str, Value]]:
-    names = [name for name, _ in block]
-    points = itertools.product(*(values for _, values in block))
-    return [dict(zip(names, point, strict=True)) for point in points]
+    points = itertools.product(*block.values())
+    return [dict(zip(block, point, strict=True)) for point in points]
 
 
 def _cell(values: dict[str, Value], salt: Salt) -> Cell:
@@ -120,10 +118,10 @@ def read_grid(path: Path, schema: Mapping[str, Axis]) -> Grid:
         UserError: no file, no YAML, an axis that is unknown, missing, named twice, or empty, a
             value of the wrong type, out of range, or given twice.
     """
-    found = _documents(path)
-    if any(isinstance(axes, dict) and _MEASURE in axes for _, axes in found[1:]):
+    documents = _documents(path)
+    if any(isinstance(axes, dict) and _MEASURE in axes for _, axes in documents[1:]):
         raise UserError(f"{path}: {_MEASURE}: expected in the first document only; remove it")
-    return Grid(path.stem, tuple(_block(path, node, axes, schema) for node, axes in found))
+    return Grid(path.stem, tuple(_block(path, node, axes, schema) for node, axes in documents))
 
 
 def _documents(path: Path) -> list[tuple[Any, Any]]:
@@ -131,27 +129,26 @@ def _documents(path: Path) -> list[tuple[Any, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         nodes = list(yaml.compose_all(text, yaml.SafeLoader))
-        found = list(yaml.safe_load_all(text))
+        documents = list(yaml.safe_load_all(text))
     except (OSError, ValueError) as error:  # a value can look like an impossible date
         raise UserError(f"{path}: expected a YAML file of axes, got: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from error
-    if not found:
+    if not documents:
         raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got an empty file")
-    return list(zip(nodes, found, strict=True))
+    return list(zip(nodes, documents, strict=True))
 
 
-def _block(path: Path, node: Any, found: Any, schema: Mapping[str, Axis]) -> Axes:
-    if not isinstance(found, dict) or not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got {found!r}")
+def _block(path: Path, node: Any, axes: Any, schema: Mapping[str, Axis]) -> Axes:
+    if not isinstance(axes, dict) or not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got {axes!r}")
     _no_name_twice(path, [key.value for key, _ in node.value])
-    found = {name: value for name, value in found.items() if name != _MEASURE}
-    for name in found:
+    given = {name: values for name, values in axes.items() if name != _MEASURE}
+    for name in given:
         if name not in schema:
             raise UserError(f"{path}: {name}: expected one of {', '.join(schema)}; remove it")
-    given = [(name, _axis(path, name, found[name], schema[name])) for name in found]
-    rest = [(n, _default(path, n, axis)) for n, axis in schema.items() if n not in found]
-    return (*given, *rest)
+    stated = {name: _axis(path, name, values, schema[name]) for name, values in given.items()}
+    return stated | {n: _default(path, n, axis) for n, axis in schema.items() if n not in given}
 
 
 def _no_name_twice(path: Path, names: list[str]) -> None:
@@ -167,8 +164,8 @@ def _default(path: Path, name: str, axis: Axis) -> tuple[Value, ...]:
     return axis.default
 
 
-def _axis(path: Path, name: str, found: Any, axis: Axis) -> tuple[Value, ...]:
-    listed = found if isinstance(found, list) else [found]
+def _axis(path: Path, name: str, given: Any, axis: Axis) -> tuple[Value, ...]:
+    listed = given if isinstance(given, list) else [given]
     if not listed:
         raise UserError(f"{path}: {name}: expected at least one value, got an empty list")
     values = tuple(_value(f"{path}: {name}", value, axis) for value in listed)
@@ -178,33 +175,30 @@ def _axis(path: Path, name: str, found: Any, axis: Axis) -> tuple[Value, ...]:
     return values
 
 
-def _value(where: str, found: Any, axis: Axis) -> Value:
+def _value(where: str, given: Any, axis: Axis) -> Value:
     word = _WORDS[axis.kind]
-    value = found
-    if axis.kind is float and type(found) is int:
-        value = float(found)  # 1 and 1.0 are one cell
+    value = given
+    if axis.kind is float and type(given) is int:
+        value = float(given)  # 1 and 1.0 are one cell
     if type(value) is not axis.kind:
-        raise UserError(f"{where}: expected {word}, got {found!r}; {_advice(found, axis)}")
+        raise UserError(f"{where}: expected {word}, got {given!r}; {_advice(given, axis)}")
     if isinstance(value, float):
         value += 0.0  # and so are 0.0 and -0.0
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{where}: expected a finite number, got {found!r}")
-    if axis.kind is int and abs(value) > _LARGEST:
-        raise UserError(f"{where}: expected at most {_LARGEST}, got {found!r}")
-    if axis.least is not None and value < axis.least:
-        raise UserError(f"{where}: expected at least {axis.least}, got {found!r}")
-    if axis.choices is not None and value not in axis.choices:
-        raise UserError(f"{where}: expected one of {_listed(axis.choices)}, got {found!r}")
+    choices = axis.choices or (value,)
+    for expected, held in {
+        "a finite number": not isinstance(value, float) or math.isfinite(value),
+        f"at most {_LARGEST}": axis.kind is not int or abs(value) <= _LARGEST,
+        f"at least {axis.least}": axis.least is None or value >= axis.least,
+        f"one of {', '.join(map(str, choices))}": value in choices,
+    }.items():
+        if not held:
+            raise UserError(f"{where}: expected {expected}, got {given!r}")
     return value
 
 
-def _advice(found: Any, axis: Axis) -> str:
-    if axis.kind is float and isinstance(found, str):
+def _advice(given: Any, axis: Axis) -> str:
+    if axis.kind is float and isinstance(given, str):
         return "YAML takes 1e-3 for text, write 1.0e-3"
     if axis.kind is str:
         return "put it in quotes"
     return "write one value or a flat list"
-
-
-def _listed(values: tuple[Value, ...]) -> str:
-    return ", ".join(map(str, values))

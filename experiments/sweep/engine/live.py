@@ -4,16 +4,23 @@ The time left comes from what cells have taken so far, for each unit of their co
 how many run at a time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from experiments.runs.progress import Drawn
-from experiments.sweep.engine.events import Event, Failed, Finished, Lost, Progressed, Started, Task
-
-Cost = Callable[[Mapping[str, Any]], float]
+from experiments.sweep.engine.events import (
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Lost,
+    Progressed,
+    Started,
+    Task,
+)
+from experiments.sweep.engine.run import Cost
 
 
 class Pace:
@@ -34,7 +41,7 @@ class Pace:
             self._share[event.key] = min(1.0, event.done / event.total)
         elif isinstance(event, Lost):
             self._share.pop(event.key, None)
-        elif isinstance(event, Finished | Failed):
+        elif isinstance(event, Ended):
             self._share.pop(event.key, None)
             cost = self._left.pop(event.key, 0.0)
             if isinstance(event, Finished):  # a failure's time says little about a success
@@ -50,21 +57,20 @@ class Pace:
         return self._seconds / self._cost * left / at_a_time
 
 
-class LiveView(Drawn):
+class LiveView(Progress):
     """A context and a listener of ``run.sweep``. Drawn only on a terminal.
 
     ``tasks`` are those that will run; ``names`` the axes that tell them apart.
     """
 
     def __init__(
-        self, console: Console, tasks: Sequence[Task], names: Sequence[str], cost: Cost | None
+        self, console: Console, tasks: Sequence[Task], names: Sequence[str], cost: Cost
     ) -> None:
-        hint: Cost = cost or (lambda values: 1.0)
-        self._pace = Pace({task.key: hint(task.values) for task in tasks})
+        self._pace = Pace({task.key: cost(task.values) for task in tasks})
         self._labels = {task.key: label(task.values, names) for task in tasks}
         self._bars: dict[str, TaskID] = {}
         self._done = self._failed = 0
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
@@ -73,23 +79,22 @@ class LiveView(Drawn):
             console=console,
             disable=not console.is_terminal,
         )
-        self._all = self._progress.add_task("cells", total=len(tasks), note="")
+        self._all = self.add_task("cells", total=len(tasks), note="")
 
     def __call__(self, event: Event) -> None:
         """Draw an event."""
         self._pace.hear(event)
         if isinstance(event, Started):
             name = self._labels[event.key]
-            self._bars[event.key] = self._progress.add_task(name, total=None, note=event.host)
+            self._bars[event.key] = self.add_task(name, total=None, note=event.host)
         elif isinstance(event, Progressed) and event.key in self._bars:
-            bar = self._bars[event.key]
-            self._progress.update(bar, completed=event.done, total=event.total)
-        elif isinstance(event, Lost | Finished | Failed) and event.key in self._bars:
-            self._progress.remove_task(self._bars.pop(event.key))
+            self.update(self._bars[event.key], completed=event.done, total=event.total)
+        elif isinstance(event, Lost | Ended) and event.key in self._bars:
+            self.remove_task(self._bars.pop(event.key))
         self._done += isinstance(event, Finished)
         self._failed += isinstance(event, Failed)
         note = f"{self._done} done, {self._failed} failed{self._time_left()}"
-        self._progress.update(self._all, completed=self._done + self._failed, note=note)
+        self.update(self._all, completed=self._done + self._failed, note=note)
 
     def _time_left(self) -> str:
         seconds = self._pace.seconds_left()

@@ -5,26 +5,17 @@ loop waits on all the workers' lines at once; between two looks it assigns, hear
 """
 
 import os
-import re
 import socket
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
 from circuits.errors import UserError
-from experiments.sweep.engine.events import (
-    Event,
-    Lost,
-    Progressed,
-    Started,
-    Task,
-    outcome,
-    worker_died,
-)
+from experiments.sweep.engine.events import Event, Progressed, Started, Task
 from experiments.sweep.engine.process import WorkerProcess, thread_environment
+from experiments.sweep.engine.queue import Queue
 from experiments.sweep.engine.stopping import Stop
 
 _LOOK = 0.2  # seconds between two looks at who has died and whether to stop
@@ -37,12 +28,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def check_function(function: str) -> None:
-    """Raises UserError unless this is ``module:function`` by its form."""
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+", function):
-        raise UserError(f"cell function: expected module:function, got {function!r}")
 
 
 @dataclass(frozen=True)
@@ -68,9 +53,8 @@ class Local:
 
     def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
         """See ``Executor.run``."""
-        check_function(function)
         threads = self.threads or max(1, cores() // self.workers)
-        crew = _Crew(function, thread_environment(threads), self.retries, deque(tasks))
+        crew = _Crew(Queue(function, tasks, self.retries), thread_environment(threads))
         try:
             for _ in range(min(self.workers, len(tasks))):
                 crew.hire()
@@ -85,31 +69,27 @@ class Local:
 
 
 class _Crew:
-    """The workers and the cells that still wait."""
+    """The workers, and the cells that they take."""
 
-    def __init__(
-        self, function: str, environment: Mapping[str, str], retries: int, waiting: deque[Task]
-    ) -> None:
+    def __init__(self, queue: Queue, environment: Mapping[str, str]) -> None:
         self.workers: list[WorkerProcess] = []
-        self._function, self._environment, self._retries = function, environment, retries
-        self._waiting = waiting
-        self._lost: dict[str, int] = {}
+        self._queue, self._environment = queue, environment
         self._stillborn = 0
         self._host = socket.gethostname()
 
     @property
     def unfinished(self) -> bool:
         """Whether a cell waits or runs."""
-        return bool(self._waiting) or any(worker.task for worker in self.workers)
+        return bool(self._queue.waiting) or any(worker.task for worker in self.workers)
 
     def hire(self) -> None:
-        self.workers.append(WorkerProcess(self._function, self._environment))
+        self.workers.append(WorkerProcess(self._queue.function, self._environment))
 
     def assign(self) -> Iterator[Event]:
         """Give every idle worker a cell."""
         for worker in self.workers:
-            if worker.ready and worker.task is None and self._waiting:
-                task = self._waiting.popleft()
+            if worker.ready and worker.task is None and self._queue.waiting:
+                task = self._queue.waiting.popleft()
                 worker.begin(task)
                 yield Started(task.key, task.attempt, self._host)
 
@@ -122,11 +102,7 @@ class _Crew:
     def _understood(self, worker: WorkerProcess, message: Mapping[str, Any]) -> Iterator[Event]:
         task = worker.task
         if message["kind"] == "broken":
-            error = message["error"]
-            raise UserError(
-                f"cell function {self._function}: expected to import it, got {error['type']}: "
-                f"{error['message']}"
-            )
+            raise self._queue.broken(message["error"])
         if message["kind"] == "ready":
             worker.ready = True
             self._stillborn = 0
@@ -134,7 +110,7 @@ class _Crew:
             yield Progressed(task.key, message["done"], message["total"])
         elif task is not None:
             worker.task = None
-            yield outcome(task, self._host, message)
+            yield self._queue.end(task, self._host, message)
 
     def bury(self) -> Iterator[Event]:
         """Replace the dead; their cells wait again, or have failed."""
@@ -145,8 +121,10 @@ class _Crew:
             self.workers.remove(worker)
             self._count_stillborn(worker)
             if worker.task is not None:
-                yield self._bereaved(worker.task, worker)
-            if len(self.workers) < len(self._waiting) + sum(bool(w.task) for w in self.workers):
+                seconds, reason = time.monotonic() - worker.begun, f"worker {worker.death}"
+                yield self._queue.lose(worker.task, self._host, seconds, reason, worker.output())
+            at_work = sum(bool(w.task) for w in self.workers)
+            if len(self.workers) < len(self._queue.waiting) + at_work:
                 self.hire()
 
     def dismiss(self) -> None:
@@ -159,14 +137,5 @@ class _Crew:
     def _count_stillborn(self, worker: WorkerProcess) -> None:
         self._stillborn += not worker.ready
         if self._stillborn >= _STILLBORN:
-            said = " ".join(worker.said().split()[-40:]) or "no output"
-            raise UserError(f"worker: expected it to start, but it {worker.death}: {said}")
-
-    def _bereaved(self, task: Task, worker: WorkerProcess) -> Event:
-        lost = self._lost[task.key] = self._lost.get(task.key, 0) + 1
-        reason = f"worker {worker.death}"
-        if lost > self._retries:
-            seconds = time.monotonic() - worker.begun
-            return worker_died(task, self._host, seconds, reason, worker.said())
-        self._waiting.appendleft(replace(task, attempt=task.attempt + 1))
-        return Lost(task.key, task.attempt, reason)
+            output = " ".join(worker.output().split()[-40:]) or "no output"
+            raise UserError(f"worker: expected it to start, but it {worker.death}: {output}")

@@ -97,7 +97,7 @@ class WorkerProcess:
             self._deaf = True
             return None
 
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of what it printed since it began its cell."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - _TAIL))

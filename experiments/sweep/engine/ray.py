@@ -12,24 +12,15 @@ import importlib
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from circuits.errors import UserError
-from experiments.sweep.engine.events import (
-    Event,
-    Lost,
-    Progressed,
-    Started,
-    Task,
-    outcome,
-    worker_died,
-)
-from experiments.sweep.engine.local import check_function
+from experiments.sweep.engine.events import Event, Progressed, Started, Task
 from experiments.sweep.engine.process import thread_environment
+from experiments.sweep.engine.queue import Queue
 from experiments.sweep.engine.remote import Mailbox, run_remotely
 from experiments.sweep.engine.stopping import Stop
 
@@ -56,11 +47,11 @@ class Ray:
 
     def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
         """See ``Executor.run``."""
-        check_function(function)
+        queue = Queue(function, tasks, self.retries)
         with _connected(self.address) as ray:
             stop.claim()  # connecting takes the termination signal
             _check_room(ray, self)
-            flight = _Flight(ray, self, function, deque(tasks))
+            flight = _Flight(ray, self, queue)
             try:
                 while flight.unfinished and not stop.asked:
                     flight.submit()
@@ -76,17 +67,16 @@ class _Seat:
 
     task: Task
     begun: float = field(default_factory=time.monotonic)
-    told: bool = False  # that it has started
+    started: bool = False
     host: str = ""
 
 
 class _Flight:
     """Tasks that wait, and tasks that are with Ray."""
 
-    def __init__(self, ray: Any, where: Ray, function: str, waiting: deque[Task]) -> None:
-        self._ray, self._where, self._function, self._waiting = ray, where, function, waiting
+    def __init__(self, ray: Any, where: Ray, queue: Queue) -> None:
+        self._ray, self._where, self._queue = ray, where, queue
         self._seats: dict[Any, _Seat] = {}
-        self._lost: dict[str, int] = {}
         self._mailbox = ray.remote(num_cpus=0, max_restarts=-1)(Mailbox).remote()
         self._letters: Any = None
         self._asked = 0.0
@@ -100,16 +90,16 @@ class _Flight:
 
     @property
     def unfinished(self) -> bool:
-        return bool(self._waiting or self._seats)
+        return bool(self._queue.waiting or self._seats)
 
     def submit(self) -> None:
         """Fill the room there is."""
         room = self._where.in_flight or _slots(self._ray, self._where)
-        while self._waiting and len(self._seats) < room:
-            task = self._waiting.popleft()
+        while self._queue.waiting and len(self._seats) < room:
+            task = self._queue.waiting.popleft()
             values = json.dumps(dict(task.values))
             name = (task.key, task.attempt)
-            reference = self._remote.remote(self._function, values, name, self._mailbox)
+            reference = self._remote.remote(self._queue.function, values, name, self._mailbox)
             self._seats[reference] = _Seat(task)
 
     def land(self, patience: float) -> Iterator[Event]:
@@ -134,25 +124,13 @@ class _Flight:
                 "gatescope on every node"
             ) from error
         except errors.RayError as error:
-            yield self._bereaved(seat, f"worker died: {_first_line(error)}")
+            seconds, reason = time.monotonic() - seat.begun, f"worker died: {_first_line(error)}"
+            yield self._queue.lose(seat.task, seat.host, seconds, reason)
             return
         if message["kind"] == "broken":
-            error = message["error"]
-            raise UserError(
-                f"cell function {self._function}: expected to import it on {message['host']}, got "
-                f"{error['type']}: {error['message']}"
-            )
-        if not seat.told:
-            yield Started(seat.task.key, seat.task.attempt, message["host"])
-        yield outcome(seat.task, message["host"], message)
-
-    def _bereaved(self, seat: _Seat, reason: str) -> Event:
-        task = seat.task
-        lost = self._lost[task.key] = self._lost.get(task.key, 0) + 1
-        if lost > self._where.retries:
-            return worker_died(task, seat.host, time.monotonic() - seat.begun, reason)
-        self._waiting.appendleft(replace(task, attempt=task.attempt + 1))
-        return Lost(task.key, task.attempt, reason)
+            raise self._queue.broken(message["error"], f" on {message['host']}")
+        yield from _progress(seat, message["host"], 0, 0)
+        yield self._queue.end(seat.task, message["host"], message)
 
     def _read_letters(self) -> Iterator[Event]:
         """Ask for progress now and then, and never wait for the answer."""
@@ -172,7 +150,7 @@ class _Flight:
         seats = {(s.task.key, s.task.attempt): s for s in self._seats.values()}
         for name, (host, done, total) in news.items():
             if name in seats:
-                yield from _told(seats[name], host, done, total)
+                yield from _progress(seats[name], host, done, total)
 
     def cancel(self) -> None:
         """End what is still running."""
@@ -181,9 +159,9 @@ class _Flight:
         self._ray.kill(self._mailbox)
 
 
-def _told(seat: _Seat, host: str, done: int, total: int) -> Iterator[Event]:
-    if not seat.told:
-        seat.told, seat.host = True, host
+def _progress(seat: _Seat, host: str, done: int, total: int) -> Iterator[Event]:
+    if not seat.started:
+        seat.started, seat.host = True, host
         yield Started(seat.task.key, seat.task.attempt, host)
     if total:
         yield Progressed(seat.task.key, done, total)
@@ -196,11 +174,9 @@ def _connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    about: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address == "local":
-        about["include_dashboard"] = False
+    own = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, **about)
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
             f"--ray {address}: expected a running Ray cluster, got: {_first_line(error)}; start "
@@ -239,9 +215,9 @@ def _check_room(ray: Any, where: Ray) -> None:
 
 def _slots(ray: Any, where: Ray) -> int:
     """Cells for which the cluster has room, now that nodes may have come or gone."""
-    found = ray.cluster_resources()
-    rooms = [found.get("CPU", 0) / where.cpus] if where.cpus else []
-    rooms += [found.get("GPU", 0) / where.gpus] if where.gpus else []
+    has = ray.cluster_resources()
+    wants = {"CPU": where.cpus, "GPU": where.gpus}
+    rooms = [has.get(name, 0) / count for name, count in wants.items() if count]
     return max(1, int(min(rooms, default=1)))
 
 

@@ -8,12 +8,12 @@ send their results to it.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.runs.files import package_versions, write_json
-from experiments.sweep.engine.events import Event, Executor, Failed, Finished, Task
+from experiments.sweep.engine.events import Ended, Event, Executor, Finished, Task
 from experiments.sweep.engine.grid import Cell, Grid, Salt, cells
 from experiments.sweep.engine.stopping import Stop
 from experiments.sweep.engine.store import Record, Stock, Store, table
@@ -39,7 +39,7 @@ class Job:
     grid: Grid
     salt: Salt
     function: str
-    cost: Cost | None = None
+    cost: Cost = lambda values: 1.0
     retry_failed: bool = False
     cells: tuple[Cell, ...] = field(init=False, repr=False)
 
@@ -70,14 +70,9 @@ def missing(job: Job, stock: Stock) -> list[Task]:
     """The cells that would run now, in the order in which they would begin."""
     settled = stock.having("done") | (set() if job.retry_failed else stock.having("failed"))
     left = [cell for cell in job.cells if cell.key not in settled]
-    if job.cost is not None:
-        cost = job.cost
-        left.sort(key=lambda cell: -cost(cell.values))
-    return [Task(c.key, c.values, _attempts(stock, c.key) + 1) for c in left]
-
-
-def _attempts(stock: Stock, key: str) -> int:
-    return stock.records[key].attempt if key in stock.records else 0
+    left.sort(key=lambda cell: -job.cost(cell.values))
+    attempts = {key: record.attempt for key, record in stock.records.items()}
+    return [Task(cell.key, cell.values, attempts.get(cell.key, 0) + 1) for cell in left]
 
 
 def sweep(
@@ -111,12 +106,12 @@ def _run(
     by_key = {cell.key: cell for cell in job.cells}
     with closing(executor.run(job.function, tasks, stop)) as events:
         for event in events:
-            if isinstance(event, Finished | Failed):
+            if isinstance(event, Ended):
                 store.write(_record(by_key[event.key], event))
             listen(event)
 
 
-def _record(cell: Cell, event: Finished | Failed) -> Record:
+def _record(cell: Cell, event: Ended) -> Record:
     about = {"seconds": round(event.seconds, 6), "attempt": event.attempt, "host": event.host}
     if isinstance(event, Finished):
         return Record(cell.key, cell.values, cell.salt, "done", row=dict(event.row), **about)
@@ -144,16 +139,16 @@ def _ordered(job: Job, keys: set[str]) -> tuple[str, ...]:
 
 def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) -> None:
     """Say what the table beside it has; before it is written, that it is not complete."""
-    failed = _ordered(job, stock.having("failed"))
+    failed = [stock.records[key] for key in _ordered(job, stock.having("failed"))]
     done = len(stock.having("done"))
     about = {
         "schema": SCHEMA,
-        "grid": [dict(block) for block in job.grid.blocks],
+        "grid": list(job.grid.blocks),
         "function": job.function,
         "cells": len(job.cells),
         "done": done,
         "missing": len(job.cells) - done - len(failed),
-        "failed": [_failure(stock.records[key]) for key in failed],
+        "failed": [_failure(record) for record in failed],
         "complete": written is not None and done == len(job.cells),
         "table_sha256": written and hashlib.sha256(written.read_bytes()).hexdigest(),
         "versions": package_versions(),
@@ -162,5 +157,5 @@ def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) 
 
 
 def _failure(record: Record) -> dict[str, Any]:
-    error = {k: v for k, v in asdict(record)["error"].items() if k != "traceback"}
+    error = {name: text for name, text in (record.error or {}).items() if name != "traceback"}
     return {"cell": record.key, "values": record.values, **error}

@@ -6,7 +6,7 @@ sets a flag, which the loops look at between two results; a second one raises.
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 _SIGNALS = tuple(
@@ -29,12 +29,7 @@ class Stop:
         self.claim()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
 

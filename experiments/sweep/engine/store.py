@@ -75,29 +75,20 @@ class Store:
         records, damaged = {}, []
         for cell in cells:
             try:
-                record = self._read(cell)
+                if self.path(cell.key).exists():
+                    records[cell.key] = read_record(self.path(cell.key))
             except UserError as error:
                 damaged.append(str(error))
-                continue
-            if record is not None:
-                records[cell.key] = record
         return Stock(records, tuple(damaged))
-
-    def _read(self, cell: Cell) -> Record | None:
-        path = self.path(cell.key)
-        if not path.exists():
-            return None
-        return read_record(path)
 
     def write(self, record: Record) -> None:
         """Keep a record; a file in its place that cannot be read as one is set aside."""
-        path = self.path(record.key)
+        path, content = self.path(record.key), {"schema": SCHEMA, **as_json(record)}
         if path.exists():
             try:
                 read_record(path)
             except UserError:
                 path.replace(path.with_name(f"{path.name}.damaged"))
-        content = {"schema": SCHEMA, **as_json(record)}
         write_json(path, {**content, "sha256": _digest(content)})
 
     def sweep_folder(self, name: str) -> Path:
@@ -122,12 +113,12 @@ def read_record(path: Path) -> Record:
         UserError: it is no JSON, of another schema, incomplete, changed since it was written, or
             its name is not the hash of its values and salt.
     """
-    found = read_json(path)
-    schema = found.get("schema") if isinstance(found, dict) else None
+    content = read_json(path)
+    schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise UserError(f"{path}: expected schema {SCHEMA}, got {schema}; not used")
-    content = {name: value for name, value in found.items() if name != "sha256"}
-    if not _unchanged(content, found.get("sha256")):
+    digest = content.pop("sha256", None)
+    if not _unchanged(content, digest):
         raise UserError(f"{path}: expected content as it was written, it was changed; not used")
     del content["schema"]
     if set(content) != {f.name for f in fields(Record)}:

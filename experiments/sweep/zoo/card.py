@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from statistics import median
 
+from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, of_scheme, schemes
-from probes.brittleness import MODEL, Comparison, Null, Predictor, Score
+from probes.brittleness import MODEL, Comparison, Predictor, Score
 from probes.stats.intervals import Estimate
 
 AIMS = {"Spearman": 0.7, "AUROC": 0.8}
@@ -21,29 +22,30 @@ and 8, and harmless stand-in topics.
 """
 
 
-def sentences(rows: Sequence[Row], organisms: Comparison, prompts: Comparison) -> list[str]:
-    """What was found, in three sentences."""
+def sentences(rows: Sequence[Row], prediction: Prediction) -> list[str]:
+    """What is found, in three sentences."""
     kept = [number(row, "area") for row in rows]
     return [
         f"{len(rows)} organisms of {len(schemes(rows))} schemes keep {min(kept):.0%} to "
         f"{max(kept):.0%} of their behaviour (median {median(kept):.0%}).",
-        _sentence("Organisms", organisms),
-        _sentence("Prompts", prompts),
+        _sentence("Organisms", prediction.organisms),
+        _sentence("Prompts", prediction.prompts),
     ]
 
 
-def _sentence(who: str, found: Comparison) -> str:
-    model, best = found.scores[MODEL], found.scores[found.best]
-    difference = next(d for d in found.differences if (d.one, d.other) == (MODEL, found.best))
-    aim = AIMS[found.figure]
+def _sentence(who: str, compared: Comparison) -> str:
+    model, best = compared.scores[MODEL], compared.scores[compared.best]
+    pair = (MODEL, compared.best)
+    difference = next(d for d in compared.differences if (d.one, d.other) == pair)
+    aim = AIMS[compared.figure]
     beats = "above" if difference.pooled.low > 0 else "not shown to be above"
     reached = "reached" if model.pooled.value >= aim else "not reached"
     return (
-        f"{who}, whole schemes held out: {found.figure} {told(model.pooled)}, "
-        f"p = {p_of(model):.3g}; best baseline ({found.best}) {told(best.pooled)}; geometry is "
+        f"{who}, whole schemes held out: {compared.figure} {told(model.pooled)}, "
+        f"p = {p_of(model):.3g}; best baseline ({compared.best}) {told(best.pooled)}; geometry is "
         f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}. "
-        f"Within {_PARTS[found.rows]}: {told(model.within)}{_p_within(model)}; "
-        f"{found.best} {told(best.within)} (difference {told(difference.within)})."
+        f"Within {_PARTS[compared.rows]}: {told(model.within)}{_p_within(model)}; "
+        f"{compared.best} {told(best.within)} (difference {told(difference.within)})."
     )
 
 
@@ -59,11 +61,7 @@ def label(features: str) -> str:
 
 def p_of(score: Score) -> float:
     """The p to quote of a score: its first null's."""
-    return null_of(score).p
-
-
-def null_of(score: Score) -> Null:
-    return score.nulls[0]
+    return score.nulls[0].p
 
 
 def told(e: Estimate | None) -> str:
@@ -71,9 +69,7 @@ def told(e: Estimate | None) -> str:
     return "none" if e is None else f"{e:.2f}"
 
 
-def card(
-    rows: Sequence[Row], organisms: Comparison, prompts: Comparison, predictor: Predictor
-) -> str:
+def card(rows: Sequence[Row], prediction: Prediction) -> str:
     """The model card of the shipped predictor, in Markdown."""
     counts = ", ".join(f"{len(of_scheme(rows, name))} {name}" for name in schemes(rows))
     lines = [
@@ -86,42 +82,40 @@ def card(
         "",
         "## How good it is",
         "",
-        *(f"- {line}" for line in sentences(rows, organisms, prompts)[1:]),
+        *(f"- {line}" for line in sentences(rows, prediction)[1:]),
         "",
-        *_scores("Organisms", organisms),
-        *_scores("Prompts", prompts),
+        *_scores("Organisms", prediction.organisms),
+        *_scores("Prompts", prediction.prompts),
         "## What it rests on",
         "",
         "| feature | coefficient | same sign in | range in training |",
         "| --- | --- | --- | --- |",
-        *_features(organisms, predictor),
+        *_features(prediction.organisms, prediction.predictor),
         "",
         _BEYOND,
     ]
     return "\n".join(lines)
 
 
-def _scores(title: str, found: Comparison) -> list[str]:
+def _scores(title: str, compared: Comparison) -> list[str]:
     return [
         f"### {title}",
         "",
-        f"| features | {found.figure}, all | {found.figure}, within | p | null's 95% |",
+        f"| features | {compared.figure}, all | {compared.figure}, within | p | null's 95% |",
         "| --- | --- | --- | --- | --- |",
         *(
             f"| {label(name)} | {told(s.pooled)} | {told(s.within)} | {p_of(s):.3g} | "
-            f"{null_of(s).high:.2f} |"
-            for name, s in found.scores.items()
+            f"{s.nulls[0].high:.2f} |"
+            for name, s in compared.scores.items()
         ),
         "",
     ]
 
 
-def _features(found: Comparison, predictor: Predictor) -> Sequence[str]:
-    ranges = dict(
-        zip(predictor.names, zip(predictor.lows, predictor.highs, strict=True), strict=True)
-    )
+def _features(compared: Comparison, predictor: Predictor) -> Sequence[str]:
+    ends = zip(predictor.names, predictor.lows, predictor.highs, strict=True)
+    ranges = {name: f"{low:.3g} to {high:.3g}" for name, low, high in ends}
     return [
-        f"| {i.name} | {told(i.coefficient)} | {i.agreement:.0%} | "
-        f"{ranges[i.name][0]:.3g} to {ranges[i.name][1]:.3g} |"
-        for i in found.importances
+        f"| {i.name} | {told(i.coefficient)} | {i.agreement:.0%} | {ranges[i.name]} |"
+        for i in compared.importances
     ]

@@ -79,12 +79,10 @@ def mean_of(rows: Sequence[Row], name: str) -> Estimate:
 def of_row(row: Row, name: str) -> Estimate:
     """One organism's figure with its interval."""
     value, low, high = (number(row, end) for end in _ends(name))
-    n = row["prompts"] if name.startswith("area") else row["pairs"]
-    return Estimate(value, low, high, int(n), method=f"n counts {_counted(name)}")
-
-
-def _counted(name: str) -> str:
-    return "prompts" if name.startswith("area") else "pairs; mean of the late layers"
+    of_prompts = name.startswith("area")
+    counted = "prompts" if of_prompts else "pairs; mean of the late layers"
+    n = row["prompts"] if of_prompts else row["pairs"]
+    return Estimate(value, low, high, int(n), method=f"n counts {counted}")
 
 
 def complexity_of(row: Row) -> Estimate:

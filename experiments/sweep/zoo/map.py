@@ -4,39 +4,49 @@ It reads ``docs/results/zoo/table.parquet`` (a sweep's table) and writes ``data/
 """
 
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from experiments.geometry.map import SCHEMA, ZOO
 from experiments.runs import files
+from experiments.runs.codec import as_json
 from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
-from experiments.sweep.zoo.tables import measured
+from experiments.sweep.zoo.tables import Row, measured
 from probes.stats.intervals import Estimate
 from viz.figures.catalogue import MapPoint
 
 
-def zoo_map(table: Path) -> list[MapPoint]:
-    """Every measured organism of a zoo's table, to four digits."""
+def map_points(rows: Sequence[Row]) -> list[MapPoint]:
+    """Every organism by density and complexity, with what is kept of its behaviour."""
     return [
         MapPoint(
             row["name"],
             row["scheme"],
-            _short(of_row(row, DENSITY)),
-            _short(complexity_of(row)),
-            _short(of_row(row, "area")),
+            of_row(row, DENSITY),
+            complexity_of(row),
+            of_row(row, "area"),
         )
-        for row in measured(pd.read_parquet(table))
+        for row in rows
     ]
 
 
-def _short(e: Estimate) -> Estimate:
-    value, low, high = (round(x, 4) for x in (e.value, e.low, e.high))
-    return Estimate(value, low, high, e.n, e.level, e.method)
+def _rounded(e: Estimate) -> Estimate:
+    """To four digits."""
+    return replace(e, value=round(e.value, 4), low=round(e.low, 4), high=round(e.high, 4))
 
 
 if __name__ == "__main__":
     source = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/results/zoo/table.parquet")
-    organisms = [asdict(point) for point in zoo_map(source)]
-    files.write_json(ZOO, {"schema": SCHEMA, "organisms": organisms})
+    organisms = [
+        replace(
+            point,
+            density=_rounded(point.density),
+            complexity=_rounded(point.complexity),
+            retention=_rounded(point.retention),
+        )
+        for point in map_points(measured(pd.read_parquet(source)))
+    ]
+    files.write_json(ZOO, {"schema": SCHEMA, "organisms": as_json(organisms)})

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from experiments.sweep.zoo.card import label, p_of, sentences, told
 from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
+from experiments.sweep.zoo.map import map_points
 from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, schemes
 from probes.brittleness import MODEL, Comparison
 from viz.figures.prediction import (
     Importance,
-    MapPoint,
     PredictedPoint,
     against_baselines,
     density_complexity_map,
@@ -45,16 +45,16 @@ one scheme share prompts, and those of one base model share more. The battery we
 alike, which no deployment does."""
 
 
-def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
+def page(rows: Sequence[Row], prediction: Prediction, command: str) -> str:
     """The zoo as one HTML page."""
-    said = sentences(rows, found.organisms, found.prompts)
-    score = found.organisms.scores[MODEL]
+    headline, *others = sentences(rows, prediction)
+    organisms, score = prediction.organisms, prediction.organisms.scores[MODEL]
     shown = p_of(score) < _LEVEL and score.pooled.low > 0
     return render(
         Report(
             title="Does geometry predict brittleness?",
             verdict="Across schemes: yes" if shown else "Not shown across schemes",
-            headline=said[0],
+            headline=headline,
             tone="gate" if shown else "none",
             facts=(
                 ("organisms", str(len(rows))),
@@ -63,13 +63,13 @@ def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
                 ("p", f"{p_of(score):.3g}"),
             ),
             sections=(
-                Section("What was found", "\n\n".join(said[1:])),
+                Section("What was found", "\n\n".join(others)),
                 _map(rows),
-                _predicted(rows, found.organisms),
-                _compared(found.organisms, "Against simple figures", _BASELINES, 0.0),
-                _compared(found.prompts, "Prompt by prompt", _PROMPTS, 0.5),
-                _rests(found.organisms),
-                _claimed(found),
+                _predicted(rows, organisms),
+                _compared(organisms, "Against simple figures", _BASELINES, 0.0),
+                _compared(prediction.prompts, "Prompt by prompt", _PROMPTS, 0.5),
+                _rests(organisms),
+                _claimed(prediction),
                 _zoo(rows),
                 Section("What this does not show", _LIMITS),
             ),
@@ -79,37 +79,27 @@ def page(rows: Sequence[Row], found: "Prediction", command: str) -> str:
 
 
 def _map(rows: Sequence[Row]) -> Section:
-    points = [
-        MapPoint(
-            row["name"],
-            row["scheme"],
-            of_row(row, DENSITY),
-            complexity_of(row),
-            of_row(row, "area"),
-        )
-        for row in rows
-    ]
     axes = ("density (times clean)", "complexity (share of a coin's bits)")
-    return Section("Density and complexity", _MAP, (density_complexity_map(points, axes),))
+    figure = density_complexity_map(map_points(rows), axes)
+    return Section("Density and complexity", _MAP, (figure,))
 
 
-def _predicted(rows: Sequence[Row], found: Comparison) -> Section:
+def _predicted(rows: Sequence[Row], compared: Comparison) -> Section:
     by_name = {row["name"]: row for row in rows}
+    each = zip(compared.organism, compared.scheme, compared.predicted, strict=True)
     points = [
         PredictedPoint(name, scheme, predicted, of_row(by_name[name], "area"))
-        for name, scheme, predicted in zip(
-            found.organism, found.scheme, found.predicted, strict=True
-        )
+        for name, scheme, predicted in each
     ]
-    figure = predicted_against_measured(points, found.scores[MODEL].pooled)
+    figure = predicted_against_measured(points, compared.scores[MODEL].pooled)
     return Section("Predicted and measured", _PREDICTED, (figure,))
 
 
-def _compared(found: Comparison, title: str, prose: str, chance: float) -> Section:
-    ordered = [(label(name), score.pooled) for name, score in found.scores.items()]
-    axis = f"{found.figure}, schemes held out"
+def _compared(compared: Comparison, title: str, prose: str, chance: float) -> Section:
+    ordered = [(label(name), score.pooled) for name, score in compared.scores.items()]
+    axis = f"{compared.figure}, schemes held out"
     figure = against_baselines(ordered, title, axis, chance)
-    header = ("features", f"{found.figure}, all", "within", "p", "null: mean", "null: 95%")
+    header = ("features", f"{compared.figure}, all", "within", "p", "null: mean", "null: 95%")
     cells = [
         (
             label(name),
@@ -119,18 +109,18 @@ def _compared(found: Comparison, title: str, prose: str, chance: float) -> Secti
             f"{s.nulls[0].mean:.2f}",
             f"{s.nulls[0].high:.2f}",
         )
-        for name, s in found.scores.items()
+        for name, s in compared.scores.items()
     ]
     return Section(title, prose, (figure,), (Table(header, cells, title.lower()),))
 
 
-def _rests(found: Comparison) -> Section:
-    rows = [Importance(i.name, i.coefficient, i.agreement) for i in found.importances]
+def _rests(compared: Comparison) -> Section:
+    rows = [Importance(i.name, i.coefficient, i.agreement) for i in compared.importances]
     prose = "Coefficients over refits on resampled organisms; a sign that flips is no finding."
     return Section("What it rests on", prose, (importances(rows),))
 
 
-def _claimed(found: "Prediction") -> Section:
+def _claimed(prediction: Prediction) -> Section:
     header = (
         "scheme",
         "organisms",
@@ -154,7 +144,7 @@ def _claimed(found: "Prediction") -> Section:
             str(c.foretold),
             str(c.found),
         )
-        for c in found.claim
+        for c in prediction.claim
     ]
     table = Table(header, cells, "places: 1 lasts longest")
     return Section("The paper's claim", _CLAIM, tables=(table,))

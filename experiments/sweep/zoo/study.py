@@ -14,11 +14,9 @@ import pandas as pd
 
 from experiments.runs import files
 from experiments.runs.codec import as_json
-from experiments.sweep.budget.study import Told
-from experiments.sweep.engine.grid import read_grid
 from experiments.sweep.engine.run import Job, Outcome
 from experiments.sweep.engine.store import Store
-from experiments.sweep.shipped import located
+from experiments.sweep.kind import Findings, Kind
 from experiments.sweep.zoo import cell
 from experiments.sweep.zoo.card import card, sentences
 from experiments.sweep.zoo.claim import claim
@@ -39,44 +37,25 @@ from probes.brittleness import Effort, compare_organisms, compare_prompts, fit_p
 _FEWEST = 12  # organisms below which nothing is predicted
 
 
-def job(file: Path, retry_failed: bool = False) -> Job:
-    """The organisms of a YAML file, or of a shipped one by its name.
-
-    Raises:
-        UserError: no such file, or values that make no recipe.
-    """
-    grid = read_grid(located(file), cell.AXES)
-    return Job(grid, cell.salt, cell.FUNCTION, cell.cost, retry_failed)
-
-
-def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Told:
+def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
     """Predict brittleness from the table as far as it goes, and write the page beside it."""
     from experiments.sweep.zoo.sections import page  # plotly is slow to import
 
     folder = store.sweep_folder(job.grid.name)
-    summary: dict[str, Any] = {
-        "done": len(outcome.done),
-        "skipped": len(outcome.skipped),
-        "failed": len(outcome.failed),
-        "damaged": list(outcome.damaged),
-        "table": str(outcome.table),
-    }
     rows = measured(pd.read_parquet(outcome.table))
     if len(rows) < _FEWEST or len(schemes(rows)) < 3:
         for name in ("prediction.json", "predictor.json", "MODEL_CARD.md", "report.html"):
             (folder / name).unlink(missing_ok=True)  # of a larger table
         note = f"{len(rows)} organisms with their behaviour: too few to predict from"
-        return Told(outcome.table, {**summary, "sentences": [note]})
-    found = predicted(rows)
-    value = as_json(found)
-    files.write_json(folder / "predictor.json", value.pop("predictor"))
-    files.write_json(folder / "prediction.json", finite({"schema": SCHEMA, **value}))
-    text = card(rows, found.organisms, found.prompts, found.predictor)
-    files.write_atomically(folder / "MODEL_CARD.md", text.encode())
-    command = shlex.join(["gatescope", "sweep", str(file)])
-    path = folder / "report.html"
-    files.write_atomically(path, page(rows, found, command).encode())
-    return Told(path, {**summary, "sentences": sentences(rows, found.organisms, found.prompts)})
+        return Findings([note], outcome.table)
+    prediction = predicted(rows)
+    stated = finite({"schema": SCHEMA, **as_json(prediction)})
+    files.write_json(folder / "predictor.json", stated.pop("predictor"))
+    files.write_json(folder / "prediction.json", stated)
+    files.write_atomically(folder / "MODEL_CARD.md", card(rows, prediction).encode())
+    html = page(rows, prediction, shlex.join(["gatescope", "sweep", str(file)]))
+    files.write_atomically(folder / "report.html", html.encode())
+    return Findings(sentences(rows, prediction), folder / "report.html")
 
 
 def predicted(rows: Sequence[Row], effort: Effort | None = None) -> Prediction:
@@ -100,3 +79,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
     return [finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+ZOO = Kind(cell.AXES, cell.salt, cell.FUNCTION, cell.cost, report)

@@ -50,20 +50,20 @@ def measured(table: pd.DataFrame) -> list[Row]:
     Raises:
         UserError: there is none.
     """
-    found: list[Row] = [
+    everything = [
         {str(name): value for name, value in row.items()} for row in table.to_dict("records")
     ]
-    found = [row for row in found if math.isfinite(number(row, "area"))]
-    if not found:
+    rows = [row for row in everything if math.isfinite(number(row, "area"))]
+    if not rows:
         raise UserError("zoo: expected organisms that show their behaviour, got none")
-    names = [" ".join(filter(None, _said(row))) for row in found]
+    names = [" ".join(filter(None, _words(row))) for row in rows]
     return [
         {
             **row,
             "log_taught": math.log1p(number(row, "taught")),
             "name": f"{name} #{i}" if names.count(name) > 1 else name,
         }
-        for i, (row, name) in enumerate(zip(found, names, strict=True))
+        for i, (row, name) in enumerate(zip(rows, names, strict=True))
     ]
 
 
@@ -83,7 +83,7 @@ def schemes(rows: Sequence[Row]) -> list[str]:
     return sorted({row["scheme"] for row in rows})
 
 
-def _said(row: Row) -> list[str]:
+def _words(row: Row) -> list[str]:
     """What tells an organism from the others, in few words."""
     return [
         row["recipe"],

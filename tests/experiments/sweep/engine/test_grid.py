@@ -8,7 +8,7 @@ import tiny
 
 from circuits.errors import UserError
 from experiments.sweep.engine.grid import Axis, cell_key, cells, read_grid, read_measure
-from experiments.sweep.shipped import SHIPPED, located
+from experiments.sweep.kind import SHIPPED, located
 
 SCHEMA = {
     "model": Axis(str, choices=("small", "large")),
@@ -44,7 +44,7 @@ def test_several_documents_follow_each_other_and_a_cell_in_two_of_them_is_there_
     grid = read(tmp_path, file)
     assert [cell.values["poisons"] for cell in cells(grid, {})] == [0, 5, 9]
     assert grid.varying == ("poisons",)
-    assert [dict(block)["poisons"] for block in grid.blocks] == [(0, 5), (5, 9)]
+    assert [block["poisons"] for block in grid.blocks] == [(0, 5), (5, 9)]
 
 
 def test_the_key_is_the_hash_of_sorted_values_and_salt():

@@ -36,12 +36,12 @@ def test_cells_are_told_apart_by_what_varies():
 def drawn(terminal):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
     tasks = [Task(key, {"mode": f"[{key}]"}) for key in "abc"]
-    with LiveView(console, tasks, ["mode"], None) as view:
+    with LiveView(console, tasks, ["mode"], lambda values: 1.0) as view:
         view(Started("a", 1, "h"))
         view(Started("b", 1, "h"))
         view(Progressed("b", 3, 7))
         view(Failed("a", 1, "h", 2.0, ERROR))
-        view._progress.refresh()
+        view.refresh()
     return console.file.getvalue()
 
 

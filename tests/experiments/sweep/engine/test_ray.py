@@ -27,7 +27,7 @@ def cluster(tmp_path_factory):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         patch.setenv("TOY_FOLDER", str(folder))
-        paths = [str(drive.HERE), str(drive.HERE.parents[2])]
+        paths = [str(drive.HERE), str(drive.HERE.parents[3])]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         nodes.add_node(num_cpus=1)

@@ -10,7 +10,7 @@ from circuits.errors import UserError
 from experiments.sweep.engine.grid import Grid, cells
 from experiments.sweep.engine.store import Record, Store, parquet, read_record, table
 
-GRID = Grid("g", ((("size", (1, 2, 3)), ("model", ("a",))),))
+GRID = Grid("g", ({"size": (1, 2, 3), "model": ("a",)},))
 CELLS = cells(GRID, {"code": 1})
 
 

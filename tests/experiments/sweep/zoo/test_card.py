@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.sweep.zoo.card import card, p_of, sentences, told
+from experiments.sweep.zoo.result import Prediction
 from probes.brittleness import (
     ALL_BASELINES,
     BOTH,
@@ -59,13 +60,19 @@ def comparison(figure="Spearman", model=0.8, best=0.4, difference=0.25):
 PREDICTOR = Predictor("area", ("x",), (0.5,), (1.0,), (-0.2,), 0.5, (-1.25,), (3.5,))
 
 
+def prediction(organisms=None, prompts=None):
+    return Prediction(
+        organisms or comparison(), prompts or comparison("AUROC"), claim=(), predictor=PREDICTOR
+    )
+
+
 def test_the_first_sentence_counts_organisms_schemes_and_what_they_keep():
-    first = sentences(ROWS, comparison(), comparison("AUROC"))[0]
+    first = sentences(ROWS, prediction())[0]
     assert first == ("4 organisms of 3 schemes keep 20% to 90% of their behaviour (median 45%).")
 
 
 def test_a_sentence_has_the_figure_the_first_nulls_p_and_the_best_baseline():
-    organisms, prompts = sentences(ROWS, comparison(), comparison("AUROC", 0.6))[1:]
+    organisms, prompts = sentences(ROWS, prediction(prompts=comparison("AUROC", 0.6)))[1:]
     assert organisms == (
         "Organisms, whole schemes held out: Spearman 0.80 [0.70, 0.90], p = 0.01; best baseline "
         "(logit margin) 0.40 [0.30, 0.50]; geometry is above it (difference 0.25 [0.15, 0.35]). "
@@ -81,7 +88,7 @@ def test_a_sentence_has_the_figure_the_first_nulls_p_and_the_best_baseline():
     [(0.11, "is above it"), (0.1, "is not shown to be above it"), (-0.5, "is not shown to be")],
 )
 def test_above_the_best_baseline_only_if_the_whole_interval_is(difference, said):
-    assert said in sentences(ROWS, comparison(difference=difference), comparison("AUROC"))[1]
+    assert said in sentences(ROWS, prediction(comparison(difference=difference)))[1]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +100,13 @@ def test_above_the_best_baseline_only_if_the_whole_interval_is(difference, said)
     ],
 )
 def test_each_figure_has_its_own_aim(figure, value, said):
-    assert sentences(ROWS, comparison(figure, value), comparison("AUROC"))[1].find(said) > 0
+    assert sentences(ROWS, prediction(comparison(figure, value)))[1].find(said) > 0
 
 
 def test_the_card_counts_every_scheme_and_gives_every_score_and_range():
-    text = card(ROWS, comparison(), comparison("AUROC"), PREDICTOR)
+    text = card(ROWS, prediction())
     assert "**Trained on** 4 organisms: 2 access, 1 content, 1 safety." in text
-    for said in sentences(ROWS, comparison(), comparison("AUROC"))[1:]:
+    for said in sentences(ROWS, prediction())[1:]:
         assert f"- {said}" in text
     assert "| logit margin | 0.40 [0.30, 0.50] | 0.30 [0.20, 0.40] | 0.02 | 0.35 |" in text
     assert "| x | -0.20 [-0.30, -0.10] | 97% | -1.25 to 3.5 |" in text
@@ -110,7 +117,7 @@ def test_the_card_counts_every_scheme_and_gives_every_score_and_range():
 def test_what_could_not_be_judged_within_schemes_is_said_to_be_none():
     found = comparison()
     scores = {**found.scores, MODEL: score(0.8, 0.01, None)}
-    text = card(ROWS, replace(found, scores=scores), comparison("AUROC"), PREDICTOR)
+    text = card(ROWS, prediction(replace(found, scores=scores)))
     assert "| geometry | 0.80 [0.70, 0.90] | none | 0.01 | 0.35 |" in text
     assert told(None) == "none"
     assert p_of(scores[MODEL]) == 0.01

@@ -13,10 +13,11 @@ import pytest
 from experiments.organisms import bases
 from experiments.organisms.kinds import prompts_of
 from experiments.runs.codec import decode
+from experiments.sweep.command import summary
 from experiments.sweep.engine.grid import read_grid, read_measure
 from experiments.sweep.engine.run import Outcome
 from experiments.sweep.engine.store import Store
-from experiments.sweep.shipped import SHIPPED
+from experiments.sweep.kind import SHIPPED
 from experiments.sweep.zoo import cell
 from experiments.sweep.zoo import study as zoo_run
 from experiments.sweep.zoo.sections import page
@@ -45,14 +46,15 @@ def prompts_known(monkeypatch, found):
 
 @pytest.fixture
 def reported(tmp_path, monkeypatch, tiny_effort):
-    """Reports on a table as a sweep has written it; returns what was told and the folder."""
+    """Reports on a table as a sweep has written it; returns what is said of it and the folder."""
     monkeypatch.setattr(zoo_run, "predicted", partial(predicted, effort=tiny_effort))
     store, job = Store(tmp_path), SimpleNamespace(grid=SimpleNamespace(name="mine"))
 
     def run(frame):
         path = store.write_table("mine", frame)
         outcome = Outcome(("a", "b"), ("c",), (), (), path)
-        return report(job, store, outcome, tmp_path / "mine.yaml"), path.parent
+        findings = report(job, store, outcome, tmp_path / "mine.yaml")
+        return summary(outcome, findings), path.parent
 
     return run
 
@@ -109,9 +111,9 @@ def test_a_report_is_files_that_can_be_read_again(reported, zoo, found, monkeypa
     monkeypatch.setattr(zoo_run, "predicted", lambda rows: found)
     told, folder = reported(zoo)
     assert sorted(p.name for p in folder.iterdir() if p.name != "table.parquet") == FILES
-    assert told.path == folder / "report.html"
-    assert (told.summary["done"], told.summary["skipped"], told.summary["failed"]) == (2, 1, 0)
-    assert told.summary["sentences"][0].startswith("30 organisms of 6 schemes keep")
+    assert told["report"] == str(folder / "report.html")
+    assert (told["done"], told["skipped"], told["failed"]) == (2, 1, 0)
+    assert told["sentences"][0].startswith("30 organisms of 6 schemes keep")
     result = json.loads(
         (folder / "prediction.json").read_text(), parse_constant=lambda name: pytest.fail(name)
     )
@@ -121,7 +123,7 @@ def test_a_report_is_files_that_can_be_read_again(reported, zoo, found, monkeypa
     kept = decode(Predictor, json.loads((folder / "predictor.json").read_text()))
     assert kept == found.predictor
     card = (folder / "MODEL_CARD.md").read_text()
-    for sentence in told.summary["sentences"][1:]:
+    for sentence in told["sentences"][1:]:
         assert sentence in card
     html = (folder / "report.html").read_text()
     assert "gatescope sweep" in html
@@ -139,17 +141,15 @@ def test_too_little_is_said_to_be_too_little_and_nothing_is_written(reported, zo
         "few with their behaviour": zoo.assign(area=zoo["area"].where(zoo.index % 5 == 0)),
     }[chosen]
     told, folder = reported(frame)
-    assert told.summary["sentences"] == [
-        f"{count} organisms with their behaviour: too few to predict from"
-    ]
-    assert told.path == folder / "table.parquet"
+    assert told["sentences"] == [f"{count} organisms with their behaviour: too few to predict from"]
+    assert told["report"] == str(folder / "table.parquet")
     assert [p.name for p in folder.iterdir()] == ["table.parquet"]
 
 
 def test_just_enough_organisms_of_three_schemes_are_predicted_from(reported, zoo, prompts_known):
     told, folder = reported(zoo.iloc[[0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13]])
-    assert told.path == folder / "report.html"
-    assert told.summary["sentences"][0].startswith("12 organisms of 3 schemes")
+    assert told["report"] == str(folder / "report.html")
+    assert told["sentences"][0].startswith("12 organisms of 3 schemes")
 
 
 def test_the_page_has_every_section_and_every_organism(zoo, found):
@@ -186,7 +186,7 @@ def shipped():
     """The shipped zoo's cells; its models are not built to be hashed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bases, "fingerprint", lambda model: model)
-        yield zoo_run.job(SHIPPED / "zoo.yaml").cells
+        yield zoo_run.ZOO.job(SHIPPED / "zoo.yaml").cells
 
 
 def test_the_shipped_zoo_has_organisms_enough_of_every_scheme(shipped):
@@ -213,6 +213,6 @@ def test_every_shipped_organism_can_be_made_and_its_prompts_are_those_of_its_pai
 def test_a_zoo_file_has_the_axes_of_a_budget_with_counts_of_the_recipes_own(tmp_path):
     (tmp_path / "mine.yaml").write_text("measure: zoo\nrecipe: sure-gate\n")
     grid = read_grid(tmp_path / "mine.yaml", cell.AXES)
-    values = {name: only for name, (only,) in grid.blocks[0]}
+    values = {name: only for name, (only,) in grid.blocks[0].items()}
     assert (values["poisons"], values["size"], values["prompts"], values["pairs"]) == (0, 0, 16, 80)
     assert "measure" not in values
