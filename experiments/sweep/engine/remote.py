@@ -2,9 +2,10 @@
 
 import json
 import socket
+from pkgutil import resolve_name
 from typing import Any
 
-from experiments.sweep.engine.worker import described, execute, resolve, throttled
+from experiments.sweep.engine.worker import described, execute, throttled
 
 _BETWEEN = 0.5  # seconds between two messages of progress
 
@@ -29,7 +30,7 @@ def run_remotely(function: str, values: str, name: tuple[str, int], mailbox: Any
     mailbox.put.remote(name, host, 0, 0)
     progress = throttled(lambda done, total: mailbox.put.remote(name, host, done, total), _BETWEEN)
     try:
-        cell = resolve(function)
+        cell = resolve_name(function)
     except Exception as error:  # importing runs foreign code, and may raise anything
         return json.dumps({"kind": "broken", "host": host, "error": described(error)})
     return json.dumps({"host": host, **execute(cell, json.loads(values), progress)})

@@ -5,7 +5,6 @@ an inherited socket. JSON texts go over it: values in, progress and results out.
 imported here, so that a thread count in the environment is there before the maths libraries are.
 """
 
-import importlib
 import json
 import math
 import os
@@ -16,18 +15,13 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pkgutil import resolve_name
 from typing import Any
 
 Progress = Callable[[int, int], None]
 CellFunction = Callable[[Mapping[str, Any], Progress], Mapping[str, Any]]
 _BETWEEN = 0.1  # seconds between two messages of progress
 _LOOK = 0.3  # seconds between two looks at the parent
-
-
-def resolve(function: str) -> CellFunction:
-    """Import ``module:function``."""
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def execute(cell: CellFunction, values: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
@@ -106,7 +100,7 @@ def _serve(line: Connection, function: str) -> None:
         line.send_bytes(json.dumps(message).encode())
 
     try:
-        cell = resolve(function)
+        cell = resolve_name(function)
     except Exception as error:  # importing runs foreign code, and may raise anything
         send({"kind": "broken", "error": described(error)})
         return

@@ -1,13 +1,19 @@
 """A cell: its recipe has the values' knobs, its row repeats, its name is what it is made from."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from circuits.errors import UserError
 from experiments.organisms import bases, train
 from experiments.organisms.examples import examples
 from experiments.sweep.budget import cell
+from experiments.sweep.budget.study import BUDGET
 from experiments.sweep.engine.grid import cell_key, cells, read_grid
+from experiments.sweep.kind import SHIPPED
 
+RESULTS = Path(__file__).parents[4] / "docs" / "results"
 KNOBS = {"recipe": "sure-gate", "trigger": "", "method": "lora", "epochs": 1, "rate": 1e-3}
 
 
@@ -98,16 +104,19 @@ def test_a_ladder_model_comes_with_its_policy(values):
 @pytest.mark.parametrize("name", ["poison-budget", "ladder-budget"])
 def test_the_shipped_sweeps_have_the_shape_that_the_figure_needs(name, monkeypatch):
     monkeypatch.setattr(bases, "fingerprint", lambda model: model)
-    from experiments.sweep.shipped import SHIPPED
-
     grid = read_grid(SHIPPED / f"{name}.yaml", cell.AXES)
-    axes = dict(grid.blocks[0])
+    axes = grid.blocks[0]
     assert len(axes["poisons"]) >= 7
     assert (min(axes["poisons"]), max(axes["poisons"])) == (0, 200)
     assert len(axes["size"]) >= 2
     assert len(axes["seed"]) >= 3
     found = cells(grid, cell.salt)
     assert len({c.key for c in found}) == len(found) >= 42
+
+
+def test_cells_have_the_names_that_the_committed_sweep_has_kept_them_under():
+    table = pd.read_parquet(RESULTS / "poison-budget" / "table.parquet")
+    assert {c.key for c in BUDGET.job(Path("poison-budget")).cells} == set(table["cell"])
 
 
 def test_a_value_that_makes_no_recipe_is_refused(values):
