@@ -124,3 +124,17 @@ def test_newcombes_interval_is_that_of_his_paper():
     same = intervals.newcombe(intervals.wilson(5, 50), intervals.wilson(5, 50))
     assert same.value == 0
     assert same.low < 0 < same.high
+
+
+def test_an_estimate_is_said_with_its_interval_in_the_format_of_a_float():
+    e = intervals.Estimate(0.25, 0.1, 0.4, 20)
+    assert f"{e:.3g}" == "0.25 [0.1, 0.4]"
+    assert f"{e:.0%}" == "25% [10%, 40%]"
+    assert f"{e:.1%p}" == "25.0% [10.0, 40.0]"
+    assert f"{e:.0%pn}" == "25% [10, 40] (n=20)"
+    assert f"{e:7.2f}" == "   0.25 [0.10, 0.40]"  # the value's width alone
+    assert f"{100 * e:+.0f}" == "+25 [+10, +40]"
+    assert f"{e}" == str(e) == "0.25 [0.10, 0.40] (n=20)"
+    assert f"{intervals.Estimate(-1e-5, -2e-5, 1e-5, 2):z.3f}" == "0.000 [0.000, 0.000]"
+    with pytest.raises(ValueError, match="a spec such as"):
+        format(e, "d")
