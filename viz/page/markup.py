@@ -1,9 +1,12 @@
-"""Pieces of the page's HTML. All text that goes in is escaped; no raw HTML is accepted."""
+"""What the page's templates show of text: tables with the kinds of their columns, names, titles."""
 
 import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+from markupsafe import Markup, escape
 
 _LONG = 40  # characters from which a cell is a sentence that needs room
 _BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
@@ -26,60 +29,37 @@ class Table:
     caption: str = ""
     folded: str = ""
 
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The class of every column: numbers, sentences, brief words, or none of them."""
+        kinds = [_kind(cells) for cells in zip(*self.rows, strict=False)]
+        return kinds + [""] * (len(self.header) - len(kinds))
 
-def e(text: str) -> str:
-    """`text` escaped for HTML content and quoted attributes."""
-    return html.escape(text, quote=True)
+    @property
+    def many(self) -> bool:
+        return len(self.header) >= _MANY
 
-
-def table_html(table: Table) -> str:
-    """A table in a box of its own that scrolls sideways and takes the keyboard focus.
-
-    The box is a group, not a landmark: a page has dozens of tables, many without a caption.
-    """
-    kinds = [_kind(cells) for cells in zip(*table.rows, strict=False)]
-    kinds += [""] * (len(table.header) - len(kinds))
-    head = "".join(_head(name, kind) for name, kind in zip(table.header, kinds, strict=False))
-    rows = "".join(
-        f"<tr>{''.join(f'<td{kinds[i]}>{_cell(cell)}</td>' for i, cell in enumerate(cells))}</tr>"
-        for cells in table.rows
-    )
-    caption = f"<caption>{e(table.caption)}</caption>" if table.caption else ""
-    many = ' class="many"' if len(table.header) >= _MANY else ""
-    name = table.caption or table.folded or f"Table: {', '.join(filter(None, table.header))}"
-    made = (
-        f'<div class="wide" role="group" tabindex="0" aria-label="{e(name)}">'
-        f"<table{many}>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-    if not table.folded:
-        return made
-    return f"<details><summary>{e(table.folded)}</summary>{made}</details>"
+    @property
+    def name(self) -> str:
+        """What the table is called where it has no caption either."""
+        return self.caption or self.folded or f"Table: {', '.join(filter(None, self.header))}"
 
 
 def _kind(cells: Sequence[str]) -> str:
-    """The class of a column: numbers, sentences, or neither."""
     if all(_NUMBER.match(str(cell).strip() or "0") for cell in cells):
-        return ' class="num"'
+        return "num"
     most = max(len(str(cell)) for cell in cells)
-    return ' class="long"' if most > _LONG else ' class="brief"' if most <= _BRIEF else ""
+    return "long" if most > _LONG else "brief" if most <= _BRIEF else ""
 
 
-def _head(name: str, kind: str) -> str:
-    """A column's name; a column that needs none gets no header cell that says nothing."""
-    return f'<th scope="col"{kind}>{e(name)}</th>' if name.strip() else f"<td{kind}></td>"
+def unbroken(text: object) -> Markup:
+    """A cell's text, escaped; an interval is never broken, but may go below its value."""
+    return Markup(_INTERVAL.sub(r'<span class="interval">\g<0></span>', str(escape(text))))
 
 
-def _cell(text: str) -> str:
-    """A cell's text; an interval is never broken, but may go below its value."""
-    return _INTERVAL.sub(r'<span class="interval">\g<0></span>', e(str(text)))
-
-
-def code_html(code: str) -> str:
-    """Code with a button that copies it."""
-    return (
-        f'<div class="code"><pre tabindex="0">{e(code)}</pre>'
-        '<button type="button" data-act="copy" aria-live="polite">copy</button></div>'
-    )
+def paragraphs(text: str) -> list[str]:
+    """The parts of a text between blank lines."""
+    return [part for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
 def slug(text: str) -> str:

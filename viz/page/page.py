@@ -1,25 +1,44 @@
 """The report as one HTML document that opens offline: text, tables, live figures, their numbers.
 
 The page loads nothing: plotly.js is inlined once, scripts run only by their hash, and every
-string given here is shown as text. `render` returns the page; writing it is the caller's.
+string given here is shown as text, as the templates escape it. `render` returns the page; writing
+it is the caller's.
 """
 
 import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from viz.data import safe_json
-from viz.page.markup import Table, e
-from viz.page.script import SCRIPT
-from viz.page.sections import Payloads, Section, section_html
-from viz.page.style import CSS, TONE_MARKS
+from viz.page.blocks import Payloads
+from viz.page.markup import Table, paragraphs, unbroken
+from viz.page.sections import Section
+from viz.page.style import CSS
+from viz.page.tokens import level_of
+from viz.text import visible
 from viz.theme import template
 
 __all__ = ["Report", "Section", "Table", "render"]
+
+TONE_MARKS: dict[str, str] = {"gate": "●", "none": "○", "unclear": "◐"}  # not by colour alone
+SCRIPT = files("viz.page").joinpath("page.js").read_text(encoding="utf-8")
+_TEMPLATES = Environment(
+    loader=PackageLoader("viz.page", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    paragraphs=paragraphs, unbroken=unbroken, visible=visible, level_of=level_of
+)
 
 
 @dataclass(frozen=True)
@@ -50,70 +69,21 @@ def render(report: Report) -> str:
     if report.reproduce:
         sections.append(Section("Reproduce", code=report.reproduce))
     payloads = Payloads()
-    body = "\n".join(section_html(i, section, payloads) for i, section in enumerate(sections, 1))
-    data = {
-        "templates": {
-            name: template(name == "dark").to_plotly_json() for name in ("light", "dark")
-        },
-        "figures": payloads.figures,
-        "files": payloads.files,
-    }
+    blocks = [payloads.block(section, f"section-{i}") for i, section in enumerate(sections, 1)]
+    themes = {name: template(name == "dark").to_plotly_json() for name in ("light", "dark")}
+    data = {"templates": themes, "figures": payloads.figures, "files": payloads.files}
     scripts = [_text(script) for script in (get_plotlyjs(), SCRIPT)]
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>{e(report.title)}</title>
-<link rel="icon" href="data:,">
-<style>{CSS}</style>
-</head>
-<body>
-<a class="skip" href="#verdict">Skip to the verdict</a>
-<main class="page">
-<header>
-<div class="top"><p class="kicker">gatescope report</p>
-<button type="button" id="theme" data-act="theme">dark theme</button></div>
-<h1>{e(report.title)}</h1>
-</header>
-{_verdict(report)}
-{_contents(sections) if sections else ""}
-<div class="body">
-{body}
-<footer>This page is complete in itself and loads nothing from the network.</footer>
-</div>
-</main>
-<noscript><p class="problem">The figures need JavaScript; text and tables do not.</p></noscript>
-<script type="application/json" id="page-data">{safe_json(data)}</script>
-<script>{scripts[0]}</script>
-<script>{scripts[1]}</script>
-</body>
-</html>
-"""
-    return _text(page)
-
-
-def _verdict(report: Report) -> str:
-    facts = "".join(
-        f"<div><dt>{e(name)}</dt><dd>{e(value)}</dd></div>" for name, value in report.facts
+    return _text(
+        _TEMPLATES.get_template("page.html.j2").render(
+            report=report,
+            mark=TONE_MARKS[report.tone],
+            blocks=blocks,
+            policy=_policy(scripts),
+            style=Markup(CSS),
+            data=Markup(safe_json(data)),
+            scripts=[Markup(script) for script in scripts],
+        )
     )
-    mark = TONE_MARKS[report.tone]
-    return (
-        f'<section id="verdict" class="verdict tone-{report.tone}" aria-label="Verdict">'
-        f'<p class="kicker">Verdict</p><h2><span aria-hidden="true">{mark}</span>'
-        f"{e(report.verdict)}</h2><p>{e(report.headline)}</p>"
-        f"{f'<dl>{facts}</dl>' if facts else ''}</section>"
-    )
-
-
-def _contents(sections: Sequence[Section]) -> str:
-    items = "".join(
-        f'<li><a href="#s{i}">{e(section.title)}</a></li>' for i, section in enumerate(sections, 1)
-    )
-    head = '<nav aria-label="Contents"><div><p class="kicker">Contents</p>'
-    return f"{head}<ol>{items}</ol></div></nav>"
 
 
 def _policy(scripts: Sequence[str]) -> str:
