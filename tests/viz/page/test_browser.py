@@ -1,28 +1,13 @@
 """The page in a real browser: quiet, offline, drawn, legible on a phone, safe, downloadable."""
 
-import shutil
-
+import needs
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium executable on the path")
-
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with needs.browser() as instance:
         yield instance
-        instance.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from experiments.sweep.engine.store import Store, read_record
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """Two nodes of one processor each, whose workers log into this folder; (address, folder)."""
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="ray is missing: pip install -e '.[ray]'")
     from ray.cluster_utils import Cluster
 
     folder = tmp_path_factory.mktemp("cluster")
@@ -144,7 +144,7 @@ def test_a_cell_that_no_node_has_room_for_is_one_line_and_not_a_long_wait(far):
 
 
 def test_no_cluster_at_the_address_is_one_line(toys):
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="ray is missing: pip install -e '.[ray]'")
     job, store = jobs(toys, "nowhere", size=1)
     with pytest.raises(UserError, match="expected a running Ray cluster") as caught:
         sweep(job, store, Ray("not an address"))
