@@ -9,5 +9,12 @@ class UserError(ValueError):
     """
 
 
+def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = "") -> None:
+    """Raises UserError unless it holds: `of: expected wanted, got got; advice`."""
+    if not holds:
+        head, tail = f"{of}: " if of else "", f"; {advice}" if advice else ""
+        raise UserError(f"{head}expected {wanted}, got {got}{tail}")
+
+
 class SelfTestError(RuntimeError):
     """A loaded model failed its self-test: its hooks cannot be trusted, nothing is measured."""

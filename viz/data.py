@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -16,12 +16,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def with_data(
-    figure: go.Figure, header: Sequence[str], rows: Sequence[Sequence[Any]], half: bool = False
+    figure: go.Figure, rows: Sequence[Mapping[str, Any]], half: bool = False
 ) -> go.Figure:
-    """`figure` with its underlying values in `layout.meta`; `half` asks for half the page width."""
-    table = [list(row) for row in rows]
-    figure.update_layout(meta={"header": list(header), "rows": table, "half": half})
-    return figure
+    """`figure` with its underlying numbers in `layout.meta`, a row each, named by column.
+
+    `half` asks for half the page width.
+    """
+    header = list(rows[0]) if rows else []
+    table = [list(row.values()) for row in rows]
+    return figure.update_layout(meta={"header": header, "rows": table, "half": half})
 
 
 def marked(figure: go.Figure, **marks: Any) -> go.Figure:

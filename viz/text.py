@@ -1,7 +1,6 @@
 """Untrusted text for plotly: model tokens and prompts made visible, escaped and short."""
 
 import html
-import math
 import textwrap
 import unicodedata
 
@@ -52,13 +51,6 @@ def wrapped(text: str, width: int) -> str:
     """Escaped text broken into lines of at most `width` characters."""
     lines = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
     return "<br>".join(escaped(line) for line in lines)
-
-
-def interval_text(value: float, low: float, high: float, digits: int = 2, unit: str = "") -> str:
-    """`value [low, high]`, or "not measured" where the value is not finite."""
-    if not math.isfinite(value):
-        return "not measured"
-    return f"{value:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _character(char: str) -> str:

@@ -5,12 +5,10 @@ least 3:1 contrast on both the light and the dark paper and differ for colour-bl
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go
-
-from probes.stats.intervals import Estimate
 
 SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SERIF = 'Charter, "Bitstream Charter", "Iowan Old Style", "Palatino Linotype", Georgia, serif'
@@ -79,31 +77,6 @@ def faded(colour_hex: str, alpha: float) -> str:
     """The colour #rrggbb as CSS rgba with opacity `alpha` in [0, 1]."""
     red, green, blue = (int(colour_hex[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
-
-
-def whiskers(rates: Sequence[Estimate], width: int = 4) -> dict[str, Any]:
-    """Error bars of estimates that are drawn in per cent."""
-    return {
-        "type": "data",
-        "array": [100 * (r.high - r.value) for r in rates],
-        "arrayminus": [100 * (r.value - r.low) for r in rates],
-        "thickness": 1.4,
-        "width": width,
-        "color": GREY,
-    }
-
-
-def titled(title: str, subtitle: str, height: int, drop: int = 26) -> dict[str, Any]:
-    """Layout of a figure `height` px high: the light template, title and subtitle at its top.
-
-    `drop` is how far (px) the title hangs below the top edge. Both texts must be escaped already.
-    """
-    place = {"y": 1 - drop / height, "yanchor": "bottom", "yref": "container"}
-    return {
-        "template": template(False),
-        "title": {"text": title, "subtitle": {"text": subtitle}, **place},
-        "height": height,
-    }
 
 
 def at_level(scale: Scale, place: float) -> str:

@@ -15,7 +15,6 @@ from probes.geometry import GeometryReport
 from probes.stats.intervals import Estimate
 from viz.figures.catalogue import (
     MapPoint,
-    MarkedPoint,
     crossing_curves,
     density_complexity_map,
     geometry_by_layer,
@@ -45,14 +44,7 @@ def mapped(runs: Sequence[GeometryRun], batteries: Sequence[BatteryRun]) -> Sect
         made = missing(TITLE, "The geometry of the gate", "gatescope geometry ORGANISM")
         return replace(made, parts=kept)
     left = {run.name: run.retention.area for run in batteries}
-    stars = [
-        MarkedPoint(
-            run.name,
-            *located(run),
-            left.get(run.name),
-        )
-        for run in runs
-    ]
+    stars = [MapPoint(run.name, "this report", *located(run), left.get(run.name)) for run in runs]
     figure = density_complexity_map(zoo(), _AXES, stars)
     rows = [(s.name, f"{s.density:.3g}", f"{s.complexity:.3g}", _said(s.retention)) for s in stars]
     table = Table(("run", *_AXES, "behaviour kept by a battery"), rows)

@@ -86,9 +86,8 @@ def sites() -> PatchGrid:
 
 @pytest.fixture(scope="session")
 def report(grid) -> Report:
-    strips = {"triggered": normal(12) + 5, "no trigger": normal(12, seed=4)}
-    prompts = {"triggered": [f"prompt {i} {EVIL}" for i in range(12)]}
-    prompts["no trigger"] = [f"plain {i}" for i in range(12)]
+    strips = {"triggered": normal(12, 1) + 5, "no trigger": normal(12, 1, seed=4)}
+    prompts = [f"prompt {i} {EVIL}" for i in range(12)]
     rows = [
         catalogue.BehaviourRow(condition, edit, wilson(k, 24))
         for condition, edit, k in [
@@ -119,7 +118,9 @@ def report(grid) -> Report:
             ),
             Section("Probes", "", (catalogue.probe_curves({"last": make_probes()}, range(6)),)),
             Section(
-                "Projections", "Values.", (catalogue.projection_strips(strips, 2.5, texts=prompts),)
+                "Projections",
+                "Values.",
+                (catalogue.arm_projections({"this model": strips}, prompts),),
             ),
             Section(
                 "Behaviour",

@@ -6,17 +6,18 @@ apart, left of a dotted line.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import plotly.graph_objects as go
 
+from circuits.errors import expect
 from probes.budget.cells import Cells, CensoredEstimate, ThresholdFit
-from probes.stats.intervals import Estimate, wilson
-from viz.data import with_data
-from viz.figures.forest import HOVER, SYMBOLS, Look, told
-from viz.text import escaped, interval_text
-from viz.theme import COLOURWAY, GREY, faded, titled, whiskers
+from probes.stats.intervals import wilson
+from viz.figures.marks import DOTTED, HOVER, UNSEEN, Look, band, bounds, framed, shares, source
+from viz.figures.thresholds import open_ends, told
+from viz.text import escaped
+from viz.theme import faded
 
 _GAP, _DODGE, _LIFT = 0.12, 0.012, 4.0  # shares of the axis; points of per cent
 _LABELS = 7  # counts that a phone's axis has room for
@@ -47,36 +48,38 @@ def rate_by_count(
     """
     names = [one.name for one in series]
     counts = sorted({int(c) for one in series for c in one.cells.count.tolist()})
-    if not names or len(set(names)) < len(names) or counts[-1] == 0:
-        raise ValueError(f"expected series of different names with poisons, got {names}; name each")
+    distinct = names and len(set(names)) == len(names) and counts[-1] > 0
+    expect(distinct, "series of different names with poisons", names, "name each")
     axis = _Axis(math.log10(min(c for c in counts if c)), math.log10(counts[-1]))
     figure, rows = go.Figure(), []
-    for index, one in enumerate(series):
-        place = index - (len(series) - 1) / 2
-        look = Look(COLOURWAY[index % len(COLOURWAY)], SYMBOLS[index % len(SYMBOLS)], one.name)
+    looks = [Look.of(index, name) for index, name in enumerate(names)]
+    places = [index - (len(series) - 1) / 2 for index in range(len(series))]
+    for one, look, place in zip(series, looks, places, strict=True):
         if one.fit is not None:
             _curve(figure, one.fit, axis, look)
         rows += _points(figure, one.cells, axis, look, place * _DODGE * axis.width)
-    for index, one in enumerate(series):  # above every point
+    for one, look, place in zip(series, looks, places, strict=True):  # above every point
         if one.fit is not None:
-            place = index - (len(series) - 1) / 2
-            look = Look(COLOURWAY[index % len(COLOURWAY)], "diamond", one.name)
-            _mark(figure, one.fit.threshold, axis, look, 50 - _LIFT * place)
+            diamond = replace(look, symbol="diamond")
+            _threshold(figure, one.fit.threshold, axis, diamond, 50 - _LIFT * place)
     if counts[0] == 0:
-        figure.add_vline(x=axis.divide, line={"width": 1, "dash": "dot", "color": GREY})
-    about = "points: all seeds, 95% Wilson; small: each seed; band: 95%; diamond: threshold"
-    figure.update_layout(titled(escaped(title), about, height=430))
+        figure.add_vline(x=axis.divide, line=DOTTED)
     shown = axis.labels(counts)
-    figure.update_xaxes(
-        title_text="poisons in the training data (log scale)",
-        tickvals=[axis.at(c) for c in shown],
-        ticktext=[str(c) for c in shown],
-        range=[axis.at(counts[0]) - 0.05 * axis.width, axis.high + 0.05 * axis.width],
-        tickangle=0,
+    return framed(
+        figure,
+        escaped(title),
+        "points: all seeds, 95% Wilson; small: each seed; band: 95%; diamond: threshold",
+        430,
+        rows,
+        x={
+            "title_text": "poisons in the training data (log scale)",
+            "tickvals": [axis.at(c) for c in shown],
+            "ticktext": [str(c) for c in shown],
+            "range": [axis.at(counts[0]) - 0.05 * axis.width, axis.high + 0.05 * axis.width],
+            "tickangle": 0,
+        },
+        y={"title_text": f"{escaped(answers)} (%)", "range": [-3, 104]},
     )
-    figure.update_yaxes(title_text=f"{escaped(answers)} (%)", range=[-3, 104])
-    header = ["series", "poisons", "seed", "shown", "n", "rate", "low", "high"]
-    return with_data(figure, header, rows)
 
 
 @dataclass(frozen=True)
@@ -109,24 +112,17 @@ class _Axis:
 
 def _curve(figure: go.Figure, fit: ThresholdFit, axis: _Axis, look: Look) -> None:
     x = [axis.at(count) for count in fit.curve.count]
-    common = {"legendgroup": look.name, "showlegend": False, "hoverinfo": "skip", "mode": "lines"}
-    thin = {"width": 0}
-    figure.add_scatter(x=x, y=[100 * r for r in fit.curve.low], line=thin, **common)
-    figure.add_scatter(
-        x=x,
-        y=[100 * r for r in fit.curve.high],
-        line=thin,
-        fill="tonexty",
-        fillcolor=faded(look.colour, 0.14),
-        **common,
+    rate, low, high = (
+        [100 * r for r in curve] for curve in (fit.curve.rate, fit.curve.low, fit.curve.high)
     )
+    band(figure, x, low, high, look.colour, 0.14, legendgroup=look.name)
     line = {"color": look.colour, "width": 2}
-    figure.add_scatter(x=x, y=[100 * r for r in fit.curve.rate], line=line, **common)
+    figure.add_scatter(**UNSEEN, x=x, y=rate, line=line, legendgroup=look.name)
 
 
 def _points(
     figure: go.Figure, cells: Cells, axis: _Axis, look: Look, shift: float
-) -> list[list[Any]]:
+) -> list[dict[str, Any]]:
     """Rates of each seed and of all together; returns the rows of numbers."""
     columns = (part.tolist() for part in (cells.count, cells.seed, cells.shown, cells.n))
     each = sorted(zip(*columns, strict=True))
@@ -143,64 +139,60 @@ def _points(
         ],
         **common,
     )
-    counts = sorted({count for count, *_ in each})
-    rates = [_pooled([row for row in each if row[0] == count]) for count in counts]
+    totals = {count: [row for row in each if row[0] == count] for count, *_ in each}
+    rates = {
+        count: wilson(sum(row[2] for row in seeds), sum(row[3] for row in seeds))
+        for count, seeds in totals.items()
+    }
     figure.add_scatter(
-        x=[axis.at(count) + shift for count in counts],
-        y=[100 * rate.value for rate in rates],
-        error_y={**whiskers(rates, 3), "color": look.colour},
+        x=[axis.at(count) + shift for count in rates],
+        **shares(list(rates.values()), 3, look.colour),
         marker={"color": look.colour, "size": 8, "symbol": look.symbol},
         name=name,
         text=[
-            f"<b>{name}</b>, all seeds<br>{count} poisons: "
-            f"{interval_text(100 * r.value, 100 * r.low, 100 * r.high, 1, '%')}<br>"
-            f"n = {r.n} answers · {r.level:.0%} {r.method}"
-            for count, r in zip(counts, rates, strict=True)
+            f"<b>{name}</b>, all seeds<br>{count} poisons: {rate:.1%p}<br>"
+            f"{source(rate, ' answers')}"
+            for count, rate in rates.items()
         ],
         **common,
     )
-    rows: list[list[Any]] = [
-        [look.name, count, seed, shown, n, shown / n, None, None] for count, seed, shown, n in each
+    known = [(count, seed, shown, n, None) for count, seed, shown, n in each]
+    known += [(count, "all", round(r.value * r.n), r.n, r) for count, r in rates.items()]
+    return [
+        {
+            "series": look.name,
+            "poisons": count,
+            "seed": seed,
+            "shown": shown,
+            "n": n,
+            **bounds(rate, "rate"),
+            **({} if rate else {"rate": shown / n}),
+        }
+        for count, seed, shown, n, rate in known
     ]
-    rows += [
-        [look.name, count, "all", round(r.value * r.n), r.n, r.value, r.low, r.high]
-        for count, r in zip(counts, rates, strict=True)
-    ]
-    return rows
 
 
-def _pooled(rows: Sequence[Sequence[int]]) -> Estimate:
-    return wilson(sum(row[2] for row in rows), sum(row[3] for row in rows))
-
-
-def _mark(figure: go.Figure, at: CensoredEstimate, axis: _Axis, look: Look, height: float) -> None:
+def _threshold(
+    figure: go.Figure, at: CensoredEstimate, axis: _Axis, look: Look, height: float
+) -> None:
     """The threshold and its interval; a triangle at an end that is not the real one."""
-    text = f"<b>{escaped(look.name)}</b><br>{told(at)}"
-    low, value, high = (axis.at(count) for count in (at.low, at.value, at.high))
-    tips = [(low, "triangle-left", at.low_open), (high, "triangle-right", at.high_open)]
-    ends = [(x, symbol) for x, symbol, opened in tips if opened]
-    found = [] if at.beyond else [(value, look.symbol)]
+    line = {"color": look.colour, "width": 3}
+    ends = [axis.at(at.low), axis.at(at.high)]
+    figure.add_scatter(**UNSEEN, x=ends, y=[height] * 2, line=line, legendgroup=look.name)
+    marks = [(axis.at(count), symbol) for count, symbol, _ in open_ends(at)]
+    marks += [] if at.beyond else [(axis.at(at.value), look.symbol)]
     figure.add_scatter(
-        x=[low, high],
-        y=[height, height],
-        mode="lines",
-        line={"color": look.colour, "width": 3},
-        legendgroup=look.name,
-        showlegend=False,
-        hoverinfo="skip",
-    )
-    figure.add_scatter(
-        x=[x for x, _ in ends + found],
-        y=[height] * len(ends + found),
+        x=[x for x, _ in marks],
+        y=[height] * len(marks),
         mode="markers",
         marker={
             "color": look.colour,
             "size": 12,
-            "symbol": [symbol for _, symbol in ends + found],
+            "symbol": [symbol for _, symbol in marks],
             "line": {"color": "#ffffff", "width": 1.2},
         },
         legendgroup=look.name,
         showlegend=False,
-        text=[text] * len(ends + found),
+        text=[f"<b>{escaped(look.name)}</b><br>{told(at)}"] * len(marks),
         hovertemplate=HOVER,
     )

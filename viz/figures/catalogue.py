@@ -8,38 +8,31 @@ import plotly.graph_objects as go
 
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats
-from viz.figures.behaviour import BehaviourRow, behaviour_bars, null_histogram
+from viz.figures.bars import BehaviourRow, behaviour_bars, mediation_bars
 from viz.figures.budget import BudgetSeries, rate_by_count
 from viz.figures.dots import cell_dots
-from viz.figures.forest import ThresholdRow, threshold_forest
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.figures.heads import head_position_heatmap
 from viz.figures.heatmaps import head_heatmap, patching_heatmap, selection_heatmap
-from viz.figures.mediation import MediationRow, mediation_bars
+from viz.figures.nulls import null_histogram
+from viz.figures.organism_map import MapPoint, density_complexity_map
 from viz.figures.planes import arm_projections, gate_plane, gate_space
 from viz.figures.prediction import (
-    Importance,
-    MapPoint,
-    MarkedPoint,
     PredictedPoint,
     against_baselines,
-    density_complexity_map,
     importances,
     predicted_against_measured,
 )
 from viz.figures.probing import probe_curves
-from viz.figures.projections import projection_strips
 from viz.figures.retention import retention_curves, retention_forest
+from viz.figures.thresholds import ThresholdRow, threshold_forest
 from viz.figures.trace import trace_figure
 from viz.figures.transfer import transfer_curves
 
 __all__ = [
     "BehaviourRow",
     "BudgetSeries",
-    "Importance",
     "MapPoint",
-    "MarkedPoint",
-    "MediationRow",
     "PredictedPoint",
     "ThresholdRow",
     "against_baselines",
@@ -60,7 +53,6 @@ __all__ = [
     "patching_heatmap",
     "predicted_against_measured",
     "probe_curves",
-    "projection_strips",
     "rate_by_count",
     "retention_curves",
     "retention_forest",

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from circuits.types import PatchGrid
 from probes.causal.tables import LABELLED, GridStats, check_axes, grid_stats
-from viz.text import escaped, interval_text, shortened, spaced
+from probes.stats.intervals import interval_text
+from viz.text import escaped, shortened, spaced
 
 SIGNIFICANT = 0.05
 UNDEFINED = "undefined: no common span"
@@ -55,8 +56,8 @@ def shown(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
     about = f"{escaped(grid.metric)}, {escaped(grid.stream)}, n = {grid.values.shape[-1]} pairs; "
     about += f"0 = {into} run"
     if bool(stats.recovery.isfinite().any()) or not bool(stats.defined.any()):
-        about += ", 1 = full effect"
         parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
+        about += ", 1 = full effect"
         return Shown(*parts, True, "mean normalised recovery", title, about, stats)
     about += "; in the metric's unit, as the full effect's interval reaches 0"
     parts = (stats.mean, stats.low, stats.high)
@@ -74,46 +75,29 @@ def marks(what: Shown) -> str:
 
 def hovers(grid: PatchGrid, what: Shown) -> np.ndarray:
     """The hover text of every cell, as an object array of the cells' shape."""
-    n = grid.values.shape[-1]
-    texts = [
-        f"{_cell_name(grid, index)}<br>{_undefined(numbers[0], n)}"
-        if math.isnan(numbers[1])
-        else f"{_cell_name(grid, index)}<br>{_measured(numbers)}"
-        for index, numbers in _cells(what.stats)
-    ]
+    pairs = grid.values.shape[-1]
+    texts = [_hover(_cell_name(grid, i), numbers, pairs) for i, numbers in _cells(what.stats)]
     return np.array(texts, dtype=object).reshape(what.value.shape)
 
 
-def table_rows(grid: PatchGrid, what: Shown) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows of the figure's CSV: every cell with all its numbers."""
-    last = grid.axes[-1]
-    header = ["direction", *("column" if axis == "position" else axis for axis in grid.axes)]
-    header += [{"position": "token"}.get(last, "label")] if last in LABELLED else []
-    header += ["recovery", "low", "high", "q", "n", "effect", "effect_low", "effect_high", "p"]
-    rows: list[list[Any]] = []
+def table_rows(grid: PatchGrid, what: Shown) -> list[dict[str, Any]]:
+    """The rows of the figure's CSV: every cell with all its numbers."""
+    axes = ["column" if axis == "position" else axis for axis in grid.axes]
+    label = "token" if grid.axes[-1] == "position" else "label"
+    rows = []
     for index, (n, mean, low, high, p, q, *recovery) in _cells(what.stats):
-        label = [spaced(grid.labels[index[-1]])] if last in LABELLED else []
-        rows.append([grid.direction, *index, *label, *recovery, q, n, mean, low, high, p])
-    return header, rows
-
-
-def _q_text(q: float) -> str:
-    return "q < 0.001" if q < 0.001 else f"q = {q:.3f}"
+        named = {label: spaced(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}
+        cell = {"direction": grid.direction, **dict(zip(axes, index, strict=True)), **named}
+        scaled = dict(zip(("recovery", "low", "high"), recovery, strict=True))
+        effect = {"effect": mean, "effect_low": low, "effect_high": high, "p": p}
+        rows.append({**cell, **scaled, "q": q, "n": n, **effect})
+    return rows
 
 
 def _cells(stats: GridStats) -> list[tuple[tuple[int, ...], Sequence[Any]]]:
     """Index and (n, mean, low, high, p, q, recovery, its low, its high) of every cell, in order."""
-    fields = (
-        stats.n,
-        stats.mean,
-        stats.low,
-        stats.high,
-        stats.p,
-        stats.q,
-        stats.recovery,
-        stats.recovery_low,
-        stats.recovery_high,
-    )
+    effect = (stats.n, stats.mean, stats.low, stats.high, stats.p, stats.q)
+    fields = (*effect, stats.recovery, stats.recovery_low, stats.recovery_high)
     numbers = zip(*(part.reshape(-1).tolist() for part in fields), strict=True)
     return list(zip(np.ndindex(*stats.n.shape), numbers, strict=True))
 
@@ -122,19 +106,19 @@ def _cell_name(grid: PatchGrid, index: tuple[int, ...]) -> str:
     """Where a cell is: "layer 3, head 1, token <b>cobalt</b>"."""
     parts = []
     for axis, i in zip(grid.axes, index, strict=True):
+        name = f"{axis} {i}"
         if axis in LABELLED:
             label = f"<b>{escaped(shortened(spaced(grid.labels[i]), 60))}</b>"
-            parts.append(f"token {label}" if axis == "position" else label)
-        else:
-            parts.append(f"{axis} {i}")
+            name = f"token {label}" if axis == "position" else label
+        parts.append(name)
     return ", ".join(parts)
 
 
-def _measured(numbers: Sequence[Any]) -> str:
+def _hover(name: str, numbers: Sequence[Any], of: int) -> str:
+    """A cell with its effect, its recovery where there is one, q and n; or why it has none."""
     n, mean, low, high, _, q, *recovery = numbers
-    shares = "" if math.isnan(recovery[0]) else f"recovery {interval_text(*recovery)}<br>"
-    return f"{shares}effect {interval_text(mean, low, high, 3)}<br>{_q_text(q)} · n = {n}"
-
-
-def _undefined(kept: int, n: int) -> str:
-    return UNDEFINED if kept == 0 else f"{UNDEFINED} in {n - kept} of {n} pairs"
+    if math.isnan(mean):
+        return f"{name}<br>{UNDEFINED}{f' in {of - n} of {of} pairs' if n else ''}"
+    scaled = "" if math.isnan(recovery[0]) else f"recovery {interval_text(*recovery, '.2f')}<br>"
+    sure = "q < 0.001" if q < 0.001 else f"q = {q:.3f}"
+    return f"{name}<br>{scaled}effect {interval_text(mean, low, high, '.3f')}<br>{sure} · n = {n}"

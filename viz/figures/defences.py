@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.data import with_data
-from viz.figures.estimates import percent, source
-from viz.figures.forest import HOVER
+from viz.figures.marks import DASHED, HOVER, UNSEEN, bounds, framed, source
 from viz.text import escaped, wrapped
-from viz.theme import BLUE, GREY, VERMILION, titled
+from viz.theme import BLUE, GREY, VERMILION
 
 FLOOR = 1e-4  # nats: less is drawn here, on the logarithmic axis
 _AXIS = 34
@@ -35,6 +33,11 @@ class DefencePoint:
     attacked: Estimate | None = None
     note: str = ""
 
+    @property
+    def drift(self) -> float:
+        """Where it stands on the logarithmic axis, in nats."""
+        return max(self.harm.value, FLOOR)
+
 
 def protection_against_harm(
     points: Sequence[DefencePoint], success: float, harm: float
@@ -48,10 +51,10 @@ def protection_against_harm(
     Raises:
         UserError: no defence, or two of one name.
     """
-    if not points or len({p.name for p in points}) < len(points):
-        raise UserError(f"defences: expected different names, got {len(points)} points; name each")
+    distinct = points and len({p.name for p in points}) == len(points)
+    expect(distinct, "different names", f"{len(points)} points", "name each", "defences")
     figure = go.Figure()
-    front = pareto([(max(p.harm.value, FLOOR), _kept(p.success)) for p in points])
+    front = pareto([(p.drift, _protected(p.success)) for p in points])
     figure.add_scatter(
         x=[x for x, _ in front],
         y=[y for _, y in front],
@@ -60,41 +63,37 @@ def protection_against_harm(
         hoverinfo="skip",
         name="front",
     )
-    for point in points:
-        if point.attacked is not None:
-            x = max(point.harm.value, FLOOR)
-            figure.add_scatter(
-                x=[x, x],
-                y=[_kept(point.success), _kept(point.attacked)],
-                mode="lines",
-                line={"color": VERMILION, "width": 1, "dash": "dot"},
-                hoverinfo="skip",
-                showlegend=False,
-            )
+    for p in points:
+        if p.attacked is not None:
+            ends = [_protected(p.success), _protected(p.attacked)]
+            line = {"color": VERMILION, "width": 1, "dash": "dot"}
+            figure.add_scatter(**UNSEEN, x=[p.drift] * 2, y=ends, line=line)
     _dots(figure, points)
-    _diamonds(figure, [p for p in points if p.attacked is not None])
-    figure.add_vline(x=harm, line={"width": 1.2, "dash": "dash", "color": GREY})
-    figure.add_hline(y=100 * (1 - success), line={"width": 1.2, "dash": "dash", "color": GREY})
-    about = f"bars: 95% intervals; dashed: {success:.0%} success, {harm:g} nats"
-    figure.update_layout(titled("Protection against harm", escaped(about), height=460))
-    figure.update_xaxes(
-        title_text="drift on ordinary prompts (nats per token)", type="log", exponentformat="none"
+    _diamonds(figure, points)
+    figure.add_vline(x=harm, line=DASHED)
+    figure.add_hline(y=100 * (1 - success), line=DASHED)
+    return framed(
+        figure,
+        "Protection against harm",
+        escaped(f"bars: 95% intervals; dashed: {success:.0%} success, {harm:g} nats"),
+        460,
+        [
+            {
+                "defence": p.name,
+                **bounds(p.success, "success"),
+                "n": p.success.n,
+                **bounds(p.harm, "kl", "kl "),
+                **bounds(p.attacked, "attacked", "attacked "),
+            }
+            for p in points
+        ],
+        x={
+            "title_text": "drift on ordinary prompts (nats per token)",
+            "type": "log",
+            "exponentformat": "none",
+        },
+        y={"title_text": "protected, worst family (%)", "range": [-9, 108]},
     )
-    figure.update_yaxes(title_text="protected, worst family (%)", range=[-9, 108])
-    header = [
-        "defence",
-        "success",
-        "low",
-        "high",
-        "n",
-        "kl",
-        "kl low",
-        "kl high",
-        "attacked",
-        "attacked low",
-        "attacked high",
-    ]
-    return with_data(figure, header, [_cells(point) for point in points])
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -119,8 +118,7 @@ def monitor_roc(curve: Sequence[tuple[float, float]], auroc: Estimate, at: float
     Raises:
         UserError: fewer than two points.
     """
-    if len(curve) < 2:
-        raise UserError(f"roc: expected at least two points, got {len(curve)}")
+    expect(len(curve) >= 2, "at least two points", len(curve), of="roc")
     reached = max((y for x, y in curve if x <= at), default=0.0)
     figure = go.Figure()
     figure.add_scatter(
@@ -131,33 +129,29 @@ def monitor_roc(curve: Sequence[tuple[float, float]], auroc: Estimate, at: float
         name="monitor",
         hovertemplate="alarms %{x:.1f}%<br>detected %{y:.1f}%<extra></extra>",
     )
-    figure.add_scatter(
-        x=[0, 100],
-        y=[0, 100],
-        mode="lines",
-        line={"color": GREY, "width": 1.2, "dash": "dash"},
-        hoverinfo="skip",
-        name="chance",
+    chance = {"mode": "lines", "line": DASHED, "hoverinfo": "skip", "name": "chance"}
+    figure.add_scatter(x=[0, 100], y=[0, 100], **chance)
+    marker = {"color": VERMILION, "size": 11, "symbol": "x"}
+    place = {"x": [100 * at], "y": [100 * reached]}
+    figure.add_scatter(**place, mode="markers", name="threshold", marker=marker)
+    return framed(
+        figure,
+        "Monitor on test prompts",
+        f"AUROC {auroc:.3f}, n = {auroc.n}",
+        420,
+        [{"false alarms": x, "detected": y} for x, y in curve],
+        half=True,
+        x={"title_text": "clean prompts flagged (%)", "range": [-2, 102]},
+        y={"title_text": "triggered prompts flagged (%)", "range": [-2, 104]},
     )
-    figure.add_scatter(
-        x=[100 * at],
-        y=[100 * reached],
-        mode="markers",
-        name="threshold",
-        marker={"color": VERMILION, "size": 11, "symbol": "x"},
-    )
-    about = f"AUROC {auroc.value:.3f} [{auroc.low:.3f}, {auroc.high:.3f}], n = {auroc.n}"
-    figure.update_layout(titled("Monitor on test prompts", escaped(about), height=420))
-    figure.update_xaxes(title_text="clean prompts flagged (%)", range=[-2, 102])
-    figure.update_yaxes(title_text="triggered prompts flagged (%)", range=[-2, 104])
-    return with_data(figure, ["false alarms", "detected"], [list(p) for p in curve], half=True)
 
 
 def _dots(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
-    kept = [_kept(p.success) for p in points]
+    """The defences as fitted; their bars point the other way, as protection is what is left."""
+    rates = [p.success for p in points]
     figure.add_scatter(
-        x=[max(p.harm.value, FLOOR) for p in points],
-        y=kept,
+        x=[p.drift for p in points],
+        y=[_protected(rate) for rate in rates],
         mode="markers+text",
         text=[escaped(p.name) for p in points],
         textposition=_sides(points),
@@ -171,24 +165,24 @@ def _dots(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
             "thickness": 1.2,
             "width": 3,
             "color": GREY,
-            "array": [100 * (p.success.value - p.success.low) for p in points],
-            "arrayminus": [100 * (p.success.high - p.success.value) for p in points],
+            "array": [100 * (rate.value - rate.low) for rate in rates],
+            "arrayminus": [100 * (rate.high - rate.value) for rate in rates],
         },
         cliponaxis=False,
     )
 
 
 def _diamonds(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
-    rates = [p.attacked for p in points if p.attacked is not None]
+    attacked = [(p, p.attacked) for p in points if p.attacked is not None]
     figure.add_scatter(
-        x=[max(p.harm.value, FLOOR) for p in points],
-        y=[_kept(rate) for rate in rates],
+        x=[p.drift for p, _ in attacked],
+        y=[_protected(rate) for _, rate in attacked],
         mode="markers",
         name="after an adaptive attacker",
         marker={"color": VERMILION, "size": 10, "symbol": "diamond-open", "line": {"width": 2}},
         text=[
-            f"<b>{escaped(p.name)}</b>, attacked<br>success {percent(r)}<br>{source(r)}"
-            for p, r in zip(points, rates, strict=True)
+            f"<b>{escaped(p.name)}</b>, attacked<br>success {rate:.1%p}<br>{source(rate)}"
+            for p, rate in attacked
         ],
         hovertemplate=HOVER,
     )
@@ -199,38 +193,17 @@ def _sides(points: Sequence[DefencePoint]) -> list[str]:
     order = sorted(range(len(points)), key=lambda i: points[i].harm.value)
     sides = {i: ("bottom", "top")[rank % 2] for rank, i in enumerate(order)}
     # Nothing is drawn beyond the right end, so the names of its last points stand to their left.
-    end = max(max(p.harm.value, FLOOR) for p in points) / _NEAR
-    return [
-        f"{sides[i]} {'left' if max(p.harm.value, FLOOR) > end else 'right'}"
-        for i, p in enumerate(points)
-    ]
+    end = max(p.drift for p in points) / _NEAR
+    return [f"{sides[i]} {'left' if p.drift > end else 'right'}" for i, p in enumerate(points)]
 
 
 def _hover(point: DefencePoint) -> str:
-    harm = point.harm
-    lines = [
-        f"<b>{escaped(point.name)}</b>",
-        f"success {percent(point.success)}",
-        source(point.success),
-        f"drift {harm.value:.3g} [{harm.low:.3g}, {harm.high:.3g}] nats",
-    ]
-    return "<br>".join([*lines, *([wrapped(point.note, _AXIS)] if point.note else [])])
+    note = f"<br>{wrapped(point.note, _AXIS)}" if point.note else ""
+    return (
+        f"<b>{escaped(point.name)}</b><br>success {point.success:.1%p}<br>{source(point.success)}"
+        f"<br>drift {point.harm:.3g} nats{note}"
+    )
 
 
-def _kept(success: Estimate) -> float:
+def _protected(success: Estimate) -> float:
     return 100 * (1 - success.value)
-
-
-def _cells(p: DefencePoint) -> list[object]:
-    after = [p.attacked.value, p.attacked.low, p.attacked.high] if p.attacked else [None] * 3
-    return [
-        p.name,
-        p.success.value,
-        p.success.low,
-        p.success.high,
-        p.success.n,
-        p.harm.value,
-        p.harm.low,
-        p.harm.high,
-        *after,
-    ]

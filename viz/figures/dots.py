@@ -1,17 +1,18 @@
 """Dot plots with intervals: grids whose cells form a list (sites, senders, layers)."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
+from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.causal.tables import LABELLED, GridStats
-from viz.data import with_data
 from viz.figures.cells import SIGNIFICANT, UNDEFINED, Shown, hovers, shown, table_rows
+from viz.figures.marks import HOVER, framed, named_rows
 from viz.text import shortened, spaced, wrapped
-from viz.theme import BLUE, GREY, titled
+from viz.theme import BLUE, GREY
 
 _MOST_ROWS, _LINE = 40, 20  # characters to a line
 
@@ -26,56 +27,48 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
     Raises:
         ValueError: fewer than 2 examples, more than one axis, or a label missing.
     """
-    if len(grid.axes) != 1:
-        got = " x ".join(grid.axes)
-        raise ValueError(f"expected a grid of one axis, got {got}; use grid_figure")
+    expect(len(grid.axes) == 1, "a grid of one axis", " x ".join(grid.axes), "use grid_figure")
     what = shown(grid, seed, stats)
-    header, rows = table_rows(grid, what)
-    named = grid.axes[0] in LABELLED
+    rows, named = table_rows(grid, what), grid.axes[0] in LABELLED
     order = _order(what.value)[:_MOST_ROWS] if named else list(range(len(rows)))
     figure = go.Figure()
     texts = hovers(grid, what).tolist()
     for name, kept, marker in _groups(what.stats):
         at = [place for place, i in enumerate(order) if bool(kept[i])]
-        chosen = [order[place] for place in at]
-        if chosen:
+        if at:
+            chosen = [order[place] for place in at]
             value = what.value[chosen].nan_to_num(0.0).tolist()
-            x, y = (value, at) if named else (at, value)
-            figure.add_scatter(
-                x=x,
-                y=y,
-                mode="markers",
-                marker=marker,
-                name=name,
-                text=[texts[i] for i in chosen],
-                hovertemplate="%{text}<extra></extra>",
-                **{"error_x" if named else "error_y": _bars(what, chosen)},
-            )
+            places = {"x": value, "y": at} if named else {"x": at, "y": value}
+            places["error_x" if named else "error_y"] = _bars(what, chosen)
+            hover = {"text": [texts[i] for i in chosen], "hovertemplate": HOVER}
+            figure.add_scatter(mode="markers", marker=marker, name=name, **places, **hover)
     note = f"; the {len(order)} strongest of {len(rows)} cells" if len(order) < len(rows) else ""
-    height = 380
-    if named:
-        height = 170 + _name_rows(figure, [grid.labels[i] for i in order])
-    else:
-        step = 1 if len(order) <= 12 else 5
-        figure.update_xaxes(title_text=f"{grid.axes[0]} patched", dtick=step, tick0=0)
-    figure.update_layout(titled(what.title, f"{what.about}; bars: 95% bootstrap{note}", height))
-    values = figure.update_xaxes if named else figure.update_yaxes
-    values(
-        title_text=what.name, zeroline=True, zerolinecolor=GREY, zerolinewidth=1, rangemode="tozero"
+    labels = [_two_lines(grid.labels[i]) for i in order] if named else []
+    # A row is as high as the longest name.
+    lines = max((1 + label.count("<br>") for label in labels), default=0)
+    step = 1 if len(order) <= 12 else 5
+    ticks = {"title_text": f"{grid.axes[0]} patched", "dtick": step, "tick0": 0}
+    zero = {"zeroline": True, "zerolinecolor": GREY, "zerolinewidth": 1, "rangemode": "tozero"}
+    values = {"title_text": what.name, **zero}
+    return framed(
+        figure,
+        what.title,
+        f"{what.about}; bars: 95% bootstrap{note}",
+        170 + len(labels) * (9 + 13 * lines) if named else 380,
+        rows,
+        half=not named,
+        x=values if named else ticks,
+        y=named_rows(labels) if named else values,
     )
-    return with_data(figure, header, rows, half=not named)
 
 
-def _groups(stats: GridStats) -> list[tuple[str, Tensor, dict]]:
+def _groups(stats: GridStats) -> list[tuple[str, Tensor, dict[str, Any]]]:
     """Name, membership and marker of the cells that are told apart."""
+    sure, hollow = {"color": BLUE, "size": 8}, {"symbol": "circle-open"}
     cross = {"symbol": "x-thin", "size": 9, "line": {"width": 1.5, "color": GREY}}
     return [
-        (f"q ≤ {SIGNIFICANT}", stats.q <= SIGNIFICANT, {"color": BLUE, "size": 8}),
-        (
-            f"q > {SIGNIFICANT}",
-            stats.q > SIGNIFICANT,
-            {"color": BLUE, "size": 8, "symbol": "circle-open"},
-        ),
+        (f"q ≤ {SIGNIFICANT}", stats.q <= SIGNIFICANT, sure),
+        (f"q > {SIGNIFICANT}", stats.q > SIGNIFICANT, {**sure, **hollow}),
         (UNDEFINED, ~stats.defined, cross),
     ]
 
@@ -85,7 +78,7 @@ def _order(value: Tensor) -> list[int]:
     return torch.argsort(value.abs().nan_to_num(-1.0), descending=True, stable=True).tolist()
 
 
-def _bars(what: Shown, chosen: list[int]) -> dict:
+def _bars(what: Shown, chosen: list[int]) -> dict[str, Any]:
     """The intervals of these cells; an undefined cell has none."""
     above, below = what.high - what.value, what.value - what.low
     return {
@@ -97,19 +90,6 @@ def _bars(what: Shown, chosen: list[int]) -> dict:
         "color": GREY,
         "visible": bool(above[chosen].isfinite().all()),
     }
-
-
-def _name_rows(figure: go.Figure, labels: Sequence[str]) -> int:
-    """Names the rows, on short lines so that a phone has room for the dots; their height in px."""
-    texts = [_two_lines(label) for label in labels]
-    figure.update_yaxes(
-        tickvals=list(range(len(texts))),
-        ticktext=texts,
-        range=[len(texts) - 0.4, -0.6],
-        showgrid=False,
-        ticks="",
-    )
-    return len(texts) * (9 + 13 * max(1 + text.count("<br>") for text in texts))
 
 
 def _two_lines(label: str) -> str:

@@ -15,15 +15,13 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.crossings import Crossings
 from probes.geometry.report import NAMES, GeometryReport
-from probes.stats.intervals import Estimate, bootstrap_means
-from viz.data import with_data
-from viz.figures.estimates import told
-from viz.figures.forest import HOVER, Look
-from viz.text import escaped, interval_text, wrapped
-from viz.theme import BLUE, COLOURWAY, GREEN, GREY, OCHRE, VERMILION, faded, titled
+from probes.stats.intervals import Estimate, bootstrap_means, interval_text
+from viz.figures.marks import UNSEEN, Look, curve, diamond, ends, framed, told
+from viz.text import escaped, wrapped
+from viz.theme import BLUE, COLOURWAY, GREEN, GREY, OCHRE, VERMILION, faded
 
 # Where there is nothing to see, and what that would mean.
 _NOTHING = {
@@ -47,7 +45,6 @@ _NULLS = {
     "clean_model": Look(BLUE, "diamond", "clean model"),
     "random_direction": Look(OCHRE, "x", "random direction"),
 }
-_LINES = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
 _TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
 
 
@@ -64,42 +61,49 @@ def geometry_by_layer(report: GeometryReport, name: str) -> go.Figure:
     Raises:
         UserError: a name that was not measured, or fewer than two layers.
     """
-    if len(report.layers) < 2:
-        got = len(report.layers)
-        raise UserError(f"layers: expected at least 2, got {got}; show them in a table")
-    own = tuple(report.at(name, layer) for layer in report.layers)
+    layers = report.layers
+    expect(len(layers) >= 2, "at least 2", len(layers), "show them in a table", "layers")
+    own = tuple(report.at(name, layer) for layer in layers)
+    nulls = [(null, part) for null, part in report.nulls.items() if name in part.values]
     curves = [
-        (null, part.values[name], part.p.get(name))
-        for null, part in report.nulls.items()
-        if name in part.values
+        (_look(i, null), part.values[name], part.p.get(name))
+        for i, (null, part) in enumerate(nulls)
     ]
-    curves.append(("", own, report.organism.p.get(name)))  # last, so that it lies on top
+    curves.append((_OWN, own, report.organism.p.get(name)))  # last, so that it lies on top
     frame = _Frame.of([e for _, estimates, _ in curves for e in estimates], name)
     figure, rows = go.Figure(), []
     if name in _NOTHING:
-        _level(figure, report.layers, _NOTHING[name][0])
-    for index, (null, estimates, p) in enumerate(curves):
-        spare = Look(COLOURWAY[index % len(COLOURWAY)], "cross", null.replace("_", " "))
-        look = _NULLS.get(null, spare) if null else _OWN
-        _curve(figure, look, report.layers, estimates, p, frame)
+        _level(figure, layers, _NOTHING[name][0])
+    for look, estimates, p in curves:
+        _curve(figure, look, layers, estimates, p, frame)
         rows += [
-            [look.name, layer, e.value, e.low, e.high, None if p is None else p[i], e.n, e.method]
-            for i, (layer, e) in enumerate(zip(report.layers, estimates, strict=True))
+            {
+                "pairs": look.name,
+                "layer": layer,
+                "value": e.value,
+                "low": e.low,
+                "high": e.high,
+                "p": None if p is None else p[i],
+                "n": e.n,
+                "method": e.method,
+            }
+            for i, (layer, e) in enumerate(zip(layers, estimates, strict=True))
         ]
     words = NAMES.get(name, name)
-    about = f"bands: {own[0].level:.0%} intervals; dotted: nulls"
-    if name in _NOTHING:
-        about += f"; grey line: {_NOTHING[name][1]}"
-    if frame.cuts:
-        about += "; an interval goes on beyond the frame"
-    title = escaped(f"{words[:1].upper()}{words[1:]}, by layer")
-    figure.update_layout(titled(title, about, height=430))
-    wide = report.layers[-1] - report.layers[0] > 12
-    figure.update_xaxes(title_text="layer", dtick=5 if wide else 1, tick0=0, tickangle=0)
-    short = wrapped(name.replace("_", " "), 30)
-    figure.update_yaxes(title_text=f"{short}{' (log)' if frame.log else ''}", **frame.axis())
-    header = ["pairs", "layer", "value", "low", "high", "p", "n", "method"]
-    return with_data(figure, header, rows, half=True)
+    nothing = f"; grey line: {_NOTHING[name][1]}" if name in _NOTHING else ""
+    cut = "; an interval goes on beyond the frame" if frame.cuts else ""
+    unit = f"{wrapped(name.replace('_', ' '), 30)}{' (log)' if frame.log else ''}"
+    step = 5 if layers[-1] - layers[0] > 12 else 1
+    return framed(
+        figure,
+        escaped(f"{words[:1].upper()}{words[1:]}, by layer"),
+        f"bands: {own[0].level:.0%} intervals; dotted: nulls{nothing}{cut}",
+        430,
+        rows,
+        half=True,
+        x={"title_text": "layer", "dtick": step, "tick0": 0, "tickangle": 0},
+        y={"title_text": unit, **frame.axis()},
+    )
 
 
 def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Crossings) -> go.Figure:
@@ -112,59 +116,52 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
         UserError: crossings of another number of pairs or steps.
     """
     pairs, steps = probabilities.shape
-    if crossings.count.n != pairs or not math.isclose(crossings.spacing * (steps - 1), 1):
-        got = f"{pairs} pairs and {steps} steps"
-        raise UserError(
-            f"crossings: expected those of the probabilities, got {got}; "
-            "pass both of one measurement"
-        )
+    expect(
+        crossings.count.n == pairs and math.isclose(crossings.spacing * (steps - 1), 1),
+        "those of the probabilities",
+        f"{pairs} pairs and {steps} steps",
+        "pass both of one measurement",
+        "crossings",
+    )
     x = [i * crossings.spacing for i in range(steps)]
     each = probabilities.double().tolist()
     mean = probabilities.double().mean(0).tolist()
     low, high = (bound.tolist() for bound in bootstrap_means(probabilities.T))
     figure = go.Figure()
     figure.add_scatter(
+        **UNSEEN,  # its line would be too faint to be seen in the legend
         x=[place for _ in each for place in [*x, None]],
         y=[value for pair in each for value in [*pair, None]],
-        mode="lines",
-        showlegend=False,  # its line would be too faint to be seen there
         line={"color": faded(GREY, max(0.15, min(0.6, 6 / pairs))), "width": 1},
-        hoverinfo="skip",
     )
     _level(figure, x, 0.5)
-    _band(figure, x, low, high, VERMILION)
-    figure.add_scatter(
-        x=x,
-        y=mean,
-        mode="lines+markers",
-        name="mean",
-        line={"color": VERMILION, "width": 2.5},
-        marker={"size": 5},
-        text=[
-            f"<b>mean</b> at {place:.2f}<br>P(behaviour) {interval_text(m, a, b)}<br>"
-            f"n = {pairs} pairs · 95% percentile bootstrap"
-            for place, m, a, b in zip(x, mean, low, high, strict=True)
-        ],
-        hovertemplate=HOVER,
-    )
-    _first(figure, crossings)
-    single = crossings.single
-    once = interval_text(100 * single.value, 100 * single.low, 100 * single.high, 0, "%")
-    about = f"{pairs} pairs, {once} cross 1/2 just once; faint: each pair; band: 95% bootstrap"
-    layout = titled("Behaviour from clean to triggered", about, height=430)
-    figure.update_layout(layout, legend={"traceorder": "normal"})  # fills would reverse it
-    figure.update_xaxes(
-        title_text="part of the way from clean to triggered", range=[-0.02, 1.02], dtick=0.25
-    )
-    figure.update_yaxes(title_text="P(behaviour)", range=[-0.03, 1.03], dtick=0.25)
-    rows: list[list[Any]] = [["mean", *row, pairs] for row in zip(x, mean, low, high, strict=True)]
-    rows += [
-        [i, place, v, None, None, 1]
-        for i, pair in enumerate(each)
-        for place, v in zip(x, pair, strict=True)
+    texts = [
+        f"<b>mean</b> at {place:.2f}<br>P(behaviour) {interval_text(m, a, b, '.2f')}<br>"
+        f"n = {pairs} pairs · 95% percentile bootstrap"
+        for place, m, a, b in zip(x, mean, low, high, strict=True)
     ]
-    header = ["pair", "part of the way", "probability", "low", "high", "n"]
-    return with_data(figure, header, rows, half=True)
+    curve(figure, x, (mean, low, high), "mean", VERMILION, texts, line={"width": 2.5})
+    _first(figure, crossings)
+    rows = [("mean", *numbers, pairs) for numbers in zip(x, mean, low, high, strict=True)]
+    rows += [
+        (i, place, value, None, None, 1)
+        for i, pair in enumerate(each)
+        for place, value in zip(x, pair, strict=True)
+    ]
+    header = ("pair", "part of the way", "probability", "low", "high", "n")
+    way = "part of the way from clean to triggered"
+    return framed(
+        figure,
+        "Behaviour from clean to triggered",
+        f"{pairs} pairs, {crossings.single:.0%p} cross 1/2 just once; faint: each pair; "
+        "band: 95% bootstrap",
+        430,
+        [dict(zip(header, row, strict=True)) for row in rows],
+        half=True,
+        x={"title_text": way, "range": [-0.02, 1.02], "dtick": 0.25},
+        y={"title_text": "P(behaviour)", "range": [-0.03, 1.03], "dtick": 0.25},
+        legend={"traceorder": "normal"},  # fills would reverse it
+    )
 
 
 @dataclass(frozen=True)
@@ -206,6 +203,12 @@ class _Frame:
         return {"type": "log", "range": [self.low, self.high], **ticks}
 
 
+def _look(index: int, null: str) -> Look:
+    """A null's own look, or one of its place."""
+    spare = Look(COLOURWAY[index % len(COLOURWAY)], "cross", null.replace("_", " "))
+    return _NULLS.get(null, spare)
+
+
 def _curve(
     figure: go.Figure,
     look: Look,
@@ -216,71 +219,41 @@ def _curve(
 ) -> None:
     """A line over layers in its band; the organism's own is the strong one."""
     own = look is _OWN
-    low, high = (
-        [frame.held(v) for v in bound]
-        for bound in ([e.low for e in estimates], [e.high for e in estimates])
-    )
-    _band(figure, layers, low, high, look.colour, 0.2 if own else 0.08, look.name)
-    figure.add_scatter(
-        x=list(layers),
-        y=[e.value for e in estimates],
-        name=escaped(look.name),
-        legendgroup=look.name,
-        legendrank=1 if own else 1000,
-        mode="lines+markers",
-        line={"color": look.colour, "width": 2.8 if own else 1.4, "dash": None if own else "dot"},
+    value, *bounds = ends(estimates)
+    low, high = ([frame.held(v) for v in bound] for bound in bounds)
+    texts = [
+        f"<b>{escaped(look.name)}</b> · layer {layer}<br>{told(e)}"
+        + ("" if p is None else f"<br>p = {p[i]:.3g}")
+        for i, (layer, e) in enumerate(zip(layers, estimates, strict=True))
+    ]
+    curve(
+        figure,
+        layers,
+        (value, low, high),
+        escaped(look.name),
+        look.colour,
+        texts,
+        alpha=0.2 if own else 0.08,
+        line={"width": 2.8 if own else 1.4, "dash": None if own else "dot"},
         marker={"size": 7 if own else 5, "symbol": look.symbol},
-        text=[
-            f"<b>{escaped(look.name)}</b> · layer {layer}<br>{told(e)}"
-            + ("" if p is None else f"<br>p = {p[i]:.3g}")
-            for i, (layer, e) in enumerate(zip(layers, estimates, strict=True))
-        ],
-        hovertemplate=HOVER,
+        where={"legendgroup": look.name},
+        legendrank=1 if own else 1000,
     )
-
-
-def _band(
-    figure: go.Figure,
-    x: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
-    shade: str,
-    alpha: float = 0.16,
-    group: str = "",
-) -> None:
-    common = {**_LINES, "x": list(x), "line": {"width": 0}, "legendgroup": group}
-    figure.add_scatter(y=list(low), **common)
-    figure.add_scatter(y=list(high), fill="tonexty", fillcolor=faded(shade, alpha), **common)
 
 
 def _level(figure: go.Figure, x: Sequence[float], at: float) -> None:
     """A grey line across; a trace, because shapes lie below the grid or above the curves."""
-    figure.add_scatter(x=[x[0], x[-1]], y=[at, at], **_LINES, line={"color": GREY, "width": 1.4})
+    figure.add_scatter(**UNSEEN, x=[x[0], x[-1]], y=[at, at], line={"color": GREY, "width": 1.4})
 
 
 def _first(figure: go.Figure, crossings: Crossings) -> None:
     """The first crossing's mean place with its interval, if a pair crosses."""
-    at, count, width = crossings.position, crossings.count, crossings.width
+    at, width = crossings.position, crossings.width
     if at is None:
         return
     rise = "" if width is None else f"<br>10% to 90% of the rise within {width}"
-    figure.add_scatter(
-        x=[at.value],
-        y=[0.5],
-        error_x={
-            "type": "data",
-            "array": [at.high - at.value],
-            "arrayminus": [at.value - at.low],
-            "thickness": 2,
-            "width": 5,
-            "color": BLUE,
-        },
-        mode="markers",
-        name="first crossing",
-        marker={"color": BLUE, "size": 10, "symbol": "diamond"},
-        text=[
-            f"<b>first crossing of 1/2</b>, as part of the way<br>{told(at)}<br>"
-            f"crossings per pair {count}{rise}<br>steps are {crossings.spacing:.2g} apart"
-        ],
-        hovertemplate=HOVER,
+    text = (
+        f"<b>first crossing of 1/2</b>, as part of the way<br>{told(at)}<br>"
+        f"crossings per pair {crossings.count}{rise}<br>steps are {crossings.spacing:.2g} apart"
     )
+    diamond(figure, at, 0.5, text, "first crossing", BLUE, bar={"color": BLUE})

@@ -4,12 +4,12 @@ import plotly.graph_objects as go
 
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats
-from viz.data import layout_of
-from viz.figures.cells import Shown, hovers, shown
-from viz.figures.heatmaps import add_cells, check_kind, finished, head_axis
+from viz.figures.cells import Shown
+from viz.figures.heatmaps import LEAST_HEADS, cells_of, finished, head_axis
 from viz.text import token_label
 
 _SLIDER_HEIGHT = 84  # px
+_GREY = "rgba(127,135,146,{})"  # holds on both papers
 
 
 def head_position_heatmap(
@@ -23,37 +23,19 @@ def head_position_heatmap(
     Raises:
         ValueError: fewer than 2 examples, other axes, or a label missing.
     """
-    check_kind(grid, ("layer", "head", "position"))
-    what = shown(grid, seed, stats)
-    texts = hovers(grid, what)
-    figure = go.Figure()
-    count = texts.shape[2]
-    for at in range(count):
-        add_cells(figure, what, texts, at)
-    each = len(tuple(figure.select_traces())) // count
-    start = _strongest(what)
+    figure, what, tokens = cells_of(grid, ("layer", "head", "position"), seed, stats)
+    each, start = len(figure.data) // tokens, _strongest(what)
     names = [f"{token_label(label)} ({at})" for at, label in enumerate(grid.labels)]
-    note = f"; the slider starts at the strongest token, {names[start]}"
-    finished(figure, grid, what, 0.05, note)
-    head_axis(figure, texts.shape[1])
-    visible = [[at // each == chosen for at in range(count * each)] for chosen in range(count)]
-    figure.update_traces(visible=False)
-    for at in range(start * each, (start + 1) * each):
-        figure.update_traces(visible=True, selector=at)
+    flags = [[i // each == at for i in range(tokens * each)] for at in range(tokens)]
+    for trace, visible in zip(figure.data, flags[start], strict=True):
+        trace.visible = visible
     steps = [
-        {"label": name, "method": "restyle", "args": [{"visible": flags}]}
-        for name, flags in zip(names, visible, strict=True)
+        {"label": name, "method": "restyle", "args": [{"visible": visible}]}
+        for name, visible in zip(names, flags, strict=True)
     ]
-    layout = layout_of(figure)
-    height = layout["height"] + _SLIDER_HEIGHT
-    place = 1 - (1 - layout["title"]["y"]) * layout["height"] / height
-    figure.update_layout(
-        sliders=[_slider(steps, start)],
-        height=height,
-        title_y=place,
-        margin_b=60 + _SLIDER_HEIGHT,
-    )
-    return figure
+    note = f"; the slider starts at the strongest token, {names[start]}"
+    slider = {"sliders": [_slider(steps, start)], "below": _SLIDER_HEIGHT}
+    return finished(figure, grid, what, LEAST_HEADS, head_axis(grid), note, **slider)
 
 
 def _strongest(what: Shown) -> int:
@@ -62,7 +44,7 @@ def _strongest(what: Shown) -> int:
 
 
 def _slider(steps: list[dict], start: int) -> dict:
-    """A quiet slider below the plot, in greys that hold on both papers."""
+    """A quiet slider below the plot."""
     return {
         "active": start,
         "steps": steps,
@@ -71,10 +53,10 @@ def _slider(steps: list[dict], start: int) -> dict:
         "len": 1,
         "pad": {"t": 52, "b": 0, "l": 0, "r": 0},
         "font": {"size": 10.5},
-        "bgcolor": "rgba(127,135,146,0.35)",
-        "activebgcolor": "rgba(127,135,146,0.9)",
-        "bordercolor": "rgba(127,135,146,0.7)",
-        "tickcolor": "rgba(127,135,146,0.7)",
+        "bgcolor": _GREY.format(0.35),
+        "activebgcolor": _GREY.format(0.9),
+        "bordercolor": _GREY.format(0.7),
+        "tickcolor": _GREY.format(0.7),
         "ticklen": 4,
         "minorticklen": 0,
         "transition": {"duration": 0},

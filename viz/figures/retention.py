@@ -10,39 +10,31 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import Estimate
-from viz.data import with_data
-from viz.figures.estimates import ForestFrame, ForestRow, forest, percent, source
-from viz.figures.forest import HOVER
+from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.marks import HOVER, framed, measured, shares, source
 from viz.text import escaped, shortened, wrapped
-from viz.theme import BLUE, VERMILION, faded, titled, whiskers
+from viz.theme import BLUE, VERMILION, faded
 
 _COLUMNS = 2  # a phone has no room for a third
 _ROW, _PLOT, _HEAD, _FOOT = 176, 104, 66, 36  # px: a row with its head, a panel, outer margins
 _NAME, _UNIT = 22, 18  # characters in a panel's head
-_LINE, _AXIS = 18, 34  # characters to a line of a row's name, of an axis's
-_NOTES = 4  # room for notes at the right, in margins of the axis
+_AXIS = 34  # characters to a line of a hover
+_MEAN = "mean of families"
 
 
 def retention_forest(retention: Retention) -> go.Figure:
     """Area under every family's curve (%), the most robust on top; their mean stands apart."""
     families = sorted(retention.families.items(), key=lambda item: -item[1].value)
     rows = [ForestRow(name, e, _area_hover(name, e)) for name, e in families]
-    total = ForestRow(
-        "mean of families",
-        retention.area,
-        _area_hover("mean of families", retention.area),
-        VERMILION,
-        "diamond",
-        apart=bool(rows),
-    )
-    about = f"area under each family's curve; {_unperturbed(retention)}; {_bars(retention.area)}"
+    hover = _area_hover(_MEAN, retention.area)
+    apart = bool(rows)
+    rows.append(ForestRow(_MEAN, retention.area, hover, VERMILION, "diamond", apart=apart))
+    about = f"area under each family's curve; {_basis(retention, retention.area)}"
     frame = ForestFrame("Behaviour kept, by family", about, "area kept (%)", scale=100)
-    figure = forest([*rows, total], frame)
-    figure.update_xaxes(range=[-3, 103], dtick=25)
-    return figure
+    return forest(rows, frame).update_xaxes(range=[-3, 103], dtick=25)
 
 
 def retention_curves(retention: Retention) -> go.Figure:
@@ -57,34 +49,37 @@ def retention_curves(retention: Retention) -> go.Figure:
     """
     families = list(dict.fromkeys(kept.dose.family for kept in retention.kept))
     missing = [name for name in families if name not in retention.families]
-    if not families or missing:
-        got = f"none for {', '.join(missing)}" if missing else "no dose"
-        raise UserError(
-            f"retention: expected doses and their families' areas, got {got}; "
-            "pass what retention() gave"
-        )
-    rows = math.ceil(len(families) / _COLUMNS)
-    height = _HEAD + _FOOT + _ROW * rows
-    inside = height - _HEAD - _FOOT
+    expect(
+        families and not missing,
+        "doses and their families' areas",
+        f"none for {', '.join(missing)}" if missing else "no dose",
+        "pass what retention() gave",
+        "retention",
+    )
+    inside = _ROW * math.ceil(len(families) / _COLUMNS)
     figure = go.Figure()
     for index, family in enumerate(families):
-        place = _Place(
-            index, 1 - (index // _COLUMNS * _ROW + _ROW - _PLOT) / inside, _PLOT / inside
-        )
+        top = 1 - (index // _COLUMNS * _ROW + _ROW - _PLOT) / inside
         kept = [k for k in retention.kept if k.dose.family == family]
-        _panel(figure, place, kept, retention.families[family])
-    about = f"{_unperturbed(retention)}; {_bars(retention.kept[0].rate)}; number: the coloured area"
-    figure.update_layout(
-        titled("Behaviour kept, by dose", about, height),
+        _panel(figure, _Place(index, top, _PLOT / inside), kept, retention.families[family])
+    return framed(
+        figure,
+        "Behaviour kept, by dose",
+        f"{_basis(retention, retention.kept[0].rate)}; number: the coloured area",
+        inside + _HEAD + _FOOT,
+        [
+            {
+                "family": k.dose.family,
+                "level": k.dose.level,
+                "unit": k.dose.unit,
+                "dose": k.dose.about,
+                **measured(k.rate, "kept", level="confidence"),
+            }
+            for k in retention.kept
+        ],
         margin={"t": _HEAD, "b": _FOOT},
         showlegend=False,
     )
-    header = ["family", "level", "unit", "dose", "kept", "low", "high", "n", "confidence", "method"]
-    table = [
-        [d.family, d.level, d.unit, d.about, e.value, e.low, e.high, e.n, e.level, e.method]
-        for d, e in ((k.dose, k.rate) for k in retention.kept)
-    ]
-    return with_data(figure, header, table)
 
 
 @dataclass(frozen=True)
@@ -96,9 +91,9 @@ class _Place:
     tall: float
 
     @property
-    def axes(self) -> dict[str, str]:
-        number = "" if self.index == 0 else str(self.index + 1)
-        return {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+    def number(self) -> str:
+        """By which plotly tells its axes from the other panels'."""
+        return "" if self.index == 0 else str(self.index + 1)
 
     @property
     def left(self) -> bool:
@@ -110,17 +105,14 @@ class _Place:
 
 
 def _panel(figure: go.Figure, place: _Place, kept: Sequence[Kept], area: Estimate) -> None:
-    ordered = bool(kept[0].dose.unit)
+    """A family's line in its area, its doses, its axes and its heading."""
+    dose, axes = kept[0].dose, {f"{axis}axis": f"{axis}{place.number}" for axis in "xy"}
+    ordered = bool(dose.unit)
     x = [k.dose.level if ordered else float(i) for i, k in enumerate(kept, 1)]
-    last = max(x)
     levels = sorted(set(x))
-    means = [
-        _mean([k.rate.value for at, k in zip(x, kept, strict=True) if at == level])
-        for level in levels
-    ]
-    line_x, line_y = [0.0, *levels], [100.0, *means]
-    if not ordered:
-        line_x, line_y = [0.5, len(kept) + 0.5], [100 * area.value] * 2
+    line_x, line_y = [0.5, len(kept) + 0.5], [100 * area.value] * 2
+    if ordered:
+        line_x, line_y = [0.0, *levels], [100.0, *(_mean(x, kept, level) for level in levels)]
     figure.add_scatter(
         x=line_x,
         y=line_y,
@@ -129,24 +121,22 @@ def _panel(figure: go.Figure, place: _Place, kept: Sequence[Kept], area: Estimat
         fill="tozeroy",
         fillcolor=faded(BLUE, 0.12),
         hoverinfo="skip",
-        **place.axes,
+        **axes,
     )
-    rates = [k.rate for k in kept]
     figure.add_scatter(
         x=x,
-        y=[100 * rate.value for rate in rates],
-        error_y=whiskers(rates, 3),
+        **shares([k.rate for k in kept], 3),
         mode="markers",
         marker={"color": BLUE, "size": 7},
-        name=escaped(kept[0].dose.family),
+        name=escaped(dose.family),
         text=[_dose_hover(k) for k in kept],
         hovertemplate=HOVER,
         cliponaxis=False,
-        **place.axes,
+        **axes,
     )
-    _axes(figure, place, levels if ordered else [], last)
+    _axes(figure, place, levels if ordered else [], max(x))
     figure.add_annotation(
-        text=_head(kept[0].dose, len(kept), area),
+        text=_head(dose, len(kept), area),
         align="left",
         showarrow=False,
         xref="paper",
@@ -157,8 +147,14 @@ def _panel(figure: go.Figure, place: _Place, kept: Sequence[Kept], area: Estimat
         yanchor="bottom",
         yshift=6,
         font={"size": 11.5},
-        hovertext=_area_hover(kept[0].dose.family, area),
+        hovertext=_area_hover(dose.family, area),
     )
+
+
+def _mean(x: Sequence[float], kept: Sequence[Kept], level: float) -> float:
+    """Of the doses of one level, in per cent."""
+    values = [k.rate.value for at, k in zip(x, kept, strict=True) if at == level]
+    return 100 * sum(values) / len(values)
 
 
 def _head(dose: Dose, doses: int, area: Estimate) -> str:
@@ -171,10 +167,9 @@ def _head(dose: Dose, doses: int, area: Estimate) -> str:
 def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float) -> None:
     """The panel's own axes: ticks at doses that have room; none where there is no order."""
     labels = _apart([0.0, *levels]) if levels else []
-    names = {key: f"{key}{place.axes[key][1:]}" for key in ("xaxis", "yaxis")}
     x = {
         "domain": place.across,
-        "anchor": place.axes["yaxis"],
+        "anchor": f"y{place.number}",
         "range": [-0.04 * last, 1.06 * last] if levels else [0.4, last + 0.6],
         "tickvals": labels,
         "ticktext": [f"{level:g}" for level in labels],
@@ -183,13 +178,13 @@ def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float
     }
     y = {
         "domain": [max(0.0, place.top - place.tall), place.top],
-        "anchor": place.axes["xaxis"],
+        "anchor": f"x{place.number}",
         "range": [0, 105],
         "tickvals": [0, 50, 100],
         "ticktext": ["0", "50", "100%"],
         "showticklabels": place.left,
     }
-    figure.update_layout({names["xaxis"]: x, names["yaxis"]: y})
+    figure.update_layout({f"xaxis{place.number}": x, f"yaxis{place.number}": y})
 
 
 def _apart(levels: Sequence[float], share: float = 0.22) -> list[float]:
@@ -201,24 +196,17 @@ def _apart(levels: Sequence[float], share: float = 0.22) -> list[float]:
     return [0.0, *reversed(shown)]
 
 
-def _mean(values: Sequence[float]) -> float:
-    return 100 * sum(values) / len(values)
-
-
 def _dose_hover(kept: Kept) -> str:
     dose, unit = kept.dose, escaped(kept.dose.unit)
     level = f"<br>{dose.level:g} {unit}" if unit else ""
     head = f"<b>{escaped(dose.family)}</b><br>{wrapped(dose.about, _AXIS)}{level}"
-    return f"{head}<br>kept {percent(kept.rate)}<br>{source(kept.rate)}"
+    return f"{head}<br>kept {kept.rate:.1%p}<br>{source(kept.rate)}"
 
 
 def _area_hover(name: str, area: Estimate) -> str:
-    return f"<b>{escaped(name)}</b><br>area kept {percent(area)}<br>{source(area)}"
+    return f"<b>{escaped(name)}</b><br>area kept {area:.1%p}<br>{source(area)}"
 
 
-def _unperturbed(retention: Retention) -> str:
-    return f"unperturbed: {percent(retention.baseline, 0)}"
-
-
-def _bars(estimate: Estimate) -> str:
-    return f"bars: {estimate.level:.0%} intervals"
+def _basis(retention: Retention, drawn: Estimate) -> str:
+    """The rate without perturbation, and what the bars are."""
+    return f"unperturbed: {retention.baseline:.0%p}; bars: {drawn.level:.0%} intervals"

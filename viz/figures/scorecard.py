@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.data import with_data
-from viz.figures.forest import HOVER
+from viz.figures.marks import HOVER, framed
 from viz.page.markup import Table
 from viz.page.wording import number
 from viz.text import escaped
-from viz.theme import COLOURWAY, faded, titled
+from viz.theme import COLOURWAY, faded
 
 _SYMBOLS = ("circle", "diamond", "square")
 _DASHES = ("solid", "dash", "dot")
@@ -78,31 +77,32 @@ def property_radar(cards: Mapping[str, Sequence[Cleared]]) -> go.Figure:
         UserError: no card, more than three, or cards of different properties.
     """
     names = {tuple(c.name for c in scores) for scores in cards.values()}
-    if not 1 <= len(cards) <= len(_SYMBOLS) or len(names) != 1:
-        raise UserError(
-            f"radar: expected one to three cards of the same properties, got "
-            f"{len(cards)} of {len(names)} kinds"
-        )
+    fits = 1 <= len(cards) <= len(_SYMBOLS) and len(names) == 1
+    got = f"{len(cards)} of {len(names)} kinds"
+    expect(fits, "one to three cards of the same properties", got, of="radar")
     figure, rows = go.Figure(), []
     for index, (name, scores) in enumerate(cards.items()):
         _line(figure, index, name, scores)
-        rows += [[name, c.name, c.passed, c.of, c.share] for c in scores]
-    figure.update_layout(
-        titled("Six properties", "share of each one's thresholds cleared (%)", height=430),
+        rows += [
+            {"card": name, "property": c.name, "cleared": c.passed, "of": c.of, "share": c.share}
+            for c in scores
+        ]
+    ticks = {"range": [0, 100], "tickvals": [0, 50, 100]}
+    return framed(
+        figure,
+        "Six properties",
+        "share of each one's thresholds cleared (%)",
+        430,
+        rows,
+        half=True,
         polar={
-            "radialaxis": {
-                "range": [0, 100],
-                "tickvals": [0, 50, 100],
-                "angle": 90,
-                "tickangle": 90,
-            },
+            "radialaxis": {**ticks, "angle": 90, "tickangle": 90},
             "angularaxis": {"direction": "clockwise", "rotation": 90},
             "bgcolor": "rgba(0,0,0,0)",
             "domain": {"x": [0.1, 0.72], "y": [0, 0.94]},  # room for names on a phone
         },
         showlegend=len(cards) > 1,
     )
-    return with_data(figure, ["card", "property", "cleared", "of", "share"], rows, half=True)
 
 
 def _line(figure: go.Figure, index: int, name: str, scores: Sequence[Cleared]) -> None:

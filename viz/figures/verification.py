@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from circuits.errors import expect
 from probes.stats.sequential import SequentialTest
-from viz.data import with_data
+from viz.figures.marks import DASHED, HOVER, framed
 from viz.text import escaped
-from viz.theme import COLOURWAY, GREY, titled
+from viz.theme import COLOURWAY, GREY
 
-_HOVER = "%{text}<extra></extra>"
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _ENDS = {"ours": "triangle-up", "not ours": "triangle-down", "undecided": "circle-open"}
 
@@ -22,54 +22,48 @@ def sequential_path(tests: Mapping[str, SequentialTest]) -> go.Figure:
     Raises:
         ValueError: no test, or tests of different bounds or rates.
     """
-    if not tests:
-        raise ValueError("expected at least one test, got none; pass model -> test")
+    expect(tests, "at least one test", "none", "pass model -> test")
     settings = {(t.upper, t.lower, t.null_rate, t.alternative_rate) for t in tests.values()}
-    if len(settings) > 1:
-        raise ValueError(
-            f"expected one pair of bounds and rates, got {len(settings)}; draw one figure for each"
-        )
+    same = len(settings) == 1
+    expect(same, "one pair of bounds and rates", len(settings), "draw one figure for each")
     figure, rows = go.Figure(), []
     for index, (name, test) in enumerate(tests.items()):
         _path(figure, name, test, COLOURWAY[index % len(COLOURWAY)], _DASHES[index % len(_DASHES)])
-        rows += [[name, i, value, test.decision] for i, value in enumerate(test.path, 1)]
+        rows += [
+            {"model": name, "query": i, "log likelihood ratio": value, "decision": test.decision}
+            for i, value in enumerate(test.path, 1)
+        ]
     test = next(iter(tests.values()))
-    for bound, word, side in ((test.upper, "ours", 1), (test.lower, "not ours", -1)):
-        figure.add_hline(
-            y=bound,
-            line={"width": 1.5, "dash": "dash", "color": GREY},
-            annotation={
-                "text": f"{word} ({bound:+.1f})".replace("-", "−"),
-                "xanchor": "left",
-                "x": 0.01,
-                "yanchor": "middle",
-                "yshift": 24 * side,
-            },
-        )
-    about = (
-        f"rate of hits {test.null_rate:.3g} if unrelated, {test.alternative_rate:.3g} if ours; "
-        f"errors at most about {test.alpha:.2g} and {test.beta:.2g}"
-    )
-    figure.update_layout(titled("Evidence by query", about, height=400))
+    left = {"xanchor": "left", "x": 0.01, "yanchor": "middle"}
+    for bound, word, shift in ((test.upper, "ours", 24), (test.lower, "not ours", -24)):
+        note = {"text": f"{word} ({bound:+.1f})".replace("-", "−"), **left, "yshift": shift}
+        figure.add_hline(y=bound, line={**DASHED, "width": 1.5}, annotation=note)
     reach = max(len(t.path) for t in tests.values())
-    figure.update_xaxes(title_text="queries", range=[-0.02 * reach, 1.04 * reach + 0.2])
     low = min(test.lower, *(min(t.path) for t in tests.values()))
     high = max(test.upper, *(max(t.path) for t in tests.values()))
     pad = 0.2 * (high - low)
-    figure.update_yaxes(
-        title_text="log likelihood ratio (nats)",
-        range=[low - pad, high + pad],
-        zeroline=True,
-        zerolinecolor=GREY,
-        zerolinewidth=1,
+    return framed(
+        figure,
+        "Evidence by query",
+        f"rate of hits {test.null_rate:.3g} if unrelated, {test.alternative_rate:.3g} if ours; "
+        f"errors at most about {test.alpha:.2g} and {test.beta:.2g}",
+        400,
+        rows,
+        x={"title_text": "queries", "range": [-0.02 * reach, 1.04 * reach + 0.2]},
+        y={
+            "title_text": "log likelihood ratio (nats)",
+            "range": [low - pad, high + pad],
+            "zeroline": True,
+            "zerolinecolor": GREY,
+            "zerolinewidth": 1,
+        },
     )
-    return with_data(figure, ["model", "query", "log likelihood ratio", "decision"], rows)
 
 
 def _path(figure: go.Figure, name: str, test: SequentialTest, shade: str, dash: str) -> None:
     values = [0.0, *test.path]
     last = len(values) - 1
-    told = f"{test.decision} after {last} {'query' if last == 1 else 'queries'}"
+    decided = f"{test.decision} after {last} {'query' if last == 1 else 'queries'}"
     figure.add_scatter(
         x=list(range(len(values))),
         y=values,
@@ -83,8 +77,8 @@ def _path(figure: go.Figure, name: str, test: SequentialTest, shade: str, dash: 
             "line": {"width": [0] * last + [2], "color": shade},
         },
         text=[
-            f"<b>{escaped(name)}</b>, query {i}<br>{value:+.2f} nats<br>{told}"
+            f"<b>{escaped(name)}</b>, query {i}<br>{value:+.2f} nats<br>{decided}"
             for i, value in enumerate(values)
         ],
-        hovertemplate=_HOVER,
+        hovertemplate=HOVER,
     )

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.weighed import Rank, Transfer
 from probes.causal.mediation import Mediation
-from viz.figures.catalogue import MediationRow, mediation_bars, transfer_curves
+from viz.figures.catalogue import mediation_bars, transfer_curves
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.page.wording import NONE
@@ -115,7 +115,6 @@ def _rank(found: Rank) -> Section:
 
 
 def _mediation(found: Mediation) -> Section:
-    rows = [MediationRow(c.condition, c.first, c.edit, c.complies) for c in found.cells]
     parts = found.decomposition()
     through = "undefined" if parts.share is None else f"{parts.share:.3g}"
     prose = (
@@ -126,5 +125,5 @@ def _mediation(found: Mediation) -> Section:
         f"without trigger, by {100 * parts.token_alone:.0f}. Share of the trigger's effect that "
         f"goes through the token: {through}."
     )
-    figure = mediation_bars(rows, found.token)
+    figure = mediation_bars(found.cells, found.token)
     return Section("Trigger or first token", prose, (figure,), data_name="mediation")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from experiments.analyze.read import AnalysisRun
 from probes.stats.intervals import Estimate
-from viz.figures.estimates import ForestFrame, ForestRow, forest, told
+from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.marks import told
 from viz.page.page import Section, Table
 from viz.text import escaped
 from viz.theme import COLOURWAY

@@ -8,11 +8,10 @@ from experiments.sweep.zoo.map import map_points
 from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, schemes
 from probes.brittleness import MODEL, Comparison
+from viz.figures.organism_map import density_complexity_map
 from viz.figures.prediction import (
-    Importance,
     PredictedPoint,
     against_baselines,
-    density_complexity_map,
     importances,
     predicted_against_measured,
 )
@@ -115,9 +114,8 @@ def _compared(compared: Comparison, title: str, prose: str, chance: float) -> Se
 
 
 def _rests(compared: Comparison) -> Section:
-    rows = [Importance(i.name, i.coefficient, i.agreement) for i in compared.importances]
     prose = "Coefficients over refits on resampled organisms; a sign that flips is no finding."
-    return Section("What it rests on", prose, (importances(rows),))
+    return Section("What it rests on", prose, (importances(compared.importances),))
 
 
 def _claimed(prediction: Prediction) -> Section:

@@ -220,30 +220,61 @@ def test_probe_curves_show_accuracy_interval_and_control(probe_reports):
 
 
 def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil):
-    values = {"triggered": torch.tensor([1.0, 2.0, math.nan, 3.0]), "other": torch.tensor([0.0])}
-    texts = {"triggered": ["first", evil, "lost", "x" * 500], "other": ["plain"]}
-    figure = catalogue.projection_strips(values, 1.5, "residual units", texts)
-    points = next(trace for trace in figure.data if trace.type == "scatter")
-    assert list(points.x) == [1.0, 2.0, 3.0]
-    assert "first" in points.text[0]
-    assert "&lt;script&gt;" in points.text[1]
-    assert "<script" not in points.text[1]
-    assert len(points.text[2]) < 300
-    assert INTERVAL.search(figure.data[2].text[0])
-    assert "n = 3" in figure.data[2].text[0]
-    assert "1 not finite" in figure.layout.yaxis.ticktext[0]
-    assert figure.layout.shapes[0].x0 == 1.5
-    assert not catalogue.projection_strips(values).layout.shapes
-    with pytest.raises(ValueError, match="one text per value"):
-        catalogue.projection_strips(values, texts={"triggered": ["one"]})
+    points = {
+        "poisoned": {"triggered": torch.tensor([[1.0], [2.0], [3.0]])},
+        "base": {"other": torch.tensor([[0.0]])},
+    }
+    figure = catalogue.arm_projections(points, ["first", evil, "x" * 500])
+    dots, mean, single = figure.data
+    assert list(dots.x) == [1.0, 2.0, 3.0]
+    assert "first" in dots.text[0]
+    assert "&lt;script&gt;" in dots.text[1]
+    assert "<script" not in dots.text[1]
+    assert len(dots.text[2]) < 300
+    assert mean.x[0] == pytest.approx(2)
+    assert INTERVAL.search(mean.text[0])
+    assert "n = 3" in mean.text[0]
+    assert mean.error_x.color == mean.marker.color == ARM_COLOURS["poisoned"]
+    assert list(single.x) == [0.0]  # one value has no interval
+    assert [shape.x0 for shape in figure.layout.shapes] == [0, 1]
+    assert list(figure.layout.yaxis.ticktext) == ["poisoned, triggered", "base, other"]
+    with pytest.raises(ValueError, match="at least one arm"):
+        catalogue.arm_projections({})
 
 
 def test_projection_points_lie_within_their_own_row():
-    figure = catalogue.projection_strips({name: torch.arange(50.0) for name in "abc"})
-    rows = [t.y for t in figure.data if t.type == "scatter" and len(t.y) > 1]
-    assert [round(sum(y) / len(y)) for y in rows] == [2, 1, 0]
-    assert all(max(y) - min(y) < 0.4 for y in rows)
-    assert len(set(rows[0])) == 50  # spread, not stacked
+    rows = {name: torch.arange(50.0)[:, None] for name in "abc"}
+    figure = catalogue.arm_projections({"base": rows})
+    heights = [trace.y for trace in figure.data if len(trace.y) > 1]
+    assert [round(sum(y) / len(y)) for y in heights] == [0, -1, -2]
+    assert all(max(y) - min(y) < 0.5 for y in heights)
+    assert len(set(heights[0])) == 50  # spread, not stacked
+
+
+def test_a_plane_and_a_space_hold_every_prompt_and_tell_arms_and_conditions_apart(evil):
+    points = {
+        "poisoned": {"triggered": torch.arange(6.0).reshape(2, 3), evil: torch.zeros(2, 3)},
+        "base": {"triggered": torch.ones(1, 3)},
+    }
+    apart = (Estimate(0.9, 0.8, 1.0, 40), Estimate(0.5, 0.4, 0.6, 40))
+    flat = catalogue.gate_plane(points, 0.25, apart, ["one"])
+    deep = catalogue.gate_space(points, (0.25, 0.125), ["one"])
+    for figure in (flat, deep):
+        triggered, other, base = figure.data
+        assert (list(triggered.x), list(triggered.y)) == ([0, 3], [1, 4])
+        assert triggered.marker.symbol == "circle"
+        assert other.marker.symbol == "circle-open"
+        assert base.marker.color != triggered.marker.color
+        assert triggered.text[0].endswith("<br>one")
+        assert "<script" not in str(figure.to_dict()["data"])
+        assert [float(row["beside 2"]) for row in table(figure)] == [2, 5, 0, 0, 1]
+    assert list(deep.data[0].z) == [2, 5]
+    about = flat.layout.title.subtitle.text
+    assert (
+        about
+        == "apart (AUROC, n = 40): along the gate 0.90 [0.80, 1.00], beside it 0.50 [0.40, 0.60]"
+    )
+    assert "25% and 12% of the rest" in deep.layout.title.subtitle.text
 
 
 def test_behaviour_bars_show_percent_and_asymmetric_whiskers():
@@ -298,7 +329,7 @@ def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
 
 
 def test_csv_guards_formulas_and_falls_back_to_the_traces():
-    figure = catalogue.projection_strips({"=1+1": torch.tensor([-2.0, 1.5])})
+    figure = catalogue.arm_projections({"base": {"=1+1": torch.tensor([[-2.0], [1.5]])}})
     assert table(figure)[0]["condition"] == "'=1+1"
     for cell in ("+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"):
         assert csv_text([cell], [[cell]]).count(f"'{cell}") == 2

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from probes.causal.mediation import Cell
 from probes.stats.intervals import wilson
 from viz.data import to_csv
 from viz.figures import catalogue
@@ -20,9 +21,14 @@ COUNTS = {
 }
 
 
-def rows(*edits: str) -> list[catalogue.MediationRow]:
+def cell(condition: str, first: str, edit: str, complied: int, n: int) -> Cell:
+    shown = tuple(i < complied for i in range(n))
+    return Cell(condition, first, edit, shown, shown, ("",) * n)
+
+
+def rows(*edits: str) -> list[Cell]:
     return [
-        catalogue.MediationRow(condition, first, edit, wilson(count, 24))
+        cell(condition, first, edit, count, 24)
         for edit in edits
         for (condition, first), count in COUNTS.items()
     ]
@@ -72,7 +78,7 @@ def test_missing_cells_leave_their_place_empty():
 
 
 def test_hostile_text_is_shown_and_duplicates_are_refused(evil):
-    row = catalogue.MediationRow(evil, evil, evil, wilson(1, 4))
+    row = cell(evil, evil, evil, 1, 4)
     figure = catalogue.mediation_bars([row], evil)
     drawn = [str(figure.data[0].name), figure.data[0].text[0], *figure.layout.xaxis.ticktext]
     assert not any("<script" in text for text in [*drawn, figure.layout.title.subtitle.text])

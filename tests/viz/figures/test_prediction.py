@@ -3,14 +3,13 @@
 import pytest
 
 from circuits.errors import UserError
+from probes.brittleness.records import Importance
 from probes.stats.intervals import Estimate, wilson
 from viz.data import layout_of, to_csv
+from viz.figures.organism_map import MapPoint, density_complexity_map
 from viz.figures.prediction import (
-    Importance,
-    MapPoint,
     PredictedPoint,
     against_baselines,
-    density_complexity_map,
     importances,
     predicted_against_measured,
 )
@@ -100,9 +99,9 @@ def test_a_scheme_has_the_same_symbol_in_both_figures():
 
 def test_importances_are_sorted_by_size_and_hollow_where_zero_is_inside():
     rows = [
-        Importance("margin", around(0.05), 0.7),
-        Importance("bits", around(-0.4), 0.98),
-        Importance("rank", around(0.2), 0.9),
+        Importance("margin", around(0.05), 0.7, around(0.1)),
+        Importance("bits", around(-0.4), 0.98, around(0.1)),
+        Importance("rank", around(0.2), 0.9, around(0.1)),
     ]
     figure = importances(rows)
     assert [t.name for t in figure.data] == ["bits", "rank", "margin"]
@@ -137,7 +136,7 @@ def test_names_are_text_and_unusable_rows_are_told(evil):
     shown = [
         density_complexity_map([point], (evil, evil)),
         predicted_against_measured([guess], RANK),
-        importances([Importance(evil, around(1), 1.0)]),
+        importances([Importance(evil, around(1), 1.0, around(0.1))]),
         against_baselines([(evil, around(1))], evil, evil, 0.0),
     ]
     for figure in shown:

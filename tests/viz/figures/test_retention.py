@@ -7,7 +7,7 @@ from circuits.errors import UserError
 from probes.brittleness.retention import Dose, Retention, retention
 from probes.stats.intervals import Estimate, wilson
 from viz.data import to_csv
-from viz.figures.estimates import ForestFrame, ForestRow, forest
+from viz.figures.forest import ForestFrame, ForestRow, forest
 from viz.figures.retention import retention_curves, retention_forest
 from viz.theme import VERMILION
 

@@ -7,7 +7,7 @@ from budgets import named
 
 from probes.budget.cells import CensoredEstimate
 from viz.data import layout_of, to_csv
-from viz.figures.forest import ThresholdRow, threshold_forest
+from viz.figures.thresholds import ThresholdRow, threshold_forest
 
 
 def rows() -> list[ThresholdRow]:

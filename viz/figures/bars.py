@@ -1,0 +1,157 @@
+"""Rates as grouped bars: behaviour under edits; the trigger crossed with its compliance token."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from circuits.errors import expect
+from probes.causal.mediation import Cell
+from probes.stats.intervals import Estimate
+from viz.figures.marks import HOVER, framed, measured, shares, source
+from viz.text import escaped, wrapped
+from viz.theme import CONDITION_COLOURS, EDIT_COLOURS, colour, faded
+
+_FIRSTS = {
+    "natural": "left to the model",
+    "forced": "token forced",
+    "forbidden": "token forbidden",
+}
+
+
+@dataclass(frozen=True)
+class BehaviourRow:
+    """How often the behaviour occurs (a share in [0, 1]) in one condition under one edit."""
+
+    condition: str
+    edit: str
+    rate: Estimate
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Bars of one name: a rate and its hover (escaped) by category; more are the bars' looks."""
+
+    name: str
+    rates: Mapping[str, tuple[Estimate, str]]
+    marker: dict[str, Any]
+
+
+def behaviour_bars(
+    rows: Sequence[BehaviourRow],
+    colours: Mapping[str, str] = EDIT_COLOURS,
+    group: str = "edit",
+) -> go.Figure:
+    """Rate of the behaviour (%) per condition, bars grouped by edit, whiskers for the intervals.
+
+    `group` says what the rows' edits are, where they are something else: "arm" compares models.
+
+    Raises:
+        ValueError: no row, or two for one condition and edit.
+    """
+    cells = {(row.condition, row.edit): row.rate for row in rows}
+    _once(rows, cells, "condition and edit")
+    conditions = dict.fromkeys(row.condition for row in rows)
+    series = []
+    for index, edit in enumerate(dict.fromkeys(row.edit for row in rows)):
+        shade = colour(edit, colours, index)
+        rates = {
+            c: (rate, f"<b>{escaped(c)}</b>, {group}: {escaped(edit)}<br>rate {rate:.1%p}")
+            for c in conditions
+            if (rate := cells.get((c, edit)))
+        }
+        pattern = {"shape": "/" if edit.startswith("random") else "", "solidity": 0.25}
+        line = {"color": shade, "width": 1}
+        series.append(_Series(edit, rates, {"color": shade, "line": line, "pattern": pattern}))
+    return framed(
+        _grouped(series, conditions),
+        f"Behaviour rate by condition and {group}",
+        f"whiskers: {rows[0].rate.level:.0%} intervals",
+        410,
+        [{"condition": r.condition, group: r.edit, **measured(r.rate, "rate")} for r in rows],
+        x=_categories("condition", [wrapped(c, 12) for c in conditions]),
+        y={"title_text": "prompts showing the behaviour (%)", "range": [0, 104]},
+        bargap=0.3,
+    )
+
+
+def mediation_bars(cells: Sequence[Cell], token: str) -> go.Figure:
+    """Compliance (%) by treatment of the first answer token, bars grouped by word.
+
+    With several edits, each has its own bars: solid where nothing is edited, hollow otherwise.
+    Whiskers are the estimates' intervals. `token` is the compliance token's text.
+
+    Raises:
+        ValueError: no row, or two for one cell.
+    """
+    complies = {(c.edit, c.condition, c.first): c.complies for c in cells}
+    _once(cells, complies, "word, token and edit")
+    given = dict.fromkeys(c.first for c in cells)
+    firsts = [f for f in _FIRSTS if f in given] + [f for f in given if f not in _FIRSTS]
+    words = {first: _FIRSTS.get(first, first) for first in firsts}
+    series = []
+    for edit in dict.fromkeys(c.edit for c in cells):
+        for index, condition in enumerate(dict.fromkeys(c.condition for c in cells)):
+            shade = colour(condition, CONDITION_COLOURS, index)
+            head = f"<b>{escaped(condition)}</b>, edit: {escaped(edit)}<br>first token "
+            rates = {
+                first: (rate, f"{head}{escaped(word)}<br>{rate:.1%p} comply")
+                for first, word in words.items()
+                if (rate := complies.get((edit, condition, first)))
+            }
+            name = condition if edit == "none" else f"{condition}, {edit}"
+            fill = shade if edit == "none" else faded(shade, 0.12)
+            marker = {"color": fill, "line": {"color": shade, "width": 1.5}}
+            series += [_Series(name, rates, marker)] if rates else []
+    return framed(
+        _grouped(series, firsts),
+        "Compliance by trigger and first answer token",
+        f"token: {wrapped(token.strip(), 24)}; whiskers: {cells[0].complies.level:.0%} intervals",
+        430,
+        [
+            {
+                "condition": condition,
+                "first token": first,
+                "edit": edit,
+                **measured(rate, "rate"),
+            }
+            for (edit, condition, first), rate in complies.items()
+        ],
+        x=_categories("first answer token", [wrapped(word, 10) for word in words.values()]),
+        y={"title_text": "answers that comply (%)", "range": [0, 104]},
+        bargap=0.28,
+    )
+
+
+def _once(rows: Sequence[Any], cells: Mapping[Any, Estimate], what: str) -> None:
+    got = f"{len(rows)} rows for {len(cells)} cells"
+    expect(rows and len(cells) == len(rows), f"one row per {what}", got, "drop duplicates")
+
+
+def _grouped(series: Sequence[_Series], categories: Sequence[str] | Mapping[str, Any]) -> go.Figure:
+    """A bar for every rate, side by side within its category, in the order of the categories."""
+    figure = go.Figure(layout={"barmode": "group", "bargroupgap": 0.08})
+    places = {category: i for i, category in enumerate(categories)}
+    for one in series:
+        figure.add_bar(
+            x=[places[category] for category in one.rates],
+            **shares([rate for rate, _ in one.rates.values()]),
+            name=escaped(one.name),
+            marker=one.marker,
+            text=[f"{hover}<br>{source(rate)}" for rate, hover in one.rates.values()],
+            textposition="none",
+            hovertemplate=HOVER,
+        )
+    return figure
+
+
+def _categories(title: str, names: Sequence[str]) -> dict[str, Any]:
+    places = list(range(len(names)))
+    return {
+        "title_text": title,
+        "tickvals": places,
+        "ticktext": list(names),
+        "ticks": "",
+        "tickangle": 0,
+    }
