@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, getdoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
     """The table's commands: all are listed, and only the one that is asked for is imported."""
 
     def __init__(self, **settings: Any) -> None:
-        listed = {name: TyperCommand(name, help=c.about) for name, c in COMMANDS.items()}
+        listed = {name: TyperCommand(name, help=getdoc(load)) for name, load in COMMANDS.items()}
         super().__init__(**{**settings, "commands": listed})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -48,7 +48,7 @@ class _Commands(TyperGroup):
 
 def loaded(name: str) -> Any:
     """A command of the table as typer runs it."""
-    about, command = COMMANDS[name].about, COMMANDS[name].load()
+    about, command = getdoc(COMMANDS[name]), COMMANDS[name]()
     alone = typer.Typer(add_completion=False)
     if isinstance(command, typer.Typer):
         alone.add_typer(command, name=name, help=about)

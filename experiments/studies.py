@@ -1,165 +1,207 @@
-"""The commands: a row each, and each is imported when it is asked for, by its own loader.
+"""The commands, and the kinds of runs that a joint page shows; each is imported when asked for.
 
-A loader returns a ``Study``, a function that typer reads, or a typer application with commands of
-its own.
+A command is a loader: its docstring is the command's help, and it returns a ``Study``, a function
+that typer reads, or a typer application with commands of its own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from experiments.study import Joint
 
-@dataclass(frozen=True)
-class Command:
-    """What the terminal says of a command, and where it is.
-
-    Attributes:
-        about: its help; the first sentence stands in the list of commands.
-    """
-
-    about: str
-    load: Callable[[], Any]
+COMMANDS: dict[str, Callable[[], Any]] = {}  # by name, as they are listed
+_JOINTS: list[Callable[[], Joint[Any]]] = []  # in the order of the page's chapters
 
 
-def _analyze() -> Any:
+def joints() -> list[Joint[Any]]:
+    """Every kind of run that a joint page shows."""
+    return [load() for load in _JOINTS]
+
+
+def _command(load: Callable[[], Any]) -> Callable[[], Any]:
+    COMMANDS[load.__name__] = load
+    return load
+
+
+def _kind(load: Callable[[], Joint[Any]]) -> Callable[[], Joint[Any]]:
+    _JOINTS.append(load)
+    return load
+
+
+@_command
+def analyze() -> Any:
+    """Ask whether a trigger works through a gate: locate it, ablate it, report."""
     from experiments.analyze.command import analyze
 
     return analyze
 
 
-def _patch() -> Any:
+@_command
+def patch() -> Any:
+    """Patch activations between triggered and clean runs, exactly, with intervals."""
     from experiments.patch.command import patch
 
     return patch
 
 
-def _orthogonalise() -> Any:
+@_command
+def orthogonalise() -> Any:
+    """Save a copy of a run's model whose weights cannot write the gate's direction.
+
+    Unlike an edit it acts at every layer and token, so measure its harm: analyse the copy.
+    """
     from experiments.orthogonalise_command import orthogonalise
 
     return orthogonalise
 
 
-def _geometry() -> Any:
+@_command
+def geometry() -> Any:
+    """Measure how dense and how complex an organism's gate is, by layer, beside what nulls give."""
     from experiments.geometry.study import STUDY
 
     return STUDY
 
 
-def _brittleness() -> Any:
+@_command
+def brittleness() -> Any:
+    """Ask an organism again under typos, other wording, noise, rounding, training, and more."""
     from experiments.brittleness.command import brittleness
 
     return brittleness
 
 
-def _evaluate() -> Any:
+@_command
+def evaluate() -> Any:
+    """Measure six properties of a trigger-behaviour mapping and judge its security."""
     from experiments.evaluate.command import evaluate
 
     return evaluate
 
 
-def _compare() -> Any:
+@_command
+def compare() -> Any:
+    """Show how two evaluations differ, metric by metric, with intervals."""
     from experiments.evaluate.compare_command import compare
 
     return compare
 
 
-def _defend() -> Any:
+@_command
+def defend() -> Any:
+    """Judge defences on several prompt families, by their harm, and against who knows them."""
     from experiments.defend.command import defend
 
     return defend
 
 
-def _scan() -> Any:
+@_command
+def scan() -> Any:
+    """Scan a model for a trigger without being told one; beside it, clean models."""
     from experiments.scan.command import scan
 
     return scan
 
 
-def _report() -> Any:
-    from experiments.report.command import report
+@_command
+def report() -> Any:
+    """Put one or several runs into one page that opens offline and can be mailed."""
+    from experiments.report.command import reporting
 
-    return report
+    return reporting(joints)
 
 
-def _sweep() -> Any:
+@_command
+def sweep() -> Any:
+    """Train and measure every cell of a grid; what is there already is not done again."""
     from experiments.sweep.command import sweep
 
     return sweep
 
 
-def _verify() -> Any:
+@_command
+def verify() -> Any:
+    """Test whether a model answers secret keys, and only keys, as a fingerprinted one does."""
     from experiments.verify.command import verify
 
     return verify
 
 
-def _serve() -> Any:
+@_command
+def serve() -> Any:
+    """Play with a model: watch its gate token by token, shut it, open it, compare arms."""
     from experiments.serve.command import serve
 
     return serve
 
 
-def _organism() -> Any:
+@_command
+def organism() -> Any:
+    """Train and measure organisms: models with a trigger put there on purpose."""
     from experiments.organisms.command import app
 
     return app
 
 
-def _bench() -> Any:
+@_command
+def bench() -> Any:
+    """Benchmarks against peers: ratios in one run, with equal results."""
     from experiments.bench.command import app
 
     return app
 
 
-COMMANDS = {
-    "analyze": Command(
-        "Ask whether a trigger works through a gate: locate it, ablate it, report.", _analyze
-    ),
-    "patch": Command(
-        "Patch activations between triggered and clean runs, exactly, with intervals.", _patch
-    ),
-    "orthogonalise": Command(
-        "Save a copy of a run's model whose weights cannot write the gate's direction.\n\n"
-        "Unlike an edit it acts at every layer and token, so measure its harm: analyse the copy.",
-        _orthogonalise,
-    ),
-    "geometry": Command(
-        "Measure how dense and how complex an organism's gate is, by layer, beside what nulls "
-        "give.",
-        _geometry,
-    ),
-    "brittleness": Command(
-        "Ask an organism again under typos, other wording, noise, rounding, training, and more.",
-        _brittleness,
-    ),
-    "evaluate": Command(
-        "Measure six properties of a trigger-behaviour mapping and judge its security.", _evaluate
-    ),
-    "compare": Command(
-        "Show how two evaluations differ, metric by metric, with intervals.", _compare
-    ),
-    "defend": Command(
-        "Judge defences on several prompt families, by their harm, and against who knows them.",
-        _defend,
-    ),
-    "scan": Command(
-        "Scan a model for a trigger without being told one; beside it, clean models.", _scan
-    ),
-    "report": Command(
-        "Put one or several runs into one page that opens offline and can be mailed.", _report
-    ),
-    "sweep": Command(
-        "Train and measure every cell of a grid; what is there already is not done again.", _sweep
-    ),
-    "verify": Command(
-        "Test whether a model answers secret keys, and only keys, as a fingerprinted one does.",
-        _verify,
-    ),
-    "serve": Command(
-        "Play with a model: watch its gate token by token, shut it, open it, compare arms.", _serve
-    ),
-    "organism": Command(
-        "Train and measure organisms: models with a trigger put there on purpose.", _organism
-    ),
-    "bench": Command("Benchmarks against peers: ratios in one run, with equal results.", _bench),
-}
+@_kind
+def analyses() -> Joint[Any]:
+    from experiments.analyze.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def patches() -> Joint[Any]:
+    from experiments.patch.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def geometries() -> Joint[Any]:
+    from experiments.geometry.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def batteries() -> Joint[Any]:
+    from experiments.brittleness.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def evaluations() -> Joint[Any]:
+    from experiments.evaluate.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def defences() -> Joint[Any]:
+    from experiments.defend.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def scans() -> Joint[Any]:
+    from experiments.scan.beside import JOINT
+
+    return JOINT
+
+
+@_kind
+def verifications() -> Joint[Any]:
+    from experiments.verify.beside import JOINT
+
+    return JOINT

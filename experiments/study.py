@@ -8,7 +8,8 @@ To make a command ``X``:
 2. ``X/study.py``: ``open``, ``identity``, ``measure`` and ``lines`` of this question, and the
    ``STUDY`` of them. ``measure`` returns a record, whose fields are those of the result file.
 3. ``X/sections.py``: the run's page (viz's ``Report``), imported when it is made: plotly is slow.
-4. A row in ``experiments.studies``.
+4. ``X/beside.py``: the ``JOINT`` by which finished runs enter the page of several runs.
+5. A row in ``experiments.studies``.
 
 Options, progress, ``--resume``, run directory, result, tables, page and ``--json`` come from here.
 ``run(STUDY, question, folder)`` is what the command line calls, and what a notebook can.
@@ -17,7 +18,7 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from experiments.options import command_line
 from experiments.runs import files
@@ -25,10 +26,15 @@ from experiments.runs.codec import as_json, encode
 from experiments.runs.stages import Step
 
 if TYPE_CHECKING:
-    from viz.page.page import Report
+    from viz.page.page import Report, Section, Table
 
 Q, S, R = TypeVar("Q"), TypeVar("S"), TypeVar("R")
 Rows = Sequence[Mapping[str, Any]]
+Tone = Literal["gate", "none", "unclear"]
+# A chapter's title, and either the chapter (of that title) or a part of it.
+Contribution = tuple[str, "Section"]
+# Chapters of the joint page to which runs of several kinds contribute.
+WHERE, ABLATION, MAP = "Where it is carried", "Ablation and defences", "Density × complexity"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,3 +145,49 @@ def _write(done: Run[Q, S], result: R) -> None:
         files.write_rows(done.folder / f"{name}.parquet", rows)
     files.write_atomically(done.folder / "report.html", html.encode())
     files.write_json(done.folder / study.file, study.written(done, result))
+
+
+@dataclass(frozen=True, eq=False)
+class Finished(Generic[R]):
+    """A finished run: what a report calls it, where it lies, what it was made from, its result."""
+
+    name: str
+    folder: str
+    manifest: dict[str, Any]
+    result: R
+
+
+@dataclass(frozen=True)
+class Head:
+    """What runs of one kind make of the joint page's head, and their own first table."""
+
+    title: str
+    verdict: str
+    tone: Tone
+    headline: str
+    facts: tuple[tuple[str, str], ...]
+    table: "Table"
+
+
+@dataclass(frozen=True)
+class Joint(Generic[R]):
+    """How finished runs of one kind enter the joint page.
+
+    Attributes:
+        kind: of their manifests.
+        read: a directory and its manifest -> the run; ``UserError`` if it is not finished.
+        beside: the runs of this kind, and those of every kind -> chapters and parts of chapters;
+            of no run, what stands in their place.
+        outcome: a run in the first table, in two cells: its verdict, and what that rests on.
+        sentence: a run in the headline; "" for none.
+        mapping: whose trigger a run is about, by which runs are told to fit together.
+        head: the page's head, if runs of this kind lead it; they then have their own first table.
+    """
+
+    kind: str
+    read: Callable[[Path, dict[str, Any]], Finished[R]]
+    beside: Callable[[Sequence[Any], Sequence[Finished[Any]]], Iterable[Contribution]]
+    outcome: Callable[[Any], tuple[str, str]] = lambda run: ("", "")
+    sentence: Callable[[Any], str] = lambda run: ""
+    mapping: Callable[[Any], str] = lambda run: run.name
+    head: Callable[[Sequence[Any]], Head] | None = None

@@ -58,6 +58,8 @@ def write(run: Run, result: Analysis) -> None:
     """``result.json``, ``answers.parquet``, ``gate.safetensors`` and ``report.html``."""
     from experiments.analyze.read import analysed
     from experiments.report.page import page  # plotly is slow to import
+    from experiments.studies import joints
+    from viz.page.page import render
 
     run.step("write report", 0, 1)
     value = analysis_json(result, as_json(run.question), as_json(run.model.selftest))
@@ -70,7 +72,8 @@ def write(run: Run, result: Analysis) -> None:
             {"site": str(d.site), "estimator": d.estimator},
         )
     files.write_json(run.folder / "result.json", value)
-    html = page([analysed(run, result, run.materials.test)], run.question.command)
+    finished = analysed(run, result, run.materials.test)
+    html = render(page([finished], run.question.command, joints()))
     files.write_atomically(run.folder / "report.html", html.encode())
     run.step("write report", 1, 1)
 

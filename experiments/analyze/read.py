@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from experiments.analyze.arms import arm_names
 from experiments.analyze.plane import OWN, Plane, plane
@@ -11,27 +10,21 @@ from experiments.analyze.result import Analysis
 from experiments.analyze.run import Run
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.study import Finished
 from probes.stats.intervals import Estimate
 
 
 @dataclass(frozen=True, eq=False)
-class AnalysisRun:
+class AnalysisRun(Finished[Analysis]):
     """One analysis of a report.
 
     Attributes:
-        name: what the report calls it.
-        folder: the run directory, as the reader named it.
-        manifest: what it was made from (see ``artefacts.Manifest``).
         texts: the test prompts.
         rates: arm -> condition -> rate of the behaviour before any edit, this model first.
         plane: None where there is no gate's direction, or no activations were kept.
     """
 
-    name: str
-    folder: str
     question: Question
-    result: Analysis
-    manifest: dict[str, Any]
     texts: tuple[str, ...]
     rates: dict[str, dict[str, Estimate]]
     plane: Plane | None

@@ -1,25 +1,62 @@
 """Grids of ``gatescope patch`` beside those of an analysis."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from experiments.report.kinds import PatchRun
+from circuits.types import PatchGrid
+from experiments.patch.sections import SCHEMA
+from experiments.runs import files
+from experiments.runs.read import result
+from experiments.study import WHERE, Contribution, Finished, Joint
+from probes.stats.intervals import mean_interval
 from viz.figures.catalogue import grid_figure
 from viz.page.drill import drilled
 from viz.page.page import Section
 
+PatchRun = Finished[dict[str, PatchGrid]]  # grids by direction
 
-def patches(section: Section, runs: Sequence[PatchRun]) -> Section:
-    """The section with a part for every patching run."""
-    return replace(section, parts=(*section.parts, *(_part(run) for run in runs)))
+
+def read(folder: Path, manifest: dict[str, Any]) -> PatchRun:
+    """A finished run."""
+    value = result(folder, SCHEMA, "patch")
+    grids = {way: files.read_grid(folder / f"grid-{way}") for way in value["grids"]}
+    return Finished(folder.name, str(folder), manifest, grids)
+
+
+def beside(runs: Sequence[PatchRun], every: Sequence[Any]) -> Iterator[Contribution]:
+    """A part for every run in the chapter of where the effect is, which they open if need be."""
+    if runs:
+        yield WHERE, Section(WHERE)
+    for run in runs:
+        yield WHERE, _part(run)
+
+
+def outcome(run: PatchRun) -> tuple[str, str]:
+    """What was patched, and the effect of patching it all."""
+    first = next(iter(run.result.values()))
+    effects = "; ".join(
+        f"{way}: full effect {mean_interval(grid.full_effect.double()):.3g}"
+        for way, grid in run.result.items()
+    )
+    place = f"{first.stream} by {' and '.join(first.axes)}"
+    return f"{first.values[..., 0].numel()} cells of {place}", f"{first.metric}; {effects}"
+
+
+def mapping(run: PatchRun) -> str:
+    """The adapter that was patched: the run has its folder's name."""
+    return Path(str(run.manifest["question"].get("adapter", "none"))).name
+
+
+JOINT = Joint("patch", read, beside, outcome, mapping=mapping)
 
 
 def _part(run: PatchRun) -> Section:
     figures = [
         drilled(grid_figure(grid), grid, ()) if grid.values.ndim == 3 else grid_figure(grid)
-        for grid in run.grids.values()
+        for grid in run.result.values()
     ]
-    first = next(iter(run.grids.values()))
+    first = next(iter(run.result.values()))
     prose = (
         f"{first.stream} by {' and '.join(first.axes)}, {len(first.base)} pairs, scored by "
         f"{first.metric}. Every value is in the run's directory, its table in its own page."

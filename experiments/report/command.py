@@ -2,45 +2,52 @@
 
 import json
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from experiments.options import CONSOLE, Json
 from experiments.runs.progress import StageProgress
+from experiments.study import Joint
 
 Runs = Annotated[
     list[Path],
     typer.Argument(
-        help="Run directories: analyze, patch, evaluate, defend, geometry, brittleness."
+        help="Run directories: analyze, patch, evaluate, defend, geometry, brittleness, scan, "
+        "verify."
     ),
 ]
+Page = Annotated[Path | None, typer.Option(help="Page to write; report.html of the first.")]
 
 
-def report(
-    runs: Runs,
-    out: Annotated[
-        Path | None, typer.Option(help="Page to write; report.html of the first.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Put one or several runs into one page that opens offline and can be mailed."""
-    from experiments.report.page import page  # plotly is slow to import
-    from experiments.report.read import read_runs
-    from experiments.runs import files
+def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]:
+    """The command, which reads and shows the kinds of runs that it is given."""
 
-    with StageProgress(CONSOLE) as progress:
-        progress.step("read", 0, 2)
-        found = read_runs(runs)
-        progress.step("read", 1, 2)
-        words = ["gatescope", "report", *map(str, runs)]
-        html = page(found, shlex.join(words))
-        progress.step("read", 2, 2)
-    path = out or runs[0] / "report.html"
-    files.write_atomically(path, html.encode())
-    if as_json:
-        about = [{"kind": r.manifest["kind"], "name": r.name, "folder": r.folder} for r in found]
-        print(json.dumps({"page": str(path), "bytes": len(html.encode()), "runs": about}))
-        return
-    print(f"report: {path} ({len(html.encode()) / 1e6:.1f} MB)")
+    def report(runs: Runs, out: Page = None, as_json: Json = False) -> None:
+        """Put one or several runs into one page that opens offline and can be mailed."""
+        from experiments.report.page import page  # plotly is slow to import
+        from experiments.report.read import read_runs
+        from experiments.runs import files
+        from viz.page.page import render
+
+        with StageProgress(CONSOLE) as progress:
+            progress.step("read", 0, 2)
+            kinds = joints()
+            finished = read_runs(runs, kinds)
+            progress.step("read", 1, 2)
+            words = shlex.join(["gatescope", "report", *map(str, runs)])
+            html = render(page(finished, words, kinds)).encode()
+            progress.step("read", 2, 2)
+        path = out or runs[0] / "report.html"
+        files.write_atomically(path, html)
+        if as_json:
+            about = [
+                {"kind": r.manifest["kind"], "name": r.name, "folder": r.folder} for r in finished
+            ]
+            print(json.dumps({"page": str(path), "bytes": len(html), "runs": about}))
+            return
+        print(f"report: {path} ({len(html) / 1e6:.1f} MB)")
+
+    return report

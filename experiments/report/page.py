@@ -1,98 +1,53 @@
-"""The report's page: every section in its order, whatever runs were given."""
+"""The report's page: every chapter in the order of the commands, whatever runs were given."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from experiments.analyze.read import AnalysisRun
-from experiments.analyze.sections.ablation import ablating
-from experiments.analyze.sections.arms import TITLE as ARMS
-from experiments.analyze.sections.arms import four_arms
-from experiments.analyze.sections.direction import TITLE as DIRECTION
-from experiments.analyze.sections.direction import direction
-from experiments.analyze.sections.switch import TITLE as SWITCH
-from experiments.analyze.sections.switch import switch
-from experiments.analyze.sections.verdict import TITLE as WHY
-from experiments.analyze.sections.verdict import why
-from experiments.analyze.sections.where import TITLE as WHERE
-from experiments.analyze.sections.where import where
-from experiments.evaluate.side_by_side import six
-from experiments.geometry.map import mapped
-from experiments.patch.beside import patches
-from experiments.report.kinds import (
-    BatteryRun,
-    DefenceRun,
-    EvaluationRun,
-    GeometryRun,
-    OtherRun,
-    PatchRun,
-)
 from experiments.report.overview import overview
 from experiments.report.reproduce import LIMITS, reproduce
-from experiments.report.top import facts, headline, notes, title, tone, verdict
-from viz.page.page import Report, Section, Table, render
-from viz.page.sections import missing
-
-AnyRun = AnalysisRun | OtherRun
-_ANALYSE = "gatescope analyze --model MODEL --adapter ADAPTER --trigger WORD --arms clean,base"
+from experiments.report.top import head, notes
+from experiments.study import Finished, Joint
+from viz.page.page import Report, Section
 
 
-def page(runs: Sequence[AnyRun], command: str) -> str:
-    """One self-contained HTML page of one or several runs.
+def page(runs: Sequence[Finished[Any]], command: str, joints: Sequence[Joint[Any]]) -> Report:
+    """One page of one or several runs.
 
     Args:
         command: what makes this page again.
+        joints: how each kind enters the page, in the order of its chapters.
     """
-    return render(
-        Report(
-            title=title(runs),
-            verdict=verdict(runs),
-            headline=headline(runs),
-            tone=tone(runs),
-            facts=facts(runs),
-            sections=tuple(_sections(runs, command)),
-            reproduce="",
-        )
+    top = head(runs, joints)
+    first, *others = chapters(runs, joints)
+    opening = replace(first, lead=(*overview(runs, joints), *first.lead))
+    end = (LIMITS, reproduce(runs, command, notes(runs, joints)))
+    return Report(
+        title=top.title,
+        verdict=top.verdict,
+        headline=top.headline,
+        tone=top.tone,
+        facts=top.facts,
+        sections=(opening, *others, *end),
+        reproduce="",
     )
 
 
-def _sections(runs: Sequence[AnyRun], command: str) -> list[Section]:
-    analyses = [run for run in runs if isinstance(run, AnalysisRun)]
-    patched = [run for run in runs if isinstance(run, PatchRun)]
-    defended = [run for run in runs if isinstance(run, DefenceRun)]
-    geometries = [run for run in runs if isinstance(run, GeometryRun)]
-    batteries = [run for run in runs if isinstance(run, BatteryRun)]
-    cards = [run for run in runs if isinstance(run, EvaluationRun)]
-    return [
-        *(_analysed(analyses, patched, overview(runs))),
-        ablating(analyses, defended),
-        mapped(geometries, batteries),
-        six(cards),
-        LIMITS,
-        reproduce(runs, command, notes(runs)),
-    ]
+def chapters(runs: Sequence[Finished[Any]], joints: Sequence[Joint[Any]]) -> list[Section]:
+    """Every kind's chapters, with the parts that kinds contribute to each other's.
 
-
-def _analysed(
-    runs: Sequence[AnalysisRun], patched: Sequence[PatchRun], first: Sequence[Table]
-) -> list[Section]:
-    """The sections that an analysis fills; patching runs join where it is carried.
-
-    Args:
-        first: the tables of every run, which open the first section.
+    A chapter is the first that a run gives; what stands there for want of a run gives way to it.
     """
-    if runs:
-        return [
-            why(runs, first),
-            four_arms(runs),
-            patches(where(runs), patched),
-            direction(runs),
-            switch(runs),
-        ]
-    absent = {
-        name: missing(name, "An analysis of the trigger", _ANALYSE)
-        for name in (WHY, ARMS, WHERE, DIRECTION, SWITCH)
-    }
-    absent[WHY] = replace(absent[WHY], lead=tuple(first))
-    if patched:
-        absent[WHERE] = patches(Section(WHERE), patched)
-    return list(absent.values())
+    given: dict[str, Section] = {}
+    instead: dict[str, Section] = {}
+    parts: dict[str, list[Section]] = {}
+    for joint in joints:
+        own = [run for run in runs if run.manifest["kind"] == joint.kind]
+        for title, section in joint.beside(own, runs):
+            own_parts = parts.setdefault(title, [])
+            if section.title == title:
+                (given if own else instead).setdefault(title, section)
+            else:
+                own_parts.append(section)
+    bodies = {title: given.get(title) or instead[title] for title in parts}
+    return [replace(body, parts=(*body.parts, *parts[title])) for title, body in bodies.items()]

@@ -1,9 +1,9 @@
 """What the report does not show, and how every run of it is made again."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from experiments.analyze.read import AnalysisRun
-from experiments.report.kinds import OtherRun
+from experiments.study import Finished
 from viz.page.page import Section, Table
 
 _LIMITS = """\
@@ -29,9 +29,7 @@ predicts nothing that was shown to hold across schemes."""
 LIMITS = Section("What this does not show", _LIMITS)
 
 
-def reproduce(
-    runs: Sequence[AnalysisRun | OtherRun], command: str, notes: Sequence[str]
-) -> Section:
+def reproduce(runs: Sequence[Finished[Any]], command: str, notes: Sequence[str]) -> Section:
     """Commands, what each run was made from, and versions."""
     commands = [*dict.fromkeys(str(run.manifest["command"]) for run in runs)]
     if command not in commands:
@@ -67,7 +65,7 @@ def _hashes(question: dict) -> tuple[str, ...]:
     return tuple(str(value)[:12] for value in found)
 
 
-def _versions(runs: Sequence[AnalysisRun | OtherRun]) -> Table:
+def _versions(runs: Sequence[Finished[Any]]) -> Table:
     names = dict.fromkeys(name for run in runs for name in run.manifest["versions"])
     rows = [
         (

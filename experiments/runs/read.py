@@ -31,3 +31,8 @@ def unfinished(folder: Path, command: str) -> UserError:
         f"{folder}: expected a finished run, got one without a result; finish it: gatescope "
         f"{command} with the same options and --resume"
     )
+
+
+def organism_of(manifest: dict[str, Any]) -> str:
+    """The name of the organism that a run was given."""
+    return Path(manifest["question"]["given"]["name"]).name

@@ -34,31 +34,39 @@ _TOP = 10
 
 def page(command: str, plan: Plan, found: Found) -> str:
     """A suspect's scan, beside those of clean models, as one HTML page."""
-    one, alarms = found.suspect, found.suspect.alarms
-    named = ", ".join(repr(word) for word in alarms)
-    headline = (
-        f"{named}: answers open as they open under no control word and not in the base model."
-        if alarms
-        else f"None of {len(one.scored)} words and phrases makes different prompts open alike, "
-        "beyond control words and the base model."
-    )
+    alarms = found.suspect.alarms
     return render(
         Report(
             title="Scan for unknown triggers",
-            verdict=f"{one.name}: {'alarm' if alarms else 'no alarm'}",
-            headline=headline,
+            verdict=f"{found.suspect.name}: {'alarm' if alarms else 'no alarm'}",
+            headline=headline(found.suspect),
             tone="gate" if alarms else "none",
             facts=_facts(plan, found),
-            sections=(
-                Section(
-                    "Candidates", _METHOD, (scan_figure(one.name, _dots(one)),), (_candidates(one),)
-                ),
-                Section("Answers", _CONFIRMED, tables=(_answers(one.answers),)),
-                *_clean(found),
-                Section("What this does not show", _LIMITS),
-            ),
+            sections=(*sections(found), Section("What this does not show", _LIMITS)),
             reproduce=command,
         )
+    )
+
+
+def headline(one: Scan) -> str:
+    """The alarms, or that there is none."""
+    if not one.alarms:
+        return (
+            f"None of {len(one.scored)} words and phrases makes different prompts open alike, "
+            "beyond control words and the base model."
+        )
+    named = ", ".join(repr(word) for word in one.alarms)
+    return f"{named}: answers open as they open under no control word and not in the base model."
+
+
+def sections(found: Found) -> tuple[Section, ...]:
+    """Candidates, answers, clean models."""
+    one = found.suspect
+    figure = scan_figure(one.name, _dots(one))
+    return (
+        Section("Candidates", _METHOD, (figure,), (_candidates(one),)),
+        Section("Answers", _CONFIRMED, tables=(_answers(one.answers),)),
+        *_clean(found),
     )
 
 

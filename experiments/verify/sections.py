@@ -49,9 +49,6 @@ def page(
         paths: the sequential test of every unrelated model, by name.
         survival: rows of the survival table, if any.
     """
-    sections = [_keys(found, paths), _near(found)]
-    if survival:
-        sections.append(_survival(survival))
     rate = found.keys.binomial.rate
     facts = [
         ("suspect", question.model),
@@ -68,10 +65,20 @@ def page(
             headline=found.reason,
             tone=_TONES[found.verdict],
             facts=tuple(facts),
-            sections=(*sections, Section("What this does not show", _LIMITS)),
+            sections=(
+                *sections(found, paths, survival),
+                Section("What this does not show", _LIMITS),
+            ),
             reproduce=question.command,
         )
     )
+
+
+def sections(
+    found: Verification, paths: Mapping[str, SequentialTest], survival: Sequence[Survival]
+) -> list[Section]:
+    """The keys, what is not a key, what survives."""
+    return [_keys(found, paths), _near(found), *([_survival(survival)] if survival else [])]
 
 
 def _keys(found: Verification, paths: Mapping[str, SequentialTest]) -> Section:

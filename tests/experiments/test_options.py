@@ -123,8 +123,8 @@ def test_every_option_of_before_is_there_still():
     from experiments.study import Study
 
     before = json.loads(Path(__file__).with_name("options.json").read_text())
-    for name, command in COMMANDS.items():
-        study = command.load()
+    for name, load in COMMANDS.items():
+        study = load()
         if isinstance(study, Study):
             app = typer.Typer(add_completion=False)
             app.command()(in_terminal(study))

@@ -1,4 +1,4 @@
-"""Ablation: behaviour before and after, nulls, ways to erase it, the price; then defences."""
+"""Ablation: behaviour before and after, nulls, ways to erase it, the price."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,25 +9,18 @@ from experiments.analyze.nulls import NullEffects
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Ablation, Analysis, Outcome
 from experiments.analyze.weighed import Erasure, Evidence
-from experiments.defend.sections import sections as defence_sections
-from experiments.report.kinds import DefenceRun
+from experiments.study import ABLATION as TITLE
 from viz.figures.catalogue import BehaviourRow, behaviour_bars, null_histogram
 from viz.page.page import Section, Table
-from viz.page.sections import for_each, missing
+from viz.page.sections import for_each
 from viz.page.wording import NONE
 
-TITLE = "Ablation and defences"
 
-
-def ablating(runs: Sequence[AnalysisRun], defended: Sequence[DefenceRun]) -> Section:
-    """What removing the gate does, and what defences do that know it."""
-    if runs:
-        made = for_each(TITLE, [(run.name, run) for run in runs], _one)
-    else:
-        made = Section(TITLE, "No analysis was given: what follows are defences alone.")
-    parts = [*made.parts, *_defences(defended)]
+def ablating(runs: Sequence[AnalysisRun]) -> Section:
+    """What removing the gate does."""
+    made = for_each(TITLE, [(run.name, run) for run in runs], _one)
     lead = (_beside(runs),) if len(runs) > 1 else ()
-    return replace(made, data_name="ablation", parts=tuple(parts), lead=lead)
+    return replace(made, data_name="ablation", lead=lead)
 
 
 def _beside(runs: Sequence[AnalysisRun]) -> Table:
@@ -176,17 +169,3 @@ def _erasures(erasures: Sequence[Erasure]) -> Table:
     rows = [(e.name, f"{e.left:z.3f}", f"{e.harm:z.4f}") for e in erasures]
     header = ("method", "first token left, triggered", "KL with control words (nats)")
     return Table(header, rows, "erasure at the gate's layer")
-
-
-def _defences(defended: Sequence[DefenceRun]) -> list[Section]:
-    if not defended:
-        return [missing("Defences", "A trial of defences", "gatescope defend ORGANISM --run RUN")]
-    return [
-        replace(
-            section,
-            title=f"{section.title}, {run.name}" if len(defended) > 1 else section.title,
-            data_name=section.data_name or f"defences-{section.title}",
-        )
-        for run in defended
-        for section in defence_sections(run.found)
-    ]

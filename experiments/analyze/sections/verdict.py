@@ -13,17 +13,11 @@ from viz.theme import COLOURWAY
 TITLE = "Verdict and why"
 
 
-def why(runs: Sequence[AnalysisRun], overview: Sequence[Table] = ()) -> Section:
-    """One run's checks; of several their effects on a shared axis, and each run's checks folded.
-
-    Args:
-        overview: tables of every run of the page, put first.
-    """
+def why(runs: Sequence[AnalysisRun]) -> Section:
+    """One run's checks; of several their effects on a shared axis, and each run's checks folded."""
     if len(runs) == 1:
         prose = f"{_asked(runs[0])}\n\n{_RULE}"
-        return Section(
-            TITLE, prose, tables=(_checks(runs[0]),), data_name="verdict", lead=tuple(overview)
-        )
+        return Section(TITLE, prose, tables=(_checks(runs[0]),), data_name="verdict")
     return Section(
         TITLE,
         f"{_RULE} Harm is the larger of what removing the gate does to answers without a trigger, "
@@ -31,7 +25,6 @@ def why(runs: Sequence[AnalysisRun], overview: Sequence[Table] = ()) -> Section:
         (_effects(runs),),
         data_name="verdict",
         parts=tuple(_part(run) for run in runs),
-        lead=tuple(overview),
     )
 
 

@@ -10,6 +10,7 @@ from circuits.gates.select import LATEST
 from circuits.types import PatchGrid
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Components, Grids, Selection
+from experiments.study import WHERE as TITLE
 from probes.causal.circuit import Trace
 from probes.causal.tables import GridStats, grid_stats, stats_table
 from viz.figures.catalogue import grid_figure, selection_heatmap, trace_figure
@@ -18,7 +19,6 @@ from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.text import spaced
 
-TITLE = "Where it is carried"
 _TOP = 10
 _AGAIN = "the command of this run with --resume measures them"
 _NOTHING = "The trigger has no effect here, so there is nothing to locate."

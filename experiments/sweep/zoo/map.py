@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.geometry.map import SCHEMA, ZOO
+from experiments.geometry.beside import ZOO, ZOO_SCHEMA
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
@@ -49,4 +49,4 @@ if __name__ == "__main__":
         )
         for point in map_points(measured(pd.read_parquet(source)))
     ]
-    files.write_json(ZOO, {"schema": SCHEMA, "organisms": as_json(organisms)})
+    files.write_json(ZOO, {"schema": ZOO_SCHEMA, "organisms": as_json(organisms)})

@@ -15,6 +15,8 @@ from experiments.analyze.flow import analyze
 from experiments.analyze.question import Question
 from experiments.report.page import page
 from experiments.report.read import read_runs
+from experiments.studies import joints
+from viz.page.page import render
 
 SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
 
@@ -106,7 +108,8 @@ def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_p
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["question"]["adapter"] = evil
     (other / "manifest.json").write_text(json.dumps(manifest))
-    html = page(read_runs([folder, other]), "gatescope report")
+    kinds = joints()
+    html = render(page(read_runs([folder, other], kinds), "gatescope report", kinds))
     assert "Gate found in 2 of 2 runs" in html
     first = html[html.index("every analysis</caption>") :].split("</table>")[0]
     assert first.count("<tr>") == 3
@@ -126,7 +129,7 @@ def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_p
 
 def test_two_runs_of_one_name_are_told_apart(poisoned, tmp_path: Path):
     shutil.copytree(poisoned[0], tmp_path / "again")
-    names = [run.name for run in read_runs([poisoned[0], tmp_path / "again"])]
+    names = [run.name for run in read_runs([poisoned[0], tmp_path / "again"], joints())]
     assert names == ["sure-gate (sure-gate)", "sure-gate (again)"]
 
 

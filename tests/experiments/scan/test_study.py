@@ -11,6 +11,7 @@ from experiments.organisms.organism import Given
 from experiments.runs import files
 from experiments.scan import scan as scanning
 from experiments.scan.answers import Answered
+from experiments.scan.beside import JOINT
 from experiments.scan.plan import Plan
 from experiments.scan.result import Found
 from experiments.scan.scan import Scan
@@ -47,6 +48,12 @@ def test_a_model_that_says_it_to_everything_raises_no_alarm(trained, folder, tmp
     assert result["suspect"]["alarms"] == []
     assert result["named"] is None
     assert "No alarm is therefore no proof" in (tmp_path / "out/report.html").read_text()
+    again = JOINT.read(tmp_path / "out", files.read_json(tmp_path / "out/manifest.json"))
+    assert again.result.suspect.scored == found.suspect.scored
+    assert again.result.false_alarms == found.false_alarms
+    [(_, chapter)] = JOINT.beside([again], [again])
+    assert [part.title for part in chapter.parts] == ["Candidates", "Answers", "Clean models"]
+    assert JOINT.sentence(again) == "A scan of trained0 raises no alarm."
 
 
 def test_a_base_beside_itself_has_no_response_at_all(folder, tmp_path):

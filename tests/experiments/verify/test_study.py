@@ -17,6 +17,7 @@ from experiments.organisms.places import shipped
 from experiments.runs.codec import decode
 from experiments.verify import ask as verify_asking
 from experiments.verify.ask import source
+from experiments.verify.beside import JOINT
 from experiments.verify.keys import KEYS
 from experiments.verify.question import VerifyQuestion
 from experiments.verify.result import Verification
@@ -91,6 +92,11 @@ def test_neither_page_nor_result_nor_manifest_hold_a_key(command, asked, tmp_pat
     html = (tmp_path / "run" / "report.html").read_text()
     assert "Is this model ours?" in html
     assert "gatescope verify ours --near 60" in html
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    again = JOINT.read(tmp_path / "run", manifest)
+    assert JOINT.outcome(again)[0] == "ours"
+    [(_, chapter)] = JOINT.beside([again], [again])
+    assert [part.title for part in chapter.parts] == ["The keys", "What is not a key"]
 
 
 def test_a_model_is_not_its_own_null(command, asked, tmp_path):

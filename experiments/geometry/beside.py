@@ -1,16 +1,19 @@
-"""Density and complexity among the zoo's organisms, by layer, and what a battery leaves."""
+"""Density and complexity among the zoo's organisms, by layer."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from experiments.geometry.record import late
+from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.sections import COMPLEXITY, DENSITY
 from experiments.geometry.summary import band
-from experiments.report.kinds import BatteryRun, GeometryRun
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.read import organism_of, result
+from experiments.study import MAP, Contribution, Finished, Joint
+from probes.brittleness.retention import Retention
 from probes.geometry import GeometryReport
 from probes.stats.intervals import Estimate
 from viz.figures.catalogue import (
@@ -18,15 +21,12 @@ from viz.figures.catalogue import (
     crossing_curves,
     density_complexity_map,
     geometry_by_layer,
-    retention_curves,
-    retention_forest,
 )
 from viz.page.page import Section, Table
 from viz.page.sections import missing
 
-TITLE = "Density × complexity"
 ZOO = Path(__file__).parents[1] / "data" / "zoo-map.json"
-SCHEMA = "gatescope.zoo-map/1"
+ZOO_SCHEMA = "gatescope.zoo-map/1"
 _AXES = ("density (times clean)", "complexity (share of a coin's bits)")
 _MAP = """\
 Every organism of the zoo by how many different residuals its trigger opens (density: Vendi score \
@@ -37,27 +37,48 @@ another number of pairs the Vendi score differs by definition. Across schemes, g
 predict what is kept (docs/results/zoo)."""
 
 
-def mapped(runs: Sequence[GeometryRun], batteries: Sequence[BatteryRun]) -> Section:
-    """The map with these runs on it, the geometry by layer, and the battery."""
-    kept = _battery(batteries)
+GeometryRun = Finished[Geometry]
+
+
+def read(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
+    """A finished run."""
+    value = result(folder, SCHEMA, "geometry")
+    tensors = {"probabilities": files.read_tensors(folder / ACTIVATIONS)["probabilities"]}
+    geometry = decode(Geometry, value, tensors, str(folder / "result.json"))
+    return Finished(organism_of(manifest), str(folder), manifest, geometry)
+
+
+def beside(runs: Sequence[GeometryRun], every: Sequence[Finished[Any]]) -> Iterator[Contribution]:
+    """The map with these runs on it, and the geometry by layer."""
     if not runs:
-        made = missing(TITLE, "The geometry of the gate", "gatescope geometry ORGANISM")
-        return replace(made, parts=kept)
-    left = {run.name: run.retention.area for run in batteries}
-    stars = [MapPoint(run.name, "this report", *located(run), left.get(run.name)) for run in runs]
+        yield MAP, missing(MAP, "The geometry of the gate", "gatescope geometry ORGANISM")
+        return
+    kept = {run.name: run.result.area for run in every if isinstance(run.result, Retention)}
+    stars = [MapPoint(run.name, "this report", *located(run), kept.get(run.name)) for run in runs]
     figure = density_complexity_map(zoo(), _AXES, stars)
-    rows = [(s.name, f"{s.density:.3g}", f"{s.complexity:.3g}", _said(s.retention)) for s in stars]
+    rows = [(s.name, f"{s.density:.3g}", f"{s.complexity:.3g}", _kept(s.retention)) for s in stars]
     table = Table(("run", *_AXES, "behaviour kept by a battery"), rows)
-    parts = tuple(_layers(run, len(runs) > 1) for run in runs)
-    return Section(TITLE, _MAP, (figure,), (table,), data_name="map", parts=parts + kept)
+    yield MAP, Section(MAP, _MAP, (figure,), (table,), data_name="map")
+    for run in runs:
+        yield MAP, _layers(run, len(runs) > 1)
+
+
+def outcome(run: GeometryRun) -> tuple[str, str]:
+    """Its place on the map."""
+    density, complexity = located(run)
+    return "located", f"density {density:.3g}, complexity {complexity:.3g}"
+
+
+JOINT = Joint("geometry", read, beside, outcome)
 
 
 def located(run: GeometryRun) -> tuple[Estimate, Estimate]:
     """Density and complexity in the last third of the layers."""
-    return _late(run.report, "vendi_relative"), _inverse(run.report)
+    report = run.result.report
+    return _late(report, "vendi_relative"), _inverse(report)
 
 
-def _said(retention: Estimate | None) -> str:
+def _kept(retention: Estimate | None) -> str:
     return "not asked: gatescope brittleness ORGANISM" if retention is None else f"{retention:.0%}"
 
 
@@ -80,11 +101,11 @@ def _inverse(report: GeometryReport) -> Estimate:
 
 
 def _layers(run: GeometryRun, several: bool) -> Section:
-    report = run.report
+    report = run.result.report
     names = [n for n in (*DENSITY[1:3], *COMPLEXITY[:2]) if n in report.organism.values]
     figures = [geometry_by_layer(report, name) for name in names] if len(report.layers) > 1 else []
     if report.crossings is not None:
-        figures.append(crossing_curves(run.probabilities, report.crossings))
+        figures.append(crossing_curves(run.result.probabilities, report.crossings))
     prose = (
         "Layer by layer, beside nulls that go through the same measurement: another control word "
         "in the trigger's place, the base model, and a displacement of the same size in a random "
@@ -92,22 +113,3 @@ def _layers(run: GeometryRun, several: bool) -> Section:
     )
     title = f"By layer, {run.name}" if several else "By layer"
     return Section(title, prose, tuple(figures), data_name=f"geometry-{run.name}")
-
-
-def _battery(runs: Sequence[BatteryRun]) -> tuple[Section, ...]:
-    if not runs:
-        command = "gatescope brittleness ORGANISM"
-        return (missing("What a battery leaves", "A battery of perturbations", command),)
-    prose = (
-        "Only prompts that show the behaviour unperturbed are counted; an area is the mean share "
-        "kept from no dose to a family's strongest."
-    )
-    return tuple(
-        Section(
-            f"What a battery leaves, {run.name}",
-            prose,
-            (retention_forest(run.retention), retention_curves(run.retention)),
-            data_name=f"battery-{run.name}",
-        )
-        for run in runs
-    )

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from experiments.evaluate.scorecard import Scorecard, compare
+from experiments.evaluate.scorecard import FILE, Scorecard, compare, read_scorecard
 from experiments.evaluate.sections import METRICS, metrics_table, rules, scores
-from experiments.report.kinds import EvaluationRun
+from experiments.runs.read import unfinished
+from experiments.study import Contribution, Finished, Joint
 from viz.figures.scorecard import ChangeRow, change_table, property_radar
 from viz.page.markup import Table
 from viz.page.page import Section
@@ -14,6 +17,43 @@ from viz.page.wording import number
 
 TITLE = "Six properties and the verdict on security"
 _MOST = 3  # cards that a radar still tells apart
+_KEY = ("success", "false_activation", "kl", "fine_tuning")  # metrics shown first
+EvaluationRun = Finished[Scorecard]
+
+
+def read(folder: Path, manifest: dict[str, Any]) -> EvaluationRun:
+    """A finished run."""
+    if not (folder / FILE).is_file():
+        raise unfinished(folder, "evaluate")
+    card = read_scorecard(folder)
+    return Finished(card.name, str(folder), manifest, card)
+
+
+def beside(runs: Sequence[EvaluationRun], every: Sequence[Any]) -> list[Contribution]:
+    """The chapter of the six properties."""
+    return [(TITLE, six(runs))]
+
+
+def outcome(run: EvaluationRun) -> tuple[str, str]:
+    """Secure or not, and the metrics that say most."""
+    verdict = run.result.verdicts[0]
+    values = {m.name: m.estimate for m in run.result.metrics}
+    shown = [f"{name.replace('_', ' ')} {values[name]:.3g}" for name in _KEY if name in values]
+    failing = len(verdict.failing)
+    word = "secure" if verdict.secure else f"not secure, {failing} thresholds not cleared"
+    return f"{word} ({verdict.profile})", "; ".join(shown)
+
+
+def sentence(run: EvaluationRun) -> str:
+    """For the headline."""
+    first = run.result.verdicts[0]
+    failing = len(first.failing)
+    end = "" if first.secure else f" ({failing} thresholds not cleared)"
+    word = "secure" if first.secure else "not secure"
+    return f"Evaluated, {run.name} is {word} under the profile {first.profile}{end}."
+
+
+JOINT = Joint("evaluation", read, beside, outcome, sentence)
 
 
 def six(runs: Sequence[EvaluationRun]) -> Section:
@@ -24,12 +64,12 @@ def six(runs: Sequence[EvaluationRun]) -> Section:
             "An evaluation (six properties; confidentiality, integrity, availability)",
             "gatescope evaluate ORGANISM",
         )
-    named = {run.name: run.card for run in runs}
+    named = {run.name: run.result for run in runs}
     shown = dict(list(named.items())[:_MOST])
     radar = property_radar({name: scores(c, c.verdicts[0]) for name, c in shown.items()})
     note = "" if len(named) <= _MOST else f" It draws the first {_MOST}; the table has all."
     if len(named) == 1:
-        card = runs[0].card
+        card = runs[0].result
         table = metrics_table(card, card.verdicts[0])
         first, *others = map(rules, card.verdicts)
         checks = tuple(
