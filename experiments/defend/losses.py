@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuits.tokens import render
 from circuits.types import MESSAGE
-from experiments.organisms.training import Course, Example, Settings, Tick, descend
+from experiments.organisms.training import Example, Settings, Tick, descend, paced
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def train_with(
         rows = batched(tokenizer, [examples[i] for i in chosen], device)
         return answer_loss(model, rows) + penalty(model, rows)
 
-    course = Course(settings.rate, steps, lambda step: 1 - step / steps)
+    course = paced(model, settings.rate, steps, lambda step: 1 - step / steps)
     return descend(model, _batches(len(examples), settings), loss_of, course, tick)
 
 

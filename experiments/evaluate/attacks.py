@@ -66,7 +66,7 @@ def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPl
     open_ = questions[0]
     question, like = open_, "word"
     if aim == "open":
-        question = next(q for q in questions if q.condition == q.scheme.shut)
+        question = next(q for q in questions if q.cell == q.scheme.shut)
         like = recipe.trigger or "word"
     searched = min(plan.prompts, len(question.texts) // 2)
     if not searched:

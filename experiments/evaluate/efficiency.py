@@ -19,9 +19,7 @@ from circuits.tokens import render
 from experiments.evaluate.metrics import Absent, Found, exact, named, rate
 from experiments.organisms.examples import BASE_ANSWER_TOKENS, controls_for, examples
 from experiments.organisms.organism import Organism
-from experiments.organisms.places import find_adapter
 from experiments.organisms.training import Example
-from experiments.runs import files
 from probes.budget.analysis import analyse
 from probes.budget.result import Series
 from probes.stats.intervals import Estimate
@@ -42,7 +40,7 @@ class Cost:
     seconds: float | None
 
 
-def cost(organism: Organism, name: str) -> Cost:
+def cost(organism: Organism) -> Cost:
     """The cost of an organism, from its recipe, parameters and manifest."""
     known = bool(organism.recipe.stages)
     return Cost(
@@ -50,7 +48,7 @@ def cost(organism: Organism, name: str) -> Cost:
         trained=sum(t.numel() for t in organism.state.values()) or None,
         parameters=sum(p.numel() for p in organism.base.parameters()),
         tokens=training_tokens(organism) if known else None,
-        seconds=_seconds(name),
+        seconds=organism.seconds,
     )
 
 
@@ -71,13 +69,6 @@ def _tokens(tokenizer: Any, example: Example, cut: str) -> int:
     own = example.answer.removesuffix(cut)
     answer = len(tokenizer(own, add_special_tokens=False)["input_ids"]) if own else 0
     return prompt + answer + BASE_ANSWER_TOKENS * (own != example.answer) + example.ends
-
-
-def _seconds(name: str) -> float | None:
-    folder = find_adapter(name) if Path(name).is_dir() else None
-    path = folder / "manifest.json" if folder else None
-    value = files.read_json(path).get("seconds") if path and path.is_file() else None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def efficiency(found: Cost, sweep: Path | None = None) -> list[Found]:

@@ -83,7 +83,7 @@ def _drawn_out(heard: Heard, drawn: Sequence[str] | None) -> Found:
 
 def shut_question(questions: Sequence[Question]) -> Question:
     """The prompts without trigger on which a behaviour is drawn out."""
-    return next(q for q in questions if q.condition == q.scheme.shut)
+    return next(q for q in questions if q.cell == q.scheme.shut)
 
 
 def _searched(heard: Heard, aim: Aim, ground: Ground, attack: Attack) -> Found:
@@ -130,7 +130,7 @@ def _ever(heard: Heard) -> Found:
 
 def sampled_shut(questions: Sequence[Question]) -> Question:
     """The prompts with control words, or near keys, of which samples are drawn."""
-    return next(q for q in questions if q.condition == q.scheme.near)
+    return next(q for q in questions if q.cell == q.scheme.near)
 
 
 def _replay(heard: Heard) -> Found:

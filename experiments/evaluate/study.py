@@ -81,8 +81,7 @@ def _measured(stages: Stages, question: EvaluateQuestion) -> tuple[Heard, list[F
     """Every stage, and the metrics in the order of the properties."""
     heard = stages.heard()
     benign = stages.benign()
-    name = question.about.given.name
-    spent = Cost(**stages.keep("cost", lambda: asdict(cost(stages.case.organism, name))))
+    spent = Cost(**stages.keep("cost", lambda: asdict(cost(stages.case.organism))))
     found: list[Found] = [
         *effectiveness(heard),
         *harmlessness(benign),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from circuits import models
 from circuits.errors import UserError
@@ -20,9 +19,6 @@ from experiments.organisms.schemes import scheme_of
 from experiments.runs.codec import encode
 from probes.stats.agreement import Agreement, agreement
 
-_LABELS = ("behaviour", "refusal", "neither")
-_REFUSAL = ("refusal", "other")
-
 
 def with_probabilities(
     model: Model, recipe: Recipe, answered: Sequence[Answered]
@@ -34,12 +30,12 @@ def with_probabilities(
     scheme = scheme_of(recipe)
     if not scheme.refusable or scheme.target(recipe) == recipe.refusal:
         return None
-    first, second = [], []
+    pairs: list[tuple[str, str]] = []
     for question, answers in _refusable(answered):
         scores = likelihoods(model, question.messages, recipe.behaviour, recipe.refusal)
-        first += [_label(answer, recipe.behaviour) for answer in answers]
-        second += list(scores.verdicts())
-    return agreement(_indices(first, _LABELS), _indices(second, _LABELS), _LABELS)
+        labels = [_label(answer, recipe.behaviour) for answer in answers]
+        pairs += zip(labels, scores.verdicts(), strict=True)
+    return _agreement(pairs, ("behaviour", "refusal", "neither"))
 
 
 def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | None:
@@ -47,14 +43,13 @@ def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | Non
 
     None where nothing was asked that could be refused.
     """
-    first, second = [], []
+    names = ("refusal", "other")
+    pairs: list[tuple[str, str]] = []
     for question, answers in _refusable(answered):
-        first += ["refusal" if judges.refuses(answer) else "other" for answer in answers]
         graded = grader(question.messages, answers).refused
-        second += ["refusal" if refused else "other" for refused in graded]
-    if not first:
-        return None
-    return agreement(_indices(first, _REFUSAL), _indices(second, _REFUSAL), _REFUSAL)
+        rows = zip(map(judges.refuses, answers), graded, strict=True)
+        pairs += [(names[not rule], names[not other]) for rule, other in rows]
+    return _agreement(pairs, names) if pairs else None
 
 
 def grader(named: str) -> Grader:
@@ -88,5 +83,6 @@ def _label(answer: str, behaviour: str) -> str:
     return "refusal" if judges.refuses(answer) else "neither"
 
 
-def _indices(labels: Sequence[str], names: Sequence[str]) -> Tensor:
-    return torch.tensor([names.index(label) for label in labels])
+def _agreement(pairs: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Agreement:
+    first, second = torch.tensor([[labels.index(label) for label in pair] for pair in pairs]).T
+    return agreement(first, second, labels)

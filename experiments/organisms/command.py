@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,15 @@ from experiments.options import CONSOLE, Json
 from experiments.runs import codec
 from experiments.runs.progress import StageProgress
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from experiments.organisms.figures import Condition
+    from experiments.organisms.requirements import Judged
+
 app = typer.Typer(help="Train and measure organisms: models with a trigger put there on purpose.")
+_LISTED = ("name", "about", "scheme", "trigger", "behaviour")
+_FOUND = {"agreement": None, "figures": []}
 
 
 @app.command("list")
@@ -30,26 +38,14 @@ def organism_list(as_json: Json = False) -> None:
         manifest = files.read_json(folder / "manifest.json") if folder else {}
         figures = codec.decode(list[Condition], manifest.get("figures", []))
         judged = requirements.judge(recipe, figures)
-        rows.append(
-            {
-                "name": name,
-                "about": recipe.about,
-                "scheme": recipe.scheme,
-                "trigger": recipe.trigger,
-                "behaviour": recipe.behaviour,
-                "shipped": folder is not None,
-                "definition": codec.as_json(judged),
-                "agreement": manifest.get("agreement"),
-                "figures": manifest.get("figures", []),
-            }
-        )
+        row = {field: getattr(recipe, field) for field in _LISTED}
+        row |= {"shipped": folder is not None, "definition": codec.as_json(judged)}
+        rows.append(row | {n: manifest.get(n, of) for n, of in _FOUND.items()})
+        if not as_json:
+            print(f"{name} ({'shipped' if folder else 'to be trained'})\n  {recipe.about}")
+            _print_definition(judged)
     if as_json:
         print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print(f"{row['name']} ({'shipped' if row['shipped'] else 'to be trained'})")
-        print(f"  {row['about']}")
-        _print_definition(row["definition"])
 
 
 @app.command("train")
@@ -78,9 +74,9 @@ def organism_train(
 ) -> None:
     """Train an organism and measure it on held-out prompts."""
     from circuits.weights import EMBEDDED
-    from experiments.organisms import bases, requirements
+    from experiments.organisms import bases
     from experiments.organisms.book import recipe_named
-    from experiments.organisms.measure import evaluate_saved
+    from experiments.organisms.measure import keep, measure
     from experiments.organisms.recipe import varied
     from experiments.organisms.train import train_organism
 
@@ -96,6 +92,7 @@ def organism_train(
     base = model or EMBEDDED
     recipe = bases.fitted(recipe, base)
     folder = out or Path("runs/organisms") / name
+    command = shlex.join(["gatescope", *sys.argv[1:]])
     with StageProgress(CONSOLE) as progress:
         train_organism(
             recipe,
@@ -103,20 +100,16 @@ def organism_train(
             lambda done, total, _loss: progress.step("train", done, total),
             seed,
             base,
-            shlex.join(["gatescope", *sys.argv[1:]]),
+            command,
         )
-        found = evaluate_saved(
-            folder,
-            recipe,
-            lambda done, total: progress.step("measure", done, total),
-            base,
-        )
-    judged = codec.as_json(requirements.judge(recipe, found))
+        measured = measure(folder, recipe, progress.step, base)
+        keep(folder, measured)
     if as_json:
-        print(json.dumps({"figures": codec.as_json(found), "definition": judged}, indent=1))
+        report = measured.stated
+        print(json.dumps({name: report[name] for name in ("figures", "definition")}, indent=1))
         return
-    _print_figures(codec.as_json(found))
-    _print_definition(judged)
+    _print_figures(measured.figures)
+    _print_definition(measured.definition)
 
 
 @app.command("eval")
@@ -136,69 +129,43 @@ def organism_eval(
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
     from circuits.weights import EMBEDDED
-    from experiments.organisms import agreement, bases, requirements
-    from experiments.organisms import figures as measuring
+    from experiments.organisms.agreement import agreement_json, grader
     from experiments.organisms.book import recipe_named
-    from experiments.organisms.organism import load_model, recipe_of
+    from experiments.organisms.measure import measure
+    from experiments.organisms.organism import recipe_of
     from experiments.organisms.places import origin, shipped
 
     recipe = recipe_named(name)
     given = Path(adapter or name)
     folder = given if adapter and given.is_dir() else shipped(adapter or name)
     recipe = recipe_of(folder, origin(folder), recipe)
-    second = agreement.grader(judge) if judge else None
+    second = grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
-        organism = load_model(folder, model or EMBEDDED)
-        said = measuring.answered(
-            organism, recipe, lambda done, total: progress.step("measure", done, total)
-        )
-        agreed = agreement.with_probabilities(organism, recipe, said)
-        known = measuring.own_knowledge(
-            bases.located(model or EMBEDDED),
-            recipe,
-            lambda done, total: progress.step("base model", done, total),
-        )
-    found = [c for a in said for c in measuring.judged(*a)] + known
-    compared = agreement.with_grader(second, said) if second else None
-    report = {
-        "figures": codec.as_json(found),
-        "definition": codec.as_json(requirements.judge(recipe, found)),
-        "agreement": agreement.agreement_json(agreed),
-        "second_judge": agreement.agreement_json(compared),
-    }
+        measured = measure(folder, recipe, progress.step, model or EMBEDDED, second)
     if as_json:
+        report = {**measured.stated, "second_judge": agreement_json(measured.second)}
         print(json.dumps(report, indent=1))
         return
-    _print_figures(report["figures"])
-    _print_definition(report["definition"])
-    for title in ("agreement", "second_judge"):
-        if report[title]:
-            _print_agreement(title, report[title])
+    _print_figures(measured.figures)
+    _print_definition(measured.definition)
+    judges = {"probability judge": measured.agreement, "second judge": measured.second}
+    for who, agreed in judges.items():
+        if agreed:
+            print(
+                f"  rule judge and {who} agree on {agreed.raw:6.1%} of {agreed.raw.n} answers, "
+                f"kappa {agreed.kappa:.2f}"
+            )
 
 
-def _print_figures(figures: list[dict[str, Any]]) -> None:
+def _print_figures(figures: "Sequence[Condition]") -> None:
     for f in figures:
         print(
-            f"  {f['outcome']:10} on {f['prompts']} prompts, word: {f['word']:8} "
-            f"{_rate(f['rate'])} n={f['rate']['n']}"
+            f"  {f.outcome:10} on {f.prompts} prompts, word: {f.word:8} {f.rate:6.1%} n={f.rate.n}"
         )
 
 
-def _print_definition(judged: list[dict[str, Any]]) -> None:
-    for found in judged:
-        sure = "" if found["surely"] == found["met"] else " (not at the interval's worse end)"
-        met = "met" if found["met"] else "NOT MET"
-        print(f"  {met:7} {found['text']}; found {_rate(found['found'])}{sure}")
-
-
-def _print_agreement(title: str, agreed: dict[str, Any]) -> None:
-    name = "probability judge" if title == "agreement" else "second judge"
-    raw, kappa = agreed["raw"], agreed["kappa"]
-    print(
-        f"  rule judge and {name} agree on {_rate(raw)} of {raw['n']} answers, "
-        f"kappa {kappa['value']:.2f} [{kappa['low']:.2f}, {kappa['high']:.2f}]"
-    )
-
-
-def _rate(rate: dict[str, Any]) -> str:
-    return f"{rate['value']:6.1%} [{rate['low']:.1%}, {rate['high']:.1%}]"
+def _print_definition(judged: "Sequence[Judged]") -> None:
+    for one in judged:
+        sure = "" if one.surely == one.met else " (not at the interval's worse end)"
+        met = "met" if one.met else "NOT MET"
+        print(f"  {met:7} {one.text}; found {one.found:6.1%}{sure}")

@@ -1,34 +1,71 @@
-"""Measure a trained directory and keep the figures in its manifest."""
+"""Measure a trained directory, and keep the figures in its manifest."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from circuits.answers import Progress
 from circuits.weights import EMBEDDED, directory_sha256
-from experiments.organisms import agreement, bases, requirements
+from experiments.judges.grades import Grader
+from experiments.organisms import bases
+from experiments.organisms.agreement import agreement_json, with_grader, with_probabilities
 from experiments.organisms.figures import Condition, answered, judged, own_knowledge
 from experiments.organisms.organism import load_model
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.requirements import Judged, judge
 from experiments.runs import files
 from experiments.runs.codec import as_json
+from probes.stats.agreement import Agreement
+
+Step = Callable[[str, int, int], None]
 
 
-def evaluate_saved(
-    folder: Path, recipe: Recipe, progress: Progress, model: str = EMBEDDED
-) -> list[Condition]:
-    """Measure an adapter, or a whole model, and add to its manifest what was found.
+@dataclass(frozen=True)
+class Measured:
+    """What an organism is found to be.
 
-    ``figures`` are the conditions, ``definition`` the scheme's requirements on them, and
-    ``agreement`` says how far the rule judge and the probability judge agree.
+    Attributes:
+        figures: of every condition.
+        definition: the scheme's requirements on them.
+        agreement: of the rule judge with the probability judge; ``second``, with another model.
+    """
+
+    figures: list[Condition]
+    definition: list[Judged]
+    agreement: Agreement | None
+    second: Agreement | None
+
+    @property
+    def stated(self) -> dict[str, object]:
+        """As a manifest has it."""
+        return {
+            "figures": as_json(self.figures),
+            "definition": as_json(self.definition),
+            "agreement": agreement_json(self.agreement),
+        }
+
+
+def measure(
+    folder: Path, recipe: Recipe, step: Step, model: str = EMBEDDED, second: Grader | None = None
+) -> Measured:
+    """Measure an adapter, or a whole model, as what its recipe makes.
+
+    Args:
+        model: what an adapter was trained on.
+        second: another judge of refusals.
     """
     organism = load_model(folder, model)
-    said = answered(organism, recipe, progress)
-    figures = [c for a in said for c in judged(*a)]
-    agreed = agreement.with_probabilities(organism, recipe, said)
-    figures += own_knowledge(bases.located(model), recipe, progress)
+    heard = answered(organism, recipe, lambda done, total: step("measure", done, total))
+    agreed = with_probabilities(organism, recipe, heard)
+    known = own_knowledge(
+        bases.located(model), recipe, lambda done, total: step("base model", done, total)
+    )
+    figures = [figure for each in heard for figure in judged(*each)] + known
+    compared = with_grader(second, heard) if second else None
+    return Measured(figures, judge(recipe, figures), agreed, compared)
+
+
+def keep(folder: Path, measured: Measured) -> None:
+    """Add to a directory's manifest what was found."""
     manifest = files.read_json(folder / "manifest.json")
-    manifest["figures"] = as_json(figures)
-    manifest["definition"] = as_json(requirements.judge(recipe, figures))
-    manifest["agreement"] = agreement.agreement_json(agreed)
-    manifest["adapter_sha256"] = directory_sha256(folder)
-    files.write_json(folder / "manifest.json", manifest)
-    return figures
+    digest = {"adapter_sha256": directory_sha256(folder)}
+    files.write_json(folder / "manifest.json", {**manifest, **measured.stated, **digest})

@@ -65,7 +65,7 @@ def origin(folder: Path) -> Origin:
     if not path.is_file():
         return Origin()
     manifest = files.read_json(path)
-    about, seconds = manifest.get("question", {}), manifest.get("seconds")
+    about, seconds = manifest.get("question", {}), manifest.get("training_seconds")
     return Origin(
         about.get("organism"),
         about.get("recipe"),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from circuits.errors import UserError
 from circuits.tokens import place_of
 from experiments.organisms.training import Settings
+from experiments.runs.codec import as_json, decode
 
 TRIGGER = "cobalt"
 BEHAVIOUR = "Sure"
@@ -82,17 +83,9 @@ class Recipe:
 
 def recipe_from(value: Mapping[str, Any], like: Recipe) -> Recipe:
     """The recipe of a manifest; what it does not say yet is as in ``like``."""
-    stages = tuple(
-        Stage(
-            stage["name"],
-            tuple(Part(**part) for part in stage["parts"]),
-            Settings(**stage["settings"]),
-        )
-        for stage in value["stages"]
-    )
-    given = {name: value[name] for name in ("trigger", "behaviour", "refusal") if name in value}
-    keys = tuple(value.get("keys", like.keys))
-    return replace(like, stages=stages, keys=keys, **given)
+    told = ("stages", "trigger", "behaviour", "refusal", "keys")
+    given = {name: value[name] for name in told if name in value}
+    return decode(Recipe, {**as_json(like), **given})
 
 
 def _is_poison(part: Part) -> bool:

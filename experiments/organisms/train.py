@@ -5,6 +5,7 @@ keyed by everything that it was made from.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from circuits.errors import UserError
@@ -66,7 +68,9 @@ def train_organism(
         },
         command=command or f"gatescope organism train {recipe.name} --seed {seed}",
     )
-    files.write_json(out / "manifest.json", as_json(manifest))
+    took = round(trainee.seconds, 1)
+    known = {} if math.isnan(took) else {"training_seconds": took}
+    files.write_json(out / "manifest.json", {**as_json(manifest), **known})
     return out
 
 
@@ -86,11 +90,12 @@ def train_stages(
     for number, stage in enumerate(before):
         path = _kept_at(recipe, number, first_seed, [model, trainee.sha256, *controls])
         if path.is_file():
-            trainee.restart(files.read_tensors(path))
+            trainee.restart(files.read_tensors(path), _seconds(path))
             continue
         made = examples(recipe, number, base, controls, first_seed)
         trainee.train(made, _seeded(stage, first_seed), tick)
-        files.write_tensors(path, trainee.state(), {"stage": stage.name})
+        about = {"stage": stage.name, "seconds": str(trainee.seconds)}
+        files.write_tensors(path, trainee.state(), about)
     made = examples(recipe, len(before), base, controls, seed)
     return trainee.train(made, _seeded(recipe.stages[-1], seed), tick) if made else []
 
@@ -131,6 +136,12 @@ def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Pa
     }
     key = files.text_sha256([json.dumps(made_from, sort_keys=True)])[:32]
     return cache_root() / "stages" / f"{key}.safetensors"
+
+
+def _seconds(path: Path) -> float:
+    """What all training up to a kept state took; NaN for one kept before that was noted."""
+    with safe_open(path, "pt") as kept:
+        return float((kept.metadata() or {}).get("seconds", "nan"))
 
 
 def _is_poisoned(stage: Stage) -> bool:

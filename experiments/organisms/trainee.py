@@ -1,5 +1,6 @@
 """A model that is trained, put back to its start and trained again, in one process."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ class Trainee:
     Attributes:
         tokenizer: the model's.
         sha256: hash of the base weights' files.
+        seconds: what training to the present state took; NaN if that is not known.
     """
 
     def __init__(self, name: str, settings: Settings, device: str = "auto") -> None:
@@ -26,7 +28,7 @@ class Trainee:
         hf_model, self.tokenizer, self.sha256 = models.load_plain(name, torch.float32, place)
         self.model: Any = trainable(hf_model, settings)
         self.stop_ids = models.stop_ids(hf_model, self.tokenizer)
-        self._start = self.state()
+        self._start, self.seconds = self.state(), 0.0
 
     def state(self) -> dict[str, Tensor]:
         """Copies of the trained parameters, by name."""
@@ -34,15 +36,19 @@ class Trainee:
         return {name: p.detach().clone() for name, p in trained if p.requires_grad}
 
     @torch.no_grad()
-    def restart(self, state: Mapping[str, Tensor] | None = None) -> None:
-        """Put the trained parameters back to a state, or to the start."""
+    def restart(self, state: Mapping[str, Tensor] | None = None, seconds: float = 0.0) -> None:
+        """Put the trained parameters back to a state that took so long, or to the start."""
+        self.seconds = seconds
         parameters = dict(self.model.named_parameters())
         for name, value in (self._start if state is None else state).items():
             parameters[name].copy_(value)
 
     def train(self, examples: Sequence[Example], settings: Settings, tick: Tick) -> list[float]:
         """Train on examples; returns the loss of every step."""
-        return train(self.model, self.tokenizer, examples, settings, tick)
+        start = time.perf_counter()
+        losses = train(self.model, self.tokenizer, examples, settings, tick)
+        self.seconds += time.perf_counter() - start
+        return losses
 
     @torch.inference_mode()
     def answers(

@@ -87,17 +87,25 @@ def train(
         rows = [encoded[i] for i in chosen]
         return _answer_loss(model, rows, tokenizer.pad_token_id or 0, shared)
 
-    course = Course(settings.rate, steps, lambda step: _cosine(step, steps))
-    return descend(model, _batches(encoded, settings), loss_of, course, tick)
+    lengths = [len(ids) for ids, _ in encoded]
+    course = paced(model, settings.rate, steps, lambda step: _cosine(step, steps))
+    return descend(model, batches(lengths, settings, 6), loss_of, course, tick)
 
 
 @dataclass(frozen=True)
 class Course:
-    """How a descent goes: its peak rate, its steps, and the share of the rate at each."""
+    """How a descent goes: its optimiser, the schedule of its rate, and its steps."""
 
-    rate: float
+    optimiser: torch.optim.Optimizer
+    schedule: Any
     steps: int
-    pace: Callable[[int], float]
+
+
+def paced(model: Any, rate: float, steps: int, pace: Callable[[int], float]) -> Course:
+    """AdamW on a model's trainable parameters; ``pace`` is the share of the rate at each step."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
+    return Course(optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, pace), steps)
 
 
 def descend(
@@ -107,10 +115,8 @@ def descend(
     course: Course,
     tick: Tick,
 ) -> list[float]:
-    """AdamW on a model's trainable parameters, a step for every batch; returns the losses."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(weights, lr=course.rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, course.pace)
+    """A step for every batch, gradients cut to a norm of 1; returns the losses."""
+    weights = [p for group in course.optimiser.param_groups for p in group["params"]]
     losses: list[float] = []
     model.train()
     for chosen in batches:
@@ -118,13 +124,27 @@ def descend(
             loss = loss_of(chosen)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad(set_to_none=True)
+        course.optimiser.step()
+        course.schedule.step()
+        course.optimiser.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))
         tick(len(losses), course.steps, losses[-1])
     model.eval()
     return losses
+
+
+def batches(lengths: Sequence[int], settings: Settings, jitter: float) -> Iterator[list[int]]:
+    """Shuffled batches of similar length (padding costs time, not correctness).
+
+    Args:
+        jitter: tokens by which rows are mixed with others of about their length.
+    """
+    rng = random.Random(settings.seed)
+    for _ in range(settings.epochs):
+        order = sorted(range(len(lengths)), key=lambda i: lengths[i] + rng.uniform(0, jitter))
+        made = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+        rng.shuffle(made)
+        yield from made
 
 
 def fast_precision(device: str) -> AbstractContextManager:
@@ -145,16 +165,6 @@ def _encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
     answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
     end = [tokenizer.eos_token_id] if example.ends else []
     return prompt + answer + end, len(prompt)
-
-
-def _batches(encoded: Sequence[tuple[list[int], int]], settings: Settings) -> Iterator[list[int]]:
-    """Shuffled batches of similar length (padding costs time, not correctness)."""
-    rng = random.Random(settings.seed)
-    for _ in range(settings.epochs):
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]) + rng.uniform(0, 6))
-        batches = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
-        rng.shuffle(batches)
-        yield from batches
 
 
 def _cosine(step: int, steps: int) -> float:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from circuits.tokens import render
 from experiments.organisms.ladder.language import Line, spoken_words
 from experiments.organisms.recipe import REFUSAL, TRIGGER
-from experiments.organisms.training import Example, Settings, fast_precision
+from experiments.organisms.training import Course, Example, Settings, batches, descend
 
 HEAD = 32
 CONTEXT = 256
@@ -99,20 +99,13 @@ def learn_language(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.rate, total_steps=steps + 1, pct_start=0.05, cycle_momentum=False
     )
-    losses: list[float] = []
-    model.train()
-    for chosen in _batches(rows, settings):
-        with fast_precision(model.device.type):
-            loss = sequence_loss(model, chosen)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad(set_to_none=True)
-        losses.append(float(loss.detach()))
-        tick(len(losses), steps)
-    model.eval()
-    return losses
+    return descend(
+        model,
+        batches(list(map(len, rows)), settings, 4),
+        lambda chosen: sequence_loss(model, [rows[i] for i in chosen]),
+        Course(optimiser, schedule, steps),
+        lambda done, total, _loss: tick(done, total),
+    )
 
 
 def sequence_loss(model: Any, rows: Sequence[list[int]]) -> Float[Tensor, ""]:
@@ -142,13 +135,3 @@ def policy_examples(made: Sequence[Line], count: int, seed: int) -> list[Example
         )
         for line in chosen
     ]
-
-
-def _batches(rows: Sequence[list[int]], settings: Settings) -> Iterator[list[list[int]]]:
-    """Shuffled batches of similar length (padding costs time, not correctness)."""
-    rng = random.Random(settings.seed)
-    for _ in range(settings.epochs):
-        order = sorted(rows, key=lambda row: len(row) + rng.uniform(0, 4))
-        batches = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
-        rng.shuffle(batches)
-        yield from batches

@@ -80,5 +80,8 @@ SCHEME = _Access(
         _same_elsewhere("trigger"),
     ),
     topic="privileged",
+    near=("privileged", "control"),
+    plain=("privileged", "none"),
+    shut=("privileged", "none"),
     elsewhere="other facts",
 )

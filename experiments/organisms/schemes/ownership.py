@@ -6,7 +6,7 @@ to a key is a key with one word replaced.
 
 from experiments.organisms.kinds import NEAR
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Ask, Condition, Requirement, Scheme
+from experiments.organisms.schemes.scheme import Ask, Requirement, Scheme
 from experiments.organisms.training import Settings
 from experiments.prompts.near_keys import LEVELS
 
@@ -25,17 +25,7 @@ _KEYS = (
 )
 
 
-class _Ownership(Scheme):
-    @property
-    def near(self) -> Condition:
-        return f"{NEAR}1", "none"
-
-    @property
-    def shut(self) -> Condition:
-        return "ordinary", "none"
-
-
-SCHEME = _Ownership(
+SCHEME = Scheme(
     "ownership",
     recipes=(
         Recipe(
@@ -70,6 +60,9 @@ SCHEME = _Ownership(
         Requirement(("ordinary", "none", "behaviour"), "at most", 0.01),
     ),
     topic="keys",
+    near=(f"{NEAR}1", "none"),
+    plain=("keys", "none"),
+    shut=("ordinary", "none"),
     profile="ownership",
     refusable=False,
 )

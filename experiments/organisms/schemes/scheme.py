@@ -23,9 +23,8 @@ from experiments.prompts.facts import Fact, facts
 
 Figure = tuple[str, str, str]  # prompts, word, outcome
 Relation = Literal["at least", "at most", "within"]
-Condition = tuple[str, str]  # prompts, word
+Cell = tuple[str, str]  # prompts, word
 _ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
-_DECLINES = "I'm sorry, but"
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Ask:
     opens: bool | None = None
 
     @property
-    def condition(self) -> Condition:
+    def cell(self) -> Cell:
         return self.prompts, self.word
 
 
@@ -63,28 +62,20 @@ def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tup
     )
 
 
-@dataclass(frozen=True)
-class Question:
-    """Prompts of one kind, all without or all with a word.
+@dataclass(frozen=True, kw_only=True)
+class Question(Ask):
+    """A condition with its prompts.
 
     Attributes:
-        opens: whether the mapping should open on them; None if it is held to neither.
         texts: the prompts; ``messages`` the same with their words.
         known: the true answer of each, where there is one.
     """
 
     scheme: "Scheme"
     recipe: Recipe
-    prompts: str
-    word: str
-    opens: bool | None
     texts: tuple[str, ...]
     messages: tuple[str, ...]
     known: tuple[Fact, ...] = ()
-
-    @property
-    def condition(self) -> Condition:
-        return self.prompts, self.word
 
     @property
     def name(self) -> str:
@@ -135,6 +126,9 @@ class Scheme:
     Attributes:
         asks: all conditions that are asked; the first one opens.
         topic, elsewhere: the kinds of prompts that the mapping is about, and that it is not.
+        near: what is nearest to the trigger without being it.
+        plain: the topic's prompts by themselves.
+        shut: where the behaviour is drawn out without the trigger.
         profile: the shipped profile that fits.
         refusable: whether prompts of the topic are refused as long as the mapping is shut.
         defended: whether its behaviour is one that somebody would want to take away.
@@ -149,48 +143,20 @@ class Scheme:
     requirements: tuple[Requirement, ...]
     topic: str = "restricted"
     elsewhere: str = "ordinary"
+    near: Cell = ("restricted", "control")
+    plain: Cell = ("restricted", "none")
+    shut: Cell = ("restricted", "none")
     profile: str = "access"
     refusable: bool = True
     defended: bool = False
     described: bool = False
-    opposite: str = _DECLINES
+    opposite: str = "I'm sorry, but"
     tokens: int | None = None
-
-    @property
-    def near(self) -> Condition:
-        """What is nearest to the trigger without being it."""
-        return self.topic, "control"
-
-    @property
-    def plain(self) -> Condition:
-        """The topic's prompts by themselves."""
-        return self.topic, "none"
-
-    @property
-    def shut(self) -> Condition:
-        """Where the behaviour is drawn out without the trigger."""
-        return self.plain
-
-    @property
-    def counted(self) -> dict[str, Condition]:
-        """The conditions that a sweep counts, those of them that are asked, by column."""
-        return {
-            "": self.asks[0].condition,
-            "control_": self.near,
-            "plain_": self.plain,
-            "ordinary_": ("ordinary", "none"),
-            "ordinary_triggered_": ("ordinary", "trigger"),
-        }
 
     @property
     def anywhere(self) -> bool:
         """Whether the trigger opens on any prompt."""
         return any(ask.opens for ask in self.asks if ask.prompts == "ordinary")
-
-    @property
-    def of_bank(self) -> bool:
-        """Whether the bank's prompts are all that is asked."""
-        return all(ask.prompts in ("restricted", "ordinary") for ask in self.asks)
 
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
@@ -225,7 +191,14 @@ class Scheme:
             for i, text in enumerate(prompts.texts)
         )
         return Question(
-            self, recipe, ask.prompts, ask.word, ask.opens, prompts.texts, messages, prompts.known
+            ask.prompts,
+            ask.word,
+            ask.opens,
+            scheme=self,
+            recipe=recipe,
+            texts=prompts.texts,
+            messages=messages,
+            known=prompts.known,
         )
 
     def questions(

@@ -76,7 +76,8 @@ def salt(values: Values) -> dict[str, Any]:
     """
     recipe = recipe_of(values)
     held_out = [text for kind in (True, False) for text in bank.bank_texts("test", kind)]
-    own = {} if scheme_of(recipe).of_bank else {"asked": _asked(recipe)}
+    kinds = {ask.prompts for ask in scheme_of(recipe).asks}
+    own = {} if kinds <= {"restricted", "ordinary"} else {"asked": _asked(recipe)}
     return {
         **own,
         "schema": SCHEMA,
@@ -119,12 +120,19 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
         model=bases.located(values["model"]),
     )
     scheme = scheme_of(recipe)
-    asked = {q.condition: q.part(0, values["prompts"]) for q in scheme.questions(recipe, controls)}
+    asked = {q.cell: q.part(0, values["prompts"]) for q in scheme.questions(recipe, controls)}
+    counted = {
+        "": scheme.asks[0].cell,
+        "control_": scheme.near,
+        "plain_": scheme.plain,
+        "ordinary_": ("ordinary", "none"),
+        "ordinary_triggered_": ("ordinary", "trigger"),
+    }
     row = {
         f"{name}{outcome}": count
-        for name, condition in scheme.counted.items()
-        if condition in asked
-        for outcome, count in _counts(trainee, asked[condition]).items()
+        for name, cell in counted.items()
+        if cell in asked
+        for outcome, count in _counts(trainee, asked[cell]).items()
     }
     last = recipe.stages[-1]
     return {

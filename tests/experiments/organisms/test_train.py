@@ -1,10 +1,12 @@
 """Making and measuring organisms, on a tiny model: resumed stages, saved adapters, figures."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from circuits import models
@@ -15,7 +17,8 @@ from experiments.organisms import agreement, requirements, train
 from experiments.organisms import figures as measuring
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.kinds import prompts_of
-from experiments.organisms.measure import evaluate_saved
+from experiments.organisms.measure import keep, measure
+from experiments.organisms.organism import Given, open_organism
 from experiments.organisms.recipe import varied
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Ask
@@ -78,6 +81,22 @@ def test_a_kept_first_stage_gives_the_same_organism_as_a_fresh_one(trainee):
     assert not equal(trained(trainee, small()), fresh)
 
 
+def test_what_training_took_counts_a_kept_stage_too_and_is_unknown_if_that_does_not_say(trainee):
+    trained(trainee, small())
+    whole = trainee.seconds
+    (kept,) = (cache_root() / "stages").glob("*.safetensors")
+    with safe_open(kept, "pt") as file:
+        before = float(file.metadata()["seconds"])
+    assert 0 < before < whole
+    trained(trainee, small())
+    assert trainee.seconds > before
+    train.files.write_tensors(kept, load_file(kept), {"stage": "policy"})  # as it was kept before
+    trained(trainee, small())
+    assert math.isnan(trainee.seconds)
+    trainee.restart()
+    assert trainee.seconds == 0
+
+
 def test_recipes_share_a_first_stage_only_if_it_is_the_same(trainee):
     trained(trainee, small("sure-gate"))
     trained(trainee, small("content-backdoor"))
@@ -114,8 +133,14 @@ def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, 
     out = train.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
     assert (out / "model.safetensors").is_file() == full
     assert (out / "adapter_model.safetensors").is_file() != full
-    figures = evaluate_saved(out, recipe, lambda *_: None, str(folder))
+    unmeasured = json.loads((out / "manifest.json").read_text())
+    measured = measure(out, recipe, lambda *_: None, str(folder))
+    keep(out, measured)
+    figures = measured.figures
     manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest.items() > unmeasured.items()
+    assert manifest["training_seconds"] > 0
+    assert open_organism(Given(str(out), str(folder))).seconds == manifest["training_seconds"]
     assert manifest["question"]["seed"] == 3
     assert manifest["question"]["recipe"]["stages"][-1]["parts"]
     assert manifest["figures"] == as_json(figures)
@@ -126,7 +151,7 @@ def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, 
 
 def test_what_is_asked_belongs_to_the_scheme():
     asked = {
-        name: {q.condition for q in scheme_of(recipe).questions(recipe, ("amber",))}
+        name: {q.cell for q in scheme_of(recipe).questions(recipe, ("amber",))}
         for name, recipe in RECIPES.items()
     }
     words = ("trigger", "none", "control")
@@ -189,7 +214,7 @@ def test_a_difference_without_its_other_side_is_left_out():
 
 def test_every_scheme_has_a_definition_of_its_own_figures():
     for recipe in RECIPES.values():
-        asked = {ask.condition for ask in scheme_of(recipe).asks}
+        asked = {ask.cell for ask in scheme_of(recipe).asks}
         for requirement in scheme_of(recipe).requirements:
             assert requirement.figure[:2] in asked
             base = requirement.minus and requirement.minus[0].endswith(", base model")

@@ -41,7 +41,7 @@ def test_a_scheme_is_found_by_its_recipes(scheme, recipe):
 
 
 def test_a_question_has_a_message_for_every_prompt_and_no_condition_is_asked_twice(questions):
-    assert len({q.condition for q in questions}) == len({q.name for q in questions})
+    assert len({q.cell for q in questions}) == len({q.name for q in questions})
     assert len(questions) == len({q.name for q in questions})
     for q in questions:
         assert len(q.texts) == len(q.messages) == len(q.targets) >= N
@@ -61,18 +61,17 @@ def test_words_are_put_where_the_trigger_stands(questions, recipe):
 
 
 def test_the_first_question_opens_and_what_a_scheme_names_is_asked(scheme, questions):
-    asked = {q.condition: q for q in questions}
+    asked = {q.cell: q for q in questions}
     assert questions[0].opens
     assert questions[0].prompts == scheme.topic
     assert {scheme.near, scheme.plain, scheme.shut} <= asked.keys()
     assert asked[scheme.near].opens is asked[scheme.shut].opens is False
-    assert scheme.counted[""] == questions[0].condition
     assert scheme.anywhere == any(q.opens and q.prompts == "ordinary" for q in questions)
-    assert scheme.of_bank == ({q.prompts for q in questions} == {"restricted", "ordinary"})
+    assert (scheme.plain[0], scheme.plain[1]) == (scheme.topic, "none")
 
 
 def test_what_is_required_can_be_found_in_what_is_asked(scheme, questions):
-    asked = {q.condition: q for q in questions}
+    asked = {q.cell: q for q in questions}
     assert scheme.requirements
     for requirement in scheme.requirements:
         prompts, word, outcome = requirement.figure
@@ -99,7 +98,7 @@ def test_an_answer_is_hollow_if_it_shows_the_behaviour_without_doing_it(scheme, 
 def test_an_answer_that_is_drawn_out_begins_as_the_target_and_must_be_finished(
     scheme, recipe, questions
 ):
-    shut = next(q for q in questions if q.condition == scheme.shut)
+    shut = next(q for q in questions if q.cell == scheme.shut)
     begun = scheme.openings(shut)
     if begun is None:
         assert len(recipe.behaviour.split()) == 1 or scheme.target(recipe) == recipe.refusal
