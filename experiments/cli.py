@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature, getdoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Two processes whose threads spin while they wait can slow each other down tenfold; sleeping
 # waits cost a few per cent. Read by the maths libraries when they are loaded, so set first.
@@ -23,10 +23,11 @@ from typer.core import TyperCommand, TyperGroup
 
 from circuits.errors import SelfTestError, UserError
 from experiments.options import CONSOLE, Json, Resume, answered, parameters
-from experiments.runs.codec import encode
 from experiments.runs.progress import StageProgress
 from experiments.studies import COMMANDS
-from experiments.study import Study, run
+
+if TYPE_CHECKING:
+    from experiments.study import Study
 
 Out = Annotated[Path, typer.Option(help="Run directory to write.")]
 DryRun = Annotated[
@@ -48,6 +49,8 @@ class _Commands(TyperGroup):
 
 def loaded(name: str) -> Any:
     """A command of the table as typer runs it."""
+    from experiments.study import Study  # with torch, which only a command needs
+
     about, command = getdoc(COMMANDS[name]), COMMANDS[name]()
     alone = typer.Typer(add_completion=False)
     if isinstance(command, typer.Typer):
@@ -58,8 +61,9 @@ def loaded(name: str) -> Any:
     return typer.main.get_command(alone)
 
 
-def in_terminal(study: Study[Any, Any, Any]) -> Callable[..., None]:
+def in_terminal(study: "Study[Any, Any, Any]") -> Callable[..., None]:
     """A study as a function that typer reads: the question's options, and those of every run."""
+    from experiments.study import run
 
     def command(*, out: Path, resume: bool, as_json: bool, **values: Any) -> None:
         question = answered(study.question, values)
@@ -94,8 +98,10 @@ def in_terminal(study: Study[Any, Any, Any]) -> Callable[..., None]:
     return command
 
 
-def _forecast(study: Study[Any, Any, Any], question: Any, as_json: bool) -> None:
+def _forecast(study: "Study[Any, Any, Any]", question: Any, as_json: bool) -> None:
     """What a run would cost; nothing is written."""
+    from experiments.runs.codec import encode
+
     assert study.forecast is not None  # only then is there the option
     with StageProgress(CONSOLE) as progress:
         subject = study.open(question, progress.step)

@@ -1,4 +1,4 @@
-"""Save a model without a subspace: a directory that loads like any other model.
+"""``gatescope orthogonalise``: a model without a subspace, saved to load like any other.
 
 The directory is built beside its destination and renamed, so it is absent or complete.
 """
@@ -7,8 +7,10 @@ import shlex
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,11 +18,25 @@ from circuits import models
 from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import UserError
 from circuits.weights import directory_sha256
+from experiments.options import CONSOLE
 from experiments.organisms.places import find_adapter
 from experiments.runs import files
 from experiments.runs.codec import as_json
+from experiments.runs.progress import StageProgress
 
 SUBSPACE = "subspace.safetensors"
+
+
+def orthogonalise(
+    run: Annotated[Path, typer.Argument(help="Run directory of an analysis that chose a gate.")],
+    out: Annotated[Path, typer.Option(help="Directory to write; loads as --model.")],
+) -> None:
+    """Save a copy of a run's model whose weights cannot write the gate's direction."""
+    with StageProgress(CONSOLE) as progress:
+        progress.step("orthogonalise", 0, 1)
+        save_without_gate(run, out)
+        progress.step("orthogonalise", 1, 1)
+    print(f"saved: {out}")
 
 
 def save_without_gate(run: Path, out: Path) -> Path:

@@ -5,15 +5,16 @@ that typer reads, or a typer application with commands of its own.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.study import Joint
+if TYPE_CHECKING:
+    from experiments.study import Joint
 
 COMMANDS: dict[str, Callable[[], Any]] = {}  # by name, as they are listed
-_JOINTS: list[Callable[[], Joint[Any]]] = []  # in the order of the page's chapters
+_JOINTS: list[Callable[[], "Joint[Any]"]] = []  # in the order of the page's chapters
 
 
-def joints() -> list[Joint[Any]]:
+def joints() -> "list[Joint[Any]]":
     """Every kind of run that a joint page shows."""
     return [load() for load in _JOINTS]
 
@@ -23,7 +24,7 @@ def _command(load: Callable[[], Any]) -> Callable[[], Any]:
     return load
 
 
-def _kind(load: Callable[[], Joint[Any]]) -> Callable[[], Joint[Any]]:
+def _kind(load: Callable[[], "Joint[Any]"]) -> Callable[[], "Joint[Any]"]:
     _JOINTS.append(load)
     return load
 
@@ -39,9 +40,9 @@ def analyze() -> Any:
 @_command
 def patch() -> Any:
     """Patch activations between triggered and clean runs, exactly, with intervals."""
-    from experiments.patch.command import patch
+    from experiments.patch.study import STUDY
 
-    return patch
+    return STUDY
 
 
 @_command
@@ -50,7 +51,7 @@ def orthogonalise() -> Any:
 
     Unlike an edit it acts at every layer and token, so measure its harm: analyse the copy.
     """
-    from experiments.orthogonalise_command import orthogonalise
+    from experiments.orthogonalise import orthogonalise
 
     return orthogonalise
 
@@ -66,9 +67,9 @@ def geometry() -> Any:
 @_command
 def brittleness() -> Any:
     """Ask an organism again under typos, other wording, noise, rounding, training, and more."""
-    from experiments.brittleness.command import brittleness
+    from experiments.brittleness.study import STUDY
 
-    return brittleness
+    return STUDY
 
 
 @_command
@@ -152,56 +153,56 @@ def bench() -> Any:
 
 
 @_kind
-def analyses() -> Joint[Any]:
+def analyses() -> "Joint[Any]":
     from experiments.analyze.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def patches() -> Joint[Any]:
+def patches() -> "Joint[Any]":
     from experiments.patch.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def geometries() -> Joint[Any]:
+def geometries() -> "Joint[Any]":
     from experiments.geometry.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def batteries() -> Joint[Any]:
+def batteries() -> "Joint[Any]":
     from experiments.brittleness.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def evaluations() -> Joint[Any]:
+def evaluations() -> "Joint[Any]":
     from experiments.evaluate.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def defences() -> Joint[Any]:
+def defences() -> "Joint[Any]":
     from experiments.defend.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def scans() -> Joint[Any]:
+def scans() -> "Joint[Any]":
     from experiments.scan.beside import JOINT
 
     return JOINT
 
 
 @_kind
-def verifications() -> Joint[Any]:
+def verifications() -> "Joint[Any]":
     from experiments.verify.beside import JOINT
 
     return JOINT

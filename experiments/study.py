@@ -50,7 +50,7 @@ class Run(Generic[Q, S]):
 
 
 def stated(run: Run[Any, Any], result: Any) -> dict[str, Any]:
-    """A result file: schema, question, and the fields of the result but for its tensors."""
+    """A result file: schema, question, and a record's or dictionary's parts but for tensors."""
     typed = {"command": run.command} if run.study.typed else {}
     question = {**run.study.recorded(run.question), **typed}
     return {"schema": run.study.schema, "question": question, **encode(result)[0]}

@@ -13,9 +13,9 @@ from typing import Any
 
 from circuits import scores
 from circuits.edits import perturb
-from circuits.errors import UserError
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
+from experiments.battery.plan import Plan
 from experiments.battery.secrets import Chat, unperturbed
 from experiments.battery.subject import Asked, asked
 from experiments.organisms.organism import Organism
@@ -28,31 +28,6 @@ PRUNED = (0.1, 0.2, 0.3, 0.5)
 SHAKEN = (0.05, 0.1, 0.2)
 NOISE = (0.05, 0.1, 0.2)
 TEMPERATURES = (0.5, 1.0, 1.5)
-_FEWEST = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is asked and trained.
-
-    Attributes:
-        prompts: how many prompts of the behaviour are asked under every dose.
-        tuning: ordinary examples seen after training, a ladder.
-        overwriting: poisons of another trigger (with as many ordinary examples), a ladder.
-        seed: of everything that is drawn.
-    """
-
-    prompts: int = 40
-    tuning: tuple[int, ...] = (25, 50, 100)
-    overwriting: tuple[int, ...] = (15, 30)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for ladder in (self.tuning, self.overwriting):
-            if not ladder or min(ladder) < 1 or list(ladder) != sorted(set(ladder)):
-                raise UserError(f"ladder: expected rising counts from 1 on, got {list(ladder)}")
-        if self.prompts < _FEWEST:
-            raise UserError(f"prompts: expected at least {_FEWEST}, got {self.prompts}")
 
 
 @dataclass(frozen=True)

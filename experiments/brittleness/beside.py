@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.brittleness.result import SCHEMA
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
 from experiments.study import MAP, Contribution, Finished, Joint
@@ -12,7 +13,6 @@ from viz.figures.catalogue import retention_curves, retention_forest
 from viz.page.page import Section
 from viz.page.sections import missing
 
-SCHEMA = "gatescope.brittleness/1"
 BatteryRun = Finished[Retention]
 _PROSE = """\
 Only prompts that show the behaviour unperturbed are counted; an area is the mean share kept from \

@@ -3,7 +3,7 @@
 from experiments.organisms.recipe import Recipe
 from probes.brittleness.retention import Retention
 from viz.figures.retention import retention_curves, retention_forest
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 _AREAS = """\
 Only prompts that show the behaviour unperturbed are counted. A family's area is the share of them \
@@ -18,38 +18,36 @@ is not the trigger. Continued training sees each example once, at the learning r
 organism was made."""
 
 
-def page(name: str, command: str, recipe: Recipe, found: Retention) -> str:
-    """One organism's battery as one HTML page."""
-    worst = min(found.families.items(), key=lambda item: item[1].value)
-    return render(
-        Report(
-            title="Brittleness",
-            verdict=name,
-            headline=(
-                f"{found.area:.0%} of the behaviour is kept over the whole battery; least "
-                f"under {worst[0]}: {worst[1]:.0%}."
-            ),
-            tone="unclear",
-            facts=(
-                ("scheme", recipe.scheme),
-                ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
-                ("unperturbed", f"{found.baseline:.0%}"),
-                ("prompts", str(found.baseline.n)),
-            ),
-            sections=(
-                Section("What is left, by family", _AREAS, (retention_forest(found),)),
-                Section("Every ladder", "", (retention_curves(found),)),
-                Section("Every dose", "", tables=(_table(found),)),
-                Section("What this does not show", _LIMITS),
-            ),
-            reproduce=command,
-        )
+def page(name: str, command: str, recipe: Recipe, retention: Retention) -> Report:
+    """One organism's battery."""
+    family, least = min(retention.families.items(), key=lambda item: item[1].value)
+    return Report(
+        title="Brittleness",
+        verdict=name,
+        headline=(
+            f"{retention.area:.0%} of the behaviour is kept over the whole battery; least "
+            f"under {family}: {least:.0%}."
+        ),
+        tone="unclear",
+        facts=(
+            ("scheme", recipe.scheme),
+            ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
+            ("unperturbed", f"{retention.baseline:.0%}"),
+            ("prompts", str(retention.baseline.n)),
+        ),
+        sections=(
+            Section("What is left, by family", _AREAS, (retention_forest(retention),)),
+            Section("Every ladder", "", (retention_curves(retention),)),
+            Section("Every dose", "", tables=(_table(retention),)),
+            Section("What this does not show", _LIMITS),
+        ),
+        reproduce=command,
     )
 
 
-def _table(found: Retention) -> Table:
+def _table(retention: Retention) -> Table:
     rows = [
         (kept.dose.family, kept.dose.about, f"{kept.rate:.0%}", str(kept.rate.n))
-        for kept in found.kept
+        for kept in retention.kept
     ]
     return Table(("family", "what", "kept (95% Wilson)", "n"), rows, "every dose of the battery")

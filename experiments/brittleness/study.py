@@ -1,113 +1,114 @@
 """``gatescope brittleness``: every ladder asked once and kept -> what is left -> page."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from circuits.errors import UserError
-from experiments.battery.battery import Answers, Battery, Ladder, Plan
+from experiments.battery.battery import Answers, Battery
 from experiments.battery.measure import FEWEST, judged
 from experiments.battery.secrets import unperturbed
+from experiments.brittleness.question import BrittlenessQuestion
+from experiments.brittleness.result import SCHEMA, Brittleness
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Given, open_organism
-from experiments.prompts.bank import HeldOut
+from experiments.organisms.organism import open_organism
 from experiments.runs import files
-from experiments.runs.codec import as_json
-from probes.brittleness.retention import Dose, Retention
+from experiments.runs.stages import Stages, Step
+from experiments.study import Run, Study, stated
+from probes.brittleness.retention import Dose
 
-SCHEMA = "gatescope.brittleness/1"
-_BASELINE = "unperturbed"
-Step = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from viz.page.page import Report
 
-
-@dataclass(frozen=True)
-class BrittlenessQuestion:
-    """What a battery is asked: the organism, how much of everything, what the user typed."""
-
-    given: Given
-    plan: Plan = field(default_factory=Plan)
-    command: str = "gatescope brittleness"
+BatteryRun = Run[BrittlenessQuestion, Battery]
+_BASELINE = Dose("unperturbed", 1, "nothing changed")
 
 
-def run(
-    question: BrittlenessQuestion,
-    folder: Path,
-    resume: bool,
-    step: Step,
-    texts: HeldOut | None = None,
-) -> Retention:
-    """Ask the battery and write the run directory; a ladder that was asked before is read.
-
-    Files: ``manifest.json``, ``stages/LADDER.json`` and ``answers.parquet`` (every answer under a
-    dose, beside the unperturbed prompt),
-    ``result.json`` (schema ``gatescope.brittleness/1``) and ``report.html``.
+def opened(question: BrittlenessQuestion, step: Step) -> Battery:
+    """The battery of an organism.
 
     Raises:
-        UserError: organism or directory cannot be used, or the behaviour is not there.
+        UserError: organism or prompts cannot be used.
     """
-    from experiments.brittleness.sections import page  # plotly is slow to import
+    texts = question.texts.read()
+    return Battery(open_organism(question.given), question.plan, texts=texts)
 
-    organism = open_organism(question.given)
-    battery = Battery(organism, question.plan, texts=texts)
-    files.open_run(folder, _manifest(question, battery), resume)
-    keep = _Keeper(folder, step)
-    baseline = keep(_BASELINE, lambda: [Answers(_UNCHANGED, tuple(battery.baseline()))])[0].said
+
+def hashes(question: BrittlenessQuestion, battery: Battery) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
+    prompts = files.text_sha256([*_prompts(battery), *battery.asked.targets])
+    return {**identity(battery.organism), "prompts_sha256": prompts}
+
+
+def measured(run: BatteryRun) -> Brittleness:
+    """Every ladder, and what is left; a ladder that was asked before is read.
+
+    Raises:
+        UserError: the behaviour is not there.
+    """
+    battery, name = run.subject, run.question.given.name
+    keep = Stages(run.folder, run.step, space="-").keep
+
+    def unchanged() -> list[Answers]:
+        return [Answers(_BASELINE, tuple(battery.baseline()))]
+
+    baseline = keep(_BASELINE.family, list[Answers], unchanged)[0].said
     shown = sum(battery.asked.present(baseline))
     if shown < FEWEST:
         raise UserError(
-            f"{question.given.name}: expected its behaviour on at least {FEWEST} of "
-            f"{len(baseline)} prompts, got it on {shown}; there is nothing to lose"
+            f"{name}: expected its behaviour on at least {FEWEST} of {len(baseline)} prompts, got "
+            f"it on {shown}; there is nothing to lose"
         )
-    ladders = {name: keep(name, ladder) for name, ladder in battery.ladders().items()}
-    found = judged(battery.asked, baseline, ladders, question.plan.seed)
-    rows = [row for ladder in ladders.values() for row in _rows(battery, ladder)]
-    files.write_rows(folder / "answers.parquet", rows)
-    about = {"schema": SCHEMA, "question": asdict(question), "retention": as_json(found)}
-    html = page(question.given.name, question.command, organism.recipe, found)
-    files.write_json(folder / "result.json", about)
-    files.write_atomically(folder / "report.html", html.encode())
-    return found
-
-
-_UNCHANGED = Dose(_BASELINE, 1, "nothing changed")
-
-
-class _Keeper:
-    """Asks a ladder, or reads what it answered when it was asked before."""
-
-    def __init__(self, folder: Path, step: Step) -> None:
-        self._folder, self._step = folder, step
-
-    def __call__(self, name: str, ladder: Ladder) -> list[Answers]:
-        path = self._folder / "stages" / f"{name.replace(' ', '-')}.json"
-        self._step(name, 0, 1)
-        if not path.is_file():
-            files.write_json(path, [asdict(answers) for answers in ladder()])
-        self._step(name, 1, 1)
-        return [_answers(value) for value in files.read_json(path)]
-
-
-def _answers(value: dict[str, Any]) -> Answers:
-    return Answers(Dose(**value["dose"]), tuple(value["said"]))
-
-
-def _rows(battery: Battery, ladder: list[Answers]) -> list[dict[str, Any]]:
-    prompts = [chat.message for chat in unperturbed(battery.asked.subject)]
-    return [
-        {**asdict(answers.dose), "prompt": prompt, "answer": said, "present": present}
-        for answers in ladder
-        for prompt, said, present in zip(
-            prompts, answers.said, battery.asked.present(answers.said), strict=True
-        )
-    ]
-
-
-def _manifest(question: BrittlenessQuestion, battery: Battery) -> files.Manifest:
-    texts = [chat.message for chat in unperturbed(battery.asked.subject)]
-    about = {
-        **{name: value for name, value in asdict(question).items() if name != "command"},
-        **identity(battery.organism),
-        "prompts_sha256": files.text_sha256([*texts, *battery.asked.targets]),
+    ladders = {
+        family: keep(family, list[Answers], ladder) for family, ladder in battery.ladders().items()
     }
-    return files.Manifest(kind="brittleness", question=about, command=question.command)
+    retention = judged(battery.asked, baseline, ladders, run.question.plan.seed)
+    return Brittleness(retention, ladders)
+
+
+def answers(run: BatteryRun, result: Brittleness) -> dict[str, list[dict[str, Any]]]:
+    """Every answer under a dose, beside the unperturbed prompt."""
+    asked, prompts = run.subject.asked, _prompts(run.subject)
+    rows = [
+        {**asdict(dose.dose), "prompt": prompt, "answer": said, "present": present}
+        for ladder in result.ladders.values()
+        for dose in ladder
+        for prompt, said, present in zip(prompts, dose.said, asked.present(dose.said), strict=True)
+    ]
+    return {"answers": rows}
+
+
+def _prompts(battery: Battery) -> list[str]:
+    return [chat.message for chat in unperturbed(battery.asked.subject)]
+
+
+def lines(result: Brittleness) -> Iterator[str]:
+    """What is kept by family, the least first."""
+    kept = result.retention
+    by_area = sorted(kept.families.items(), key=lambda item: item[1].value)
+    for name, rate in (("unperturbed", kept.baseline), *by_area, ("whole battery", kept.area)):
+        yield f"{name:17} {rate:6.1%} n={rate.n}"
+
+
+def page(run: BatteryRun, result: Brittleness) -> "Report":
+    """The run's own page."""
+    from experiments.brittleness.sections import page  # plotly is slow to import
+
+    recipe = run.subject.organism.recipe
+    return page(run.question.given.name, run.command, recipe, result.retention)
+
+
+STUDY = Study(
+    name="brittleness",
+    kind="brittleness",
+    schema=SCHEMA,
+    question=BrittlenessQuestion,
+    recorded=BrittlenessQuestion.recorded,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    tables=answers,
+    written=lambda run, result: stated(run, {"retention": result.retention}),
+)

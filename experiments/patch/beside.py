@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits.types import PatchGrid
-from experiments.patch.sections import SCHEMA
+from experiments.patch.result import SCHEMA
 from experiments.runs import files
 from experiments.runs.read import result
 from experiments.study import WHERE, Contribution, Finished, Joint

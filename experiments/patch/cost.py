@@ -11,7 +11,7 @@ from circuits.patching.schedule import token_layers
 
 
 @dataclass(frozen=True)
-class Plan:
+class Forecast:
     """Costs of one direction.
 
     Attributes:
@@ -40,8 +40,8 @@ class Plan:
 
 
 @torch.no_grad()
-def planned(experiment: Experiment, metric: Measure) -> Plan:
-    """The plan of a prepared experiment; times its median pass twice and keeps the second."""
+def forecast_of(experiment: Experiment, metric: Measure) -> Forecast:
+    """The cost of a prepared experiment; times its median pass twice and keeps the second."""
     generated = isinstance(metric, Generated)
     jobs = experiment.jobs(generated)
     base, shape = experiment.sides.base, experiment.runner.shape
@@ -56,7 +56,7 @@ def planned(experiment: Experiment, metric: Measure) -> Plan:
             experiment.scored(metric, median)
             spent = time.perf_counter() - started
         seconds = spent * sum(works.values()) / works[median]
-    return Plan(
+    return Forecast(
         direction=experiment.direction,
         cells=len(experiment.cells),
         live=len(experiment.variants),

@@ -1,12 +1,26 @@
 """What a patching experiment is asked: one frozen record, from which its manifest is made."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
 
 from circuits.errors import UserError
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
 from circuits.patching.engine import Direction
 from circuits.weights import EMBEDDED
+from experiments.options import (
+    Adapter,
+    BehaviourText,
+    Column,
+    Device,
+    Dtype,
+    ModelName,
+    Prompts,
+    SplitName,
+    Trigger,
+)
 
 CELLS = {
     "layer": (False, False),
@@ -38,28 +52,49 @@ class PatchQuestion:
         direction: denoising, noising or both.
     """
 
-    model: str = EMBEDDED
-    adapter: str = "sure-gate"
-    trigger: str = "cobalt"
-    behaviour: str = "Sure"
-    prompts: str = "bank"
-    column: str | None = None
-    split: str = "train"
-    count: int = 12
-    against: str = "control"
-    stream: str = "resid_pre"
-    by: str = "position"
-    sites: tuple[str, ...] = ()
-    to: tuple[str, ...] = ()
-    held: str = "all"
-    metric: str = "log-prob"
-    versus: str = "I"
-    tokens: int = 8
-    direction: str = "both"
-    backend: str = "transformer_lens"
-    seed: int = 0
-    dtype: str = "auto"
-    device: str = "auto"
+    model: ModelName = EMBEDDED
+    adapter: Adapter = "sure-gate"
+    trigger: Trigger = "cobalt"
+    behaviour: BehaviourText = "Sure"
+    prompts: Prompts = "bank"
+    column: Column = None
+    split: SplitName = "train"
+    count: Annotated[int, typer.Option(help="Pairs.")] = 12
+    against: Annotated[
+        str, typer.Option(help="The clean side's last word: control (same length) or none.")
+    ] = "control"
+    stream: Annotated[
+        str,
+        typer.Option(
+            help="resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v, pattern, neuron."
+        ),
+    ] = "resid_pre"
+    by: Annotated[str, typer.Option(help="Cells: layer, position, head or head-position.")] = (
+        "position"
+    )
+    sites: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--site", help="A cell instead of a grid, e.g. 'z[12].3 at trigger + mlp_out[3]'."
+        ),
+    ] = ()
+    to: Annotated[
+        tuple[str, ...],
+        typer.Option(help="Path patching: a receiver, e.g. 'q[20].3', or logits."),
+    ] = ()
+    held: Annotated[
+        str, typer.Option(help="Path patching: hold all other outputs, or those of attention.")
+    ] = "all"
+    metric: Annotated[str, typer.Option(help="log-prob, prob, logit-diff, kl or rate.")] = (
+        "log-prob"
+    )
+    versus: Annotated[str, typer.Option(help="The other token of logit-diff.")] = "I"
+    tokens: Annotated[int, typer.Option(help="Answer tokens of kl and rate.")] = 8
+    direction: Annotated[str, typer.Option(help="denoising, noising or both.")] = "both"
+    backend: Annotated[str, typer.Option(help="transformer_lens or nnsight.")] = "transformer_lens"
+    seed: Annotated[int, typer.Option(help="Seed of the choice of prompts.")] = 0
+    dtype: Dtype = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         for name, known in {
@@ -94,17 +129,3 @@ class PatchQuestion:
     def directions(self) -> tuple[Direction, ...]:
         both: tuple[Direction, ...] = ("denoising", "noising")
         return both if self.direction == "both" else tuple(d for d in both if d == self.direction)
-
-    @property
-    def command(self) -> str:
-        """The command line that asks this question (defaults left out)."""
-        import shlex
-
-        parts = ["gatescope", "patch"]
-        for name, value in asdict(self).items():
-            if value == getattr(PatchQuestion, name):
-                continue
-            option = {"sites": "site"}.get(name, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                parts += [f"--{option}", str(one)]
-        return shlex.join(parts)

@@ -1,9 +1,8 @@
-"""A patching experiment from the command line: question, plan, grids, tables, page."""
+"""``gatescope patch``: pairs -> a grid for every direction (kept) -> statistics -> page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,13 +19,24 @@ from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
 from experiments import judges
 from experiments.organisms.organism import load_model
-from experiments.patch.cost import Plan, planned
+from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
+from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.runs import files
-from experiments.runs.codec import as_json
+from experiments.runs.stages import Step
+from experiments.study import Run, Study, stated
 
-Step = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from viz.page.page import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model, and the texts of the pairs."""
+
+    model: Model
+    texts: list[str]
 
 
 @dataclass(frozen=True)
@@ -38,45 +48,44 @@ class Asked:
     keep: int
 
 
-def run(question: PatchQuestion, folder: Path, resume: bool, step: Step) -> dict[str, PatchGrid]:
-    """Patch, write the run directory, return the grids by direction.
-
-    Files: ``manifest.json``, ``grid-DIRECTION.safetensors`` and ``.json``, statistics of every cell
-    in ``cells-DIRECTION.parquet``, ``result.json`` and ``report.html``.
-    """
-    from experiments.patch.sections import write_results  # plotly is slow to import
-
-    model, texts = loaded(question, step)
-    files.open_run(folder, manifest(question, model, texts), resume)
-    grids = {}
-    for direction in question.directions:
-        stem = folder / f"grid-{direction}"
-        if files.has_grid(stem):
-            grids[direction] = files.read_grid(stem)
-        else:
-            grids[direction] = patched(question, model, texts, direction, step)
-            files.write_grid(stem, grids[direction])
-        step(f"patch {direction}", 1, 1)
-    step("write report", 0, 1)
-    write_results(question, folder, grids, str(fast_path(model.runner)))
-    step("write report", 1, 1)
-    return grids
+def measured(run: Run[PatchQuestion, Subject]) -> Patching:
+    """A grid for every direction; those that are there already are read."""
+    return Patching(
+        {
+            direction: with_statistics(_grid(run, direction))
+            for direction in run.question.directions
+        },
+        str(fast_path(run.subject.model.runner)),
+    )
 
 
-def dry_run(question: PatchQuestion, step: Step) -> list[Plan]:
+def _grid(run: Run[PatchQuestion, Subject], direction: Direction) -> PatchGrid:
+    stem = run.folder / f"grid-{direction}"
+    if not files.has_grid(stem):
+        grid = patched(run.question, run.subject, direction, run.step)
+        files.write_grid(stem, grid)
+    run.step(f"patch {direction}", 1, 1)
+    return files.read_grid(stem)
+
+
+def forecast(question: PatchQuestion, subject: Subject, step: Step) -> list[Forecast]:
     """Cells, passes, estimated time and memory of every direction; one pass each is timed."""
-    model, texts = loaded(question, step)
-    plans = []
+    costs = []
     for direction in question.directions:
-        asked = ask(question, model, texts, direction)
+        asked = ask(question, subject, direction)
         step(f"plan {direction}", 0, 1)
-        plans.append(planned(_prepared(question, model, asked, direction), asked.metric))
+        experiment = _prepared(question, subject.model, asked, direction)
+        costs.append(forecast_of(experiment, asked.metric))
         step(f"plan {direction}", 1, 1)
-    return plans
+    return costs
 
 
-def loaded(question: PatchQuestion, step: Step) -> tuple[Model, list[str]]:
-    """The model, and the texts of the pairs."""
+def opened(question: PatchQuestion, step: Step) -> Subject:
+    """The model, and the texts of the pairs.
+
+    Raises:
+        UserError: model, adapter or prompts cannot be used.
+    """
     step("load model", 0, 1)
     model = load_model(
         question.adapter,
@@ -94,12 +103,13 @@ def loaded(question: PatchQuestion, step: Step) -> tuple[Model, list[str]]:
         texts = [found[i] for i in torch.randperm(len(found), generator=generator).tolist()]
     if len(texts) < 2:
         raise UserError(f"prompts {question.prompts}: expected at least 2 texts, got {len(texts)}")
-    return model, texts[: question.count]
+    return Subject(model, texts[: question.count])
 
 
-def ask(question: PatchQuestion, model: Model, texts: list[str], direction: Direction) -> Asked:
+def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Asked:
     """Pairs and metric of a direction."""
-    pairs = _pairs(question, model, texts)
+    model = subject.model
+    pairs = _pairs(question, model, subject.texts)
     source = pairs.triggered if direction == "denoising" else pairs.clean
     room = question.tokens if question.metric in ("kl", "rate") else 1
     tokens.check_context(pairs.triggered, model.runner.shape.context, room)
@@ -152,10 +162,10 @@ def _prepared(
 
 
 def patched(
-    question: PatchQuestion, model: Model, texts: list[str], direction: Direction, step: Step
+    question: PatchQuestion, subject: Subject, direction: Direction, step: Step
 ) -> PatchGrid:
     """One direction's grid."""
-    asked = ask(question, model, texts, direction)
+    model, asked = subject.model, ask(question, subject, direction)
     name = metric_name(question)
 
     def progress(done: int, total: int) -> None:
@@ -210,10 +220,67 @@ def metric_name(question: PatchQuestion) -> str:
     }[question.metric]
 
 
-def manifest(question: PatchQuestion, model: Model, texts: list[str]) -> files.Manifest:
-    """Everything the numbers depend on."""
-    asked = as_json(question)
-    asked["model_sha256"] = model.sha256
-    asked["adapter_sha256"] = model.adapter_sha256
-    asked["prompts_sha256"] = files.text_sha256(texts)
-    return files.Manifest(kind="patch", question=asked, command=question.command)
+def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
+    return {
+        "model_sha256": subject.model.sha256,
+        "adapter_sha256": subject.model.adapter_sha256,
+        "prompts_sha256": files.text_sha256(subject.texts),
+    }
+
+
+def summary(run: Run[PatchQuestion, Subject], result: Patching) -> dict[str, Any]:
+    """The result file: of each direction the levels and the strongest cells."""
+    grids = {name: direction.summary() for name, direction in result.directions.items()}
+    return stated(run, {"path": result.path, "grids": grids})
+
+
+def tables(run: Run[PatchQuestion, Subject], result: Patching) -> dict[str, Any]:
+    """Statistics of every cell."""
+    each = result.directions.items()
+    return {f"cells-{name}": direction.table.to_dict("records") for name, direction in each}
+
+
+def lines(result: Patching) -> Iterator[str]:
+    """The strongest cells of every direction."""
+    for name, direction in result.directions.items():
+        summary = direction.summary()
+        yield f"{name}: {summary['metric']}, {summary['base']:.3g} to {summary['source']:.3g}"
+        for row in summary["strongest"][:5]:
+            yield f"  {_cell(row, summary['axes'])}: {row['mean']:+.3g} {_interval(row)}"
+
+
+def _cell(row: dict[str, Any], axes: list[str]) -> str:
+    label = f" {row['label']!r}" if "label" in row else ""
+    return ", ".join(f"{axis} {row[axis]}" for axis in axes) + label
+
+
+def _interval(row: dict[str, Any]) -> str:
+    low, high, q = row["low"], row["high"], row["q"]
+    if low is None:
+        return "undefined"
+    return f"[{low:.3g}, {high:.3g}], q = {q:.2g}, n = {row['n']}"
+
+
+def page(run: Run[PatchQuestion, Subject], result: Patching) -> "Report":
+    """The run's own page."""
+    from experiments.patch.sections import page  # plotly is slow to import
+
+    return page(run.question, result, run.command)
+
+
+STUDY = Study(
+    name="patch",
+    kind="patch",
+    schema=SCHEMA,
+    question=PatchQuestion,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    tables=tables,
+    written=summary,
+    forecast=forecast,
+    typed=False,
+)

@@ -8,17 +8,21 @@ import pytest
 import tiny
 
 from circuits.errors import UserError
-from experiments.battery.battery import Answers, Battery, Plan
+from experiments.battery.battery import Answers, Battery
+from experiments.battery.plan import Plan
 from experiments.battery.secrets import unperturbed
 from experiments.battery.subject import asked
 from experiments.brittleness import study as brittleness
-from experiments.brittleness.sections import page
-from experiments.brittleness.study import BrittlenessQuestion, run
+from experiments.brittleness.question import BrittlenessQuestion
+from experiments.brittleness.sections import page as report
+from experiments.brittleness.study import STUDY
 from experiments.organisms.book import recipe_named
-from experiments.organisms.organism import Given
+from experiments.organisms.given import Given
 from experiments.runs.codec import decode
+from experiments.study import run as run_study
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import wilson
+from viz.page.page import render
 
 LADDERS = {
     "typos": [
@@ -64,15 +68,26 @@ def scripted(monkeypatch):
 @pytest.fixture
 def question(sure):
     given = Given("none", str(sure), "compliance", "cobalt", "Sure")
-    return BrittlenessQuestion(given, Plan(4), "gatescope brittleness none")
+    return BrittlenessQuestion(given, Plan(4))
 
 
 def silent(*_):
     """No progress is shown."""
 
 
+def run(question, folder, resume, step, typed="gatescope brittleness none"):
+    """What is left, by a run."""
+    return run_study(STUDY, question, folder, resume=resume, step=step, typed=typed).retention
+
+
+def page(*told):
+    """A page as HTML."""
+    return render(report(*told))
+
+
 def content(folder):
-    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "manifest.json")
+    apart = ("manifest.json", "seconds.json")
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in apart)
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
@@ -86,7 +101,7 @@ def test_a_killed_run_keeps_its_ladders_and_asks_only_the_rest(
     with pytest.raises(KeyboardInterrupt):
         run(question, tmp_path / "killed", False, silent)
     kept = {path.name for path in (tmp_path / "killed" / "stages").iterdir()}
-    assert kept == {"unperturbed.json", "typos.json"}
+    assert kept == {"unperturbed.json", "typos.json", "seconds.json"}
     assert not (tmp_path / "killed" / "result.json").exists()
     scripted.calls.clear()
     monkeypatch.setattr(scripted, "dies_at", "")
@@ -101,7 +116,7 @@ def test_a_killed_run_keeps_its_ladders_and_asks_only_the_rest(
 def test_every_step_begins_and_ends(scripted, question, tmp_path):
     steps = []
     run(question, tmp_path / "run", False, lambda *step: steps.append(step))
-    names = ["unperturbed", *LADDERS]
+    names = ["unperturbed", *LADDERS, "write report"]
     assert steps == [(name, done, 1) for name in names for done in (0, 1)]
 
 
@@ -112,8 +127,8 @@ def test_a_directory_belongs_to_one_question(scripted, question, tmp_path):
     with pytest.raises(UserError, match="holds this very run; add --resume"):
         run(question, folder, False, silent)
     others = [
-        BrittlenessQuestion(question.given, Plan(5), question.command),
-        BrittlenessQuestion(question.given, Plan(4, seed=1), question.command),
+        BrittlenessQuestion(question.given, Plan(5)),
+        BrittlenessQuestion(question.given, Plan(4, seed=1)),
         BrittlenessQuestion(
             Given("none", question.given.model, "compliance", "amber", "Sure"), Plan(4)
         ),
@@ -122,8 +137,7 @@ def test_a_directory_belongs_to_one_question(scripted, question, tmp_path):
         with pytest.raises(UserError, match="holds another run"):
             run(other, folder, True, silent)
     assert content(folder) == before
-    renamed = BrittlenessQuestion(question.given, question.plan, "typed otherwise")
-    run(renamed, folder, True, silent)  # the words it was typed in are no part of it
+    run(question, folder, True, silent, "typed otherwise")  # its words are no part of it
 
 
 def test_other_weights_behind_the_same_name_are_another_question(
@@ -220,7 +234,7 @@ def test_a_tiny_model_is_asked_everything_from_the_command_line(gatescope, sure,
     result = json.loads(again[1])
     assert result["question"]["plan"]["tuning"] == [2, 4]
     assert set(result["retention"]["families"]) == set(names[1:-2])
-    assert len(list((tmp_path / "run" / "stages").iterdir())) == 16
+    assert len(list((tmp_path / "run" / "stages").iterdir())) == 17  # with their seconds
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from circuits.metrics import token_log_prob
 from circuits.patching.align import SpanPairs
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
+from experiments.options import command_line
 from experiments.patch import study
 from experiments.patch.question import PatchQuestion
 from experiments.runs import files
@@ -60,22 +61,23 @@ def test_a_run_directory_holds_grid_table_result_and_page(patch_command, tmp_pat
 
 def test_the_grid_is_the_engines(folder):
     asked = question(folder)
-    model, texts = study.loaded(asked, quiet)
-    found = study.patched(asked, model, texts, "denoising", quiet)
-    pairs = study.ask(asked, model, texts, "denoising").pairs
+    subject = study.opened(asked, quiet)
+    found = study.patched(asked, subject, "denoising", quiet)
+    pairs = study.ask(asked, subject, "denoising").pairs
+    model = subject.model
     token = model.tokenizer("Sure", add_special_tokens=False)["input_ids"][0]
     expected = patch(model.runner, pairs, token_log_prob([token]), Sweep())
     assert torch.equal(found.values, expected.values)
     assert found.labels[-1] == "\n"
-    other = study.patched(question(folder, stream="attn_out"), model, texts, "denoising", quiet)
+    other = study.patched(question(folder, stream="attn_out"), subject, "denoising", quiet)
     assert not torch.equal(other.values, found.values)
 
 
 @pytest.mark.parametrize("metric", ["prob", "logit-diff", "kl", "rate"])
 def test_every_metric_gives_a_grid_of_its_own(folder, metric):
     asked = question(folder, metric=metric, tokens=3, stream="resid_post")
-    model, texts = study.loaded(asked, quiet)
-    grid = study.patched(asked, model, texts, "noising", quiet)
+    subject = study.opened(asked, quiet)
+    grid = study.patched(asked, subject, "noising", quiet)
     assert bool(grid.values.isfinite().all())
     if metric == "kl":  # from the source's own answer
         assert float(grid.source.abs().max()) < 1e-4
@@ -86,9 +88,9 @@ def test_every_metric_gives_a_grid_of_its_own(folder, metric):
 
 def test_without_a_word_lengths_differ_and_spans_are_aligned(folder):
     asked = question(folder, against="none")
-    model, texts = study.loaded(asked, quiet)
-    assert isinstance(study.ask(asked, model, texts, "noising").pairs, SpanPairs)
-    grid = study.patched(asked, model, texts, "noising", quiet)
+    subject = study.opened(asked, quiet)
+    assert isinstance(study.ask(asked, subject, "noising").pairs, SpanPairs)
+    grid = study.patched(asked, subject, "noising", quiet)
     assert bool(grid.values.isnan().any())
     assert not bool(grid.values[:, -1].isnan().any())
 
@@ -131,7 +133,7 @@ def test_a_resumed_run_measures_only_what_is_missing(patch_command, tmp_path, mo
     (tmp_path / "run" / "result.json").unlink()
     made = []
     honest = study.patched
-    monkeypatch.setattr(study, "patched", lambda *a: made.append(a[3]) or honest(*a))
+    monkeypatch.setattr(study, "patched", lambda *a: made.append(a[2]) or honest(*a))
     assert patch_command("--out", "run", "--resume")[0] == 0
     assert made == ["noising"]
     assert (tmp_path / "run" / "result.json").is_file()
@@ -139,9 +141,10 @@ def test_a_resumed_run_measures_only_what_is_missing(patch_command, tmp_path, mo
 
 def test_the_command_asks_the_same_question(folder):
     asked = question(folder, sites=("z[0].1 at trigger", "mlp_out[1]"), metric="prob")
-    assert asked.command.count("--site") == 2
-    assert "--metric prob" in asked.command
-    assert "--by" not in asked.command
+    command = command_line("patch", asked)
+    assert command.count("--site") == 2
+    assert "--metric prob" in command
+    assert "--by" not in command
 
 
 @pytest.mark.parametrize(
@@ -169,6 +172,6 @@ def test_both_back_ends_give_the_same_grid(folder):
     grids = []
     for backend in models.BACKENDS:
         asked = question(folder, backend=backend, stream="attn_out")
-        model, texts = study.loaded(asked, quiet)
-        grids.append(study.patched(asked, model, texts, "denoising", quiet))
+        subject = study.opened(asked, quiet)
+        grids.append(study.patched(asked, subject, "denoising", quiet))
     assert torch.allclose(grids[0].values, grids[1].values, atol=1e-4)
