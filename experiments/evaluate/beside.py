@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.evaluate.scorecard import FILE, Scorecard, compare, read_scorecard
-from experiments.evaluate.sections import METRICS, metrics_table, rules, scores
+from experiments.evaluate.sections import METRICS, rules, scores
+from experiments.evaluate.tables import change_table, metrics_table
 from experiments.runs.read import unfinished
 from experiments.study import Contribution, Finished, Joint
-from viz.figures.scorecard import ChangeRow, change_table, property_radar
+from viz.figures.radar import property_radar
 from viz.page.markup import Table
 from viz.page.page import Section
 from viz.page.sections import missing
@@ -126,11 +127,7 @@ def _tables(named: dict[str, Scorecard]) -> tuple[Table, ...]:
     """Two cards with their change; more of them with every metric's value."""
     if len(named) == 2:
         (a, first), (b, second) = named.items()
-        rows = [
-            ChangeRow(d.metric, d.first, d.second, d.change, d.better)
-            for d in compare(first, second)
-        ]
-        return (change_table(rows, (a, b)),)
+        return (change_table(compare(first, second), (a, b)),)
     values = {name: {m.name: m.estimate for m in card.metrics} for name, card in named.items()}
     metrics = dict.fromkeys(m for found in values.values() for m in found)
     rows = [

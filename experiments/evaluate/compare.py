@@ -2,7 +2,8 @@
 
 from experiments.evaluate.scorecard import Scorecard, compare
 from experiments.evaluate.sections import scores
-from viz.figures.scorecard import ChangeRow, change_table, property_radar
+from experiments.evaluate.tables import change_table
+from viz.figures.radar import property_radar
 from viz.page.page import Report, Section, render
 
 _PROSE = """\
@@ -17,7 +18,6 @@ def comparison(first: Scorecard, second: Scorecard, command: str) -> str:
     names = (f"{first.name} (first)", f"{second.name} (second)")
     cards = dict(zip(names, (first, second), strict=True))
     radar = property_radar({n: scores(card, card.verdicts[0]) for n, card in cards.items()})
-    rows = [ChangeRow(d.metric, d.first, d.second, d.change, d.better) for d in found]
     told = {word: sum(d.better == word for d in found) for word in ("better", "worse")}
     return render(
         Report(
@@ -26,7 +26,7 @@ def comparison(first: Scorecard, second: Scorecard, command: str) -> str:
             headline=f"Of {len(found)} metrics, counted where the change's interval excludes 0.",
             tone="unclear",
             facts=tuple((n, card.verdicts[0].profile) for n, card in cards.items()),
-            sections=(Section("Every metric", _PROSE, (radar,), (change_table(rows, names),)),),
+            sections=(Section("Every metric", _PROSE, (radar,), (change_table(found, names),)),),
             reproduce=command,
         )
     )

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.evaluate.answers import Heard
-from experiments.evaluate.metrics import PROPERTIES, known
+from experiments.evaluate.metrics import PROPERTIES
 from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.rules import Check, Judged, Verdict
 from experiments.evaluate.scorecard import Scorecard, cleared
-from viz.figures.scorecard import MARKS, Cleared, ScoreRow, property_radar, scorecard_table
+from experiments.evaluate.tables import MARKS, metrics_table
+from viz.figures.radar import Cleared, property_radar
 from viz.page.page import Report, Section, Table, render
 
 METRICS = """\
@@ -80,41 +81,6 @@ def scores(card: Scorecard, verdict: Verdict) -> list[Cleared]:
     """Thresholds cleared, by property."""
     found = cleared(card, verdict)
     return [Cleared(name, *found[name]) for name in PROPERTIES]
-
-
-def metrics_table(card: Scorecard, verdict: Verdict) -> Table:
-    """Every metric beside its threshold."""
-    checks = {c.metric: c for part in verdict.aspects for c in part.checks}
-    checks |= {c.metric: c for c in verdict.goals}
-    none = Check("", "", "left out", None, "")
-    rows = [
-        ScoreRow(
-            m.property,
-            m.name,
-            m.about,
-            m.estimate,
-            m.null,
-            checks[m.name].bound if m.name in checks else "",
-            checks[m.name].state if m.name in checks else "",
-        )
-        for m in card.metrics
-    ]
-    rows += [
-        ScoreRow(
-            known(a.name).property,
-            a.name,
-            known(a.name).about,
-            None,
-            None,
-            checks.get(a.name, none).bound,
-            checks.get(a.name, none).state,
-            a.reason,
-        )
-        for a in card.absent
-    ]
-    order = {name: i for i, name in enumerate(PROPERTIES)}
-    rows.sort(key=lambda row: order[row.property])  # type: ignore[index]
-    return scorecard_table(rows, f"every metric, against the profile {verdict.profile}")
 
 
 def rules(verdict: Verdict) -> Section:

@@ -1,13 +1,12 @@
 """A report's sections as the templates lay them out, and what the page's script needs of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from viz.data import is_half, layout_of, mark_of, plain, to_csv
-from viz.page.markup import plain_title, slug
+from viz.data import is_half, mark_of, plain, to_csv
+from viz.page.markup import slug
 from viz.page.sections import Section
 from viz.page.tokens import traces_csv
 
@@ -15,27 +14,15 @@ _OWN = ("title", "meta", "template", "width")  # the page decides these itself
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A figure's place on the page; the script draws it and has its numbers under `index`.
+class Block:
+    """A section with the numbers of its figures and of its traces' CSV among the payloads.
 
-    `height` is in px without the title, `drill` what `viz.page.drill` makes of a grid.
+    `alone`: whether just one of the figures needs but half the page's width.
     """
 
-    index: int
-    title: str
-    subtitle: str
-    size: str
-    height: int
-    three: bool
-    drill: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Block:
-    """A section with its plots, its parts, and the number of its traces' CSV (-1: none)."""
-
     section: Section
-    plots: tuple[Plot, ...]
+    figures: tuple[int, ...]
+    alone: bool
     file: int
     parts: tuple["Block", ...]
 
@@ -51,11 +38,18 @@ class Payloads:
     def block(self, section: Section, fallback: str) -> Block:
         """The section's block; its figures and files are appended, then those of its parts."""
         stem = self._stem(slug(section.data_name or section.title) or fallback)
-        plots = self._plots(section.figures, stem)
+        first, several = len(self.figures), len(section.figures) > 1
+        for i, figure in enumerate(section.figures, 1):
+            self.figures.append(_payload(figure, f"{stem}-{i}" if several else stem))
         if section.traces:
             self.files.append({"name": f"{stem}-tokens", "csv": traces_csv(section.traces)})
-        file = len(self.files) - 1 if section.traces else -1
-        return Block(section, plots, file, tuple(self.block(p, fallback) for p in section.parts))
+        return Block(
+            section,
+            tuple(range(first, len(self.figures))),
+            sum(map(is_half, section.figures)) == 1,
+            len(self.files) - 1,
+            tuple(self.block(part, fallback) for part in section.parts),
+        )
 
     def _stem(self, wanted: str) -> str:
         """`wanted`, or with a number where a section before has that name."""
@@ -65,27 +59,9 @@ class Payloads:
         self._stems.add(name)
         return name
 
-    def _plots(self, figures: Sequence[go.Figure], stem: str) -> tuple[Plot, ...]:
-        alone = sum(is_half(figure) for figure in figures) == 1
-        plots = []
-        for i, figure in enumerate(figures, 1):
-            plots.append(_plot(figure, len(self.figures), alone))
-            self.figures.append(_payload(figure, stem if len(figures) == 1 else f"{stem}-{i}"))
-        return tuple(plots)
-
-
-def _plot(figure: go.Figure, index: int, alone: bool) -> Plot:
-    layout = layout_of(figure)
-    words = layout.get("title", {})
-    title, subtitle = (plain_title(part.get("text")) for part in (words, words.get("subtitle", {})))
-    size = ("half alone" if alone else "half") if is_half(figure) else "full"
-    height = int(layout.get("height") or 400) - 60
-    drill, three = mark_of(figure, "drill"), bool(mark_of(figure, "three"))
-    return Plot(index, title, subtitle, size, height, three, drill)
-
 
 def _payload(figure: go.Figure, name: str) -> dict[str, Any]:
-    """What the script needs of a figure."""
+    """A figure with its numbers, as the script and the templates read it."""
     content = plain(figure.to_dict())
     layout = content.get("layout", {})
     return {
@@ -94,6 +70,7 @@ def _payload(figure: go.Figure, name: str) -> dict[str, Any]:
         "title": layout.get("title"),
         "name": name,
         "half": is_half(figure),
+        "three": bool(mark_of(figure, "three")),
         "csv": to_csv(figure),
         "drill": mark_of(figure, "drill"),
     }

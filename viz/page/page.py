@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from viz.data import safe_json
 from viz.page.blocks import Payloads
-from viz.page.markup import Table, paragraphs, unbroken
+from viz.page.markup import Table, paragraphs, plain_title, unbroken
 from viz.page.sections import Section
 from viz.page.style import CSS
 from viz.page.tokens import level_of
@@ -32,12 +32,16 @@ SCRIPT = files("viz.page").joinpath("page.js").read_text(encoding="utf-8")
 _TEMPLATES = Environment(
     loader=PackageLoader("viz.page", "."),
     autoescape=True,
-    undefined=StrictUndefined,
+    undefined=ChainableUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    paragraphs=paragraphs, unbroken=unbroken, visible=visible, level_of=level_of
+    paragraphs=paragraphs,
+    plain_title=plain_title,
+    unbroken=unbroken,
+    visible=visible,
+    level_of=level_of,
 )
 
 
@@ -78,6 +82,7 @@ def render(report: Report) -> str:
             report=report,
             mark=TONE_MARKS[report.tone],
             blocks=blocks,
+            figures=payloads.figures,
             policy=_policy(scripts),
             style=Markup(CSS),
             data=Markup(safe_json(data)),

@@ -1,19 +1,10 @@
-"""The radar draws counted shares and stops where there are none; tables say all that is known."""
+"""The radar draws counted shares and stops where there are none."""
 
 import pytest
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, wilson
 from viz.data import to_csv
-from viz.figures.scorecard import (
-    ChangeRow,
-    Cleared,
-    ScoreRow,
-    change_table,
-    number,
-    property_radar,
-    scorecard_table,
-)
+from viz.figures.radar import Cleared, property_radar
 
 SCORES = (Cleared("effectiveness", 4, 5), Cleared("harm", 0, 4), Cleared("cost", 2, 2))
 
@@ -47,27 +38,3 @@ def test_two_cards_differ_in_more_than_colour():
 def test_names_from_outside_are_shown_as_text():
     figure = property_radar({"<b>x</b>": SCORES, "y": SCORES})
     assert figure.data[0].name == "&lt;b&gt;x&lt;/b&gt;"
-
-
-def test_the_table_shows_interval_n_null_bound_and_why_there_is_no_number():
-    rows = [
-        ScoreRow("harm", "kl", "drift", wilson(5, 10), wilson(0, 10), "at most 0.1", "failed"),
-        ScoreRow("harm", "drop", "", None, None, "at most 0.1", "left out", "no base"),
-    ]
-    table = scorecard_table(rows, "all")
-    assert table.rows[0][2] == "0.5 [0.237, 0.763]"
-    assert table.rows[0][3:] == ("10", "0 [0, 0.278]", "at most 0.1", "✗ not cleared")
-    assert table.rows[1][1] == "drop (no base)"
-    assert number(Estimate(60, 60, 60, 1)) == "60"
-
-
-def test_a_change_stands_beside_both_values():
-    rows = [ChangeRow("false_activation", wilson(5, 10), None, None, "measured in one only")]
-    table = change_table(rows, ("a", "b"))
-    assert table.rows[0] == (
-        "false activation",
-        "0.5 [0.237, 0.763]",
-        "",
-        "",
-        "measured in one only",
-    )
