@@ -6,7 +6,6 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -33,20 +32,12 @@ def marked(figure: go.Figure, **marks: Any) -> go.Figure:
     `drill`: what `viz.page.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into
     view.
     """
-    meta = layout_of(figure).get("meta")
-    figure.update_layout(meta={**(meta if isinstance(meta, dict) else {}), **marks})
-    return figure
+    return figure.update_layout(meta={**(figure.layout.meta or {}), **marks})
 
 
 def mark_of(figure: go.Figure, name: str) -> Any:
     """A mark of `marked`, or None."""
-    meta = layout_of(figure).get("meta")
-    return meta.get(name) if isinstance(meta, dict) else None
-
-
-def layout_of(figure: go.Figure) -> dict[str, Any]:
-    """The figure's layout as plain JSON types."""
-    return plain(figure.to_dict().get("layout", {}))
+    return (figure.layout.meta or {}).get(name)
 
 
 def is_half(figure: go.Figure) -> bool:
@@ -55,17 +46,12 @@ def is_half(figure: go.Figure) -> bool:
 
 
 def to_csv(figure: go.Figure) -> str:
-    """The figure's values as CSV: those given to `with_data`, otherwise x, y, z of every trace.
+    """The numbers given to `with_data` as CSV.
 
     Missing and infinite values are empty cells. Text that a spreadsheet would run as a formula
     gets a leading apostrophe.
     """
-    meta = layout_of(figure).get("meta")
-    if isinstance(meta, dict) and "header" in meta:
-        header, rows = meta["header"], meta["rows"]
-    else:
-        header, rows = ["trace", "x", "y", "z"], _trace_rows(figure)
-    return csv_text(header, rows)
+    return csv_text(mark_of(figure, "header") or [], mark_of(figure, "rows") or [])
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -103,20 +89,6 @@ def _unpacked(packed: dict[str, Any]) -> np.ndarray:
     array = np.frombuffer(base64.b64decode(packed["bdata"]), dtype=np.dtype(packed["dtype"]))
     shape = packed.get("shape")
     return array.reshape([int(size) for size in str(shape).split(",")]) if shape else array
-
-
-def _trace_rows(figure: go.Figure) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    for index, trace in enumerate(figure.to_dict()["data"]):
-        name = trace.get("name", f"trace {index}")
-        x, y, z = (plain(trace.get(key)) or [] for key in ("x", "y", "z"))
-        if not z:
-            rows += [[name, a, b, None] for a, b in zip_longest(x, y)]
-            continue
-        for j, line in enumerate(z):
-            down = y[j] if j < len(y) else j
-            rows += [[name, x[i] if i < len(x) else i, down, v] for i, v in enumerate(line)]
-    return rows
 
 
 def _cell(value: Any) -> Any:

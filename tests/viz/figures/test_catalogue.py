@@ -328,16 +328,13 @@ def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
             catalogue.selection_heatmap(scores, ("last", "trigger"), wrong)
 
 
-def test_csv_guards_formulas_and_falls_back_to_the_traces():
+def test_csv_guards_formulas_and_is_empty_without_numbers():
     figure = catalogue.arm_projections({"base": {"=1+1": torch.tensor([[-2.0], [1.5]])}})
     assert table(figure)[0]["condition"] == "'=1+1"
     for cell in ("+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"):
         assert csv_text([cell], [[cell]]).count(f"'{cell}") == 2
     assert table(figure)[0]["projection"] == "-2.0"  # a number is not a formula
-    bare = go.Figure(go.Scatter(x=np.array([1.0, 2.0]), y=[3.5, math.nan], name="bare"))
-    assert [(r["x"], r["y"]) for r in table(bare)] == [("1.0", "3.5"), ("2.0", "")]
-    heat = go.Figure(go.Heatmap(z=np.array([[1.0, 2.0], [3.0, 4.0]])))
-    assert [r["z"] for r in table(heat)] == ["1.0", "2.0", "3.0", "4.0"]
+    assert to_csv(go.Figure(go.Scatter(x=[1.0], y=[3.5]))) == "\n"
 
 
 def test_untrusted_text_is_visible_and_cannot_reorder_a_label():

@@ -5,7 +5,7 @@ import pytest
 from circuits.errors import UserError
 from probes.brittleness.records import Importance
 from probes.stats.intervals import Estimate, wilson
-from viz.data import layout_of, to_csv
+from viz.data import to_csv
 from viz.figures.organism_map import MapPoint, density_complexity_map
 from viz.figures.prediction import (
     PredictedPoint,
@@ -141,7 +141,7 @@ def test_names_are_text_and_unusable_rows_are_told(evil):
     ]
     for figure in shown:
         texts = [text for t in figure.data for text in (t.name, *(t.text or ())) if text]
-        layout = layout_of(figure)
+        layout = figure.to_dict()["layout"]
         layout.pop("meta")
         assert any("&lt;script&gt;" in text for text in texts)
         assert "<script" not in "".join(texts) + str(layout)

@@ -6,7 +6,7 @@ import pytest
 from budgets import named
 
 from probes.budget.cells import CensoredEstimate
-from viz.data import layout_of, to_csv
+from viz.data import to_csv
 from viz.figures.thresholds import ThresholdRow, threshold_forest
 
 
@@ -40,6 +40,6 @@ def test_names_are_text_and_unusable_rows_are_told(evil):
     texts = [t.name for t in forest.data if t.showlegend is not False]
     texts += [text for t in forest.data if t.text for text in t.text]
     assert texts
-    assert "<script" not in str(texts) + str(layout_of(forest)["yaxis"])
+    assert "<script" not in str(texts) + str(forest.to_dict()["layout"]["yaxis"])
     with pytest.raises(ValueError, match="one row per model and size"):
         threshold_forest(rows()[:1] * 2)
