@@ -41,45 +41,36 @@ def token_span(token: Token) -> Component:
     )
 
 
-def column(title: str, about: str, prompt: Sequence[Token], said: Sequence[Token], name: str):
-    """One answer under its prompt."""
-    return html.Section(
-        [
-            html.H3([title, html.Small(about)]),
-            html.P([token_span(t) for t in prompt], className="prompt"),
-            html.P(
-                [token_span(t) for t in said] or "…",
-                className="said",
-                id=f"said-{name}",
-            ),
-        ],
-        className=f"answer {name}",
-    )
-
-
 def columns(answer: Answer, what: str) -> list[Component]:
-    """The answer as the model is, and as edited."""
-    rows = ["plain", "edited"]
-    titles = {"plain": "As it is", "edited": "Edited"}
-    found = []
-    for i, name in enumerate(rows):
-        row = min(i, len(answer.answers) - 1)  # without an edit both are the same answer
-        about = "unedited model" if name == "plain" else what
-        found.append(column(titles[name], about, answer.prompts[row], answer.answers[row], name))
-    return found
+    """The answer as the model is, and as edited; without an edit both are the same answer."""
+    rows = [min(i, len(answer.answers) - 1) for i in range(2)]
+    return _columns(
+        what,
+        [
+            [
+                html.P([token_span(t) for t in answer.prompts[row]], className="prompt"),
+                html.P(
+                    [token_span(t) for t in answer.answers[row]] or "…",
+                    className="said",
+                    id=f"said-{name}",
+                ),
+            ]
+            for row, name in zip(rows, ("plain", "edited"), strict=True)
+        ],
+    )
 
 
 def waiting_columns(what: str) -> list[Component]:
     """Both columns before anything was asked."""
+    return _columns(what, [[html.P("Nothing asked yet.", className="hint")] for _ in range(2)])
+
+
+def _columns(what: str, contents: Sequence[list[Component]]) -> list[Component]:
+    """Two answers beside each other."""
+    heads = (("plain", "As it is", "unedited model"), ("edited", "Edited", what))
     return [
-        html.Section(
-            [html.H3([title, html.Small(about)]), html.P("Nothing asked yet.", className="hint")],
-            className=f"answer {name}",
-        )
-        for name, title, about in (
-            ("plain", "As it is", "unedited model"),
-            ("edited", "Edited", what),
-        )
+        html.Section([html.H3([title, html.Small(about)]), *content], className=f"answer {name}")
+        for (name, title, about), content in zip(heads, contents, strict=True)
     ]
 
 
@@ -97,10 +88,8 @@ def progress(state: Patching | None, status: str) -> Component | str:
 def effects_table(
     title: str, rows: Sequence[tuple[str, float, float]], metric: str
 ) -> Sequence[Component]:
-    """The prompts behind a cell, with every prompt's effect."""
-    n = len(rows)
-    measured = [r for r in rows if r[1] == r[1]]  # NaN is no measurement
-    head = html.Tr([html.Th(h, scope="col") for h in ("prompt", "before", "effect")])
+    """The prompts behind a cell, with every prompt's effect; NaN is no measurement."""
+    measured = [effect for _, effect, _ in rows if effect == effect]
     body = [
         html.Tr(
             [
@@ -111,47 +100,43 @@ def effects_table(
         )
         for text, effect, before in rows
     ]
-    return [
-        html.P(f"{title}: {metric}, nats, in {len(measured)} of {n} prompts", className="hint"),
-        html.Div(
-            html.Table([html.Caption("Effect per prompt"), html.Thead(head), html.Tbody(body)]),
-            className="wide",
-            role="region",
-            tabIndex=0,
-            **{"aria-label": "Effect per prompt"},  # pyright: ignore[reportArgumentType]
-        ),
-    ]
+    name, header = "Effect per prompt", ("prompt", "before", "effect")
+    about = f"{title}: {metric}, nats, in {len(measured)} of {len(rows)} prompts"
+    return [html.P(about, className="hint"), _table(name, header, body, html.Caption(name))]
 
 
 def arms_table(rows: Sequence[ArmAnswer]) -> Component:
     """The same prompt in every arm."""
-    head = html.Tr(
-        [html.Th(h, scope="col") for h in ("arm", "first token", "largest reading", "answer")]
-    )
-    body = []
-    for index, row in enumerate(rows):
-        shade = colour(row.name, ARM_COLOURS, index % len(COLOURWAY))
-        tops = [
-            html.Div([html.Code(spaced(c.text)), f" {c.plain:.2f}"], className="top")
-            for c in row.choices
+    header = ("arm", "first token", "largest reading", "answer")
+    return _table("Arms compared", header, [_arm(i, row) for i, row in enumerate(rows)])
+
+
+def _arm(index: int, row: ArmAnswer) -> Component:
+    shade = colour(row.name, ARM_COLOURS, index % len(COLOURWAY))
+    tops = [
+        html.Div([html.Code(spaced(c.text)), f" {c.plain:.2f}"], className="top")
+        for c in row.choices
+    ]
+    mark = html.Span("", className="swatch", style={"backgroundColor": shade})
+    return html.Tr(
+        [
+            html.Th([mark, visible(row.name)], scope="row"),
+            html.Td(tops),
+            html.Td("" if row.peak is None else f"{row.peak:+.2f}", className="num"),
+            html.Td(visible(row.text) if row.text else row.status),
         ]
-        peak = "" if row.peak is None else f"{row.peak:+.2f}"
-        said = visible(row.text) if row.text else row.status
-        mark = html.Span("", className="swatch", style={"backgroundColor": shade})
-        body.append(
-            html.Tr(
-                [
-                    html.Th([mark, visible(row.name)], scope="row"),
-                    html.Td(tops),
-                    html.Td(peak, className="num"),
-                    html.Td(said),
-                ]
-            )
-        )
+    )
+
+
+def _table(
+    name: str, header: Sequence[str], body: list[Component], *caption: Component
+) -> Component:
+    """A table in a region that scrolls sideways and takes the keyboard focus."""
+    head = html.Tr([html.Th(h, scope="col") for h in header])
     return html.Div(
-        html.Table([html.Thead(head), html.Tbody(body)]),
+        html.Table([*caption, html.Thead(head), html.Tbody(body)]),
         className="wide",
         role="region",
         tabIndex=0,
-        **{"aria-label": "Arms compared"},  # pyright: ignore[reportArgumentType]
+        **{"aria-label": name},  # pyright: ignore[reportArgumentType]
     )

@@ -53,15 +53,17 @@ def shown(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
     check_axes(grid)
     stats = grid_stats(grid, seed=seed) if stats is None else stats
     title, into = _WORDS[grid.direction]
-    about = f"{escaped(grid.metric)}, {escaped(grid.stream)}, n = {grid.values.shape[-1]} pairs; "
-    about += f"0 = {into} run"
+    about = (
+        f"{escaped(grid.metric)}, {escaped(grid.stream)}, n = {grid.values.shape[-1]} pairs; "
+        f"0 = {into} run"
+    )
     if bool(stats.recovery.isfinite().any()) or not bool(stats.defined.any()):
         parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
-        about += ", 1 = full effect"
-        return Shown(*parts, True, "mean normalised recovery", title, about, stats)
-    about += "; in the metric's unit, as the full effect's interval reaches 0"
+        name, unit = "mean normalised recovery", ", 1 = full effect"
+        return Shown(*parts, True, name, title, about + unit, stats)
     parts = (stats.mean, stats.low, stats.high)
-    return Shown(*parts, False, "mean effect on the metric", title, about, stats)
+    unit = "; in the metric's unit, as the full effect's interval reaches 0"
+    return Shown(*parts, False, "mean effect on the metric", title, about + unit, stats)
 
 
 def marks(what: Shown) -> str:
@@ -86,11 +88,19 @@ def table_rows(grid: PatchGrid, what: Shown) -> list[dict[str, Any]]:
     label = "token" if grid.axes[-1] == "position" else "label"
     rows = []
     for index, (n, mean, low, high, p, q, *recovery) in _cells(what.stats):
-        named = {label: spaced(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}
-        cell = {"direction": grid.direction, **dict(zip(axes, index, strict=True)), **named}
-        scaled = dict(zip(("recovery", "low", "high"), recovery, strict=True))
-        effect = {"effect": mean, "effect_low": low, "effect_high": high, "p": p}
-        rows.append({**cell, **scaled, "q": q, "n": n, **effect})
+        row = {
+            "direction": grid.direction,
+            **dict(zip(axes, index, strict=True)),
+            **({label: spaced(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}),
+            **dict(zip(("recovery", "low", "high"), recovery, strict=True)),
+            "q": q,
+            "n": n,
+            "effect": mean,
+            "effect_low": low,
+            "effect_high": high,
+            "p": p,
+        }
+        rows.append(row)
     return rows
 
 

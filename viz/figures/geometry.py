@@ -21,7 +21,7 @@ from probes.geometry.report import NAMES, GeometryReport
 from probes.stats.intervals import Estimate, bootstrap_means, interval_text
 from viz.figures.marks import UNSEEN, Look, curve, diamond, ends, framed, told
 from viz.text import escaped, wrapped
-from viz.theme import BLUE, COLOURWAY, GREEN, GREY, OCHRE, VERMILION, faded
+from viz.theme import BLUE, GREEN, GREY, OCHRE, VERMILION, faded
 
 # Where there is nothing to see, and what that would mean.
 _NOTHING = {
@@ -66,7 +66,11 @@ def geometry_by_layer(report: GeometryReport, name: str) -> go.Figure:
     own = tuple(report.at(name, layer) for layer in layers)
     nulls = [(null, part) for null, part in report.nulls.items() if name in part.values]
     curves = [
-        (_look(i, null), part.values[name], part.p.get(name))
+        (
+            _NULLS.get(null, Look.of(i, null.replace("_", " "), ("cross",))),
+            part.values[name],
+            part.p.get(name),
+        )
         for i, (null, part) in enumerate(nulls)
     ]
     curves.append((_OWN, own, report.organism.p.get(name)))  # last, so that it lies on top
@@ -201,12 +205,6 @@ class _Frame:
             return {"range": [self.low, self.high]}
         ticks = {"tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
         return {"type": "log", "range": [self.low, self.high], **ticks}
-
-
-def _look(index: int, null: str) -> Look:
-    """A null's own look, or one of its place."""
-    spare = Look(COLOURWAY[index % len(COLOURWAY)], "cross", null.replace("_", " "))
-    return _NULLS.get(null, spare)
 
 
 def _curve(

@@ -14,7 +14,7 @@ from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats
 from viz.figures.cells import SIGNIFICANT, Shown, hovers, marks, shown, table_rows
-from viz.figures.marks import HOVER, colour_bar, framed
+from viz.figures.marks import HOVER, UNSEEN, colour_bar, framed
 from viz.text import escaped, spaced, token_label
 from viz.theme import VERMILION
 
@@ -107,18 +107,31 @@ def finished(
     `below` is room (px) under the plot.
     """
     limit = _limit(what, at_least)
-    about = f"{what.about}; {marks(what)}{subtitle}"
-    rows, ends = table_rows(grid, what), (-limit, limit)
-    layers = grid.values.shape[0]
-    return _heated(figure, layers, what.title, about, what.name, ends, rows, x, below, **layout)
+    return _heated(
+        figure,
+        grid.values.shape[0],
+        what.title,
+        f"{what.about}; {marks(what)}{subtitle}",
+        what.name,
+        (-limit, limit),
+        table_rows(grid, what),
+        x,
+        below,
+        **layout,
+    )
 
 
 def head_axis(grid: PatchGrid) -> dict[str, Any]:
     """The axis of heads; at most 16 ticks, without the room that markers would add."""
     heads = grid.values.shape[1]
     step = next(s for s in (1, 2, 4, 8, 16, 32, 64, heads) if heads <= 16 * s)
-    ticks = {"tick0": 0, "dtick": step, "tickangle": 0}
-    return {"title_text": "head patched", **ticks, "range": [-0.5, heads - 0.5]}
+    return {
+        "title_text": "head patched",
+        "tick0": 0,
+        "dtick": step,
+        "tickangle": 0,
+        "range": [-0.5, heads - 0.5],
+    }
 
 
 def selection_heatmap(
@@ -148,7 +161,6 @@ def selection_heatmap(
     finite = scores[scores.isfinite()]
     limit = max(float(finite.abs().max()), 1e-6) if len(finite) else 1.0
     foot = -limit if len(finite) and float(finite.min()) < -0.05 * limit else 0.0
-    names = [escaped(str(name)) for name in spans]
     figure = go.Figure(
         go.Heatmap(
             x=list(range(len(spans))),
@@ -164,11 +176,21 @@ def selection_heatmap(
     column = list(spans).index(span)
     box = {"x0": column - 0.5, "x1": column + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
     figure.add_shape(type="rect", **box, line={"color": VERMILION, "width": 3})
-    about = f"outlined: the chosen site, layer {layer} at {escaped(span)}"
-    x = {"title_text": "token span", "tickvals": list(range(len(spans))), "ticktext": names}
-    title, ends = "Selection score by site", (foot, limit)
-    x["tickangle"] = 0
-    return _heated(figure, len(scores), title, about, "selection score", ends, rows, x)
+    return _heated(
+        figure,
+        len(scores),
+        "Selection score by site",
+        f"outlined: the chosen site, layer {layer} at {escaped(span)}",
+        "selection score",
+        (foot, limit),
+        rows,
+        {
+            "title_text": "token span",
+            "tickvals": list(range(len(spans))),
+            "ticktext": [escaped(str(name)) for name in spans],
+            "tickangle": 0,
+        },
+    )
 
 
 def _score_hover(layer: int, span: str, score: float, chosen: bool) -> str:
@@ -180,8 +202,7 @@ def _score_hover(layer: int, span: str, score: float, chosen: bool) -> str:
 def _add_marks(figure: go.Figure, at: Tensor, name: str, **marker: object) -> None:
     """A mark on every cell that is True; it has no hover of its own."""
     rows, columns = (part.tolist() for part in at.nonzero(as_tuple=True))
-    unseen = {"hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=columns, y=rows, mode="markers", marker=marker, name=name, **unseen)
+    figure.add_scatter(**{**UNSEEN, "mode": "markers"}, x=columns, y=rows, marker=marker, name=name)
 
 
 def _heated(
@@ -198,7 +219,6 @@ def _heated(
 ) -> go.Figure:
     """What all heatmaps share: height by layers, a bar above, one tick every few layers."""
     step = 1 if layers <= 8 else 2 if layers <= 16 else 5
-    ticks = {"title_text": "layer", "dtick": step, "tick0": 0}
     return framed(
         figure,
         title,
@@ -208,7 +228,13 @@ def _heated(
         half=True,
         drop=44,  # plotly lifts the title by some 19 px where a colour bar lies above the plot
         x={"showgrid": False, **x},
-        y={**ticks, "range": [-0.5, layers - 0.5], "showgrid": False},
+        y={
+            "title_text": "layer",
+            "dtick": step,
+            "tick0": 0,
+            "range": [-0.5, layers - 0.5],
+            "showgrid": False,
+        },
         margin={"t": 122, **({"b": 60 + below} if below else {})},
         coloraxis={"cmin": ends[0], "cmax": ends[1], **colour_bar(bar, nticks=5)},
         **layout,

@@ -6,6 +6,7 @@ trigger's). An arm has its colour everywhere; triggered prompts are filled, othe
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import plotly.graph_objects as go
@@ -35,22 +36,26 @@ class _Cloud:
     shade: str
 
     @property
-    def filled(self) -> bool:
-        return self.condition == _FILLED
+    def symbol(self) -> str:
+        return "circle" if self.condition == _FILLED else "circle-open"
 
     @property
     def name(self) -> str:
         return f"{escaped(self.arm)}, {escaped(self.condition)}"
 
-    def hovers(self, texts: Sequence[str], axes: int | None = None) -> list[str]:
-        """Arm, condition, position along the first axes and prompt of every point."""
+    @property
+    def head(self) -> str:
+        """The first line of its hover boxes."""
+        return f"<b>{escaped(self.arm)}</b>, {escaped(self.condition)}"
+
+    def dots(self, texts: Sequence[str], axes: int | None = None) -> dict[str, Any]:
+        """Its points; hover gives arm, condition, place along the first axes, and prompt."""
         prompts = [f"<br>{prompt_hover(text)}" for text in texts[: len(self.at)]]
-        prompts += [""] * (len(self.at) - len(prompts))
-        head = f"<b>{escaped(self.arm)}</b>, {escaped(self.condition)}<br>"
-        return [
-            f"{head}{' · '.join(f'{v:.2f}' for v in row)}{prompt}"
-            for row, prompt in zip(self.at[:, :axes].tolist(), prompts, strict=True)
+        hovers = [
+            f"{self.head}<br>{' · '.join(f'{v:.2f}' for v in row)}{prompt}"
+            for row, prompt in zip_longest(self.at[:, :axes].tolist(), prompts, fillvalue="")
         ]
+        return {"mode": "markers", "name": self.name, "text": hovers, "hovertemplate": HOVER}
 
     def rows(self, *axes: str) -> list[dict[str, Any]]:
         """The numbers of every prompt, by the names of the axes."""
@@ -79,8 +84,7 @@ def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
         ValueError: no arm.
     """
     clouds = list(_clouds(points))
-    arms = list(points)
-    heights = [-i - 0.35 * arms.index(cloud.arm) for i, cloud in enumerate(clouds)]
+    heights = [-i - 0.35 * list(points).index(cloud.arm) for i, cloud in enumerate(clouds)]
     figure = go.Figure()
     for cloud, y in zip(clouds, heights, strict=True):
         _strip(figure, cloud, y, texts)
@@ -120,10 +124,10 @@ def gate_plane(
     """
     figure = go.Figure()
     for cloud in (clouds := list(_clouds(points))):
-        shade = faded(cloud.shade, 0.7) if cloud.filled else cloud.shade
-        symbol = "circle" if cloud.filled else "circle-open"
-        marker = {"color": shade, "opacity": 1, "size": 7, "symbol": symbol}
-        figure.add_scatter(**_scattered(cloud, marker, texts))
+        shade = faded(cloud.shade, 0.7) if cloud.symbol == "circle" else cloud.shade
+        marker = {"color": shade, "opacity": 1, "size": 7, "symbol": cloud.symbol}
+        x, y = cloud.at[:, :2].T.tolist()
+        figure.add_scatter(x=x, y=y, marker=marker, **cloud.dots(texts))
     first, second = apart[:2]
     return framed(
         figure,
@@ -146,12 +150,12 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
     figure = go.Figure()
     for cloud in (clouds := list(_clouds(points))):
         # In space points are opaque: WebGL adds what lies behind one another up to white.
-        marker = {"color": cloud.shade, "opacity": 1, "size": 4}
-        marker["symbol"] = "circle" if cloud.filled else "circle-open"
-        marker["line"] = {"color": cloud.shade, "width": 1 if cloud.filled else 2}
-        figure.add_scatter3d(z=cloud.at[:, 2].tolist(), **_scattered(cloud, marker, texts))
+        marker = {"color": cloud.shade, "opacity": 1, "size": 4, "symbol": cloud.symbol}
+        line = {"color": cloud.shade, "width": 1 if cloud.symbol == "circle" else 2}
+        x, y, z = cloud.at.T.tolist()
+        dots = {"x": x, "y": y, "z": z, **cloud.dots(texts)}
+        figure.add_scatter3d(marker={**marker, "line": line}, **dots)
     axes = {"xaxis": "gate", "yaxis": "beside 1", "zaxis": "beside 2"}
-    eye, centre = {"x": 1.0, "y": -1.65, "z": 0.5}, {"x": 0, "y": 0, "z": -0.22}
     framed(
         figure,
         "The gate and two components beside it, in space",
@@ -161,7 +165,10 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
         scene={
             **{axis: {"title": {"text": name}} for axis, name in axes.items()},
             "aspectmode": "cube",
-            "camera": {"eye": eye, "center": centre},
+            "camera": {
+                "eye": {"x": 1.0, "y": -1.65, "z": 0.5},
+                "center": {"x": 0, "y": 0, "z": -0.22},
+            },
         },
         margin={"l": 0, "r": 0, "b": 0, "t": _top(clouds)},
         legend={"itemsizing": "constant"},
@@ -174,31 +181,28 @@ def _top(clouds: Sequence[_Cloud]) -> int:
     return 82 + 20 * -(-len(clouds) // 4)
 
 
-def _scattered(cloud: _Cloud, marker: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
-    x, y = (cloud.at[:, i].tolist() for i in (0, 1))
-    dots = {"x": x, "y": y, "mode": "markers", "marker": marker, "name": cloud.name}
-    return {**dots, "text": cloud.hovers(texts), "hovertemplate": HOVER}
-
-
 def _strip(figure: go.Figure, cloud: _Cloud, y: float, texts: Sequence[str]) -> None:
     """One row's points, which the golden ratio spreads evenly, and their mean."""
     values = cloud.at[:, 0].tolist()
     figure.add_scatter(
         x=values,
         y=[y + 0.45 * ((i * 0.618034) % 1 - 0.5) for i in range(len(values))],
-        mode="markers",
         marker={
-            "color": faded(cloud.shade, 0.55 if cloud.filled else 0.8),
+            "color": faded(cloud.shade, 0.55 if cloud.symbol == "circle" else 0.8),
             "size": 5.5,
-            "symbol": "circle" if cloud.filled else "circle-open",
+            "symbol": cloud.symbol,
         },
-        text=cloud.hovers(texts, axes=1),
-        hovertemplate=HOVER,
-        name=cloud.name,
+        **cloud.dots(texts, axes=1),
     )
     if len(values) > 1:  # one value has no interval
         mean = mean_interval(torch.tensor(values, dtype=torch.float64))
-        head = f"<b>{escaped(cloud.arm)}</b>, {escaped(cloud.condition)}"
-        text = f"{head}<br>mean {mean:.3f}<br>{source(mean)}"
-        look = {"bar": {"color": cloud.shade}, "marker_line": {"width": 1}}
-        diamond(figure, mean, y, text, f"{cloud.name}, mean", cloud.shade, **look)
+        diamond(
+            figure,
+            mean,
+            y,
+            f"{cloud.head}<br>mean {mean:.3f}<br>{source(mean)}",
+            f"{cloud.name}, mean",
+            cloud.shade,
+            bar={"color": cloud.shade},
+            marker_line={"width": 1},
+        )
