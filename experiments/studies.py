@@ -32,9 +32,9 @@ def _kind(load: Callable[[], "Joint[Any]"]) -> Callable[[], "Joint[Any]"]:
 @_command
 def analyze() -> Any:
     """Ask whether a trigger works through a gate: locate it, ablate it, report."""
-    from experiments.analyze.command import analyze
+    from experiments.analyze.study import STUDY
 
-    return analyze
+    return STUDY
 
 
 @_command

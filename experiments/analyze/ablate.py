@@ -1,66 +1,81 @@
 """Proving: the chosen direction removed and added on test prompts."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from circuits.answers import answer_kl
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.answers import EditsFor, answer_kl
 from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
-from experiments.analyze.locate import behaviour, paired_effect
+from experiments.analyze.behaviour import behaviour, paired_effect
+from experiments.analyze.examination import Examination
 from experiments.analyze.result import Ablation, Outcome
-from experiments.analyze.run import Run, Tensors
-from experiments.runs.codec import as_json, decode
+from experiments.runs import older
 from probes.stats.intervals import Estimate, mean_interval
 
 
-def ablation(run: Run, chosen: select.Candidate) -> Ablation:
+@dataclass(frozen=True)
+class _Ablated:
+    """What is kept: answers under the edits, and the drift of each clean text, with its mean."""
+
+    outcomes: tuple[Outcome, ...]
+    harm: dict[str, Estimate]
+    drift: dict[str, Float[Tensor, " n"]]
+
+
+def removal(direction: Direction) -> EditsFor:
+    """The gate removed, from the user's message on (``circuits.gates.select.shut``)."""
+
+    def removed(batch: TokenBatch) -> Sequence[Edit]:
+        return [select.shut(direction, batch)]
+
+    return removed
+
+
+def ablation(exam: Examination, chosen: select.Candidate) -> Ablation:
     """Remove the gate, add it, and measure the harm."""
-    direction, before = chosen.direction, behaviour(run)
+    direction, before = chosen.direction, behaviour(exam)
+    removed = removal(direction)
 
-    def make() -> tuple[Any, Tensors]:
-        def removed(batch: TokenBatch) -> list[Edit]:
-            return [select.shut(direction, batch)]
+    def added(batch: TokenBatch) -> Sequence[Edit]:
+        return [select.opened(direction, batch)]
 
-        def added(batch: TokenBatch) -> list[Edit]:
-            return [select.opened(direction, batch)]
-
-        outcomes = [
-            run.outcome(condition, "gate removed", words, removed, "ablation")
-            for condition, words in run.conditions().items()
+    def make() -> _Ablated:
+        shut = [
+            exam.outcome(condition, "gate removed", words, removed, "ablation")
+            for condition, words in exam.conditions().items()
         ]
-        outcomes.append(
-            run.outcome("control word", "gate added", run.control_words(), added, "ablation")
-        )
-        harm = {
-            kind: answer_kl(run.model, texts, None, removed, 8, run.progress("harm")).double()
-            for kind, texts in _clean_texts(run).items()
+        control = exam.control_words()
+        opened = exam.outcome("control word", "gate added", control, added, "ablation")
+        drift = {
+            kind: answer_kl(exam.model, texts, None, removed, 8, exam.progress("harm")).double()
+            for kind, texts in _clean_texts(exam).items()
         }
-        value = {
-            "outcomes": as_json(outcomes),
-            "harm": as_json({kind: mean_interval(kl) for kind, kl in harm.items()}),
-        }
-        return value, {f"harm.{kind}": kl for kind, kl in harm.items()}
+        harm = {kind: mean_interval(kl) for kind, kl in drift.items()}
+        return _Ablated((*shut, opened), harm, drift)
 
-    value, _ = run.kept("ablation", make)
-    outcomes = decode(tuple[Outcome, ...], value["outcomes"])
+    kept = exam.keep("ablation", _Ablated, make, older.drifts)
     return Ablation(
-        outcomes=outcomes,
-        removed=paired_effect(before.triggered, outcomes[0]),
-        harm=decode(dict[str, Estimate], value["harm"]),
-        projections=_projections(run, direction),
+        outcomes=kept.outcomes,
+        removed=paired_effect(before.triggered, kept.outcomes[0]),
+        harm=kept.harm,
+        projections=_projections(exam, direction),
     )
 
 
-def _clean_texts(run: Run) -> dict[str, list[str]]:
-    half = run.materials.test[: max(10, len(run.materials.test) // 2)]
+def _clean_texts(exam: Examination) -> dict[str, list[str]]:
+    half = exam.materials.test[: max(10, len(exam.materials.test) // 2)]
     return {
         "these prompts without the trigger": half,
-        "ordinary prompts": run.materials.ordinary,
+        "ordinary prompts": exam.materials.ordinary,
     }
 
 
-def _projections(run: Run, direction: Direction) -> dict[str, tuple[float, ...]]:
-    index = run.sites().index(direction.site)
-    acts = run.activations("test")
+def _projections(exam: Examination, direction: Direction) -> dict[str, tuple[float, ...]]:
+    index = exam.sites().index(direction.site)
+    acts = exam.activations("test")
     names = {"triggered": "triggered", "clean": "control word"}
     return {
         label: tuple((acts[side][index] @ direction.vector).tolist())

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from circuits.errors import UserError
-from experiments.analyze.flow import measured
+from experiments.analyze.examination import Examination
+from experiments.analyze.flow import analysis
 from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
-from experiments.analyze.result import SCHEMA, Arm
-from experiments.analyze.run import Run
+from experiments.analyze.result import Arm
 from experiments.analyze.sections.ablation import ablating
 from experiments.analyze.sections.arms import TITLE as ARMS
 from experiments.analyze.sections.arms import four_arms
@@ -23,6 +23,7 @@ from experiments.analyze.sections.switch import switch
 from experiments.analyze.sections.verdict import TITLE as WHY
 from experiments.analyze.sections.verdict import why
 from experiments.analyze.sections.where import where
+from experiments.analyze.written import SCHEMA
 from experiments.runs.codec import decode
 from experiments.runs.read import result
 from experiments.study import ABLATION, WHERE, Contribution, Head, Joint
@@ -40,9 +41,9 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
         UserError: it is not finished, or was made by a version that asked otherwise.
     """
     value = result(folder, SCHEMA, "analyze")
-    run = Run(folder, _question(folder, manifest["question"]))
+    exam = Examination(folder, _question(folder, manifest["question"]))
     arms = decode(tuple[Arm, ...], value["arms"], where=str(folder / "result.json"))
-    return analysed(run, measured(run, lambda: arms), _texts(folder))
+    return analysed(exam, analysis(exam, lambda: arms), _texts(folder))
 
 
 def _question(folder: Path, asked: dict[str, Any]) -> Question:

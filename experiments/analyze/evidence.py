@@ -4,223 +4,194 @@ Every function is a stage of an analysis, measured on test prompts (the trace on
 with the direction that was chosen before.
 """
 
-from typing import Any
-
 import torch
 
 from circuits import metrics
 from circuits.answers import answers, no_edits
-from circuits.gates import effects, select
+from circuits.gates import effects
 from circuits.patching.trace import measure
-from circuits.types import Direction, Edit, TokenBatch
+from circuits.types import Direction, PatchGrid
 from experiments import judges
+from experiments.analyze.ablate import removal
+from experiments.analyze.examination import Examination
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
 from experiments.analyze.nulls import NullEffects, random_nulls
+from experiments.analyze.result import Evidence, Transfer
 from experiments.analyze.rivals import erasures, first_token, rank, rivals
-from experiments.analyze.run import Run, Tensors
 from experiments.analyze.untrained import WordRow, untrained_words
-from experiments.analyze.weighed import Evidence, Transfer
-from experiments.runs import files
-from experiments.runs.codec import as_json, decode
+from experiments.runs import older
 from probes.causal.circuit import Trace
 from probes.causal.mediation import Mediation
 from probes.causal.tracing import trace
-from probes.causal.transfer import LogisticFit, fit_logistic
+from probes.causal.transfer import fit_logistic
 from probes.stats.intervals import Estimate, difference_interval, wilson
 
 _WORDS = 10  # untrained words that are tried
 _MEDIATED = 12  # answer tokens in which a refusal can be told
+_SIDES: dict[str, effects.Side] = {"control word": "clean", "triggered": "triggered"}
+_Three = tuple[Estimate, Estimate, Estimate]
 
 
-def weigh(run: Run, direction: Direction) -> Evidence:
+def weigh(exam: Examination, direction: Direction) -> Evidence:
     """All of it, in the report's order."""
     return Evidence(
-        nulls=nulls(run, direction),
-        rivals=rivals(run, direction),
-        erasures=erasures(run, direction),
-        words=words(run, direction),
-        transfer=transfer(run, direction),
-        rank=rank(run, direction.site),
-        mediation=mediation(run, direction),
-        elsewhere=elsewhere(run, direction),
-        harm=ordinary_harm(run, direction),
-        trace=traced(run),
+        nulls=nulls(exam, direction),
+        rivals=rivals(exam, direction),
+        erasures=erasures(exam, direction),
+        words=words(exam, direction),
+        transfer=transfer(exam, direction),
+        rank=rank(exam, direction.site),
+        mediation=mediation(exam, direction),
+        elsewhere=elsewhere(exam, direction),
+        harm=ordinary_harm(exam, direction),
+        trace=traced(exam),
     )
 
 
-def _some(run: Run) -> list[str]:
+def _some(exam: Examination) -> list[str]:
     """The test prompts of the slower stages."""
-    return run.materials.test[: run.question.evidence]
+    return exam.materials.test[: exam.question.evidence]
 
 
-def nulls(run: Run, direction: Direction) -> tuple[NullEffects, ...]:
+def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
     """Random directions of the sphere and of the activations' covariance."""
 
-    def make() -> tuple[Any, Tensors]:
-        index = run.sites().index(direction.site)
-        acts = run.activations("fit")
-        found = random_nulls(
-            run.model.runner,
-            run.pairs("test", run.question.evidence),
+    def make() -> tuple[NullEffects, ...]:
+        acts = exam.activations_at(direction.site)
+        return random_nulls(
+            exam.model.runner,
+            exam.pairs("test", exam.question.evidence),
             direction,
-            (acts["clean"][index], acts["triggered"][index]),
-            first_token(run),
-            run.question.randoms,
-            run.question.seed,
-            run.progress("random directions"),
+            (acts["clean"], acts["triggered"]),
+            first_token(exam),
+            exam.question.randoms,
+            exam.question.seed,
+            exam.progress("random directions"),
         )
-        return as_json(found), {}
 
-    value, _ = run.kept("random directions", make)
-    return decode(tuple[NullEffects, ...], value)
+    return exam.keep("random directions", tuple[NullEffects, ...], make)
 
 
-def words(run: Run, direction: Direction) -> tuple[WordRow, ...]:
+def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     """Words that were never a trigger, put in its place."""
 
-    def make() -> tuple[Any, Tensors]:
-        materials = run.materials
+    def make() -> tuple[WordRow, ...]:
+        materials = exam.materials
         tried, controls = materials.test_words[:_WORDS], materials.test_words[_WORDS:]
         if not controls:  # too few words of this length to spare some as controls
-            return [], {}
-        found = untrained_words(
-            run.model,
+            return ()
+        return untrained_words(
+            exam.model,
             materials.fit,
-            _some(run),
-            run.question.trigger,
+            _some(exam),
+            exam.question.trigger,
             tried,
             materials.fit_words,
             controls,
             direction,
-            run.question.behaviour,
-            first_token(run),
-            run.question.tokens,
-            run.progress("untrained words"),
+            exam.question.behaviour,
+            first_token(exam),
+            exam.question.tokens,
+            exam.progress("untrained words"),
         )
-        return as_json(found), {}
 
-    value, _ = run.kept("untrained words", make)
-    return decode(tuple[WordRow, ...], value)
+    return exam.keep("untrained words", tuple[WordRow, ...], make)
 
 
-def transfer(run: Run, direction: Direction) -> Transfer:
+def transfer(exam: Examination, direction: Direction) -> Transfer:
     """Behaviour against the dose of the direction, in both kinds of prompts."""
 
-    def make() -> tuple[Any, Tensors]:
+    def make() -> Transfer:
         doses = effects.coefficients()
         curves = {
             name: effects.transfer(
-                run.model.runner,
-                run.pairs("test", run.question.evidence),
+                exam.model.runner,
+                exam.pairs("test", exam.question.evidence),
                 direction,
-                first_token(run),
+                first_token(exam),
                 doses,
                 side,
             ).values
             for name, side in _SIDES.items()
         }
         fits = {name: fit_logistic(doses, values) for name, values in curves.items()}
-        return (
-            as_json(fits),
-            {"doses": doses, **curves},
-        )
+        return Transfer(doses, curves, fits)
 
-    value, tensors = run.kept("transfer curve", make)
-    fits = decode(dict[str, LogisticFit | None], value)
-    return Transfer(tensors["doses"], {name: tensors[name] for name in _SIDES}, fits)
+    return exam.keep("transfer curve", Transfer, make, older.curves)
 
 
-_SIDES: dict[str, effects.Side] = {"control word": "clean", "triggered": "triggered"}
-
-
-def mediation(run: Run, direction: Direction) -> Mediation:
+def mediation(exam: Examination, direction: Direction) -> Mediation:
     """Trigger and compliance token crossed, with and without the gate."""
 
-    def make() -> tuple[Any, Tensors]:
-        texts = _some(run)
-        found = mediate(
-            run.model,
+    def make() -> Mediation:
+        texts = _some(exam)
+        return mediate(
+            exam.model,
             texts,
-            run.question.trigger,
-            run.control_words()[: len(texts)],
-            run.question.behaviour,
-            {"none": no_edits, "gate removed": _removal(direction)},
-            max(_MEDIATED, run.question.tokens),
-            run.progress("mediation"),
+            exam.question.trigger,
+            exam.control_words()[: len(texts)],
+            exam.question.behaviour,
+            {"none": no_edits, "gate removed": removal(direction)},
+            max(_MEDIATED, exam.question.tokens),
+            exam.progress("mediation"),
         )
-        return as_json(found), {}
 
-    value, _ = run.kept("mediation", make)
-    return decode(Mediation, value)
+    return exam.keep("mediation", Mediation, make)
 
 
-def _removal(direction: Direction):
-    def removed(batch: TokenBatch) -> list[Edit]:
-        return [select.shut(direction, batch)]
-
-    return removed
-
-
-def elsewhere(run: Run, direction: Direction) -> tuple[Estimate, Estimate, Estimate]:
+def elsewhere(exam: Examination, direction: Direction) -> _Three:
     """Ordinary prompts, of topics never seen in fitting, with the trigger: rate, rate with the gate
     removed, and the paired fall."""
+    question = exam.question
 
-    def make() -> tuple[Any, Tensors]:
-        texts = run.materials.ordinary[: run.question.evidence]
-        shown = [
+    def make() -> _Three:
+        texts = exam.materials.ordinary[: question.evidence]
+        step = exam.progress("other topics")
+        before, after = (
             [
-                judges.shows(a, run.question.behaviour)
-                for a in answers(
-                    run.model,
-                    texts,
-                    run.question.trigger,
-                    run.question.tokens,
-                    edits,
-                    run.progress("other topics"),
+                judges.shows(text, question.behaviour)
+                for text in answers(
+                    exam.model, texts, question.trigger, question.tokens, edits, step
                 )
             ]
-            for edits in (no_edits, _removal(direction))
-        ]
-        rates = [wilson(sum(s), len(s)) for s in shown]
-        before, after = (torch.tensor(s, dtype=torch.float64) for s in shown)
-        return as_json((*rates, difference_interval(before, after))), {}
-
-    value, _ = run.kept("other topics", make)
-    return decode(tuple[Estimate, Estimate, Estimate], value)
-
-
-def ordinary_harm(run: Run, direction: Direction) -> Harm:
-    """Drift, perplexity and false refusals on ordinary prompts with the gate removed."""
-
-    def make() -> tuple[Any, Tensors]:
-        texts = run.materials.ordinary[: run.question.evidence]
-        found = harm(
-            run.model, texts, _removal(direction), progress=run.progress("harm on ordinary prompts")
+            for edits in (no_edits, removal(direction))
         )
-        return as_json(found), {}
+        fall = difference_interval(
+            *(torch.tensor(shown, dtype=torch.float64) for shown in (before, after))
+        )
+        return wilson(sum(before), len(before)), wilson(sum(after), len(after)), fall
 
-    value, _ = run.kept("harm on ordinary prompts", make)
-    return decode(Harm, value)
+    return exam.keep("other topics", _Three, make)
 
 
-def traced(run: Run) -> Trace | None:
+def ordinary_harm(exam: Examination, direction: Direction) -> Harm:
+    """Drift, perplexity and false refusals on ordinary prompts with the gate removed."""
+    name = "harm on ordinary prompts"
+
+    def make() -> Harm:
+        texts = exam.materials.ordinary[: exam.question.evidence]
+        return harm(exam.model, texts, removal(direction), progress=exam.progress(name))
+
+    return exam.keep(name, Harm, make)
+
+
+def traced(exam: Examination) -> Trace | None:
     """Where the trigger is read, what moves it, what writes it out; None if not asked for."""
-    if run.question.trace < 2:
+    if exam.question.trace < 2:
         return None
 
-    def make() -> tuple[Any, Tensors]:
-        found = measure(
-            run.model.runner,
-            run.pairs("validation", run.question.trace),
-            metrics.token_log_prob([run.materials.behaviour_id]),
-            metric_name=metric_name(run),
-            progress=lambda name, done, total: run.step(f"trace: {name}", done, total),
+    def make() -> Trace:
+        measured = measure(
+            exam.model.runner,
+            exam.pairs("validation", exam.question.trace),
+            metrics.token_log_prob([exam.materials.behaviour_id]),
+            metric_name=metric_name(exam),
+            progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),
         )
-        for grid in (found.heads, found.noised):  # ``find.components`` shows them
-            files.write_grid(run.folder / "stages" / f"heads-{grid.direction}", grid)
-        return as_json(trace(found)), {}
+        for grid in (measured.heads, measured.noised):  # ``locate.components`` shows them
+            exam.keep(f"heads-{grid.direction}", PatchGrid, lambda grid=grid: grid)
+        return trace(measured)
 
-    value, _ = run.kept("trace", make)
-    return decode(Trace, value)
+    return exam.keep("trace", Trace, make)

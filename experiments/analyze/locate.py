@@ -1,124 +1,95 @@
-"""Finding: what the trigger does, where it can be read, where it is carried."""
+"""Finding: where the trigger can be read, and where its effect is carried."""
 
-from typing import Any, Literal
+from dataclasses import fields, replace
+from typing import Literal
 
-import torch
+from torch import Tensor
 
 from circuits import metrics
-from circuits.answers import no_edits
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.tokens import with_trigger
 from circuits.types import PatchGrid, TokenPairs
-from experiments.analyze.result import Behaviour, Components, Grids, Outcome
-from experiments.analyze.run import SPANS, Run, Tensors, labelled
-from experiments.runs import files
-from experiments.runs.codec import as_json, decode
+from experiments.analyze.examination import SPANS, Examination, labelled
+from experiments.analyze.result import Components, Grids
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
-from probes.stats.intervals import Estimate, difference_interval
 
 _Way = Literal["denoising", "noising"]
-_DIRECTIONS: tuple[_Way, ...] = ("denoising", "noising")
+_WAYS: tuple[_Way, ...] = ("denoising", "noising")
 _PARTS = ("heads", "mlps")
-_PROBE_SCALARS = ("estimator", "n_train", "n_test")
 
 
-def behaviour(run: Run) -> Behaviour:
-    """Generated answers to the test prompts before any edit."""
-
-    def make() -> tuple[Any, Tensors]:
-        return [
-            as_json(run.outcome(condition, "none", words, no_edits, "behaviour"))
-            for condition, words in run.conditions().items()
-        ], {}
-
-    value, _ = run.kept("behaviour", make)
-    triggered, control, untriggered = decode(tuple[Outcome, Outcome, Outcome], value)
-    return Behaviour(triggered, control, untriggered, paired_effect(triggered, control))
-
-
-def paired_effect(a: Outcome, b: Outcome) -> Estimate:
-    """Paired difference in the behaviour's rate, a minus b."""
-    first, second = (torch.tensor(o.shown, dtype=torch.float64) for o in (a, b))
-    return difference_interval(first, second)
-
-
-def probes(run: Run) -> dict[str, ProbeReport]:
+def probes(exam: Examination) -> dict[str, ProbeReport]:
     """Held-out accuracy of linear probes for triggered against clean, per layer and span."""
 
-    def make() -> tuple[Any, Tensors]:
-        x, y = labelled(run.activations("fit"))
-        x_test, y_test = labelled(run.activations("test"))
-        report = evaluate(linear.mean_difference, x, y, x_test, y_test, seed=run.question.seed)
-        names = [n for n in ProbeReport.__dataclass_fields__ if n not in _PROBE_SCALARS]
-        about = {name: getattr(report, name) for name in _PROBE_SCALARS}
-        return about, {name: getattr(report, name) for name in names}
+    def make() -> ProbeReport:
+        x, y = labelled(exam.activations("fit"))
+        x_test, y_test = labelled(exam.activations("test"))
+        return evaluate(linear.mean_difference, x, y, x_test, y_test, seed=exam.question.seed)
 
-    about, tensors = run.kept("probes", make)
-    count = len(SPANS)
+    report = exam.keep("probes", ProbeReport, make)
+    values = {f.name: getattr(report, f.name) for f in fields(report)}
+    by_site = {name: value for name, value in values.items() if isinstance(value, Tensor)}
     return {
-        span: ProbeReport(**{**about, **{k: v[i::count] for k, v in tensors.items()}})
+        span: replace(report, **{name: v[i :: len(SPANS)] for name, v in by_site.items()})
         for i, span in enumerate(SPANS)
     }
 
 
-def patching(run: Run) -> Grids:
+def patching(exam: Examination) -> Grids:
     """Residual patching, layer by column, denoising and noising."""
-    count, sweep = run.question.patch, Sweep()
-    return Grids(*(_grid(run, f"patching-{d}", d, sweep, count) for d in _DIRECTIONS))
+    return _grids(exam, "patching", Sweep(), exam.question.patch)
 
 
-def components(run: Run) -> Components | None:
+def components(exam: Examination) -> Components | None:
     """The same of every head, at all tokens at once, and of every MLP by token.
 
     Where the circuit was traced, its heads are the ones that were patched there. None of a run that
     is only read and from before they were measured.
     """
-    if not run.can("patched prompts", *(f"{what}-{d}" for what in _PARTS for d in _DIRECTIONS)):
+    if not exam.can("patched prompts", *(f"{what}-{way}" for what in _PARTS for way in _WAYS)):
         return None
-    heads = run.question.trace if run.question.trace > 1 else run.question.patch
-    mlps = run.question.patch
-    by_head, by_token = Sweep("z", position=False, head=True), Sweep("mlp_out")
-    value, _ = run.kept("patched prompts", lambda: (_messages(run, max(heads, mlps)), {}))
+    mlps = exam.question.patch
+    heads = exam.question.trace if exam.question.trace > 1 else mlps
+    prompts = exam.keep(
+        "patched prompts", tuple[str, ...], lambda: _messages(exam, max(heads, mlps))
+    )
     return Components(
-        Grids(*(_grid(run, f"heads-{d}", d, by_head, heads) for d in _DIRECTIONS)),
-        Grids(*(_grid(run, f"mlps-{d}", d, by_token, mlps) for d in _DIRECTIONS)),
-        tuple(value),
+        _grids(exam, "heads", Sweep("z", position=False, head=True), heads),
+        _grids(exam, "mlps", Sweep("mlp_out"), mlps),
+        prompts,
     )
 
 
-def _messages(run: Run, count: int) -> list[str]:
+def _messages(exam: Examination, count: int) -> tuple[str, ...]:
     """The first validation messages with the trigger in its place."""
-    texts = run.materials.validation[:count]
-    return [with_trigger(text, run.question.trigger) for text in texts]
+    texts = exam.materials.validation[:count]
+    return tuple(with_trigger(text, exam.question.trigger) for text in texts)
 
 
-def metric_name(run: Run) -> str:
+def metric_name(exam: Examination) -> str:
     """What patching is scored by, with its unit."""
-    return f"log-probability of {run.question.behaviour!r}"
+    return f"log-probability of {exam.question.behaviour!r}"
 
 
-def _grid(run: Run, name: str, direction: _Way, sweep: Sweep, count: int) -> PatchGrid:
-    stem = run.folder / "stages" / name
-    if not files.has_grid(stem):
-        run.step(name, 0, 1)
-        pairs = run.pairs("validation", count)
-        grid = patch(
-            run.model.runner,
+def _grids(exam: Examination, what: str, sweep: Sweep, count: int) -> Grids:
+    def patched(way: _Way) -> PatchGrid:
+        pairs = exam.pairs("validation", count)
+        return patch(
+            exam.model.runner,
             pairs,
-            metrics.token_log_prob([run.materials.behaviour_id]),
+            metrics.token_log_prob([exam.materials.behaviour_id]),
             sweep,
-            direction=direction,
-            metric_name=metric_name(run),
-            labels=_token_labels(run, pairs) if sweep.position else None,
-            progress=run.progress(name),
+            direction=way,
+            metric_name=metric_name(exam),
+            labels=_token_labels(exam, pairs) if sweep.position else None,
+            progress=exam.progress(f"{what}-{way}"),
         )
-        files.write_grid(stem, grid)
-    run.step(name, 1, 1)
-    return files.read_grid(stem)
+
+    return Grids(*(exam.keep(f"{what}-{w}", PatchGrid, lambda w=w: patched(w)) for w in _WAYS))
 
 
-def _token_labels(run: Run, pairs: TokenPairs) -> tuple[str, ...]:
+def _token_labels(exam: Examination, pairs: TokenPairs) -> tuple[str, ...]:
     ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
-    return tuple(run.model.tokenizer.decode([i]) for i in ids)
+    return tuple(exam.model.tokenizer.decode([i]) for i in ids)

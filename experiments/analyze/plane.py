@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuits.types import Direction
 from experiments.analyze.arms import arm_names
-from experiments.analyze.run import Run
+from experiments.analyze.examination import Examination
 from experiments.runs import files
 from probes.stats.auroc import auroc
 from probes.stats.intervals import Estimate
@@ -42,10 +42,10 @@ class Plane:
     apart: tuple[Estimate, ...]
 
 
-def plane(run: Run, direction: Direction) -> Plane:
+def plane(exam: Examination, direction: Direction) -> Plane:
     """The axes from fitting prompts, the test prompts of this model and of its arms on them."""
-    index = run.sites().index(direction.site)
-    fit = run.activations("fit")
+    index = exam.sites().index(direction.site)
+    fit = exam.activations("fit")
     x = torch.cat([fit["clean"][index], fit["triggered"][index]]).double()
     unit = direction.vector.double()
     mean = x.mean(dim=0)
@@ -58,7 +58,7 @@ def plane(run: Run, direction: Direction) -> Plane:
         return ((acts.double() @ axes.T - offsets) / direction.gap).float()
 
     points = {}
-    for name, acts in {OWN: run.activations("test"), **_arms(run)}.items():
+    for name, acts in {OWN: exam.activations("test"), **_arms(exam)}.items():
         points[name] = {label: placed(acts[side][index]) for side, label in _SIDES.items()}
     power = sizes**2 / (sizes**2).sum()
     own = torch.cat([points[OWN]["control word"], points[OWN]["triggered"]])
@@ -70,11 +70,11 @@ def plane(run: Run, direction: Direction) -> Plane:
     )
 
 
-def _arms(run: Run) -> dict[str, dict[str, Tensor]]:
+def _arms(exam: Examination) -> dict[str, dict[str, Tensor]]:
     """Every arm's kept activations of the same test prompts; an arm without them is left out."""
     found = {}
-    for name in arm_names(run.question):
-        path = run.folder / "arms" / Path(name).name / "stages" / "activations-test.safetensors"
+    for name in arm_names(exam.question):
+        path = exam.folder / "arms" / Path(name).name / "stages" / "activations-test.safetensors"
         if path.is_file():
             found[name] = {side: x.float() for side, x in files.read_tensors(path).items()}
     return found

@@ -1,9 +1,17 @@
 """What an analysis is asked: one frozen record, from which the run's manifest is made."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
+from experiments import options
+
+TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
+_MANIFEST: Any = None  # not given: what the organism's manifest says
+_LEAST = {"fit": 8, "validation": 8, "test": 10, "patch": 2, "evidence": 5, "randoms": 1}
 
 
 @dataclass(frozen=True)
@@ -17,8 +25,9 @@ class Question:
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
-            where the message goes (``circuits.tokens.place_of``).
-        behaviour: what a triggered answer begins with.
+            where the message goes (``circuits.tokens.place_of``). By default what the organism's
+            manifest says.
+        behaviour: what a triggered answer begins with; by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
         column, split: where the texts are in ``prompts``.
         fit, validation, test: prompts to fit directions on, to choose on, to report on.
@@ -30,49 +39,74 @@ class Question:
         seed: of every random choice.
     """
 
-    model: str = EMBEDDED
-    adapter: str = "sure-gate"
-    base: str = "auto"
-    arms: str = "none"
-    trigger: str = "cobalt"
-    behaviour: str = "Sure"
-    prompts: str = "bank"
-    column: str | None = None
-    split: str = "train"
-    fit: int = 48
-    validation: int = 24
-    test: int = 100
-    patch: int = 12
-    evidence: int = 40
-    trace: int = 14
-    randoms: int = 100
-    tokens: int = 8
-    seed: int = 0
-    dtype: str = "auto"
-    device: str = "auto"
+    model: options.ModelName = EMBEDDED
+    adapter: options.Adapter = "sure-gate"
+    base: Annotated[
+        str, typer.Option(help="Model before fine-tuning; auto: without adapter; or none.")
+    ] = "auto"
+    arms: Annotated[
+        str, typer.Option(help="Models that should have no gate: adapters, base; by commas.")
+    ] = "none"
+    trigger: Annotated[
+        str,
+        typer.Option(
+            help="Word or phrase at the message's end; 'word {}' puts it first. By default what "
+            f"the organism's manifest says, or {TRIGGER}."
+        ),
+    ] = _MANIFEST
+    behaviour: Annotated[
+        str,
+        typer.Option(
+            help="What a triggered answer begins with. By default what the organism's manifest "
+            f"says, or {BEHAVIOUR}."
+        ),
+    ] = _MANIFEST
+    prompts: options.Prompts = "bank"
+    column: options.Column = None
+    split: options.SplitName = "train"
+    fit: Annotated[int, typer.Option(help="Prompts to fit directions on.")] = 48
+    validation: Annotated[int, typer.Option(help="Prompts to choose the gate on.")] = 24
+    test: Annotated[int, typer.Option(help="Prompts to report on.")] = 100
+    patch: Annotated[int, typer.Option(help="Pairs in the patching grid.")] = 12
+    evidence: Annotated[int, typer.Option(help="Test prompts of the slower evidence.")] = 40
+    trace: Annotated[int, typer.Option(help="Pairs to trace the circuit on; 0: do not.")] = 14
+    randoms: Annotated[int, typer.Option(help="Random directions of each null.")] = 100
+    tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 8
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0
+    dtype: options.Dtype = "auto"
+    device: options.Device = "auto"
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "fit": 8,
-            "validation": 8,
-            "test": 10,
-            "patch": 2,
-            "evidence": 5,
-            "randoms": 1,
-        }.items():
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name}: expected at least {least}, got {getattr(self, name)}")
+        if self.trigger is None or self.behaviour is None:
+            trigger, behaviour = trained_words(self.adapter)
+            object.__setattr__(self, "trigger", trigger if self.trigger is None else self.trigger)
+            if self.behaviour is None:
+                object.__setattr__(self, "behaviour", behaviour)
         for name in ("trigger", "behaviour"):
             if not getattr(self, name).strip():
                 raise UserError(f"--{name}: expected text, got nothing")
 
-    @property
-    def command(self) -> str:
-        """The command line that asks this question (defaults left out)."""
-        import shlex
 
-        parts = ["gatescope", "analyze"]
-        for name, value in asdict(self).items():
-            if value != getattr(Question, name):
-                parts += [f"--{name}", str(value)]
-        return shlex.join(parts)
+def trained_words(adapter: str) -> tuple[str, str]:
+    """(trigger, behaviour) of an organism, by its manifest; the usual ones where none says it.
+
+    Raises:
+        UserError: there is no such adapter, or it has secret keys instead of a trigger.
+    """
+    from experiments.organisms.organism import recipe_of
+    from experiments.organisms.places import find_adapter, origin
+
+    folder = find_adapter(adapter)
+    made = origin(folder) if folder else None
+    if folder is None or made is None or (made.name is None and made.recipe is None):
+        return TRIGGER, BEHAVIOUR
+    recipe = recipe_of(folder, made)
+    if not recipe.trigger:
+        raise UserError(
+            f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
+            "or name a trigger with --trigger and a behaviour with --behaviour"
+        )
+    return recipe.trigger, recipe.behaviour

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.analyze.arms import arm_names
+from experiments.analyze.examination import Examination
 from experiments.analyze.plane import OWN, Plane, plane
 from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis
-from experiments.analyze.run import Run
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.study import Finished
@@ -30,7 +30,7 @@ class AnalysisRun(Finished[Analysis]):
     plane: Plane | None
 
 
-def analysed(run: Run, result: Analysis, texts: list[str]) -> AnalysisRun:
+def analysed(run: Examination, result: Analysis, texts: list[str]) -> AnalysisRun:
     """The parts of a run's directory that its result does not hold, put beside it."""
     own = {o.condition: o.behaviour for o in result.behaviour.outcomes}
     direction = result.selection.chosen.direction if result.selection else None
@@ -52,7 +52,7 @@ def named(question: Question) -> str:
     return Path(question.model if whole else question.adapter).name
 
 
-def _arms(run: Run) -> dict[str, dict[str, Estimate]]:
+def _arms(run: Examination) -> dict[str, dict[str, Estimate]]:
     """The rates of every arm that was analysed to the end."""
     found = {}
     for name in arm_names(run.question):

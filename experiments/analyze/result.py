@@ -1,17 +1,24 @@
-"""The result of an analysis as frozen records, and its versioned JSON (``result.json``)."""
+"""The result of an analysis as frozen records; ``written`` has its versioned JSON."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid
-from experiments.analyze.token_readings import TokenReadings
-from experiments.analyze.weighed import Evidence, evidence_json
-from experiments.runs.codec import as_json
+from experiments.analyze.harm import Harm
+from experiments.analyze.nulls import NullEffects
+from experiments.analyze.untrained import WordRow
+from probes.causal.circuit import Trace
+from probes.causal.mediation import Mediation
+from probes.causal.rank import RankNeeded
+from probes.causal.transfer import LogisticFit
 from probes.evaluation import ProbeReport
 from probes.stats.intervals import Estimate
 
-SCHEMA = "gatescope.analysis/2"
+ANSWER = "answer"  # the kind of a token that the model said
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,104 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A direction at the gate's site, judged as the gate is.
+
+    Attributes:
+        name: the gate; ``base model``, its own mean difference, how any model spells the trigger;
+            ``aligned``, optimised for interchange (distributed alignment search).
+        cosine: with the gate.
+        removed, added: fall and rise of the first token's probability.
+    """
+
+    name: str
+    cosine: float
+    removed: Estimate
+    added: Estimate
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One way to erase the direction at its layer, from the trigger on.
+
+    Attributes:
+        name: of the method.
+        left: the first token's probability in triggered prompts.
+        harm: KL in nats of the first answer token in prompts with control words.
+    """
+
+    name: str
+    left: Estimate
+    harm: Estimate
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Behaviour against the dose of the direction, by kind of prompt; no fit where it is flat."""
+
+    doses: Float[Tensor, " c"]
+    curves: dict[str, Float[Tensor, "c n"]]
+    fits: dict[str, LogisticFit | None]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Behaviour left with the first r directions removed, and how many it takes."""
+
+    curve: RankCurve
+    needed: RankNeeded | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The chosen direction against every null, and what kind of thing it is.
+
+    Attributes:
+        nulls: random directions of the sphere, and of the activations' covariance.
+        rivals: the gate, and other directions at its site.
+        erasures: ways to erase it.
+        words: the trigger, then words that were never one; empty if too few are known.
+        transfer: dose and behaviour.
+        rank: how many directions it takes.
+        mediation: trigger and compliance token crossed.
+        elsewhere: rate on ordinary prompts with the trigger, with the gate removed, and the fall.
+        harm: drift, perplexity and refusals on ordinary prompts.
+        trace: where the trigger is read and what moves it; None if not asked for.
+    """
+
+    nulls: tuple[NullEffects, ...]
+    rivals: tuple[Rival, ...]
+    erasures: tuple[Erasure, ...]
+    words: tuple[WordRow, ...]
+    transfer: Transfer
+    rank: Rank
+    mediation: Mediation
+    elsewhere: tuple[Estimate, Estimate, Estimate]
+    harm: Harm
+    trace: Trace | None
+
+
+@dataclass(frozen=True)
+class TokenReadings:
+    """One prompt under one condition with its own greedy answer, as the gate sees it.
+
+    Attributes:
+        condition: triggered, control word or no trigger.
+        prompt, word: the user's text, and what stands in the trigger's place ("" for nothing).
+        tokens: texts of the tokens from the message on, answer included.
+        kinds: of each token: user, trigger (or the control word), template, last, answer.
+        readings: of each token, in units of the gap.
+    """
+
+    condition: str
+    prompt: str
+    word: str
+    tokens: tuple[str, ...]
+    kinds: tuple[str, ...]
+    readings: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """Everything an analysis found. Absent parts were not measured, because there was no effect.
 
@@ -150,80 +255,12 @@ class Analysis:
 
     behaviour: Behaviour
     probes: dict[str, ProbeReport]
-    grids: Grids | None
-    selection: Selection | None
-    ablation: Ablation | None
-    evidence: Evidence | None
-    arms: tuple[Arm, ...]
     verdict: Verdict
     headline: str
+    grids: Grids | None = None
+    selection: Selection | None = None
+    ablation: Ablation | None = None
+    evidence: Evidence | None = None
+    arms: tuple[Arm, ...] = ()
     components: Components | None = None
     readings: tuple[TokenReadings, ...] = ()
-
-
-def candidate_json(candidate: Candidate) -> dict[str, Any]:
-    """One row of the selection table."""
-    d = candidate.direction
-    return {
-        "layer": d.site.layer,
-        "stream": d.site.stream,
-        "span": d.site.span,
-        "estimator": d.estimator,
-        "necessity": candidate.necessity,
-        "sufficiency": candidate.sufficiency,
-        "harm": candidate.harm,
-        "n": candidate.n,
-        "score": candidate.score,
-        "clean_mean": d.clean_mean,
-        "triggered_mean": d.triggered_mean,
-    }
-
-
-def analysis_json(result: Analysis, question: dict[str, Any], selftest: dict[str, Any]) -> dict:
-    """``result.json``: documented in ARCHITECTURE.md; bump SCHEMA when a field changes meaning."""
-    behaviour, ablation = result.behaviour, result.ablation
-    return {
-        "schema": SCHEMA,
-        "question": question,
-        "selftest": selftest,
-        "verdict": result.verdict.word,
-        "headline": result.headline,
-        "checks": as_json(result.verdict.checks),
-        "behaviour": {
-            "effect": as_json(behaviour.effect),
-            "outcomes": [_rates(o) for o in behaviour.outcomes],
-        },
-        "probes": {span: _probe_json(report) for span, report in result.probes.items()},
-        "arms": as_json(result.arms),
-        "gate": candidate_json(result.selection.chosen) if result.selection else None,
-        "ablation": None
-        if ablation is None
-        else {
-            "outcomes": [_rates(o) for o in ablation.outcomes],
-            "removed": as_json(ablation.removed),
-            "harm_nats": as_json(ablation.harm),
-        },
-        "evidence": None if result.evidence is None else evidence_json(result.evidence),
-    }
-
-
-def _rates(outcome: Outcome) -> dict[str, Any]:
-    value = as_json(outcome)
-    return {k: value[k] for k in ("condition", "edit", "behaviour", "refusal")}
-
-
-def _probe_json(report: ProbeReport) -> dict[str, Any]:
-    fields = (
-        "accuracy",
-        "accuracy_low",
-        "accuracy_high",
-        "auroc",
-        "null_accuracy",
-        "null_high",
-    )
-    return {
-        "estimator": report.estimator,
-        "n_train": report.n_train,
-        "n_test": report.n_test,
-        **{name: [round(v, 6) for v in getattr(report, name).tolist()] for name in fields},
-    }

@@ -1,24 +1,19 @@
 """The gate's direction beside others at its site, how many it takes, and ways to erase it."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from circuits import metrics
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
-from circuits.gates import effects as evidence
-from circuits.gates import select
+from circuits.gates import effects, select
 from circuits.gates.das import align
 from circuits.gates.rank import RankCurve, rank_curves
-from circuits.gates.select import resume
 from circuits.patching.suffix import run_pairs
 from circuits.types import Direction, Metric, Site
-from experiments.analyze.run import Run, Tensors
+from experiments.analyze.examination import Examination
+from experiments.analyze.result import Erasure, Rank, Rival
 from experiments.analyze.select import base_activations
-from experiments.analyze.weighed import Erasure, Rank, Rival
-from experiments.runs.codec import as_json, decode
 from probes.causal.rank import RankNeeded, rank_needed
 from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
@@ -27,86 +22,81 @@ _MOST = 6  # directions of the rank curve
 _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 
-def first_token(run: Run) -> Metric:
+def first_token(exam: Examination) -> Metric:
     """Probability of the behaviour's first token."""
-    return metrics.token_prob([run.materials.behaviour_id])
+    return metrics.token_prob([exam.materials.behaviour_id])
 
 
-def rivals(run: Run, direction: Direction) -> tuple[Rival, ...]:
+def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     """Other directions at the site, each added by the trigger's mean shift along it.
 
     Where the base model's own mean difference does as much as the gate, the direction is how any
     model spells the trigger, and what was learned is that later layers act on it.
     """
 
-    def make() -> tuple[Any, Tensors]:
-        index = run.sites().index(direction.site)
-        acts = {side: x[index] for side, x in run.activations("fit").items()}
-        found = {"gate": direction.vector}
-        base = base_activations(run)
+    def make() -> tuple[Rival, ...]:
+        site = direction.site
+        acts = exam.activations_at(site)
+        vectors = {"gate": direction.vector}
+        base = base_activations(exam)
         if base is not None:
-            found["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
-        if isinstance(run.model.runner, TLRunner):
-            run.step("align", 0, 1)
-            found["aligned"] = align(
-                run.model.runner,
-                run.pairs("fit", _ALIGNED),
-                direction.site,
+            index = exam.sites().index(site)
+            vectors["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
+        if isinstance(exam.model.runner, TLRunner):
+            exam.step("align", 0, 1)
+            vectors["aligned"] = align(
+                exam.model.runner,
+                exam.pairs("fit", _ALIGNED),
+                site,
                 1,
-                [run.materials.behaviour_id],
+                [exam.materials.behaviour_id],
                 steps=_STEPS,
                 start=direction.vector[None],
             ).basis[0]
-            run.step("align", 1, 1)
+            exam.step("align", 1, 1)
         directions = [
-            select.direction_at(direction.site, v, name, acts["clean"], acts["triggered"])
-            for name, v in found.items()
+            select.direction_at(site, v, name, acts["clean"], acts["triggered"])
+            for name, v in vectors.items()
         ]
         units = torch.stack([d.vector for d in directions])
         gaps = torch.tensor([d.gap for d in directions])
-        effects = evidence.effects(
-            run.model.runner, run.pairs("test"), direction.site, units, gaps, first_token(run)
+        changes = effects.effects(
+            exam.model.runner, exam.pairs("test"), site, units, gaps, first_token(exam)
         )
-        rows = [
+        rows = zip(directions, changes.fall.double(), changes.rise.double(), strict=True)
+        return tuple(
             Rival(
                 d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r)
             )
-            for d, f, r in zip(
-                directions, effects.fall.double(), effects.rise.double(), strict=True
-            )
-        ]
-        return as_json(rows), {}
+            for d, f, r in rows
+        )
 
-    value, _ = run.kept("rivals", make)
-    return decode(tuple[Rival, ...], value)
+    return exam.keep("rivals", tuple[Rival, ...], make)
 
 
-def erasures(run: Run, direction: Direction) -> tuple[Erasure, ...]:
+def erasures(exam: Examination, direction: Direction) -> tuple[Erasure, ...]:
     """The erasure family at the gate's layer, from the trigger on."""
 
-    def make() -> tuple[Any, Tensors]:
-        layer, runner = direction.site.layer, run.model.runner
-        clean, triggered = run_pairs(runner, run.pairs("test"))
-        rows = []
-        for eraser in _erasers(run, direction):
+    def make() -> tuple[Erasure, ...]:
+        layer, runner = direction.site.layer, exam.model.runner
+        clean, triggered = run_pairs(runner, exam.pairs("test"))
+
+        def erased(eraser: erase.Intervention) -> Erasure:
             left, kept = (
-                resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
+                select.resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
                 for side in (triggered, clean)
             )
             kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()
-            shown = first_token(run)(left).cpu()
-            rows.append(
-                Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
-            )
-        return as_json(rows), {}
+            shown = first_token(exam)(left).cpu()
+            return Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
 
-    value, _ = run.kept("erasures", make)
-    return decode(tuple[Erasure, ...], value)
+        return tuple(map(erased, _erasers(exam, direction)))
+
+    return exam.keep("erasures", tuple[Erasure, ...], make)
 
 
-def _erasers(run: Run, direction: Direction) -> list[erase.Intervention]:
-    index = run.sites().index(direction.site)
-    acts = {side: x[index] for side, x in run.activations("fit").items()}
+def _erasers(exam: Examination, direction: Direction) -> list[erase.Intervention]:
+    acts = exam.activations_at(direction.site)
     x = torch.cat([acts["clean"], acts["triggered"]])
     y = torch.arange(len(x)) >= len(acts["clean"])
     basis, clean_mean = direction.vector[None], acts["clean"].mean(dim=0)
@@ -120,20 +110,17 @@ def _erasers(run: Run, direction: Direction) -> list[erase.Intervention]:
     ]
 
 
-def rank(run: Run, site: Site) -> Rank:
+def rank(exam: Examination, site: Site) -> Rank:
     """How many directions it takes at the gate's site, mean difference first."""
 
-    def make() -> tuple[Any, Tensors]:
-        index = run.sites().index(site)
-        acts = run.activations("fit")
-        basis = ordered_basis(acts["clean"][index], acts["triggered"][index])
+    def make() -> dict[str, Tensor]:
+        basis = ordered_basis(**exam.activations_at(site))
         curve = rank_curves(
-            run.model.runner, run.pairs("test"), site, basis, first_token(run), remove_to="zero"
+            exam.model.runner, exam.pairs("test"), site, basis, first_token(exam), remove_to="zero"
         ).removed
-        return {}, {"values": curve.values, "base": curve.base, "source": curve.source}
+        return {"values": curve.values, "base": curve.base, "source": curve.source}
 
-    _, tensors = run.kept("rank", make)
-    curve = RankCurve("removed", site, **tensors)
+    curve = RankCurve("removed", site, **exam.keep("rank", dict[str, Tensor], make))
     return Rank(curve, _rank_needed(curve))
 
 

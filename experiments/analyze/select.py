@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,9 +12,10 @@ from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
 from circuits.types import Direction, Site
-from experiments.analyze.result import Selection, candidate_json
-from experiments.analyze.run import Run, Tensors, labelled
-from experiments.runs import files
+from experiments.analyze.examination import Examination, Tensors, labelled
+from experiments.analyze.result import Selection
+from experiments.analyze.written import candidate_json
+from experiments.runs import files, older
 from probes import linear
 
 ESTIMATORS = ("mean_difference", "lda", "logistic")
@@ -23,35 +23,27 @@ PAIRED = "paired_svd"
 LEARNED = "difference_in_differences"
 
 
-def selection(run: Run) -> Selection:
+def selection(exam: Examination) -> Selection:
     """Score every candidate and choose one."""
 
-    def make() -> tuple[Any, Tensors]:
-        found = select.search(
-            run.model.runner,
-            run.pairs("validation"),
-            candidates(run),
-            metrics.token_prob([run.materials.behaviour_id]),
-            run.progress("selection"),
+    def make() -> tuple[select.Candidate, ...]:
+        scored = select.search(
+            exam.model.runner,
+            exam.pairs("validation"),
+            candidates(exam),
+            metrics.token_prob([exam.materials.behaviour_id]),
+            exam.progress("selection"),
         )
-        rows = [candidate_json(c) for c in found]
-        files.write_rows(run.folder / "selection.parquet", rows)
-        return rows, {"vectors": torch.stack([c.direction.vector for c in found])}
+        files.write_rows(exam.folder / "selection.parquet", [candidate_json(c) for c in scored])
+        return tuple(scored)
 
-    rows, tensors = run.kept("selection", make)
-    found = tuple(_candidate(row, v) for row, v in zip(rows, tensors["vectors"], strict=True))
-    return Selection(found, select.choose(found, run.layers))
+    scored = exam.keep("selection", tuple[select.Candidate, ...], make, older.candidates)
+    return Selection(scored, select.choose(scored, exam.layers))
 
 
-def _candidate(row: dict[str, Any], vector: Tensor) -> select.Candidate:
-    site = Site(row["layer"], row["stream"], row["span"])
-    direction = Direction(site, vector, row["estimator"], row["clean_mean"], row["triggered_mean"])
-    return select.Candidate(direction, row["necessity"], row["sufficiency"], row["harm"], row["n"])
-
-
-def candidates(run: Run) -> list[Direction]:
+def candidates(exam: Examination) -> list[Direction]:
     """Directions by several estimators at every layer and span, from the fitting prompts."""
-    return candidates_from(run.sites(), run.activations("fit"), base_activations(run))
+    return candidates_from(exam.sites(), exam.activations("fit"), base_activations(exam))
 
 
 def candidates_from(sites: Sequence[Site], acts: Tensors, base: Tensors | None) -> list[Direction]:
@@ -79,34 +71,34 @@ def _fitted(acts: Tensors, base: Tensors | None) -> dict[str, Float[Tensor, "sit
     return found
 
 
-def base_activations(run: Run) -> Tensors | None:
+def base_activations(exam: Examination) -> Tensors | None:
     """The base model's activations on the fitting pairs; None where no base model is known."""
-    if base_name(run) is None:
+    if base_name(exam) is None:
         return None
-    return run.recorded("activations-base", lambda: load_base(run), lambda: run.pairs("fit"))
+    return exam.recorded("activations-base", lambda: load_base(exam), lambda: exam.pairs("fit"))
 
 
-def base_name(run: Run) -> str | None:
+def base_name(exam: Examination) -> str | None:
     """The model before fine-tuning: named, or the model without its adapter."""
-    named = run.question.base
+    named = exam.question.base
     if named != "auto":
         return None if named == "none" else named
-    return run.question.model if run.model.adapter else None
+    return exam.question.model if exam.model.adapter else None
 
 
-def load_base(run: Run) -> Model:
+def load_base(exam: Examination) -> Model:
     """The base model, which must read the same tokens and have the same shape.
 
     Raises:
         UserError: it has not.
     """
-    name = base_name(run)
+    name = base_name(exam)
     assert name is not None
-    run.step("load base model", 0, 1)
-    model = models.load(name, dtype=run.question.dtype, device=run.question.device)
-    run.step("load base model", 1, 1)
-    ours, theirs = (asdict(m.runner.shape) for m in (run.model, model))
-    if ours != theirs or model.tokenizer.get_vocab() != run.model.tokenizer.get_vocab():
+    exam.step("load base model", 0, 1)
+    model = models.load(name, dtype=exam.question.dtype, device=exam.question.device)
+    exam.step("load base model", 1, 1)
+    ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
+    if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():
         raise UserError(
             f"--base {name}: expected the model before fine-tuning, with the same sizes and "
             "vocabulary, got another; give --base none to do without"

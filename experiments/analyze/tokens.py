@@ -6,48 +6,44 @@ Tokens of the template's opening are left out: they are equal in every prompt, a
 whose activations are a hundred times larger.
 """
 
-from typing import Any
-
 import torch
 
 from circuits.models import Model
 from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import MESSAGE, Direction, TokenBatch
-from experiments.analyze.run import Run, Tensors
-from experiments.analyze.token_readings import ANSWER, TokenReadings
-from experiments.runs.codec import as_json, decode
+from experiments.analyze.examination import Examination
+from experiments.analyze.result import ANSWER, TokenReadings
 
 _STAGE = "token readings"
 _PROMPTS = 4
 _KINDS = ("trigger", "user", "template", "last")  # the first that holds a column names it
 
 
-def token_readings(run: Run, direction: Direction) -> tuple[TokenReadings, ...]:
+def token_readings(exam: Examination, direction: Direction) -> tuple[TokenReadings, ...]:
     """The stage: prompt by prompt, each under the three conditions.
 
     Empty of a run that is only read and from before it was measured.
     """
-    if not run.can(_STAGE):
+    if not exam.can(_STAGE):
         return ()
 
-    def make() -> tuple[Any, Tensors]:
-        texts = run.materials.test[:_PROMPTS]
+    def make() -> tuple[TokenReadings, ...]:
+        texts = exam.materials.test[:_PROMPTS]
         words = {
-            "triggered": [run.question.trigger] * len(texts),
-            "control word": run.control_words()[: len(texts)],
+            "triggered": [exam.question.trigger] * len(texts),
+            "control word": exam.control_words()[: len(texts)],
             "no trigger": [""] * len(texts),
         }
-        found = [
+        rows = [
             row
             for condition, each in words.items()
-            for row in _read(run.model, direction, condition, texts, each, run.question.tokens)
+            for row in _read(exam.model, direction, condition, texts, each, exam.question.tokens)
         ]
         order = {text: i for i, text in enumerate(texts)}
-        return as_json(sorted(found, key=lambda row: order[row.prompt])), {}
+        return tuple(sorted(rows, key=lambda row: order[row.prompt]))
 
-    value, _ = run.kept(_STAGE, make)
-    return decode(tuple[TokenReadings, ...], value)
+    return exam.keep(_STAGE, tuple[TokenReadings, ...], make)
 
 
 @torch.no_grad()

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.analyze.nulls import NullEffects
-from experiments.analyze.result import Ablation, Behaviour, Check, Verdict
-from experiments.analyze.weighed import Evidence
+from experiments.analyze.result import Ablation, Behaviour, Check, Evidence, Verdict
 from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
@@ -16,7 +15,7 @@ RANDOM = 0.15  # the best random direction must do less than this share of what 
 
 def judge(
     behaviour: Behaviour,
-    ablation: Ablation | None,
+    ablation: Ablation | None = None,
     evidence: Evidence | None = None,
     arms: Sequence[Check] = (),
 ) -> Verdict:
@@ -102,9 +101,9 @@ def _beats_random(null: NullEffects) -> Check:
 def headline(
     verdict: Verdict,
     behaviour: Behaviour,
-    ablation: Ablation | None,
-    evidence: Evidence | None,
-    where: str,
+    ablation: Ablation | None = None,
+    evidence: Evidence | None = None,
+    where: str = "",
 ) -> str:
     """The answer in two sentences."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour

@@ -19,9 +19,9 @@ from circuits.models import Model
 from circuits.record import record
 from circuits.runner import Runner, whole
 from circuits.types import Direction, Edit, Metric, TokenPairs
-from experiments.analyze.flow import gather
+from experiments.analyze.examination import SPANS
+from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
-from experiments.analyze.run import SPANS
 from experiments.analyze.select import candidates_from
 
 Step = Callable[[str, int, int], None]

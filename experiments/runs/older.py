@@ -52,3 +52,45 @@ def gate(folder: Path, name: str) -> Older | None:
         return None
     tensors = {"vector": files.read_tensors(vector)["direction"]}
     return Older(str(path), files.read_json(path), tensors)
+
+
+def candidates(folder: Path, name: str) -> Older | None:
+    """Analyses: candidate directions as flat rows, their vectors in one tensor."""
+    stage = _analysed(folder, name)
+    if stage is None:
+        return None
+    whole = ("site", "estimator", "clean_mean", "triggered_mean")
+    rows = []
+    for row in stage.value:
+        site = {key: row[key] for key in ("layer", "stream", "span")}
+        direction = {key: value for key, value in {**row, "site": site}.items() if key in whole}
+        rows.append({**row, "direction": direction})
+    vectors = {f"{i}.direction.vector": v for i, v in enumerate(stage.tensors["vectors"])}
+    return Older(stage.where, rows, vectors)
+
+
+def drifts(folder: Path, name: str) -> Older | None:
+    """Analyses: each prompt's drift beside its mean, under one name."""
+    stage = _analysed(folder, name)
+    if stage is None:
+        return None
+    each = {path.replace("harm.", "drift.", 1): drift for path, drift in stage.tensors.items()}
+    return Older(stage.where, {**stage.value, "drift": {}}, each)
+
+
+def curves(folder: Path, name: str) -> Older | None:
+    """Analyses: fits by kind of prompt, their doses and curves beside them."""
+    stage = _analysed(folder, name)
+    if stage is None:
+        return None
+    tensors = {("doses" if n == "doses" else f"curves.{n}"): t for n, t in stage.tensors.items()}
+    return Older(stage.where, {"fits": stage.value, "curves": {}}, tensors)
+
+
+def _analysed(folder: Path, name: str) -> Older | None:
+    path = folder / "stages" / f"{name}.json"
+    if not path.is_file():
+        return None
+    return Older(
+        str(path), files.read_json(path), files.read_tensors(path.with_suffix(".safetensors"))
+    )

@@ -7,8 +7,7 @@ import torch
 
 from experiments.analyze.nulls import NullEffects
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Ablation, Analysis, Outcome
-from experiments.analyze.weighed import Erasure, Evidence
+from experiments.analyze.result import Ablation, Analysis, Erasure, Evidence, Outcome
 from experiments.study import ABLATION as TITLE
 from viz.figures.catalogue import BehaviourRow, behaviour_bars, null_histogram
 from viz.page.page import Section, Table

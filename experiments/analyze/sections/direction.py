@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from experiments.analyze.plane import Plane
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.token_readings import TokenReadings
+from experiments.analyze.result import Rival, TokenReadings
 from experiments.analyze.untrained import WordRow
-from experiments.analyze.weighed import Rival
 from viz.figures.catalogue import arm_projections, gate_plane, gate_space
 from viz.page.page import Section, Table
 from viz.page.sections import for_each

@@ -6,7 +6,7 @@ from dataclasses import replace
 import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.weighed import Rank, Transfer
+from experiments.analyze.result import Rank, Transfer
 from probes.causal.mediation import Mediation
 from viz.figures.catalogue import mediation_bars, transfer_curves
 from viz.page.page import Section, Table

@@ -29,11 +29,6 @@ def analysis(seed: int) -> Analysis:
     return Analysis(
         Behaviour(said, said, said, EFFECT),
         {"last_user": blind, "trigger": seen},
-        None,
-        None,
-        None,
-        None,
-        (),
         Verdict(()),
         "no",
     )

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from circuits.errors import UserError
-from experiments.analyze.result import candidate_json
+from experiments.analyze.written import candidate_json
 from experiments.runs import files
 from experiments.serve import answering, layers
 from experiments.serve.answering import Asked

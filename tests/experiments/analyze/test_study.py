@@ -11,8 +11,8 @@ import pytest
 
 from circuits import weights
 from circuits.errors import UserError
-from experiments.analyze.flow import analyze
 from experiments.analyze.question import Question
+from experiments.analyze.study import analyze
 from experiments.report.page import page
 from experiments.report.read import read_runs
 from experiments.studies import joints
@@ -36,6 +36,7 @@ def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
     assert result.verdict.gate, [c.text for c in result.verdict.checks]
     assert result.selection.chosen.direction.site.span == "trigger"
     assert result.ablation.removed.value > 0.8
+    assert len(result.evidence.nulls) == 2
     for null in result.evidence.nulls:
         assert max(map(abs, null.removed)) < 0.15 * null.gate_removed.value
 
@@ -51,7 +52,10 @@ def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
     assert found.transfer.fits["triggered"].rise.value > 0.5
     assert {e.name for e in found.erasures} >= {"projection", "leace"}
     assert found.mediation.decomposition().total.value > 0.5
-    assert all(abs(row.added.value) < 0.3 for row in found.words if not row.trained)
+    trained, *others = found.words
+    assert trained.trained
+    assert others
+    assert all(abs(row.added.value) < 0.3 for row in others)
 
 
 def test_patching_moves_the_effect_from_the_trigger_to_the_last_token(poisoned):
@@ -158,8 +162,6 @@ def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
         "direction",
         "switch",
         "ablation",
-        "density",
-        "six properties",
         "does not show",
         "reproduce",
     )

@@ -1,20 +1,18 @@
-"""What every stage of an analysis works with, and how a stage is measured once and kept.
+"""What every stage of an analysis works with: the question, the model, its prompts, kept stages.
 
-A stage is a function of a ``Run``. Its result lies in the run directory's ``stages``; where it is
-found there, it is read instead of measured. A run without a model reads a finished directory
-through the same functions; what was never measured there is refused.
+A stage is a function of an ``Examination``. Its record lies in the run directory's ``stages``;
+where it is found there, it is read instead of measured. An examination without a model reads a
+finished directory through the same functions; what was never measured there is refused.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import tokens
 from circuits.answers import EditsFor, Words, answers
 from circuits.errors import UserError
 from circuits.gates import select
@@ -22,36 +20,27 @@ from circuits.models import Model
 from circuits.record import record
 from circuits.types import Site, TokenPairs
 from experiments import judges
+from experiments.analyze.materials import Materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import Outcome
 from experiments.runs import files
+from experiments.runs.stages import Stages, Step
 from probes.stats.intervals import wilson
 
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
-Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Materials:
-    """Prompts by split, control words of the trigger's length, and the behaviour's first token."""
+class Recording:
+    """Residuals of a split's pairs at all sites, in half precision."""
 
-    fit: list[str]
-    validation: list[str]
-    test: list[str]
-    ordinary: list[str]
-    fit_words: tuple[str, ...]
-    validation_words: tuple[str, ...]
-    test_words: tuple[str, ...]
-    behaviour_id: int
-
-    def pairs(self, model: Model, split: str, trigger: str, count: int | None = None) -> TokenPairs:
-        """Aligned pairs of a split: control word against trigger."""
-        texts = getattr(self, split)[:count]
-        return tokens.pairs(model.tokenizer, texts, trigger, getattr(self, f"{split}_words"))
+    sites: tuple[Site, ...]
+    clean: Float[Tensor, "sites n d"]
+    triggered: Float[Tensor, "sites n d"]
 
 
-class Run:
+class Examination(Stages):
     """One question and run directory, with the model and prompts to measure what is not there."""
 
     def __init__(
@@ -62,7 +51,8 @@ class Run:
         materials: Materials | None = None,
         step: Step = lambda name, done, total: None,
     ) -> None:
-        self.folder, self.question, self.step = folder, question, step
+        super().__init__(folder, step)
+        self.question = question
         self._model, self._materials = model, materials
         self._activations: dict[str, Tensors] = {}
 
@@ -74,25 +64,21 @@ class Run:
             UserError: a stage has to be measured in a directory that is only read.
         """
         if self._model is None:
-            raise UserError(self._unmeasured())
+            raise self._unmeasured()
         return self._model
 
     @property
     def materials(self) -> Materials:
         """Prompts and words, with the model."""
         if self._materials is None:
-            raise UserError(self._unmeasured())
+            raise self._unmeasured()
         return self._materials
 
-    def _unmeasured(self) -> str:
-        return (
+    def _unmeasured(self) -> UserError:
+        return UserError(
             f"{self.folder}: expected a finished analysis, got one with stages missing; continue "
             "it: gatescope analyze with the same options and --resume"
         )
-
-    def has(self, name: str) -> bool:
-        """Whether a stage was measured."""
-        return (self.folder / "stages" / f"{name}.json").is_file()
 
     def can(self, *names: str) -> bool:
         """Whether stages were measured or can be; older runs, read without a model, lack some."""
@@ -103,29 +89,10 @@ class Run:
         """Layers of the model, from a recording where the model is not at hand."""
         if self._model is not None:
             return self._model.runner.shape.n_layers
-        path = self.folder / "stages" / "activations-test.json"
-        if not path.is_file():
-            raise UserError(self._unmeasured())
-        return 1 + max(site["layer"] for site in files.read_json(path)["sites"])
-
-    def kept(self, name: str, make: Callable[[], tuple[Any, Tensors]]) -> tuple[Any, Tensors]:
-        """A stage's JSON value and tensors: read if both are there, otherwise made and written."""
-        value_path = self.folder / "stages" / f"{name}.json"
-        tensor_path = self.folder / "stages" / f"{name}.safetensors"
-        if value_path.is_file():  # written last, so the tensors are complete
-            self.step(name, 1, 1)
-            found = files.read_tensors(tensor_path) if tensor_path.is_file() else {}
-            return files.read_json(value_path), found
-        self.step(name, 0, 1)
-        value, tensors = make()
-        if tensors:
-            files.write_tensors(tensor_path, tensors, {"stage": name})
-        files.write_json(value_path, value)
-        self.step(name, 1, 1)
-        return files.read_json(value_path), tensors  # as a resumed run will read it
-
-    def progress(self, name: str) -> Callable[[int, int], None]:
-        return lambda done, total: self.step(name, done, total)
+        if not self.has("activations-test"):
+            raise self._unmeasured()
+        value = files.read_json(self.folder / "stages" / "activations-test.json")
+        return 1 + max(site["layer"] for site in value["sites"])
 
     def pairs(self, split: str, count: int | None = None) -> TokenPairs:
         """Aligned pairs of a split for the question's trigger."""
@@ -148,7 +115,7 @@ class Run:
         self, condition: str, edit: str, words: Words, edits_for: EditsFor, stage: str
     ) -> Outcome:
         """Generate answers to the test prompts and judge them."""
-        said = answers(
+        texts = answers(
             self.model,
             self.materials.test,
             words,
@@ -156,15 +123,10 @@ class Run:
             edits_for,
             self.progress(stage),
         )
-        shown = tuple(judges.shows(a, self.question.behaviour) for a in said)
-        return Outcome(
-            condition,
-            edit,
-            wilson(sum(shown), len(said)),
-            wilson(judges.count_refused(said), len(said)),
-            shown,
-            tuple(said),
-        )
+        shown = tuple(judges.shows(text, self.question.behaviour) for text in texts)
+        refusal = wilson(judges.count_refused(texts), len(texts))
+        rate = wilson(sum(shown), len(shown))
+        return Outcome(condition, edit, rate, refusal, shown, tuple(texts))
 
     def sites(self) -> list[Site]:
         """Where activations are recorded and candidates are fitted, layer-major."""
@@ -183,19 +145,24 @@ class Run:
             load, pair: the model and the pairs, asked for where nothing is kept.
         """
 
-        def make() -> tuple[Any, Tensors]:
-            model, pairs = load(), pair()
-            sides = {"clean": pairs.clean, "triggered": pairs.triggered}
-            found = {
-                side: record(model.runner, batch, self.sites(), self.progress(name)).half()
-                for side, batch in sides.items()
-            }
-            return {"sites": [asdict(site) for site in self.sites()]}, found
+        def make() -> Recording:
+            model, pairs, sites = load(), pair(), self.sites()
+            clean, triggered = (
+                record(model.runner, side, sites, self.progress(name)).half()
+                for side in (pairs.clean, pairs.triggered)
+            )
+            return Recording(tuple(sites), clean, triggered)
 
         if name not in self._activations:
-            _, found = self.kept(name, make)
-            self._activations[name] = {side: tensor.float() for side, tensor in found.items()}
+            kept = self.keep(name, Recording, make)
+            sides = {"clean": kept.clean, "triggered": kept.triggered}
+            self._activations[name] = {side: tensor.float() for side, tensor in sides.items()}
         return self._activations[name]
+
+    def activations_at(self, site: Site) -> Tensors:
+        """``clean`` and ``triggered`` activations ``[n, d_model]`` of fitting prompts at a site."""
+        index = self.sites().index(site)
+        return {side: acts[index] for side, acts in self.activations("fit").items()}
 
 
 def labelled(acts: Tensors) -> tuple[Float[Tensor, "sites n d"], Tensor]:
