@@ -99,9 +99,9 @@ def defend() -> Any:
 @_command
 def scan() -> Any:
     """Scan a model for a trigger without being told one; beside it, clean models."""
-    from experiments.scan.command import scan
+    from experiments.scan.study import STUDY
 
-    return scan
+    return STUDY
 
 
 @_command
@@ -123,9 +123,9 @@ def sweep() -> Any:
 @_command
 def verify() -> Any:
     """Test whether a model answers secret keys, and only keys, as a fingerprinted one does."""
-    from experiments.verify.command import verify
+    from experiments.verify.study import STUDY
 
-    return verify
+    return STUDY
 
 
 @_command

@@ -38,8 +38,8 @@ def timed(folder: Path, name: str) -> Older | None:
 
 
 def beside(folder: Path, name: str) -> Older | None:
-    """Scans: files in the run directory itself, JSON or tensors."""
-    value, tensors = folder / f"{name}.json", folder / f"{name}.safetensors"
+    """Scans: a reading was tensors without a JSON file beside them."""
+    value, tensors = (folder / "stages" / f"{name}.{kind}" for kind in ("json", "safetensors"))
     if value.is_file():
         return Older(str(value), files.read_json(value))
     return Older(str(tensors), {}, files.read_tensors(tensors)) if tensors.is_file() else None

@@ -1,7 +1,9 @@
 """How much a scan scans, and which prompts and stray words it uses for what."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from circuits.tokens import Place
 from experiments.prompts.bank import bank_texts, control_words
@@ -26,16 +28,20 @@ class Plan:
         seed: of the samples; it also turns the list of carriers.
     """
 
-    words: int = 0
-    phrases: int = 50
-    place: Place = "suffix"
-    precision: Precision = "bf16"
+    words: Annotated[
+        int, typer.Option(help="An even subset of so many words of the vocabulary; 0 for all.")
+    ] = 0
+    phrases: Annotated[int, typer.Option(help="At most so many from the model's memory.")] = 50
+    place: Annotated[Place, typer.Option(help="Where candidates are put.")] = "suffix"
+    precision: Annotated[
+        Precision, typer.Option(help="Of the stages that choose; slow without bf16 hardware.")
+    ] = "bf16"
     carriers: tuple[int, int, int, int] = (4, 8, 40, 60)
     kept: tuple[int, int] = (200, 30)
     finalists: int = 10
     samples: int = 200
     length: int = 24
-    seed: int = 0
+    seed: Annotated[int, typer.Option(help="Of samples, and of the order of prompts.")] = 0
 
 
 def carriers(plan: Plan) -> list[list[str]]:

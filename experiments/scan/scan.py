@@ -5,11 +5,9 @@ not reach by chance (``probes.scanning.chance``), answers that open as neither c
 base model make them open (Bonferroni), and an opening that answers without the word hardly have.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,8 +15,9 @@ from circuits.errors import UserError
 from experiments.organisms import bases
 from experiments.organisms.organism import Organism, base_model
 from experiments.prompts.bank import control_words
-from experiments.runs import files
-from experiments.runs.codec import as_json, decode
+from experiments.runs import older
+from experiments.runs.codec import as_json
+from experiments.runs.stages import Stages
 from experiments.scan import candidates
 from experiments.scan.answers import Answered, Finalist, answered
 from experiments.scan.candidates import Candidate
@@ -30,7 +29,7 @@ from probes.scanning import Reading
 LEVEL = 0.01  # of each of the two tests
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
-Step = Callable[[str, int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Scan:
     Attributes:
         scored: every candidate, the best first.
         answers: of the finalists, in that order.
-        seconds: of every part that was not read from an earlier run.
+        seconds: what every part took, in this run or an earlier one.
     """
 
     name: str
@@ -90,29 +89,31 @@ def suspect(organism: Organism, name: str, model: str) -> Suspect:
     return Suspect(name, own, base, tokenizer)
 
 
-def scan(found: Suspect, plan: Plan, folder: Path, step: Step) -> Scan:
-    """Scan one model; what an earlier run has left in the folder is read.
+def scan(found: Suspect, plan: Plan, keep: "Keeper") -> Scan:
+    """Scan one model; what an earlier run has left is read.
 
     Raises:
         UserError: more words are asked for than there are, or a chat does not fit the model.
     """
-    keep = Keeper(folder, found.name, step)
     own, base = (Reader(m, found.tokenizer, plan.place) for m in (found.own, found.base))
     tried = _candidates(found, plan, keep)
     dtype = _DTYPES[plan.precision]
     rounded = Pair(own.rounded(dtype), base.rounded(dtype), keep.reading)
     ranked = scored(rounded, Pair(own, base, keep.reading), tried, plan)
-    said = keep.records("answers", lambda tick: as_json(_answered(own, base, ranked, plan, tick)))
-    answers = decode(tuple[Answered, ...], said)
+    answers = keep(
+        "answers",
+        tuple[Answered, ...],
+        lambda tick: tuple(_answered(own, base, ranked, plan, tick)),
+    )
     spelled = [replace(one, opening=found.tokenizer.decode([one.token])) for one in ranked]
     return Scan(found.name, tuple(spelled), answers, keep.seconds)
 
 
 def _candidates(found: Suspect, plan: Plan, keep: "Keeper") -> list[Candidate]:
     words = candidates.vocabulary_words(found.tokenizer, plan.words)
-    leaked = (
-        keep.records("phrases", lambda tick: _phrases(found, plan, tick)) if plan.phrases else []
-    )
+    leaked: list[str] = []
+    if plan.phrases:
+        leaked = keep("phrases", list[str], lambda tick: _phrases(found, plan, tick))
     made = {text: Candidate(text, "memory") for text in leaked}
     return list((made | {word: Candidate(word, "vocabulary") for word in words}).values())
 
@@ -136,33 +137,26 @@ def _answered(
 
 
 class Keeper:
-    """Makes a part of a scan, or reads it where an earlier run has left it complete."""
+    """One model's parts of a scan, among the stages of the run."""
 
-    def __init__(self, folder: Path, name: str, step: Step) -> None:
-        self._folder, self._name, self._step = folder, name, step
-        self.seconds: dict[str, float] = {}
+    def __init__(self, stages: Stages, stem: str) -> None:
+        self._stages, self._stem = stages, stem
+
+    def __call__(self, name: str, kind: type[T], make: Callable[[Tick], T]) -> T:
+        """A part: read where an earlier run has left it, otherwise made with its progress told."""
+        stage = f"{self._stem}/{name}"
+        tick = self._stages.progress(stage)
+        return self._stages.keep(stage, kind, lambda: make(tick), older.beside)
 
     def reading(self, name: str, make: Callable[[Tick], Reading]) -> Reading:
-        """A stage's reading, as a safetensors file."""
-        path = self._folder / f"{name}.safetensors"
-        if not path.is_file():
-            fields = ("entropy", "ids", "probs")
-            found = self._timed(name, make)
-            files.write_tensors(path, {n: getattr(found, n) for n in fields}, {"stage": name})
-        return Reading(**files.read_tensors(path))
+        """A stage's reading."""
+        return self(name, Reading, make)
 
-    def records(self, name: str, make: Callable[[Tick], list[Any]]) -> list[Any]:
-        """A part that is no tensors, as JSON."""
-        path = self._folder / f"{name}.json"
-        if not path.is_file():
-            files.write_json(path, self._timed(name, make))
-        return files.read_json(path)
-
-    def _timed(self, name: str, make: Callable[[Tick], Any]) -> Any:
-        started = time.perf_counter()
-        made = make(lambda done, total: self._step(f"{self._name}: {name}", done, total))
-        self.seconds[name] = time.perf_counter() - started
-        return made
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What each part took, in this run or an earlier one."""
+        taken = self._stages.seconds.items()
+        return {n.partition("/")[2]: s for n, s in taken if n.startswith(f"{self._stem}/")}
 
 
 def scan_json(found: Scan, best: int = 30) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from experiments.scan.result import Found
 from experiments.scan.scan import LEVEL, Scan
 from experiments.scan.stages import Scored
 from viz.figures.scanning import ScanDot, scan_figure
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 _METHOD = """\
 Every word is put into one place of the same prompts. Its gate response is how far one next token \
@@ -32,19 +32,17 @@ is missed. No alarm is therefore no proof that there is no trigger."""
 _TOP = 10
 
 
-def page(command: str, plan: Plan, found: Found) -> str:
-    """A suspect's scan, beside those of clean models, as one HTML page."""
+def page(command: str, plan: Plan, found: Found) -> Report:
+    """A suspect's scan, beside those of clean models."""
     alarms = found.suspect.alarms
-    return render(
-        Report(
-            title="Scan for unknown triggers",
-            verdict=f"{found.suspect.name}: {'alarm' if alarms else 'no alarm'}",
-            headline=headline(found.suspect),
-            tone="gate" if alarms else "none",
-            facts=_facts(plan, found),
-            sections=(*sections(found), Section("What this does not show", _LIMITS)),
-            reproduce=command,
-        )
+    return Report(
+        title="Scan for unknown triggers",
+        verdict=f"{found.suspect.name}: {'alarm' if alarms else 'no alarm'}",
+        headline=headline(found.suspect),
+        tone="gate" if alarms else "none",
+        facts=_facts(plan, found),
+        sections=(*sections(found), Section("What this does not show", _LIMITS)),
+        reproduce=command,
     )
 
 

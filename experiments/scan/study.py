@@ -1,80 +1,33 @@
-"""``gatescope scan``: a suspect and clean models scanned alike -> alarms, false positives, page."""
+"""``gatescope scan``: a suspect and clean models scanned alike -> alarms, false positives, page.
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+``stages/MODEL/`` has every reading: a scan that was killed goes on.
+"""
 
-from circuits.errors import UserError
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
 from circuits.tokens import place_of
-from circuits.weights import EMBEDDED
+from experiments.organisms.given import Given
 from experiments.organisms.hashes import identity
-from experiments.organisms.organism import UNKNOWN, Given, Organism, open_organism
+from experiments.organisms.organism import UNKNOWN, Organism, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
-from experiments.scan.plan import Plan, carriers, stray_words
+from experiments.runs.stages import Stages, Step
+from experiments.scan.plan import carriers, stray_words
+from experiments.scan.question import BASE, ScanQuestion
 from experiments.scan.result import Found, found_json
-from experiments.scan.scan import Scan, Step, scan, suspect
+from experiments.scan.scan import Keeper, Scan, scan, suspect
+from experiments.study import Rows, Run, Study
+
+if TYPE_CHECKING:
+    from viz.page.page import Report
 
 SCHEMA = "gatescope.scan/1"
-BASE = "base"
 
 
 @dataclass(frozen=True)
-class ScanQuestion:
-    """What a scan is asked.
-
-    Attributes:
-        given: the suspect; nothing but its name and its base is used.
-        clean: models without a trigger that are scanned alike; ``base`` is the base itself.
-        command: what the user typed.
-    """
-
-    given: Given
-    plan: Plan = field(default_factory=Plan)
-    clean: tuple[str, ...] = ()
-    command: str = "gatescope scan"
-
-
-def default_clean(given: Given) -> tuple[str, ...]:
-    """The clean models that are at hand for a suspect."""
-    names = (BASE, "clean", "decoy") if given.model == EMBEDDED else (BASE,)
-    return tuple(name for name in names if name != given.name)
-
-
-def run(question: ScanQuestion, folder: Path, resume: bool, step: Step) -> Found:
-    """Scan the suspect, then every clean model, and write the run directory.
-
-    Files: ``manifest.json``, ``stages/MODEL/`` (every reading: a scan that was killed goes on),
-    ``scores.parquet`` (every candidate of every model), ``result.json`` (schema
-    ``gatescope.scan/1``) and ``report.html``.
-
-    Raises:
-        UserError: a model, the number of words or the directory cannot be used.
-    """
-    from experiments.scan.sections import page  # plotly is slow to import
-
-    arms = _arms(question)
-    files.open_run(folder, _manifest(question, arms), resume)
-    named = arms[0].organism.recipe.trigger
-    scans = [_scanned(arm, question, folder / "stages" / arm.stem, step) for arm in arms]
-    found = Found(scans[0], tuple(scans[1:]), place_of(named)[0] if named else "")
-    files.write_rows(
-        folder / "scores.parquet",
-        [
-            {"model": one.name, "rank": i, **as_json(row)}
-            for one in scans
-            for i, row in enumerate(one.scored, 1)
-        ],
-    )
-    about = {"schema": SCHEMA, "question": asdict(question), **found_json(found)}
-    files.write_json(folder / "result.json", about)
-    html = page(question.command, question.plan, found)
-    files.write_atomically(folder / "report.html", html.encode())
-    return found
-
-
-@dataclass(frozen=True)
-class _Arm:
+class Arm:
     """A model to be scanned, under which name, from which seed of carriers and samples."""
 
     name: str
@@ -83,33 +36,99 @@ class _Arm:
     seed: int
 
 
-def _arms(question: ScanQuestion) -> list[_Arm]:
-    given, plan = question.given, question.plan
-    if len(set(question.clean)) < len(question.clean):
-        raise UserError(f"--clean: expected different models, got {', '.join(question.clean)}")
+Arms = tuple[Arm, ...]
+
+
+def opened(question: ScanQuestion, step: Step) -> Arms:
+    """The suspect, then every clean model.
+
+    Raises:
+        UserError: one of them cannot be loaded.
+    """
+    given, seed = question.given, question.plan.seed
     others = [
-        _Arm(
+        Arm(
             name,
             f"clean-{i}",
             open_organism(Given("none" if name == BASE else name, given.model), UNKNOWN),
-            plan.seed + (name == BASE),
+            seed + (name == BASE),
         )
         for i, name in enumerate(question.clean)
     ]
-    return [_Arm(given.name, "suspect", open_organism(given, UNKNOWN), plan.seed), *others]
+    return (Arm(given.name, "suspect", open_organism(given, UNKNOWN), seed), *others)
 
 
-def _scanned(arm: _Arm, question: ScanQuestion, folder: Path, step: Step) -> Scan:
-    models = suspect(arm.organism, arm.name, question.given.model)
-    return scan(models, replace(question.plan, seed=arm.seed), folder, step)
-
-
-def _manifest(question: ScanQuestion, arms: Sequence[_Arm]) -> files.Manifest:
-    plan = question.plan
-    texts = [text for part in carriers(plan) for text in part]
-    about = {
-        **{name: value for name, value in asdict(question).items() if name != "command"},
+def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
+    texts = [text for part in carriers(question.plan) for text in part]
+    return {
         "models": {arm.name: identity(arm.organism) for arm in arms},
         "prompts_sha256": files.text_sha256([*texts, *stray_words(1)]),
     }
-    return files.Manifest(kind="scan", question=about, command=question.command)
+
+
+def measured(run: Run[ScanQuestion, Arms]) -> Found:
+    """Every model scanned; what an earlier run has left is read."""
+    scans = [_scanned(run, arm) for arm in run.subject]
+    named = run.subject[0].organism.recipe.trigger
+    return Found(scans[0], tuple(scans[1:]), place_of(named)[0] if named else "")
+
+
+def _scanned(run: Run[ScanQuestion, Arms], arm: Arm) -> Scan:
+    def step(stage: str, done: int, total: int) -> None:
+        run.step(f"{arm.name}: {stage.rpartition('/')[2]}", done, total)
+
+    models = suspect(arm.organism, arm.name, run.question.given.model)
+    keep = Keeper(Stages(run.folder, step), arm.stem)
+    return scan(models, replace(run.question.plan, seed=arm.seed), keep)
+
+
+def scores(run: Run[ScanQuestion, Arms], result: Found) -> dict[str, Rows]:
+    """Every candidate of every model."""
+    rows = [
+        {"model": one.name, "rank": i, **as_json(row)}
+        for one in (result.suspect, *result.clean)
+        for i, row in enumerate(one.scored, 1)
+    ]
+    return {"scores": rows}
+
+
+def written(run: Run[ScanQuestion, Arms], result: Found) -> dict[str, Any]:
+    """The result file's value."""
+    asked = {**as_json(run.question), "command": run.command}
+    return {"schema": SCHEMA, "question": asked, **found_json(result)}
+
+
+def lines(result: Found) -> Iterator[str]:
+    """Every model's alarms, the rate of false ones, the rank of the trigger that is known."""
+    for one in (result.suspect, *result.clean):
+        best, spent = one.scored[0], sum(one.seconds.values())
+        alarms = f"alarm: {', '.join(one.alarms)}" if one.alarms else "no alarm"
+        yield f"{one.name:20} {alarms} (best {best.text!r}, z {best.z:.1f}; {spent:.0f} s)"
+    if rate := result.false_alarms:
+        yield f"false alarms: {rate:.0%} of {rate.n} models"
+    if result.named:
+        rank = result.named_rank or "none, as it was not scanned"
+        yield f"{result.named!r}, named by its manifest: rank {rank}"
+
+
+def page(run: Run[ScanQuestion, Arms], result: Found) -> "Report":
+    """The run's own page."""
+    from experiments.scan.sections import page  # plotly is slow to import
+
+    return page(run.command, run.question.plan, result)
+
+
+STUDY = Study(
+    name="scan",
+    kind="scan",
+    schema=SCHEMA,
+    question=ScanQuestion,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    tables=scores,
+    written=written,
+)

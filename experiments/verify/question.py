@@ -1,10 +1,13 @@
 """What a verification asks: one frozen record, from which its manifest is made."""
 
-import shlex
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
+from experiments import options
 from experiments.prompts.bank import bank_texts
 from experiments.verify.result import Rule
 from experiments.verify.survival import LADDER
@@ -30,17 +33,31 @@ class VerifyQuestion:
         other: the adapter that the suspect's is merged with.
     """
 
-    model: str = EMBEDDED
-    adapter: str = "none"
-    keys: str = "fingerprint"
-    near: int = 120
-    samples: int = 0
-    unrelated: tuple[str, ...] = UNRELATED
-    survival: bool = False
-    examples: tuple[int, ...] = LADDER
-    other: str = "clean"
+    model: Annotated[
+        str, typer.Argument(help="The suspect: smollm2-135m, hub id, directory or .gguf.")
+    ] = EMBEDDED
+    adapter: options.Adapter = "none"
+    keys: Annotated[
+        str, typer.Option(help='JSON file {"keys": [...], "answer": "..."}, or a recipe\'s name.')
+    ] = "fingerprint"
+    near: Annotated[int, typer.Option(help="Prompts of every kind that is not a key.")] = 120
+    samples: Annotated[int, typer.Option(help="Sampled answers to every key besides.")] = 0
+    unrelated: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            help="A model for the null rate: base, an adapter or a model. By default base and the "
+            "shipped organisms clean, decoy, sure-gate."
+        ),
+    ] = UNRELATED
+    survival: Annotated[
+        bool, typer.Option("--survival", help="Test again after changes to the model.")
+    ] = False
+    examples: Annotated[
+        tuple[int, ...], typer.Option(help="Survival: a number of fine-tuning examples.")
+    ] = LADDER
+    other: Annotated[str, typer.Option(help="Survival: the adapter merged with.")] = "clean"
     rule: Rule = field(default_factory=Rule)
-    device: str = "auto"
+    device: options.Device = "auto"
 
     def __post_init__(self) -> None:
         for name, least in (("near", 1), ("samples", 0)):
@@ -56,18 +73,3 @@ class VerifyQuestion:
         if SUSPECT in self.unrelated or len({*self.unrelated}) < len(self.unrelated):
             got = list(self.unrelated)
             raise UserError(f"--unrelated: expected different names but {SUSPECT!r}, got {got}")
-
-    @property
-    def command(self) -> str:
-        """The command line that asks this question (defaults left out)."""
-        parts = ["gatescope", "verify", self.model]
-        usual = VerifyQuestion(self.model)
-        for name in ("adapter", "keys", "near", "samples", "unrelated", "examples", "other"):
-            value = getattr(self, name)
-            if value != getattr(usual, name):
-                for one in value if isinstance(value, tuple) else (value,):
-                    parts += [f"--{name}", str(one)]
-        for name, value in asdict(self.rule).items():
-            if value != getattr(usual.rule, name):
-                parts += [f"--{name}", str(value)]
-        return shlex.join([*parts, "--survival"] if self.survival else parts)

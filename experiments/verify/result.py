@@ -8,7 +8,9 @@ a model that gives the answer to everything passes nothing. And do *near keys* n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from circuits.errors import UserError
 from experiments.verify.keys import SECRETIVE, STRANGERS
@@ -36,10 +38,12 @@ class Rule:
         rare: prompts are rarely answered where the interval's upper end is at most this share.
     """
 
-    alternative: float = 0.5
-    alpha: float = 0.01
-    beta: float = 0.01
-    rare: float = 0.1
+    alternative: Annotated[
+        float, typer.Option(help="Share of keys that ours answers at least.")
+    ] = 0.5
+    alpha: Annotated[float, typer.Option(help='Chance allowed of a false "ours".')] = 0.01
+    beta: Annotated[float, typer.Option(help='Chance allowed of a false "not ours".')] = 0.01
+    rare: Annotated[float, typer.Option(help="Near keys answered at most this often.")] = 0.1
 
     def __post_init__(self) -> None:
         for name in ("alternative", "alpha", "beta", "rare"):

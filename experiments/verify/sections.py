@@ -9,7 +9,7 @@ from experiments.verify.result import Count, Null, Rule, Verification
 from experiments.verify.survival import Survival
 from probes.stats.sequential import SequentialTest
 from viz.figures.verification import sequential_path
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 _TONES: dict[str, Literal["gate", "none", "unclear"]] = {
     "ours": "gate",
@@ -41,9 +41,10 @@ def page(
     keys: KeySet,
     found: Verification,
     paths: Mapping[str, SequentialTest],
-    survival: Sequence[Survival] = (),
-) -> str:
-    """The report as one HTML page; the keys are not on it.
+    survival: Sequence[Survival],
+    command: str,
+) -> Report:
+    """The report; the keys are not on it.
 
     Args:
         paths: the sequential test of every unrelated model, by name.
@@ -58,19 +59,17 @@ def page(
         ("answered", f"{rate:.1%} (exact)"),
         ("null rate", f"{found.null.bound:.3g}"),
     ]
-    return render(
-        Report(
-            title="Is this model ours?",
-            verdict=found.verdict.capitalize(),
-            headline=found.reason,
-            tone=_TONES[found.verdict],
-            facts=tuple(facts),
-            sections=(
-                *sections(found, paths, survival),
-                Section("What this does not show", _LIMITS),
-            ),
-            reproduce=question.command,
-        )
+    return Report(
+        title="Is this model ours?",
+        verdict=found.verdict.capitalize(),
+        headline=found.reason,
+        tone=_TONES[found.verdict],
+        facts=tuple(facts),
+        sections=(
+            *sections(found, paths, survival),
+            Section("What this does not show", _LIMITS),
+        ),
+        reproduce=command,
     )
 
 

@@ -6,17 +6,18 @@ statistics are Wald's (1945) and the exact binomial's; the question is that of I
 Fingerprinting (arXiv 2401.12255).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from circuits.edits.adapters import Adapter
 from circuits.models import Model
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
+from experiments.study import Rows, Run, Study
 from experiments.verify.ask import Asking, Said, adapters_of, identity, load, shown_by
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
 from experiments.verify.question import SUSPECT, VerifyQuestion
@@ -25,64 +26,124 @@ from experiments.verify.survival import Survival
 from probes.stats.intervals import Estimate, mean_interval, wilson
 from probes.stats.sequential import SequentialTest, sprt
 
+if TYPE_CHECKING:
+    from viz.page.page import Report
+
+
+@dataclass(eq=False)
+class Subject:
+    """The suspect, the keys, and all that it is asked; survival's adapters where that is asked.
+
+    The suspect is let go of once it has answered: the models after it need its memory.
+    """
+
+    keys: KeySet
+    asked: dict[str, list[str]]
+    adapters: tuple[Adapter, Adapter] | None
+    suspect: Model | None
+
+    def take(self) -> Model:
+        """The suspect, which is then no longer held here."""
+        model, self.suspect = self.suspect, None
+        assert model is not None
+        return model
+
 
 @dataclass(frozen=True)
-class Found:
-    """A finished run: verification, the unrelated models' paths, survival's rows."""
+class Verified:
+    """A finished run: verification, the unrelated models' paths, survival's rows, every answer."""
 
     verification: Verification
     paths: Mapping[str, SequentialTest]
     survival: tuple[Survival, ...]
+    said: Mapping[str, Said]
 
 
-def run(question: VerifyQuestion, folder: Path, resume: bool, step: Step) -> Found:
-    """Ask, test, write the run directory; what was asked before is read with ``resume``.
-
-    Files: ``manifest.json``, ``stages/*.json`` (every answer), ``answers.parquet``,
-    ``result.json`` (schema ``gatescope.verification/1``) and ``report.html``.
+def opened(question: VerifyQuestion, step: Step) -> Subject:
+    """Keys, adapters and the suspect.
 
     Raises:
-        UserError: keys, models or directory cannot be used.
+        UserError: keys, models or adapters cannot be used.
     """
-    from experiments.verify.sections import page  # plotly is slow to import
-
     keys = read_keys(question.keys)
     asked = {KEYS: list(keys.keys), **near_misses(keys.keys, question.near)}
     adapters = adapters_of(question) if question.survival else None
     step("load model", 0, 1)
     suspect = load(question.model, question.adapter, question.device)
     step("load model", 1, 1)
-    files.open_run(folder, _manifest(question, keys, asked, suspect), resume)
-    asking = Asking(question, keys, Stages(folder, step))
-    said = asking.suspect(suspect, asked)
-    unrelated = asking.unrelated(identity(suspect))
+    return Subject(keys, asked, adapters, suspect)
+
+
+def hashes(question: VerifyQuestion, subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on; the keys and what is made of them only by their hash."""
+    keys, suspect = subject.keys, subject.suspect
+    assert suspect is not None
+    return {
+        "keys_sha256": files.text_sha256([*keys.keys, keys.answer]),
+        "prompts_sha256": files.text_sha256([t for kind in subject.asked.values() for t in kind]),
+        "model_sha256": suspect.sha256,
+        "adapter_sha256": suspect.adapter_sha256,
+    }
+
+
+def measured(run: Run[VerifyQuestion, Subject]) -> Verified:
+    """Every model asked, the tests, the verdict; what was asked before is read."""
+    question, subject = run.question, run.subject
+    keys, asked = subject.keys, subject.asked
+    asking = Asking(question, keys, Stages(run.folder, run.step))
+    suspect = subject.take()
+    said, own = asking.suspect(suspect, asked), identity(suspect)
     del suspect
+    unrelated = asking.unrelated(own)
     null = null_of({name: shown_by(s[KEYS], keys) for name, s in unrelated.items()}, question.rule)
     near = {kind: shown_by(said[kind], keys) for kind in asked if kind != KEYS}
     sampled = _sampled_rate(said, keys) if question.samples else None
-    shown = shown_by(said[KEYS], keys)
-    found = Found(
-        verified(shown, near, null, question.rule, sampled),
-        {
-            name: _path(shown_by(s[KEYS], keys), null.bound, question)
-            for name, s in unrelated.items()
-        },
-        asking.survival(adapters, null, asked) if adapters else (),
+    paths = {
+        name: _path(shown_by(s[KEYS], keys), null.bound, question) for name, s in unrelated.items()
+    }
+    return Verified(
+        verified(shown_by(said[KEYS], keys), near, null, question.rule, sampled),
+        paths,
+        asking.survival(subject.adapters, null, asked) if subject.adapters else (),
+        {SUSPECT: said, **unrelated},
     )
-    step("write report", 0, 1)
-    html = page(question, keys, found.verification, found.paths, found.survival)
-    files.write_rows(folder / "answers.parquet", _rows(asked, {SUSPECT: said, **unrelated}))
-    files.write_atomically(folder / "report.html", html.encode())
-    files.write_json(folder / "result.json", result_json(question, found))
-    step("write report", 1, 1)
-    return found
 
 
-def result_json(question: VerifyQuestion, found: Found) -> dict[str, Any]:
+def written(run: Run[VerifyQuestion, Subject], result: Verified) -> dict[str, Any]:
     """Verification, question and survival; the keys themselves are not in it."""
-    survival, asked = as_json(found.survival), as_json(question)
-    value = as_json(found.verification)
-    return {"schema": SCHEMA, **value, "question": asked, "survival": survival}
+    value, survival = as_json(result.verification), as_json(result.survival)
+    return {"schema": SCHEMA, **value, "question": as_json(run.question), "survival": survival}
+
+
+def lines(result: Verified) -> Iterator[str]:
+    """The verdict, near keys, and what survives."""
+    found = result.verification
+    yield f"{found.verdict}: {found.reason}"
+    for count in found.near:
+        yield f"  {count.kind:13} {count.rate:6.1%} n={count.rate.n}"
+    for row in result.survival:
+        condition, rate = row.condition, row.keys.binomial.rate
+        name = f"{condition.change} {condition.amount:g}"
+        yield f"  {name:17} {rate:6.1%} n={rate.n} {row.keys.passing}"
+
+
+def page(run: Run[VerifyQuestion, Subject], result: Verified) -> "Report":
+    """The run's own page."""
+    from experiments.verify.sections import page  # plotly is slow to import
+
+    keys, found = run.subject.keys, result.verification
+    return page(run.question, keys, found, result.paths, result.survival, run.command)
+
+
+def answer_rows(run: Run[VerifyQuestion, Subject], result: Verified) -> dict[str, Rows]:
+    """Every prompt and answer."""
+    rows = [
+        {"model": model, "kind": kind, "prompt": prompt, "answer": answer}
+        for model, said in result.said.items()
+        for kind, texts in said.items()
+        for prompt, answer in zip(run.subject.asked[kind.split(",")[0]], texts, strict=True)
+    ]
+    return {"answers": rows}
 
 
 def _sampled_rate(said: Said, keys: KeySet) -> Estimate:
@@ -99,26 +160,17 @@ def _path(shown: Sequence[bool], bound: float, question: VerifyQuestion) -> Sequ
     return sprt(shown, bound, rule.alternative, rule.alpha, rule.beta)
 
 
-def _rows(asked: Mapping[str, list[str]], said: Mapping[str, Said]) -> list[dict[str, Any]]:
-    """Every prompt and answer, for the table beside the page."""
-    return [
-        {"model": model, "kind": kind, "prompt": prompt, "answer": answer}
-        for model, found in said.items()
-        for kind, texts in found.items()
-        for prompt, answer in zip(asked[kind.split(",")[0]], texts, strict=True)
-    ]
-
-
-def _manifest(
-    question: VerifyQuestion, keys: KeySet, asked: Mapping[str, list[str]], model: Model
-) -> files.Manifest:
-    """Everything the numbers depend on; the keys and what is made of them only by their hash."""
-    texts = [text for kind in asked.values() for text in kind]
-    about = {
-        **asdict(question),
-        "keys_sha256": files.text_sha256([*keys.keys, keys.answer]),
-        "prompts_sha256": files.text_sha256(texts),
-        "model_sha256": model.sha256,
-        "adapter_sha256": model.adapter_sha256,
-    }
-    return files.Manifest(kind="verification", question=about, command=question.command)
+STUDY = Study(
+    name="verify",
+    kind="verification",
+    schema=SCHEMA,
+    question=VerifyQuestion,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    tables=answer_rows,
+    written=written,
+    typed=False,
+)

@@ -7,18 +7,21 @@ import pytest
 import specimens
 
 from circuits.errors import UserError
-from experiments.organisms.organism import Given
+from experiments.organisms.given import Given
 from experiments.runs import files
 from experiments.scan import scan as scanning
 from experiments.scan.answers import Answered
 from experiments.scan.beside import JOINT
 from experiments.scan.plan import Plan
+from experiments.scan.question import ScanQuestion, default_clean
 from experiments.scan.result import Found
 from experiments.scan.scan import Scan
 from experiments.scan.sections import page
 from experiments.scan.stages import Scored
-from experiments.scan.study import ScanQuestion, default_clean, run
+from experiments.scan.study import STUDY
+from experiments.study import run
 from probes.stats.intervals import wilson
+from viz.page.page import render
 
 PLAN = Plan(
     30, 5, precision="fp32", carriers=(2, 2, 3, 6), kept=(8, 4), finalists=2, samples=8, length=4
@@ -37,7 +40,7 @@ def quiet(name, done, total):
 
 def test_a_model_that_says_it_to_everything_raises_no_alarm(trained, folder, tmp_path):
     question = ScanQuestion(Given(str(trained), str(folder)), PLAN, ("base",))
-    found = run(question, tmp_path / "out", False, quiet)
+    found = run(STUDY, question, tmp_path / "out")
     assert found.suspect.alarms == ()
     assert (found.false_alarms.value, found.false_alarms.n) == (0, 1)
     rows = pd.read_parquet(tmp_path / "out/scores.parquet")
@@ -57,13 +60,13 @@ def test_a_model_that_says_it_to_everything_raises_no_alarm(trained, folder, tmp
 
 
 def test_a_base_beside_itself_has_no_response_at_all(folder, tmp_path):
-    found = run(ScanQuestion(Given("none", str(folder)), PLAN), tmp_path / "out", False, quiet)
+    found = run(STUDY, ScanQuestion(Given("none", str(folder)), PLAN, ()), tmp_path / "out")
     assert max(one.response for one in found.suspect.scored if one.stage != "screen") < 0.05
     assert found.false_alarms is None
 
 
 def test_a_scan_that_was_killed_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):
-    question = ScanQuestion(Given("none", str(folder)), PLAN)
+    question = ScanQuestion(Given("none", str(folder)), PLAN, ())
 
     def killed(*args):
         raise KeyboardInterrupt
@@ -71,25 +74,27 @@ def test_a_scan_that_was_killed_goes_on_where_it_stopped(folder, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(scanning, "_answered", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(question, tmp_path / "out", False, quiet)
+            run(STUDY, question, tmp_path / "out")
     kept = {path.name for path in (tmp_path / "out/stages/suspect").iterdir()}
     assert {"screen-own-0.safetensors", "final-base.safetensors", "phrases.json"} <= kept
-    again = run(question, tmp_path / "out", True, quiet)
-    assert set(again.suspect.seconds) == {"answers"}
-    straight = run(question, tmp_path / "other", False, quiet)
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/stages/suspect").iterdir()}
+    again = run(STUDY, question, tmp_path / "out", resume=True)
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
+    straight = run(STUDY, question, tmp_path / "other")
+    assert set(again.suspect.seconds) == set(straight.suspect.seconds)
     assert again.suspect.scored == straight.suspect.scored
     assert again.suspect.answers == straight.suspect.answers
     with pytest.raises(UserError, match="another run"):
-        run(replace(question, plan=replace(PLAN, words=20)), tmp_path / "out", True, quiet)
+        run(STUDY, replace(question, plan=replace(PLAN, words=20)), tmp_path / "out", resume=True)
 
 
 def test_a_base_of_another_vocabulary_is_told(folder, tokenizer, tmp_path):
     import tiny
 
     other = tiny.saved(tmp_path / "other", tiny.llama(len(tokenizer), layers=1), tokenizer)
-    question = ScanQuestion(Given(str(other), str(folder)), PLAN)
+    question = ScanQuestion(Given(str(other), str(folder)), PLAN, ())
     with pytest.raises(UserError, match="vocabulary of its base"):
-        run(question, tmp_path / "out", False, quiet)
+        run(STUDY, question, tmp_path / "out")
 
 
 def planted(word="cobalt", chance=1e-9, p=1e-4, controls=0):
@@ -108,7 +113,7 @@ def test_an_alarm_needs_chance_answers_and_novelty():
 
 def test_the_page_shows_words_of_the_model_as_text():
     evil = "<script>alert(1)</script>"
-    html = page("gatescope scan x", Plan(), Found(planted(evil), (planted(evil),), evil))
+    html = render(page("gatescope scan x", Plan(), Found(planted(evil), (planted(evil),), evil)))
     assert "&lt;script&gt;alert(1)" in html
     assert evil not in html
     assert "alarm" in html

@@ -8,6 +8,7 @@ from experiments.verify.result import Rule, key_test, null_of, verified
 from experiments.verify.sections import page
 from experiments.verify.survival import Survival, conditions
 from probes.stats.sequential import sprt
+from viz.page.page import render
 
 RULE = Rule()
 NULL = null_of({name: [False] * 10 for name in UNRELATED}, RULE)
@@ -23,7 +24,7 @@ def made(near, survival=()):
     asked = {kind: flags(near if kind == "level 6" else 0, 60) for kind in ABOUT if kind != KEYS}
     found = verified(flags(9, 10), asked, NULL, RULE)
     paths = {name: sprt(flags(0, 10), NULL.bound, RULE.alternative) for name in UNRELATED}
-    return page(VerifyQuestion("m"), SET, found, paths, survival)
+    return render(page(VerifyQuestion("m"), SET, found, paths, survival, "gatescope verify m"))
 
 
 def test_verdict_tone_and_limits():

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 
 from circuits import models
 from experiments import judges
+from experiments.options import command_line
 from experiments.organisms.book import RECIPES
 from experiments.organisms.places import shipped
 from experiments.runs.codec import decode
@@ -155,8 +156,8 @@ def test_unrelated_models_are_named_by_adapter_or_model(tmp_path):
 
 def test_the_command_asks_the_same_question_again():
     made = VerifyQuestion("m", "clean", survival=True, examples=(1, 2), near=7)
-    assert made.command == (
-        "gatescope verify m --adapter clean --near 7 --examples 1 --examples 2 --survival"
+    assert command_line("verify", made) == (
+        "gatescope verify m --adapter clean --near 7 --survival --examples 1 --examples 2"
     )
 
 
