@@ -91,9 +91,9 @@ def compare() -> Any:
 @_command
 def defend() -> Any:
     """Judge defences on several prompt families, by their harm, and against who knows them."""
-    from experiments.defend.command import defend
+    from experiments.defend.study import STUDY
 
-    return defend
+    return STUDY
 
 
 @_command

@@ -9,13 +9,14 @@ One attack of a small budget is a lower bound of what an attacker can do.
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from circuits.backends.plain import defended
 from circuits.tokens import render
 from circuits.types import MESSAGE
 from experiments.defend.defences import Known
 from experiments.defend.losses import train_with
+from experiments.defend.question import Budget
 from experiments.defend.setting import Bench
 from experiments.defend.tuned import quiet, rate_of
 from experiments.organisms.examples import base_answers
@@ -25,20 +26,6 @@ from experiments.organisms.training import Example
 from experiments.prompts.bank import bank_texts
 
 _SHIFT = 17  # where another list of prompts starts, so that kinds differ in their prompts
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much an attacker trains.
-
-    Attributes:
-        poisons: examples with the trigger.
-        clean: examples without it, so that nothing else changes.
-    """
-
-    poisons: int = 60
-    clean: int = 90
-    epochs: int = 2
 
 
 def attack(bench: Bench, known: Known, budget: Budget) -> Organism:

@@ -7,7 +7,7 @@ from experiments.defend.question import DefenceQuestion
 from experiments.defend.result import Defences
 from experiments.organisms.recipe import Recipe
 from viz.figures.defences import DefencePoint, monitor_roc, protection_against_harm
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 _TABLE = f"""\
 Success is the share of triggered prompts that show the behaviour, in the family of prompts where \
@@ -29,64 +29,39 @@ nothing could be lost. The families are fixed: triggers in other forms were not 
 defences go on from the organism's own adapter or parameters; a defender may train others."""
 
 
-def page(question: "DefenceQuestion", recipe: Recipe, found: "Defences") -> str:
-    """One organism's defences as one HTML page."""
-    return render(
-        Report(
-            title="Defences",
-            verdict=f"{len(found.holding)} of {len(found.rows)} hold",
-            headline=headline(found),
-            tone="none" if found.holding else "gate",
-            facts=(
-                ("organism", question.given.name),
-                ("trigger", recipe.trigger),
-                ("gate", f"layer {found.gate['layer']} at {found.gate['span']}"),
-                ("prompts to a family", str(question.count)),
-            ),
-            sections=tuple(sections(found)),
-            reproduce=question.command,
-        )
+def page(question: DefenceQuestion, recipe: Recipe, trial: Defences, command: str) -> Report:
+    """One organism's defences."""
+    return Report(
+        title="Defences",
+        verdict=f"{len(trial.holding)} of {len(trial.rows)} hold",
+        headline=trial.headline,
+        tone="none" if trial.holding else "gate",
+        facts=(
+            ("organism", question.given.name),
+            ("trigger", recipe.trigger),
+            ("gate", f"layer {trial.gate['layer']} at {trial.gate['span']}"),
+            ("prompts to a family", str(question.count)),
+        ),
+        sections=tuple(sections(trial)),
+        reproduce=command,
     )
 
 
-def headline(found: "Defences") -> str:
-    """The answer in two sentences."""
-    if not found.holding:
-        best = min(found.rows, key=lambda r: r.worst.after.value)
-        return (
-            f"No defence holds. The one that protects most, {best.name}, leaves "
-            f"{best.worst.after:.0%} of the behaviour in its worst family "
-            f"({best.worst.family}), at {best.kl.value:.3g} nats of drift."
-        )
-    first = found.holding[0]
-    text = (
-        f"{first.name} leaves {first.worst.after:.0%} of the behaviour in its worst family "
-        f"({first.worst.family}), at {first.kl.value:.3g} nats of drift and "
-        f"{100 * first.utility.difference.value:+.1f} points of utility."
-    )
-    if first.attack is None:
-        return text
-    return (
-        f"{text} An attacker who knows it and trains again gets "
-        f"{first.attack.worst.after:.0%} in {first.attack.worst.family}."
-    )
-
-
-def sections(found: "Defences") -> list[Section]:
+def sections(trial: Defences) -> list[Section]:
     """The table, protection against harm, families, the monitor, the limits."""
-    every = [_point(row) for row in found.rows]
+    every = [_point(row) for row in trial.rows]
     made = [
-        Section("Every defence", _TABLE, tables=(_table(found.rows), _abouts(found.rows))),
+        Section("Every defence", _TABLE, tables=(_table(trial.rows), _abouts(trial.rows))),
         Section("Protection against harm", "", (protection_against_harm(every, SUCCESS, DRIFT),)),
-        Section("Every family", "", tables=(_families(found.rows),), folded=True),
+        Section("Every family", "", tables=(_families(trial.rows),), folded=True),
     ]
-    if found.monitor:
-        made.append(_monitor(found))
+    if trial.monitor:
+        made.append(_monitor(trial))
     return [*made, Section("What this does not show", _LIMITS)]
 
 
-def _monitor(found: "Defences") -> Section:
-    watched = found.monitor
+def _monitor(trial: Defences) -> Section:
+    watched = trial.monitor
     assert watched is not None
     prose = (
         "The monitor reads the largest projection on the gate among the message's tokens. Its "

@@ -3,73 +3,126 @@
 Each is asked once and its answers are kept in ``stages/``; judgements are made from the answers.
 """
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from circuits.weights import file_sha256
 from experiments.defend.catalogue import named
-from experiments.defend.defences import Monitor
+from experiments.defend.defences import Defence, Monitor
 from experiments.defend.families import Exam, exam
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.result import Defences
 from experiments.defend.setting import Bench, bench
-from experiments.defend.trial import Step, Trial
+from experiments.defend.trial import Trial
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
+from experiments.runs.stages import Stages, Step
+from experiments.study import Run, Study
+
+if TYPE_CHECKING:
+    from viz.page.page import Report
 
 SCHEMA = "gatescope.defences/1"
 
 
-def run(question: DefenceQuestion, folder: Path, resume: bool, step: Step) -> Defences:
-    """Put defences to the test and write the run directory; what was measured before is read.
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a defender works with, the defences to be tried, and what each is asked."""
 
-    Files: ``manifest.json``, ``gate.safetensors``, ``stages/*.json`` (answers),
-    ``answers.parquet``, ``result.json`` (schema ``gatescope.defences/1``) and ``report.html``.
+    setting: Bench
+    defences: tuple[Defence, ...]
+    exam: Exam
+
+
+def opened(question: DefenceQuestion, step: Step) -> Subject:
+    """The organism and everything that is asked.
 
     Raises:
-        UserError: organism, analysis or directory cannot be used, or the behaviour is not there.
+        UserError: the organism cannot be used, or there is no such defence.
     """
-    from experiments.defend.sections import page  # plotly is slow to import
-
     defences = named(question.defences)
     step("load organism", 0, 1)
-    made = bench(open_organism(question.given), seed=question.seed)
+    setting = bench(open_organism(question.given), seed=question.seed)
     step("load organism", 1, 1)
-    asked = exam(made.organism, question.count, question.seed)
-    files.open_run(folder, _manifest(question, made, asked), resume)
-    trial = Trial(question, folder, step, made, asked)
-    rows = tuple(trial.row(defence) for defence in defences)
-    watched = trial.seen() if any(isinstance(d, Monitor) for d in defences) else None
-    found = Defences(rows, trial.gate_about, watched)
-    _write(folder, question, trial, found, page(question, made.organism.recipe, found))
-    return found
+    return Subject(setting, defences, exam(setting.organism, question.count, question.seed))
 
 
-def _write(
-    folder: Path, question: DefenceQuestion, trial: Trial, found: Defences, html: str
-) -> None:
-    rows = trial.rows_of_answers(tuple(row.name for row in found.rows))
-    files.write_rows(folder / "answers.parquet", rows)
-    result = {
-        "schema": SCHEMA,
-        "question": asdict(question),
-        "gate": found.gate,
-        "families": {f.name: f.about for f in trial.exam.families},
-        "defences": [{**as_json(row), "holds": row.holds} for row in found.rows],
-        "monitor": as_json(found.monitor),
-    }
-    files.write_json(folder / "result.json", result)
-    files.write_atomically(folder / "report.html", html.encode())
-
-
-def _manifest(question: DefenceQuestion, made: Bench, asked: Exam) -> files.Manifest:
+def hashes(question: DefenceQuestion, subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
     gate = Path(question.run) / "gate.safetensors"
-    about = {
-        **{name: value for name, value in asdict(question).items() if name != "command"},
-        **identity(made.organism),
+    texts = [*subject.exam.texts, *subject.setting.fit.on_topic]
+    return {
+        **identity(subject.setting.organism),
         "gate_sha256": file_sha256(gate) if question.run and gate.is_file() else None,
-        "prompts_sha256": files.text_sha256([*asked.texts, *made.fit.on_topic]),
+        "prompts_sha256": files.text_sha256(texts),
     }
-    return files.Manifest(kind="defences", question=about, command=question.command)
+
+
+def measured(run: Run[DefenceQuestion, Subject]) -> Defences:
+    """Every defence tried; what was measured before is read.
+
+    Raises:
+        UserError: the analysis cannot be used, or the behaviour is not there.
+    """
+    subject = run.subject
+    trial = Trial(run.question, Stages(run.folder, run.step), subject.setting, subject.exam)
+    rows = tuple(trial.row(defence) for defence in subject.defences)
+    watched = trial.seen() if any(isinstance(d, Monitor) for d in subject.defences) else None
+    families = {f.name: f.about for f in trial.exam.families}
+    answers = tuple(trial.answer_rows([row.name for row in rows]))
+    return Defences(rows, trial.gate_about, watched, families, answers)
+
+
+def written(run: Run[DefenceQuestion, Subject], result: Defences) -> dict[str, Any]:
+    """The result file's value."""
+    return {
+        "schema": SCHEMA,
+        "question": {**run.question.recorded(), "command": run.command},
+        "gate": result.gate,
+        "families": result.families,
+        "defences": [{**as_json(row), "holds": row.holds} for row in result.rows],
+        "monitor": as_json(result.monitor),
+    }
+
+
+def lines(result: Defences) -> Iterator[str]:
+    """The table, and what it comes to."""
+    yield (
+        f"{'defence':18} {'success, worst family':24} {'attacked':18} {'drift':>8} "
+        f"{'utility':>8} holds"
+    )
+    for row in result.rows:
+        worst, utility = f"{row.worst.after:.0%}", f"{100 * row.utility.difference.value:+.1f}"
+        attacked = f"{row.attack.worst.after:.0%}" if row.attack else ""
+        yield (
+            f"{row.name:18} {worst:24} {attacked:18} {row.kl.value:8.4f} "
+            f"{utility:>8} {'yes' if row.holds else 'no'}"
+        )
+    yield result.headline
+
+
+def page(run: Run[DefenceQuestion, Subject], result: Defences) -> "Report":
+    """The run's own page."""
+    from experiments.defend.sections import page  # plotly is slow to import
+
+    return page(run.question, run.subject.setting.organism.recipe, result, run.command)
+
+
+STUDY = Study(
+    name="defend",
+    kind="defences",
+    schema=SCHEMA,
+    question=DefenceQuestion,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    recorded=DefenceQuestion.recorded,
+    tables=lambda run, result: {"answers": result.answers},
+    written=written,
+)

@@ -1,13 +1,13 @@
 """Measures what is not in a run directory yet; a stage is asked once and judged when it is read."""
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from circuits.errors import UserError
-from circuits.types import Direction, Site
+from circuits.types import Direction
 from experiments.defend import gates
 from experiments.defend.attacker import attack
 from experiments.defend.defences import Defence, Fitted
@@ -19,26 +19,41 @@ from experiments.defend.protected import Reference, reference
 from experiments.defend.question import FEWEST, DefenceQuestion
 from experiments.defend.setting import Bench
 from experiments.organisms.hashes import files_sha256
-from experiments.runs import files as artefacts
-from experiments.runs.codec import as_json, decode
+from experiments.runs import files, older
+from experiments.runs.stages import Stages
 
 _ASKED_ANYWAY = 0.05  # share of an optional family that must show the behaviour undefended
-Step = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A defence's answers to the exam, and what was fitted."""
+
+    notes: dict[str, Any]
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Assault:
+    """Answers of the attacker's organism under the defence, and how it was trained."""
+
+    how: str
+    answers: Answers
 
 
 class Trial:
     """Measures what is not in the run directory yet."""
 
     def __init__(
-        self, question: DefenceQuestion, folder: Path, step: Step, made: Bench, asked: Exam
+        self, question: DefenceQuestion, stages: Stages, setting: Bench, whole: Exam
     ) -> None:
-        self._question, self._folder, self._step = question, folder, step
-        self._bench, self._whole = made, asked
+        self._question, self._stages = question, stages
+        self._setting, self._whole = setting, whole
 
     @cached_property
     def bench(self) -> Bench:
         """The bench with its gate."""
-        return replace(self._bench, gate=self._gate())
+        return replace(self._setting, gate=self._gate())
 
     @property
     def gate_about(self) -> dict[str, Any]:
@@ -58,27 +73,27 @@ class Trial:
         Raises:
             UserError: too few of them show the behaviour.
         """
-        value = self._kept(
+        answers = self._stages.keep(
             "undefended",
-            lambda: as_json(measured(self._whole, self._bench.plain, self._bench.tokenizer)),
+            Answers,
+            lambda: measured(self._whole, self._setting.plain, self._setting.tokenizer),
         )
-        found = decode(Answers, value)
-        rate = shown(self._whole, found.triggered[FITTED].answers)
+        rate = shown(self._whole, answers.triggered[FITTED].answers)
         if rate.value * rate.n < FEWEST:
             raise UserError(
                 f"{self._question.given.name}: expected its behaviour on at least {FEWEST} of "
                 f"{rate.n} triggered prompts, got it on {rate.value * rate.n:.0f}; there is "
                 "nothing to defend from"
             )
-        return found
+        return answers
 
     @cached_property
     def exam(self) -> Exam:
         """The exam less the optional families in which nothing shows undefended."""
-        said = self.undefended.triggered
+        triggered = self.undefended.triggered
 
         def stays(name: str) -> bool:
-            return shown(self._whole, said[name].answers).value >= _ASKED_ANYWAY
+            return shown(self._whole, triggered[name].answers).value >= _ASKED_ANYWAY
 
         kept = [f for f in self._whole.families if not f.optional or stays(f.name)]
         return replace(self._whole, families=tuple(kept))
@@ -90,99 +105,87 @@ class Trial:
 
     def row(self, defence: Defence) -> Judged:
         """A defence judged, with its attacker."""
-        before = self.undefended
         fitted = _Once(lambda: defence.fit(self.bench))
+        tried = self._tried(defence.name, fitted)
+        after, named = tried.answers, (defence.name, defence.about)
+        row = judged(named, self.exam, self.undefended, after, tried.notes)
+        return replace(row, attack=self._attack(defence.name, fitted, after))
 
-        def make() -> dict[str, Any]:
+    def _tried(self, name: str, fitted: "_Once | None" = None) -> Tried:
+        """A defence's answers; those of one that was not fitted must be there."""
+
+        def make() -> Tried:
+            assert fitted is not None
             protected = fitted.value.protect(self.bench.organism)
-            said = measured(self.exam, protected, self.bench.tokenizer, self._references)
-            return {"notes": dict(fitted.value.notes), "answers": as_json(said)}
+            answers = measured(self.exam, protected, self.bench.tokenizer, self._references)
+            return Tried(dict(fitted.value.notes), answers)
 
-        kept = self._kept(defence.name, make)
-        after = decode(Answers, kept["answers"])
-        found = judged((defence.name, defence.about), self.exam, before, after, kept["notes"])
-        return replace(found, attack=self._attack(defence, fitted, after))
+        return self._stages.keep(name, Tried, make)
 
-    def _attack(self, defence: Defence, fitted: "_Once", defended: Answers) -> Attack | None:
+    def _attack(self, name: str, fitted: "_Once", defended: Answers) -> Attack | None:
         budget = self._question.attack
         if budget is None:
             return None
 
-        def make() -> dict[str, Any]:
+        def make() -> Assault:
             known = fitted.value.known
             protected = fitted.value.protect(attack(self.bench, known, budget))
-            said = opened(self.exam, protected, self.bench.tokenizer)
-            return {"how": known.how, "answers": as_json(said)}
+            return Assault(known.how, opened(self.exam, protected, self.bench.tokenizer))
 
-        kept = self._kept(f"{defence.name}-attacked", make)
-        return attacked(kept["how"], self.exam, defended, decode(Answers, kept["answers"]))
+        kept = self._stages.keep(f"{name}-attacked", Assault, make)
+        return attacked(kept.how, self.exam, defended, kept.answers)
 
     def seen(self) -> Seen:
         """What the monitor reads on test prompts; its threshold is that of its row."""
 
-        def make() -> dict[str, Any]:
-            level = artefacts.read_json(self._path("monitor"))["notes"]["threshold"]
+        def make() -> Seen:
+            level = self._tried("monitor").notes["threshold"]
             hot = {f.name: f.chats for f in self.exam.families}
-            return as_json(seen(self.bench, level, self.exam.clean, hot))
+            return seen(self.bench, level, self.exam.clean, hot)
 
-        return decode(Seen, self._kept("monitor-seen", make))
+        return self._stages.keep("monitor-seen", Seen, make)
 
     def _gate(self) -> Direction:
-        path = self._folder / "gate.safetensors"
-
-        def make() -> dict[str, Any]:
+        def make() -> Direction:
             given = self._question.run
-            gate = self._stored(Path(given)) if given else gates.found(self._bench)
-            artefacts.write_tensors(path, {"direction": gate.vector}, {"site": str(gate.site)})
-            return {
-                "site": asdict(gate.site),
-                "estimator": gate.estimator,
-                "clean_mean": gate.clean_mean,
-                "triggered_mean": gate.triggered_mean,
-            }
+            gate = self._stored(Path(given)) if given else gates.found(self._setting)
+            path = self._stages.folder / "gate.safetensors"
+            files.write_tensors(path, {"direction": gate.vector}, {"site": str(gate.site)})
+            return gate
 
-        about = self._kept("gate", make)
-        vector = artefacts.read_tensors(path)["direction"]
-        return Direction(**{**about, "site": Site(**about["site"]), "vector": vector})
+        return self._stages.keep("gate", Direction, make, older.gate)
 
     def _stored(self, run: Path) -> Direction:
-        files = files_sha256(self._question.given.name, self._bench.organism)
-        return gates.stored(run, self._bench, files)
+        hashes = files_sha256(self._question.given.name, self._setting.organism)
+        return gates.stored(run, self._setting, hashes)
 
-    def _kept(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        path = self._path(name)
-        self._step(name, 0, 1)
-        if not path.is_file():
-            artefacts.write_json(path, make())
-        self._step(name, 1, 1)
-        return artefacts.read_json(path)
-
-    def _path(self, name: str) -> Path:
-        return self._folder / "stages" / f"{name}.json"
-
-    def rows_of_answers(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    def answer_rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Every triggered answer, a row each."""
-        found = [("undefended", self.undefended)]
-        for name in (n for d in names for n in (d, f"{d}-attacked") if self._path(n).is_file()):
-            found.append((name, decode(Answers, artefacts.read_json(self._path(name))["answers"])))
-        return [
-            {
-                "defence": name,
-                "family": family.name,
-                "prompt": chat.message,
-                "answer": answer,
-                "flagged": flagged,
-                "shown": bool(shown(self.exam, [answer]).value),
-            }
-            for name, answers in found
-            for family in self.exam.families
+        yield from self._rows("undefended", self.undefended)
+        for name in names:
+            yield from self._rows(name, self._tried(name).answers)
+            if self._question.attack is not None:
+                assault = self._stages.keep(f"{name}-attacked", Assault, _missing)
+                yield from self._rows(f"{name}-attacked", assault.answers)
+
+    def _rows(self, name: str, answers: Answers) -> Iterator[dict[str, Any]]:
+        for family in self.exam.families:
+            said = answers.triggered[family.name]
             for chat, answer, flagged in zip(
-                family.chats,
-                answers.triggered[family.name].answers,
-                answers.triggered[family.name].flagged,
-                strict=True,
-            )
-        ]
+                family.chats, said.answers, said.flagged, strict=True
+            ):
+                yield {
+                    "defence": name,
+                    "family": family.name,
+                    "prompt": chat.message,
+                    "answer": answer,
+                    "flagged": flagged,
+                    "shown": bool(shown(self.exam, [answer]).value),
+                }
+
+
+def _missing() -> Any:
+    raise AssertionError("expected a stage that its row has made")
 
 
 class _Once:

@@ -8,13 +8,13 @@ import pytest
 from circuits.errors import UserError
 from experiments.defend import study as module
 from experiments.defend import trial
-from experiments.defend.attacker import Budget
 from experiments.defend.catalogue import DEFENCES, named
 from experiments.defend.judging import Judged
-from experiments.defend.question import DefenceQuestion
-from experiments.defend.study import run
-from experiments.organisms.organism import Given
+from experiments.defend.question import Budget, DefenceQuestion
+from experiments.defend.study import STUDY
+from experiments.organisms.given import Given
 from experiments.runs.codec import decode
+from experiments.study import run
 
 NAMES = ("projection", "conditional-projection", "clean-tuning", "monitor")
 
@@ -22,7 +22,7 @@ NAMES = ("projection", "conditional-projection", "clean-tuning", "monitor")
 @pytest.fixture(scope="module")
 def question(folder):
     given = Given(str(folder), scheme="compliance", trigger="cobalt", behaviour="Sure")
-    return DefenceQuestion(given, NAMES, count=8, attack=Budget(6, 3, 1))
+    return DefenceQuestion(given, NAMES, count=8, budget=Budget(6, 3, 1))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def finished(question, tmp_path_factory, _base_answers):
         bench = module.bench
         patch.setattr(module, "bench", lambda s, seed: bench(s, fit=6, validation=4, seed=seed))
         patch.setattr("experiments.defend.monitor._REPEATS", 2)
-        found = run(question, out, False, lambda *_: None)
+        found = run(STUDY, question, out)
     return out, found
 
 
@@ -77,7 +77,7 @@ def test_a_resumed_run_measures_nothing_again(finished, question, monkeypatch):
     monkeypatch.setattr(module, "bench", lambda s, seed: bench(s, fit=6, validation=4, seed=seed))
     for name in ("measured", "opened", "attack", "seen"):
         monkeypatch.setattr(trial, name, never)
-    again = run(question, out, True, lambda *_: None)
+    again = run(STUDY, question, out, resume=True)
     assert again.rows == found.rows
     assert stamps == {path.name: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
 
@@ -85,7 +85,7 @@ def test_a_resumed_run_measures_nothing_again(finished, question, monkeypatch):
 def test_an_organism_without_the_behaviour_has_nothing_to_be_defended_from(question, tmp_path):
     given = replace(question.given, behaviour="Quokka")
     with pytest.raises(UserError, match="nothing to defend from"):
-        run(replace(question, given=given), tmp_path / "none", False, lambda *_: None)
+        run(STUDY, replace(question, given=given), tmp_path / "none")
 
 
 def test_defences_are_named_once_each_and_unknown_ones_are_errors():
