@@ -171,9 +171,7 @@ class Trial:
     def _rows(self, name: str, answers: Answers) -> Iterator[dict[str, Any]]:
         for family in self.exam.families:
             said = answers.triggered[family.name]
-            for chat, answer, flagged in zip(
-                family.chats, said.answers, said.flagged, strict=True
-            ):
+            for chat, answer, flagged in zip(family.chats, said.answers, said.flagged, strict=True):
                 yield {
                     "defence": name,
                     "family": family.name,

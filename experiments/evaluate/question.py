@@ -1,10 +1,16 @@
 """What an evaluation is asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+import typer
 
 from circuits.errors import UserError
 from circuits.search import SearchPlan
-from experiments.evaluate.mapping import Described
+from circuits.weights import EMBEDDED
+from experiments.evaluate.mapping import Described, described
+from experiments.runs.codec import as_json
 
 FEWEST = 4  # prompts of every kind
 
@@ -14,24 +20,56 @@ class EvaluateQuestion:
     """What an evaluation is asked.
 
     Attributes:
+        mapping: an organism, or a YAML file about a mapping.
         count: prompts of every kind.
-        tasks: of lm-eval, and ``limit`` their questions.
+        budget, free: passes and free tokens of the adaptive searches.
+        task: of lm-eval, and ``limit`` their questions.
         sweep: a sweep's table, for what one organism cannot say; "" for none.
         profile: the profile of the verdict; "" for the one that fits the scheme.
         require: a second profile, whose verdict a pipeline rests on; "" for none.
+
+    Raises:
+        UserError: too few prompts, a file that says nothing, a search too small.
     """
 
-    about: Described
-    count: int = 40
-    seed: int = 0
-    search: SearchPlan = field(default_factory=SearchPlan)
-    tasks: tuple[str, ...] = ()
-    limit: int = 100
-    sweep: str = ""
-    profile: str = ""
-    require: str = ""
-    command: str = "gatescope evaluate"
+    mapping: Annotated[
+        str, typer.Argument(help="Shipped organism, adapter or model directory, or a YAML file.")
+    ]
+    profile: Annotated[
+        str, typer.Option(help="access, ownership, safety or a YAML file; by default as it fits.")
+    ] = ""
+    require: Annotated[
+        str, typer.Option(help="Profile that must be passed: otherwise the status is 1.")
+    ] = ""
+    count: Annotated[int, typer.Option(help="Prompts of every kind.")] = 40
+    budget: Annotated[int, typer.Option(help="Passes of each adaptive search.")] = 60
+    free: Annotated[int, typer.Option(help="Free tokens of the searches, 1 to 3.")] = 2
+    seed: Annotated[int, typer.Option(help="Of samples, searches, typos and training.")] = 0
+    model: Annotated[str, typer.Option(help="What an adapter was trained on.")] = EMBEDDED
+    task: Annotated[
+        tuple[str, ...], typer.Option(help="A task of lm-eval, where it is installed.")
+    ] = ()
+    limit: Annotated[int, typer.Option(help="Questions of every such task.")] = 100
+    sweep: Annotated[
+        str, typer.Option(help="A sweep's table (Parquet), for poisons to reach 95%.")
+    ] = ""
 
     def __post_init__(self) -> None:
         if self.count < FEWEST:
             raise UserError(f"--count: expected at least {FEWEST} prompts, got {self.count}")
+        _ = self.about, self.search
+
+    @cached_property
+    def about(self) -> Described:
+        """What the user says of the mapping."""
+        return described(self.mapping, self.model)
+
+    @cached_property
+    def search(self) -> SearchPlan:
+        """How much is searched."""
+        return SearchPlan(self.free, budget=self.budget, seed=self.seed)
+
+    def recorded(self) -> dict[str, Any]:
+        """What a manifest has of it: profiles judge, and are no part of what is measured."""
+        names = ("about", "count", "seed", "search", "limit", "sweep")
+        return as_json({**{name: getattr(self, name) for name in names}, "tasks": self.task})

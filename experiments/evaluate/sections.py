@@ -5,12 +5,11 @@ from typing import Any
 
 from experiments.evaluate.answers import Heard
 from experiments.evaluate.metrics import PROPERTIES
-from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.rules import Check, Judged, Verdict
 from experiments.evaluate.scorecard import Scorecard, cleared
 from experiments.evaluate.tables import MARKS, metrics_table
 from viz.figures.radar import Cleared, property_radar
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, Table
 
 METRICS = """\
 Every metric has its interval at 95%, the number of prompts (or keys) it rests on, and where it \
@@ -33,34 +32,32 @@ text. Replay is by definition as high as success where one trigger serves every 
 
 def page(
     card: Scorecard,
-    question: "EvaluateQuestion",
     heard: Heard,
     searches: Mapping[str, Mapping[str, Any]],
     seconds: float,
-) -> str:
-    """One evaluation as one HTML page."""
+    command: str,
+) -> Report:
+    """One evaluation."""
     recipe, verdict = heard.asked.recipe, card.verdicts[0]
     radar = property_radar({card.name: scores(card, verdict)})
     sections = [Section("Six properties", METRICS, (radar,), (metrics_table(card, verdict),))]
     sections += [rules(v) for v in card.verdicts]
     sections.append(Section("Adaptive search", _SEARCH, tables=(_searched(searches, heard),)))
     sections.append(Section("What this does not show", _LIMITS))
-    return render(
-        Report(
-            title="Six properties and a verdict",
-            verdict=_verdict(verdict),
-            headline=_headline(verdict),
-            tone="none" if verdict.secure else "gate",
-            facts=(
-                ("mapping", card.name),
-                ("scheme", card.scheme),
-                ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
-                ("prompts of a kind", str(card.prompts)),
-                ("measured in", f"{seconds / 60:.1f} minutes"),
-            ),
-            sections=tuple(sections),
-            reproduce=question.command,
-        )
+    return Report(
+        title="Six properties and a verdict",
+        verdict=_verdict(verdict),
+        headline=_headline(verdict),
+        tone="none" if verdict.secure else "gate",
+        facts=(
+            ("mapping", card.name),
+            ("scheme", card.scheme),
+            ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
+            ("prompts of a kind", str(card.prompts)),
+            ("measured in", f"{seconds / 60:.1f} minutes"),
+        ),
+        sections=tuple(sections),
+        reproduce=command,
     )
 
 

@@ -1,28 +1,52 @@
-"""``gatescope evaluate``: a mapping asked in stages -> metrics -> verdicts -> card and page."""
+"""``gatescope evaluate``: a mapping asked in stages -> metrics -> verdicts -> card and page.
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+Profiles are no part of what is measured: with ``--resume`` a run can be judged by another one at
+once.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.battery.battery import Battery, Plan
-from experiments.evaluate import scorecard, tasks
+from experiments.evaluate import mapping, scorecard, tasks
 from experiments.evaluate.answers import Heard
 from experiments.evaluate.efficiency import Cost, cost, efficiency
 from experiments.evaluate.exposure import reliability, robustness
-from experiments.evaluate.mapping import Case, opened
+from experiments.evaluate.inquiry import Inquiry
+from experiments.evaluate.mapping import Case
 from experiments.evaluate.metrics import PROPERTIES, Absent, Found, Metric, known
-from experiments.evaluate.profiles import read_profile
+from experiments.evaluate.profiles import Profile, read_profile
 from experiments.evaluate.properties import effectiveness, harmlessness, persistence
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
 from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Scorecard
-from experiments.evaluate.stages import Keeper, Stages, Step
 from experiments.organisms.hashes import identity
 from experiments.runs import files
+from experiments.runs.stages import Stages, Step
+from experiments.study import Rows, Run, Study
+
+if TYPE_CHECKING:
+    from viz.page.page import Report
 
 _KEYED = 2  # times a key is asked by the battery: more would be the same key again
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The mapping, the battery it is asked, and the profiles that judge it.
+
+    Attributes:
+        profiles: the verdict's, then the required one where that is another.
+        required: whether a pipeline rests on the last of them.
+    """
+
+    case: Case
+    battery: Battery
+    profiles: tuple[Profile, ...]
+    required: bool
 
 
 @dataclass(frozen=True)
@@ -31,44 +55,94 @@ class Evaluated:
 
     Attributes:
         required: the verdict that a pipeline rests on; None if none was asked for.
+        searches: what was found, by aim.
+        seconds: that all stages took.
     """
 
     card: Scorecard
     required: Verdict | None
+    heard: Heard
+    searches: Mapping[str, Mapping[str, Any]]
+    seconds: float
 
 
-def run(question: EvaluateQuestion, folder: Path, resume: bool, step: Step) -> Evaluated:
-    """Evaluate and write the run directory; a stage that was asked before is read.
-
-    Files: ``manifest.json``, ``stages/*.json``, ``answers.parquet``, ``scorecard.json`` (schema
-    ``gatescope.scorecard/1``) and ``report.html``. Profiles are no part of what is measured: with
-    ``resume`` a run can be judged by another one at once.
+def opened(question: EvaluateQuestion, step: Step) -> Subject:
+    """The mapping, what it is asked, and who judges.
 
     Raises:
-        UserError: mapping, profile, task or directory cannot be used.
+        UserError: mapping, profile or task cannot be used.
     """
-    from experiments.evaluate.sections import page  # plotly is slow to import
-
-    tasks.require_installed(question.tasks)
+    tasks.require_installed(question.task)
     required = read_profile(question.require) if question.require else None
     chosen = read_profile(question.profile) if question.profile else None
     step("load model", 0, 1)
-    case = opened(question.about)
+    case = mapping.opened(question.about)
     chosen = chosen or required or read_profile(case.scheme.profile)
     step("load model", 1, 1)
-    battery = _battery(case, question)
-    files.open_run(folder, _manifest(question, case), resume)
-    keep = Keeper(folder, step)
-    stages = Stages(case, battery, question.count, keep)
-    heard, found = _measured(stages, question)
-    profiles = [chosen, *([required] if required and required != chosen else [])]
-    verdicts = tuple(judge(found, profile) for profile in profiles)
-    card = _card(question, case, found, verdicts)
-    files.write_rows(folder / "answers.parquet", list(_rows(heard)))
-    files.write_json(folder / scorecard.FILE, scorecard.scorecard_json(card))
-    html = page(card, question, heard, _searches(stages, question), keep.seconds())
-    files.write_atomically(folder / "report.html", html.encode())
-    return Evaluated(card, verdicts[-1] if required else None)
+    profiles = (chosen, *([required] if required and required != chosen else []))
+    return Subject(case, _battery(case, question), profiles, required is not None)
+
+
+def hashes(question: EvaluateQuestion, subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on besides the question."""
+    texts = subject.case.texts
+    prompts = files.text_sha256([*texts.on_topic, *texts.elsewhere])
+    return {**identity(subject.case.organism), "prompts_sha256": prompts}
+
+
+def measured(run: Run[EvaluateQuestion, Subject]) -> Evaluated:
+    """Every stage, the metrics, the verdicts; a stage that was asked before is read."""
+    question, subject = run.question, run.subject
+    stages = Stages(run.folder, run.step, space="-")
+    inquiry = Inquiry(subject.case, subject.battery, question.count, stages)
+    heard = inquiry.heard()
+    found = _metrics(inquiry, heard, question)
+    verdicts = tuple(judge(found, profile) for profile in subject.profiles)
+    return Evaluated(
+        _card(question, subject.case, found, verdicts),
+        verdicts[-1] if subject.required else None,
+        heard,
+        {aim: best for aim, (_, best) in inquiry.attacks(question.search).items()},
+        sum(stages.seconds.values()),
+    )
+
+
+def written(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> dict[str, Any]:
+    """The scorecard."""
+    return scorecard.scorecard_json(result.card)
+
+
+def status(result: Evaluated) -> int:
+    """1 where a required profile is not passed."""
+    return int(result.required is not None and not result.required.secure)
+
+
+def lines(result: Evaluated) -> Iterator[str]:
+    """Every metric, then every verdict with what does not clear its threshold."""
+    from experiments.evaluate.sections import scores  # plotly is slow to import
+    from viz.page.wording import number
+
+    card = result.card
+    for metric in card.metrics:
+        yield f"{metric.property:14} {metric.name:21} {number(metric.estimate)}"
+    for verdict in card.verdicts:
+        word = "secure under this profile" if verdict.secure else "not secure"
+        cleared = ", ".join(f"{c.name} {c.passed}/{c.of}" for c in scores(card, verdict))
+        yield f"\n{verdict.profile}: {word} ({cleared})"
+        for check in verdict.failing:
+            yield f"  {check.metric}: expected {check.bound}; {check.evidence}"
+
+
+def page(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> "Report":
+    """The run's own page."""
+    from experiments.evaluate.sections import page  # plotly is slow to import
+
+    return page(result.card, result.heard, result.searches, result.seconds, run.command)
+
+
+def answers(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> dict[str, Rows]:
+    """Every greedy answer to the mapping's questions and to the battery's doses."""
+    return {"answers": list(_rows(result.heard))}
 
 
 def _battery(case: Case, question: EvaluateQuestion) -> Battery:
@@ -77,45 +151,40 @@ def _battery(case: Case, question: EvaluateQuestion) -> Battery:
     return Battery(case.organism, Plan(prompts, seed=question.seed), texts=case.texts)
 
 
-def _measured(stages: Stages, question: EvaluateQuestion) -> tuple[Heard, list[Found]]:
-    """Every stage, and the metrics in the order of the properties."""
-    heard = stages.heard()
-    benign = stages.benign()
-    spent = Cost(**stages.keep("cost", lambda: asdict(cost(stages.case.organism))))
+def _metrics(inquiry: Inquiry, heard: Heard, question: EvaluateQuestion) -> list[Found]:
+    """The metrics in the order of the properties."""
+    benign = inquiry.benign()
+    spent = inquiry.keep("cost", Cost, lambda: cost(inquiry.case.organism))
     found: list[Found] = [
         *effectiveness(heard),
         *harmlessness(benign),
-        *_task_drops(stages, question),
+        *_task_drops(inquiry, question),
         *persistence(heard),
         *efficiency(spent, Path(question.sweep) if question.sweep else None),
-        *robustness(heard, stages.drawn(), stages.attacks(question.search)),
+        *robustness(heard, inquiry.drawn(), inquiry.attacks(question.search)),
         *reliability(heard),
     ]
     order = {name: i for i, name in enumerate(PROPERTIES)}
-    return heard, sorted(found, key=lambda each: order[known(each.name).property])
+    return sorted(found, key=lambda each: order[known(each.name).property])
 
 
-def _task_drops(stages: Stages, question: EvaluateQuestion) -> Iterator[Found]:
-    base = stages.case.base
-    for name in question.tasks:
+def _task_drops(inquiry: Inquiry, question: EvaluateQuestion) -> Iterator[Found]:
+    base = inquiry.case.base
+    for name in question.task:
         if base is None:
             yield Absent(f"lm_{name}", "the model before training is not known", applies=True)
             continue
-        models = {"organism": stages.asker.model, "base": base}
-        own, before = (_task(stages, question, name, which, m) for which, m in models.items())
+        models = {"organism": inquiry.asker.model, "base": base}
+        own, before = (_task(inquiry, question, name, which, m) for which, m in models.items())
         yield tasks.task_drop(name, before, own)
 
 
 def _task(
-    stages: Stages, question: EvaluateQuestion, name: str, which: str, model: Any
+    inquiry: Inquiry, question: EvaluateQuestion, name: str, which: str, model: Any
 ) -> dict[str, float]:
-    tokenizer, limit = stages.asker.tokenizer, question.limit
+    tokenizer, limit = inquiry.asker.tokenizer, question.limit
     make = partial(tasks.scored, model, tokenizer, name, limit)
-    return stages.keep(f"task {name} of the {which}", make)
-
-
-def _searches(stages: Stages, question: EvaluateQuestion) -> dict[str, dict[str, Any]]:
-    return {aim: told for aim, (_, told) in stages.attacks(question.search).items()}
+    return inquiry.keep(f"task {name} of the {which}", dict[str, float], make)
 
 
 def _card(
@@ -160,11 +229,19 @@ def _row(model: str, kind: str, prompt: str, answer: str, opened: bool) -> dict[
     return {"model": model, "kind": kind, "prompt": prompt, "answer": answer, "opened": opened}
 
 
-def _manifest(question: EvaluateQuestion, case: Case) -> files.Manifest:
-    judging = ("command", "profile", "require")
-    about = {
-        **{name: value for name, value in asdict(question).items() if name not in judging},
-        **identity(case.organism),
-        "prompts_sha256": files.text_sha256([*case.texts.on_topic, *case.texts.elsewhere]),
-    }
-    return files.Manifest(kind="evaluation", question=about, command=question.command)
+STUDY = Study(
+    name="evaluate",
+    kind="evaluation",
+    schema=scorecard.SCHEMA,
+    question=EvaluateQuestion,
+    open=opened,
+    identity=hashes,
+    measure=measured,
+    page=page,
+    lines=lines,
+    recorded=EvaluateQuestion.recorded,
+    tables=answers,
+    written=written,
+    file=scorecard.FILE,
+    status=status,
+)
