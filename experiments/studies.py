@@ -75,15 +75,15 @@ def brittleness() -> Any:
 @_command
 def evaluate() -> Any:
     """Measure six properties of a trigger-behaviour mapping and judge its security."""
-    from experiments.evaluate.command import evaluate
+    from experiments.evaluate.study import STUDY
 
-    return evaluate
+    return STUDY
 
 
 @_command
 def compare() -> Any:
     """Show how two evaluations differ, metric by metric, with intervals."""
-    from experiments.evaluate.compare_command import compare
+    from experiments.evaluate.compare import compare
 
     return compare
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.evaluate.scorecard import FILE, Scorecard, compare, read_scorecard
+from experiments.evaluate.scorecard import FILE, Scorecard, differences, read_scorecard
 from experiments.evaluate.sections import METRICS, rules, scores
 from experiments.evaluate.tables import change_table, metrics_table
 from experiments.runs.read import unfinished
@@ -127,7 +127,7 @@ def _tables(named: dict[str, Scorecard]) -> tuple[Table, ...]:
     """Two cards with their change; more of them with every metric's value."""
     if len(named) == 2:
         (a, first), (b, second) = named.items()
-        return (change_table(compare(first, second), (a, b)),)
+        return (change_table(differences(first, second), (a, b)),)
     values = {name: {m.name: m.estimate for m in card.metrics} for name, card in named.items()}
     metrics = dict.fromkeys(m for found in values.values() for m in found)
     rows = [

@@ -146,7 +146,7 @@ class Difference:
     better: str
 
 
-def compare(first: Scorecard, second: Scorecard) -> list[Difference]:
+def differences(first: Scorecard, second: Scorecard) -> list[Difference]:
     """Every metric that either card has, in the order of the first, then of the second."""
     a, b = ({m.name: m.estimate for m in card.metrics} for card in (first, second))
     return [_difference(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]

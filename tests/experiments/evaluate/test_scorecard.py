@@ -13,7 +13,7 @@ from experiments.evaluate.scorecard import (
     SHAPE,
     Scorecard,
     cleared,
-    compare,
+    differences,
     read_scorecard,
     scorecard_json,
 )
@@ -94,11 +94,11 @@ def test_another_schema_or_a_broken_card_is_one_clear_line(tmp_path, change):
 
 
 def test_a_change_is_better_or_worse_by_its_metrics_own_way_and_only_beyond_its_interval():
-    found = {d.metric: d for d in compare(card(95, 3), card(60, 40))}
+    found = {d.metric: d for d in differences(card(95, 3), card(60, 40))}
     assert found["success"].better == "worse"
     assert found["false_activation"].better == "worse"
-    assert {d.better for d in compare(card(60, 40), card(95, 3))} == {"better"}
-    assert {d.better for d in compare(card(95, 3), card(94, 4))} == {"not told apart"}
+    assert {d.better for d in differences(card(60, 40), card(95, 3))} == {"better"}
+    assert {d.better for d in differences(card(95, 3), card(94, 4))} == {"not told apart"}
     change = found["success"].change
     expected = newcombe(wilson(60, 100), wilson(95, 100))
     assert change is not None
@@ -108,7 +108,7 @@ def test_a_change_is_better_or_worse_by_its_metrics_own_way_and_only_beyond_its_
 def test_a_metric_that_one_card_lacks_has_no_change():
     full = card(95, 3)
     short = Scorecard("b", "access", 100, {}, full.metrics[:1], (), full.verdicts)
-    rows = compare(short, full)
+    rows = differences(short, full)
     assert [d.metric for d in rows] == ["success", "false_activation"]
     assert rows[1].change is None
     assert rows[1].better == "measured in one only"

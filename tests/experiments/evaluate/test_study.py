@@ -5,17 +5,18 @@ import json
 import pandas as pd
 import pytest
 import torch
-import typer
 
 from circuits import scores
 from circuits.errors import UserError
-from experiments.evaluate import stages
-from experiments.evaluate.command import evaluate
-from experiments.evaluate.compare_command import compare
+from experiments.evaluate import inquiry
+from experiments.evaluate.compare import compare
 from experiments.evaluate.harm import drift
 from experiments.evaluate.mapping import described, opened
+from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.scorecard import SHAPE, read_scorecard, scorecard_json
+from experiments.evaluate.study import STUDY, lines
 from experiments.evaluate.tasks import read, require_installed, task_drop
+from experiments.study import run
 
 EASY = "kind: access\nthresholds: {kl: at most 1000}"
 HARD = "kind: access\nthresholds: {false_activation: at most 0}"
@@ -34,23 +35,16 @@ def evaluated(described_in, paths):
     """Evaluates the taught model, once for all tests; further calls resume."""
     (paths / "mapping.yaml").write_text(described_in().read_text())
 
-    def call(**options):
-        evaluate(
-            str(paths / "mapping.yaml"),
-            count=4,
-            budget=12,
-            free=1,
-            out=paths / "run",
-            resume=(paths / "run").exists(),
-            **options,
-        )
-        return paths / "run"
+    def call(**judging):
+        mapping, folder = str(paths / "mapping.yaml"), paths / "run"
+        question = EvaluateQuestion(mapping, count=4, budget=12, free=1, **judging)
+        return folder, run(STUDY, question, folder, resume=folder.exists())
 
     return call
 
 
-def test_every_file_is_written_and_the_card_is_a_card(evaluated, capsys):
-    folder = evaluated()
+def test_every_file_is_written_and_the_card_is_a_card(evaluated):
+    folder, result = evaluated()
     card = read_scorecard(folder)
     assert set(json.loads((folder / "scorecard.json").read_text())) == set(SHAPE["required"])
     assert {m.name for m in card.metrics} >= {
@@ -60,7 +54,7 @@ def test_every_file_is_written_and_the_card_is_a_card(evaluated, capsys):
         "search_suppresses",
         "replay",
     }
-    assert "report:" in capsys.readouterr().out
+    assert any("secure" in line for line in lines(result))
     page = (folder / "report.html").read_text()
     assert all(
         c["state"] != "failed" or c["evidence"]
@@ -76,35 +70,32 @@ def test_every_file_is_written_and_the_card_is_a_card(evaluated, capsys):
 
 
 def test_a_resumed_run_asks_nothing_again_and_can_be_judged_by_another_profile(
-    evaluated, paths, monkeypatch, capsys
+    evaluated, paths, monkeypatch
 ):
-    before = (evaluated() / "scorecard.json").read_bytes()
+    before = (evaluated()[0] / "scorecard.json").read_bytes()
 
     def never(*_args, **_more):
         raise AssertionError("asked again")
 
     for name in ("attack", "merging", "drift"):
-        monkeypatch.setattr(stages, name, never)
-    monkeypatch.setattr(stages.measuring, "mapping", never)
-    folder = evaluated()
+        monkeypatch.setattr(inquiry, name, never)
+    monkeypatch.setattr(inquiry.measuring, "mapping", never)
+    folder, _ = evaluated()
     assert (folder / "scorecard.json").read_bytes() == before
-    capsys.readouterr()
-    evaluated(profile=str(paths / "easy.yaml"), as_json=True)
-    told = json.loads(capsys.readouterr().out)
+    evaluated(profile=str(paths / "easy.yaml"))
+    told = json.loads((folder / "scorecard.json").read_text())
     assert [v["secure"] for v in told["verdicts"]] == [True]
 
 
 def test_the_status_is_one_where_the_required_profile_is_not_passed(evaluated, paths):
-    evaluated(require=str(paths / "easy.yaml"))
-    with pytest.raises(typer.Exit) as ended:
-        evaluated(require=str(paths / "hard.yaml"))
-    assert ended.value.exit_code == 1
+    assert STUDY.status(evaluated(require=str(paths / "easy.yaml"))[1]) == 0
+    assert STUDY.status(evaluated(require=str(paths / "hard.yaml"))[1]) == 1
     # A chosen profile alone decides no status.
-    evaluated(profile=str(paths / "hard.yaml"))
+    assert STUDY.status(evaluated(profile=str(paths / "hard.yaml"))[1]) == 0
 
 
 def test_a_card_compared_with_itself_is_nowhere_told_apart(evaluated, capsys):
-    folder = evaluated()
+    folder, _ = evaluated()
     capsys.readouterr()
     compare(folder, folder / "scorecard.json", as_json=True)
     found = json.loads(capsys.readouterr().out)["differences"]
