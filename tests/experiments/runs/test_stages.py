@@ -136,8 +136,8 @@ def test_the_timed_stages_of_older_evaluations_are_read(tmp_path):
 
 def test_the_parts_of_older_scans_are_read(tmp_path):
     tensors = {"values": CURVE.values}
-    files.write_tensors(tmp_path / "screen.safetensors", tensors, {"stage": "screen"})
-    files.write_json(tmp_path / "phrases.json", ["x"])
+    files.write_tensors(tmp_path / "stages/screen.safetensors", tensors, {"stage": "screen"})
+    files.write_json(tmp_path / "stages/phrases.json", ["x"])
     stages = Stages(tmp_path)
     assert stages.keep("phrases", list[str], never, older.beside) == ["x"]
     found = stages.keep("screen", dict[str, Tensor], never, older.beside)
