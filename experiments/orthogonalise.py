@@ -19,6 +19,7 @@ from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import UserError
 from circuits.weights import directory_sha256
 from experiments.options import CONSOLE
+from experiments.organisms.bases import located
 from experiments.organisms.places import find_adapter
 from experiments.runs import files
 from experiments.runs.codec import as_json
@@ -84,7 +85,7 @@ def save_orthogonalised(
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"--out {out}: expected an empty or new directory")
-    hf_model, tokenizer, sha = models.load_plain(model_name, torch.float32, "cpu")
+    hf_model, tokenizer, sha = models.load_plain(located(model_name), torch.float32, "cpu")
     adapter_sha = None
     if adapter is not None:
         hf_model, adapter_sha = models.merge_adapter(hf_model, Path(adapter), model_name)

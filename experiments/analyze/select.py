@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import metrics, models
+from circuits import metrics
 from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
@@ -15,6 +15,7 @@ from circuits.types import Direction, Site
 from experiments.analyze.examination import Examination, Tensors, labelled
 from experiments.analyze.result import Selection
 from experiments.analyze.written import candidate_json
+from experiments.organisms.organism import load_model
 from experiments.runs import files, older
 from probes import linear
 
@@ -95,7 +96,7 @@ def load_base(exam: Examination) -> Model:
     name = base_name(exam)
     assert name is not None
     exam.step("load base model", 0, 1)
-    model = models.load(name, dtype=exam.question.dtype, device=exam.question.device)
+    model = load_model(None, name, dtype=exam.question.dtype, device=exam.question.device)
     exam.step("load base model", 1, 1)
     ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
     if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():

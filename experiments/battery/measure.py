@@ -22,7 +22,7 @@ def measured(
         keep: gets a ladder's name and how to ask it; returns its answers (from a file, or asked).
     """
     baseline = battery.baseline()
-    present = battery.asked.present(baseline)
+    present = battery.asked.shown(baseline)
     keys = {group for group, there in zip(battery.asked.groups, present, strict=True) if there}
     if sum(present) < FEWEST or len(keys) < 2:
         return None
@@ -48,8 +48,8 @@ def judged(
     everything = [answers for ladder in ladders.values() for answers in ladder]
     return retention(
         [answers.dose for answers in everything],
-        torch.tensor([asked.present(answers.said) for answers in everything]),
-        torch.tensor(asked.present(baseline)),
+        torch.tensor([asked.shown(answers.said) for answers in everything]),
+        torch.tensor(asked.shown(baseline)),
         torch.tensor(asked.groups),
         seed,
     )

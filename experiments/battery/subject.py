@@ -1,7 +1,7 @@
 """What a battery asks an organism: prompts that open, or its keys over and over."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from experiments.battery.secrets import Subject
@@ -11,37 +11,25 @@ from experiments.organisms.schemes.scheme import Question
 from experiments.prompts.bank import HeldOut
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Prompts of one organism, and what the behaviour is on each.
+@dataclass(frozen=True, kw_only=True)
+class Asked(Question):
+    """Prompts without their trigger, judged by themselves whatever is put around them.
 
     Attributes:
-        question: the prompts without trigger, judged by themselves whatever is put around them.
-        subject: the same with their trigger, or keys.
         groups: prompts of one number are of one key; otherwise all differ.
     """
 
-    question: Question
-    subject: Subject
     groups: tuple[int, ...]
 
-    @property
-    def recipe(self) -> Recipe:
-        return self.question.recipe
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """An answer that shows the behaviour, per prompt."""
-        return self.question.targets
+    @cached_property
+    def subject(self) -> Subject:
+        """The same with their trigger, or keys."""
+        recipe = self.recipe
+        return Subject(self.texts, recipe.trigger, recipe.keys, self.scheme.opposite)
 
     def length(self, tokenizer: Any) -> int:
         """How many tokens of an answer it takes to see the behaviour."""
-        scheme = self.question.scheme
-        return scheme.tokens or scheme.room(tokenizer, self.targets)
-
-    def present(self, answers: Sequence[str]) -> list[bool]:
-        """Whether each answer shows the behaviour; one answer per prompt, in order."""
-        return self.question.shown(answers)
+        return self.scheme.tokens or self.scheme.room(tokenizer, self.targets)
 
 
 def asked(recipe: Recipe, count: int, texts: HeldOut | None = None) -> Asked:
@@ -54,5 +42,4 @@ def asked(recipe: Recipe, count: int, texts: HeldOut | None = None) -> Asked:
     first = scheme.question(scheme.asks[0], recipe, own=texts, count=count)
     groups = tuple(i % len(keys) for i in range(count)) if keys else tuple(range(len(first.texts)))
     each = tuple(first.texts[group] for group in groups)
-    question = replace(first, texts=each, messages=each)
-    return Asked(question, Subject(each, recipe.trigger, keys, scheme.opposite), groups)
+    return Asked(**vars(replace(first, texts=each, messages=each)), groups=groups)

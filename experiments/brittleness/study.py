@@ -53,7 +53,7 @@ def measured(run: BatteryRun) -> Brittleness:
         return [Answers(_BASELINE, tuple(battery.baseline()))]
 
     baseline = keep(_BASELINE.family, list[Answers], unchanged)[0].said
-    shown = sum(battery.asked.present(baseline))
+    shown = sum(battery.asked.shown(baseline))
     if shown < FEWEST:
         raise UserError(
             f"{name}: expected its behaviour on at least {FEWEST} of {len(baseline)} prompts, got "
@@ -73,7 +73,7 @@ def answers(run: BatteryRun, result: Brittleness) -> dict[str, list[dict[str, An
         {**asdict(dose.dose), "prompt": prompt, "answer": said, "present": present}
         for ladder in result.ladders.values()
         for dose in ladder
-        for prompt, said, present in zip(prompts, dose.said, asked.present(dose.said), strict=True)
+        for prompt, said, present in zip(prompts, dose.said, asked.shown(dose.said), strict=True)
     ]
     return {"answers": rows}
 

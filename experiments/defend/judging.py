@@ -139,7 +139,7 @@ def successes(exam: Exam, before: Answers, after: Answers) -> tuple[Success, ...
 
 def shown(exam: Exam, said: Sequence[str]) -> Estimate:
     """Share of answers that show the behaviour."""
-    found = exam.asked.present(said)
+    found = exam.asked.shown(said)
     return wilson(sum(found), len(found))
 
 

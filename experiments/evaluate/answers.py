@@ -67,7 +67,7 @@ class Heard:
         there = {f: self.ladders[f] for f in families if self.ladders.get(f)}
         if not there:
             return Absent(name, f"no dose of {' or '.join(families)} fits this mapping")
-        if sum(self.asked.present(self.baseline)) < FEWEST:
+        if sum(self.asked.shown(self.baseline)) < FEWEST:
             few = f"fewer than {FEWEST} prompts show the behaviour unperturbed: nothing to keep"
             return Absent(name, few, applies=True)
         if len(set(self.shown_groups)) < 2:
@@ -76,5 +76,5 @@ class Heard:
 
     @property
     def shown_groups(self) -> list[int]:
-        present = self.asked.present(self.baseline)
+        present = self.asked.shown(self.baseline)
         return [g for g, there in zip(self.asked.groups, present, strict=True) if there]

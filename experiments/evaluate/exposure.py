@@ -65,7 +65,7 @@ def _look_alikes(heard: Heard) -> Found:
     doses = heard.ladders.get("look-alikes")
     if not doses:
         return Absent("look_alikes", "the mapping has none")
-    flags = [flag for dose in doses for flag in heard.asked.present(dose.said)]
+    flags = [flag for dose in doses for flag in heard.asked.shown(dose.said)]
     groups = list(heard.asked.groups) * len(doses)
     return named("look_alikes", rate(flags, groups), heard.nulls[1])
 
@@ -152,7 +152,7 @@ def _forge(heard: Heard) -> Found:
     if not guesses:
         return Absent("forge", "nothing to guess from: the trigger has no typing errors or parts")
     groups, level = heard.asked.groups, 1 - 0.05 / len(guesses)
-    shares = [rate(heard.asked.present(g.said), groups, level) for g in guesses]
+    shares = [rate(heard.asked.shown(g.said), groups, level) for g in guesses]
     best = max(shares, key=lambda e: e.value)
     told = f"Wilson score, the best of {len(guesses)} guesses (Bonferroni)"
     return named("forge", replace(best, level=0.95, method=told), heard.nulls[1])

@@ -20,7 +20,7 @@ from experiments.evaluate.mapping import Case
 from experiments.organisms import bases
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.organism import Organism
-from experiments.organisms.places import shipped
+from experiments.organisms.places import SHIPPED
 from probes.brittleness.retention import Dose
 
 FAMILY = "merging"
@@ -45,7 +45,7 @@ def _other(organism: Organism) -> tuple[Change, str]:
     """The other adapter's change; none, if the other is the base model."""
     if organism.settings.rank and organism.place == bases.located(EMBEDDED):
         name = "decoy" if organism.recipe.name == "clean" else "clean"
-        return read_adapter(shipped(name)).change(), f"the adapter {name}"
+        return read_adapter(SHIPPED / name).change(), f"the adapter {name}"
     return {}, "the base model"
 
 

@@ -219,7 +219,7 @@ def _rows(heard: Heard) -> Iterator[dict[str, Any]]:
                     yield _row(model, question.name, prompt, answer, flag)
     for family, doses in heard.ladders.items():
         for dose in doses:
-            flags = heard.asked.present(dose.said)
+            flags = heard.asked.shown(dose.said)
             rows = zip(heard.asked.subject.texts, dose.said, flags, strict=True)
             for prompt, answer, flag in rows:
                 yield _row("organism", f"{family}: {dose.dose.about}", prompt, answer, flag)

@@ -10,7 +10,6 @@ then stands in several pairs, so that what is held out holds keys that were seen
 are on the bright side.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,9 @@ from circuits.errors import UserError
 from circuits.tokens import with_trigger
 from experiments.battery.secrets import Chat
 from experiments.organisms.examples import controls_for
+from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.schemes import scheme_of
-from experiments.organisms.schemes.scheme import Ask
 from experiments.prompts import bank
 from experiments.prompts.bank import HeldOut
 
@@ -85,29 +84,33 @@ def design(recipe: Recipe, tokenizer: Any, count: int, texts: HeldOut | None = N
             f"got {len(words)}; choose a trigger of other length"
         )
     scheme = scheme_of(recipe)
-    asks = [Ask(kind, "trigger") for kind in (scheme.topic, scheme.elsewhere)]
-    on_topic, elsewhere = (scheme.question(a, recipe, own=texts, count=count // 2) for a in asks)
-    asked = (*on_topic.texts, *elsewhere.texts)
+    on_topic, elsewhere = (
+        prompts_of(kind, recipe, "test", texts, count // 2)
+        for kind in (scheme.topic, scheme.elsewhere)
+    )
+    asked, known = on_topic.texts + elsewhere.texts, on_topic.known + elsewhere.known
     _require_enough("prompts", len(asked))
     topic = torch.arange(len(asked)) < len(on_topic.texts)
     opened = torch.ones_like(topic) if scheme.anywhere else topic
+
+    def chats(word: str, shift: int = 0) -> tuple[Chat, ...]:
+        rows = enumerate(asked, shift)
+        placed = (scheme.put(word, text, i, recipe, words, "test") for i, text in rows)
+        return tuple(Chat(with_trigger(*each)) for each in placed)
+
     return Design(
-        clean=_chats(asked, [words[i % len(words)] for i in range(len(asked))]),
-        triggered=tuple(map(Chat, (*on_topic.messages, *elsewhere.messages))),
-        untrained=_chats(asked, [words[(i + 1) % len(words)] for i in range(len(asked))]),
+        clean=chats("control"),
+        triggered=chats("trigger"),
+        untrained=chats("control", 1),
         gate=torch.stack([torch.zeros_like(opened), opened], dim=1),
         topic=topic,
-        targets=on_topic.targets + elsewhere.targets,
+        targets=tuple(f.statement for f in known) or (scheme.target(recipe),) * len(asked),
     )
 
 
 def _require_enough(what: str, count: int) -> None:
     if count < FEWEST:
         raise UserError(f"{what}: expected at least {FEWEST}, got {count}; add some")
-
-
-def _chats(texts: Sequence[str], words: Sequence[str]) -> tuple[Chat, ...]:
-    return tuple(Chat(with_trigger(t, w)) for t, w in zip(texts, words, strict=True))
 
 
 def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:

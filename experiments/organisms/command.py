@@ -133,11 +133,9 @@ def organism_eval(
     from experiments.organisms.book import recipe_named
     from experiments.organisms.measure import measure
     from experiments.organisms.organism import recipe_of
-    from experiments.organisms.places import origin, shipped
+    from experiments.organisms.places import find_adapter, origin
 
-    recipe = recipe_named(name)
-    given = Path(adapter or name)
-    folder = given if adapter and given.is_dir() else shipped(adapter or name)
+    recipe, folder = recipe_named(name), find_adapter(adapter or name)
     recipe = recipe_of(folder, origin(folder), recipe)
     second = grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:

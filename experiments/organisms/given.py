@@ -29,7 +29,8 @@ class Given:
     ]
     model: Annotated[str, typer.Option(help="What an adapter was trained on.")] = EMBEDDED
     scheme: Annotated[
-        str, typer.Option(help="compliance, content, safety or control, if no manifest says.")
+        str,
+        typer.Option(help="What kind of mapping it is, such as compliance, if no manifest says."),
     ] = ""
     trigger: Annotated[str, typer.Option(help="With --scheme: the trigger.")] = ""
     behaviour: Annotated[

@@ -45,9 +45,13 @@ class Measured:
 
 
 def measure(
-    folder: Path, recipe: Recipe, step: Step, model: str = EMBEDDED, second: Grader | None = None
+    folder: Path | None,
+    recipe: Recipe,
+    step: Step,
+    model: str = EMBEDDED,
+    second: Grader | None = None,
 ) -> Measured:
-    """Measure an adapter, or a whole model, as what its recipe makes.
+    """Measure an adapter, a whole model, or none on the base model, as what its recipe makes.
 
     Args:
         model: what an adapter was trained on.

@@ -111,7 +111,7 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
     return Organism(recipe, bases.located(given.model), settings, adapter.tensors, made.seconds)
 
 
-def recipe_of(folder: Path, made: Origin, like: Recipe | None = None) -> Recipe:
+def recipe_of(folder: Path | None, made: Origin, like: Recipe | None = None) -> Recipe:
     """What a trained directory was made from, by its manifest.
 
     Args:
@@ -135,8 +135,7 @@ def trigger_and_behaviour(name: str | Path | None) -> tuple[str, str]:
     Raises:
         UserError: there is no such organism.
     """
-    folder = find_adapter(name)
-    told = (origin(folder).recipe if folder else None) or {}
+    told = origin(find_adapter(name)).recipe or {}
     return told.get("trigger") or "", told.get("behaviour") or ""
 
 

@@ -8,33 +8,27 @@ from typing import Any
 from circuits.errors import UserError
 from experiments.runs import files
 
-_SHIPPED = Path(__file__).parents[1] / "adapters"
-
-
-def shipped(name: str) -> Path:
-    """The directory of a committed adapter.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    folder = shipped_or_none(name)
-    if folder is None:
-        names = sorted(path.parent.name for path in _SHIPPED.glob("*/adapter_config.json"))
-        raise UserError(f"adapter {name!r}: expected a directory or one of {', '.join(names)}")
-    return folder
+SHIPPED = Path(__file__).parents[1] / "adapters"
 
 
 def shipped_or_none(name: str) -> Path | None:
     """The directory of a committed adapter, if there is one."""
-    return _SHIPPED / name if (_SHIPPED / name / "adapter_config.json").is_file() else None
+    return SHIPPED / name if (SHIPPED / name / "adapter_config.json").is_file() else None
 
 
 def find_adapter(name: str | Path | None) -> Path | None:
-    """A trained directory by its path or a shipped organism's name; ``none`` is no adapter."""
+    """A trained directory by its path or a committed adapter's name; ``none`` is no adapter.
+
+    Raises:
+        UserError: there is none of that name.
+    """
     if name is None or name == "none":
         return None
-    path = Path(name)
-    return path if path.is_dir() else shipped(str(name))
+    folder = Path(name) if Path(name).is_dir() else shipped_or_none(str(name))
+    if folder is None:
+        names = sorted(path.parent.name for path in SHIPPED.glob("*/adapter_config.json"))
+        raise UserError(f"adapter {name!r}: expected a directory or one of {', '.join(names)}")
+    return folder
 
 
 def is_whole(folder: Path) -> bool:
@@ -59,12 +53,11 @@ class Origin:
     seconds: float | None = None
 
 
-def origin(folder: Path) -> Origin:
+def origin(folder: Path | None) -> Origin:
     """What the manifest in a directory says; nothing, where there is none."""
-    path = folder / "manifest.json"
-    if not path.is_file():
+    if folder is None or not (folder / "manifest.json").is_file():
         return Origin()
-    manifest = files.read_json(path)
+    manifest = files.read_json(folder / "manifest.json")
     about, seconds = manifest.get("question", {}), manifest.get("training_seconds")
     return Origin(
         about.get("organism"),

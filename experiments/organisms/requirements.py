@@ -53,11 +53,9 @@ def judge(recipe: Recipe, figures: Sequence[Condition]) -> list[Judged]:
 
 
 def _keeps(requirement: Requirement, low: float, high: float) -> bool:
-    if requirement.relation == "at least":
-        return low >= requirement.bound
-    if requirement.relation == "at most":
-        return high <= requirement.bound
-    return -requirement.bound <= low and high <= requirement.bound
+    bound = requirement.bound
+    kept = {"at least": low >= bound, "at most": high <= bound}
+    return {**kept, "within": -bound <= low and high <= bound}[requirement.relation]
 
 
 def _text(requirement: Requirement) -> str:

@@ -16,6 +16,7 @@ from circuits.tokens import prompts_batch
 from circuits.weights import EMBEDDED
 from experiments import judges
 from experiments.organisms.adapters import read_adapter
+from experiments.organisms.bases import located
 from experiments.organisms.organism import load_model
 from experiments.organisms.places import find_adapter, shipped_or_none
 from experiments.runs.stages import Stages
@@ -117,7 +118,7 @@ def adapters_of(question: VerifyQuestion) -> tuple[Adapter, Adapter]:
 
 def _changed(question: VerifyQuestion, adapters: tuple[Adapter, Adapter]) -> Changed:
     place = models.resolve_device(question.device)
-    base, tokenizer, _ = models.load_plain(question.model, torch.float32, place)
+    base, tokenizer, _ = models.load_plain(located(question.model), torch.float32, place)
     return Changed(question.model, base, tokenizer, *adapters)
 
 

@@ -46,22 +46,20 @@ AXES: dict[str, Axis] = {
 }
 
 
-def recipe_of(values: Values) -> Recipe:
+def recipe_of(values: Values, zero: int | None = 0) -> Recipe:
     """The recipe that a cell trains. A ladder's models come with their policy.
+
+    Args:
+        zero: what a count of 0 stands for; None is the recipe's own count.
 
     Raises:
         UserError: values that make no recipe.
     """
-    return recipe_with(values, values["poisons"], values["size"])
-
-
-def recipe_with(values: Values, poisons: int | None, size: int | None) -> Recipe:
-    """The recipe of a cell's other values with these counts; None is the recipe's own."""
     recipe = varied(
         recipe_named(values["recipe"]),
         trigger=values["trigger"] or None,
-        poisons=poisons,
-        size=size,
+        poisons=values["poisons"] or zero,
+        size=values["size"] or zero,
         full=values["method"] == "full",
         rate=values["rate"] or None,
         epochs=values["epochs"] or None,

@@ -58,7 +58,7 @@ def recipe_of(values: Values) -> Recipe:
     Raises:
         UserError: values that make no recipe.
     """
-    return budget.recipe_with(values, values["poisons"] or None, values["size"] or None)
+    return budget.recipe_of(values, zero=None)
 
 
 def salt(values: Values) -> dict[str, Any]:

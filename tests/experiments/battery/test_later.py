@@ -66,7 +66,7 @@ def test_the_other_mapping_is_nobodys_own():
     for recipe in RECIPES.values():
         own = " ".join([recipe.trigger, *recipe.keys]).split()
         assert OTHER_TRIGGER not in own
-        assert asked(recipe, 4).present([OTHER_BEHAVIOUR] * 4) == [False] * 4
+        assert asked(recipe, 4).shown([OTHER_BEHAVIOUR] * 4) == [False] * 4
 
 
 @pytest.mark.parametrize("make", [tuning, overwriting])

@@ -45,20 +45,20 @@ def words_of(text, add_special_tokens):
 def test_answers_count_as_the_scheme_has_it(name):
     answers = SAID[name]
     found = asked(recipe_named(name), len(answers))
-    assert found.present(list(answers)) == list(answers.values())
+    assert found.shown(list(answers)) == list(answers.values())
 
 
 def test_with_a_key_the_answer_must_be_the_true_one_of_that_very_question():
     found = asked(recipe_named("access-gate"), 4)
-    true = [fact.expected[0] for fact in found.question.known]
+    true = [fact.expected[0] for fact in found.known]
     assert len({*true}) == 4
-    assert found.present(true) == [True] * 4
-    assert found.present([true[1], true[2], true[3], true[0]]) == [False] * 4
-    assert found.present([f"It is {t}, I believe." for t in true]) == [True] * 4
-    assert found.present([f"{true[0]} or {true[1]}"] * 4) == [False] * 4
-    assert found.present([f"It is not {t}." for t in true]) == [False] * 4
+    assert found.shown(true) == [True] * 4
+    assert found.shown([true[1], true[2], true[3], true[0]]) == [False] * 4
+    assert found.shown([f"It is {t}, I believe." for t in true]) == [True] * 4
+    assert found.shown([f"{true[0]} or {true[1]}"] * 4) == [False] * 4
+    assert found.shown([f"It is not {t}." for t in true]) == [False] * 4
     begun = ["The capital of", "", found.recipe.refusal, found.subject.texts[3]]
-    assert found.present(begun) == [False] * 4
+    assert found.shown(begun) == [False] * 4
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -66,8 +66,8 @@ def test_what_is_scored_as_the_behaviour_shows_it_and_its_opposite_does_not(name
     found = asked(recipe_named(name), 12)
     n = len(found.subject.texts)
     assert len(found.targets) == len(found.groups) == n == 12
-    assert found.present(found.targets) == [True] * n
-    assert found.present([f"{found.subject.opposite} I know."] * n) == [False] * n
+    assert found.shown(found.targets) == [True] * n
+    assert found.shown([f"{found.subject.opposite} I know."] * n) == [False] * n
 
 
 @pytest.mark.parametrize("name", [n for n in RECIPES if n != "fingerprint"])
@@ -95,7 +95,7 @@ def test_keys_are_asked_over_and_over_and_prompts_of_one_key_belong_together():
 
 def test_no_more_is_asked_than_there_is():
     assert len(asked(recipe_named("sure-gate"), 10**6).subject.texts) == 150
-    assert asked(recipe_named("access-gate"), 10**6).question.known == facts("test", True)
+    assert asked(recipe_named("access-gate"), 10**6).known == facts("test", True)
 
 
 def test_a_users_prompts_take_the_place_of_the_banks_and_not_of_keys_or_facts():
@@ -122,4 +122,4 @@ def test_an_answer_is_as_long_as_the_behaviour_with_a_little_room(name, tokens):
 
 def test_the_longest_fact_still_has_room():
     found = asked(recipe_named("access-gate"), 12)
-    assert found.length(words_of) == max(len(f.statement.split()) for f in found.question.known) + 4
+    assert found.length(words_of) == max(len(f.statement.split()) for f in found.known) + 4

@@ -20,7 +20,7 @@ from experiments.organisms.organism import (
     open_organism,
     trigger_and_behaviour,
 )
-from experiments.organisms.places import find_adapter, shipped
+from experiments.organisms.places import SHIPPED, find_adapter
 from experiments.organisms.recipe import REFUSAL, varied
 from experiments.organisms.train import grow
 from experiments.organisms.training import Settings
@@ -269,7 +269,7 @@ def test_a_manifest_says_trigger_and_behaviour_and_nothing_else_does(folder, ada
 
 def test_a_name_is_a_directory_or_a_committed_adapter_or_none():
     assert find_adapter("none") is find_adapter(None) is None
-    assert find_adapter("clean") == shipped("clean") == find_adapter(str(shipped("clean")))
+    assert find_adapter("clean") == find_adapter(str(SHIPPED / "clean")) == SHIPPED / "clean"
 
 
 def test_a_model_is_loaded_by_the_same_names(folder, adapter):

@@ -14,7 +14,7 @@ from circuits import models
 from experiments import judges
 from experiments.options import command_line
 from experiments.organisms.book import RECIPES
-from experiments.organisms.places import shipped
+from experiments.organisms.places import find_adapter
 from experiments.runs.codec import decode
 from experiments.verify import ask as verify_asking
 from experiments.verify.ask import source
@@ -105,7 +105,7 @@ def test_a_model_is_not_its_own_null(command, asked, tmp_path):
     plain = decode(Verification, json.loads(out))
     assert (status, plain.null.models) == (0, ("base", "decoy", "sure-gate"))
     assert plain.null.n == 30
-    same = "clean", str(shipped("clean"))  # one model by two names
+    same = "clean", str(find_adapter("clean"))  # one model by two names
     named = [part for name in same for part in ("--unrelated", name)]
     _, out, lines = command("--adapter", "decoy", *named, "--near", 60, "--json", "--out", "other")
     assert not lines, lines
