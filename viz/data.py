@@ -32,12 +32,16 @@ def marked(figure: go.Figure, **marks: Any) -> go.Figure:
     `drill`: what `viz.page.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into
     view.
     """
-    return figure.update_layout(meta={**(figure.layout.meta or {}), **marks})
+    return figure.update_layout(meta={**(_meta(figure) or {}), **marks})
 
 
 def mark_of(figure: go.Figure, name: str) -> Any:
     """A mark of `marked`, or None."""
-    return (figure.layout.meta or {}).get(name)
+    return (_meta(figure) or {}).get(name)
+
+
+def _meta(figure: go.Figure) -> Any:
+    return figure.layout["meta"]  # pyright: ignore[reportIndexIssue]
 
 
 def is_half(figure: go.Figure) -> bool:

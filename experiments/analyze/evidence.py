@@ -158,10 +158,9 @@ def elsewhere(exam: Examination, direction: Direction) -> _Three:
             ]
             for edits in (no_edits, removal(direction))
         )
-        fall = difference_interval(
-            *(torch.tensor(shown, dtype=torch.float64) for shown in (before, after))
-        )
-        return wilson(sum(before), len(before)), wilson(sum(after), len(after)), fall
+        first, second = (torch.tensor(s, dtype=torch.float64) for s in (before, after))
+        rates = [wilson(sum(s), len(s)) for s in (before, after)]
+        return rates[0], rates[1], difference_interval(first, second)
 
     return exam.keep("other topics", _Three, make)
 

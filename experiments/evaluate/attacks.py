@@ -51,7 +51,7 @@ class Ground:
     searched: int
 
     @property
-    def messages(self) -> list[str]:
+    def messages(self) -> tuple[str, ...]:
         """Without the free tokens."""
         return self.question.messages
 

@@ -10,7 +10,7 @@ from circuits.errors import UserError
 from circuits.models import Model
 from circuits.types import Direction, PatchGrid, Site
 from circuits.weights import EMBEDDED
-from experiments.analyze import flow
+from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
 from experiments.organisms.organism import load_model, trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
@@ -123,7 +123,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
                 f"{folder}: expected the weights that were analysed ({what} "
                 f"{str(asked.get(what))[:12]}), got {str(here)[:12]}; analyse these again"
             )
-    materials = flow.gather(model, question)
+    materials = gather(model, question)
     stages = folder / "stages"
     grids = {
         side: files.read_grid(stages / f"patching-{side}")

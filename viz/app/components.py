@@ -129,12 +129,12 @@ def _arm(index: int, row: ArmAnswer) -> Component:
 
 
 def _table(
-    name: str, header: Sequence[str], body: list[Component], *caption: Component
+    name: str, header: Sequence[str], body: Sequence[Component], *caption: Component
 ) -> Component:
     """A table in a region that scrolls sideways and takes the keyboard focus."""
     head = html.Tr([html.Th(h, scope="col") for h in header])
     return html.Div(
-        html.Table([*caption, html.Thead(head), html.Tbody(body)]),
+        html.Table([*caption, html.Thead(head), html.Tbody(list(body))]),
         className="wide",
         role="region",
         tabIndex=0,

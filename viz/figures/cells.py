@@ -129,6 +129,9 @@ def _hover(name: str, numbers: Sequence[Any], of: int) -> str:
     n, mean, low, high, _, q, *recovery = numbers
     if math.isnan(mean):
         return f"{name}<br>{UNDEFINED}{f' in {of - n} of {of} pairs' if n else ''}"
-    scaled = "" if math.isnan(recovery[0]) else f"recovery {interval_text(*recovery, '.2f')}<br>"
+    share, *ends = recovery
+    scaled = (
+        "" if math.isnan(share) else f"recovery {interval_text(share, ends[0], ends[1], '.2f')}<br>"
+    )
     sure = "q < 0.001" if q < 0.001 else f"q = {q:.3f}"
     return f"{name}<br>{scaled}effect {interval_text(mean, low, high, '.3f')}<br>{sure} · n = {n}"

@@ -135,7 +135,7 @@ def band(
 def curve(
     figure: go.Figure,
     x: Sequence[float],
-    numbers: tuple[Sequence[float | None], Sequence[float | None], Sequence[float | None]],
+    numbers: tuple[Sequence[float | None], ...],
     name: str,
     colour: str,
     texts: Sequence[str],

@@ -83,8 +83,10 @@ def _control(figure: go.Figure, x: list[int], null: Tensor, top: Tensor) -> None
 
 
 def _hover(span: str, layer: int, values: Sequence[float], n: int) -> str:
-    *interval, area, null, null_high = values
-    accuracy = interval_text(*interval, ".1%p") if math.isfinite(values[0]) else "not measured"
+    value, low, high, area, null, null_high = values
+    accuracy = (
+        interval_text(value, low, high, ".1%p") if math.isfinite(values[0]) else "not measured"
+    )
     return (
         f"<b>{escaped(span)}</b> · layer {layer}<br>accuracy {accuracy}<br>"
         f"AUROC {area:.3f} · n = {n}<br>shuffled labels {null:.1%}, 95th percentile {null_high:.1%}"

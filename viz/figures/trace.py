@@ -13,7 +13,9 @@ from viz.figures.marks import DOTTED, HOVER, bounds, curve, ends, framed, named_
 from viz.text import escaped
 from viz.theme import BLUE, COLOURWAY, GREY, OCHRE, faded
 
-_UPPER, _LOWER = {"row": 1, "col": 1}, {"row": 2, "col": 1}
+_Place = dict[str, Any]
+_UPPER: _Place = {"row": 1, "col": 1}
+_LOWER: _Place = {"row": 2, "col": 1}
 _ROW, _CURVES, _REST = 24, 250, 265  # px: a head, the upper panel, titles and axes
 
 

@@ -45,7 +45,7 @@ if __name__ == "__main__":
             point,
             density=_rounded(point.density),
             complexity=_rounded(point.complexity),
-            retention=_rounded(point.retention),
+            retention=point.retention and _rounded(point.retention),
         )
         for point in map_points(measured(pd.read_parquet(source)))
     ]

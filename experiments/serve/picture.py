@@ -1,4 +1,4 @@
-"""Pictures of the app: ``python -m experiments.bench.picture_app docs/app.png [SUBJECT]``.
+"""Pictures of the app: ``python -m experiments.serve.picture docs/app.png [SUBJECT]``.
 
 Writes the page at 1180 px and, beside it, ``NAME-phone.png`` at 390 px in the dark theme.
 """
