@@ -35,7 +35,8 @@ def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
 
 
 def _scan(value: dict[str, Any], table: pd.DataFrame, folder: Path) -> Scan:
-    rows = table[table["model"] == value["name"]].to_dict("records")
+    own = pd.DataFrame(table[table["model"] == value["name"]])
+    rows = own.sort_values("rank").to_dict("records")
     scored = decode(tuple[Scored, ...], rows, where=str(folder / "scores.parquet"))
     answers = decode(tuple[Answered, ...], value["answers"], where=str(folder / "result.json"))
     return Scan(value["name"], scored, answers, value["seconds"])
