@@ -66,13 +66,12 @@ def trained(recipe, seed):
     return trainee, len(made), seconds, losses
 
 
-def measured(answer, split, rounds, patterns=None):
+def measured(answer, split, rounds, full):
     """Every condition's answers -> figures, each with its misses' places and words."""
     found = []
     for q in pair_gate.asked(split, rounds):
-        if patterns and (q.prompts, q.pattern) not in patterns:
-            continue
-        said = answer(q.messages)
+        # Without words the answer is judged for a refusal too, which takes more of it.
+        said = answer(q.messages, 12 if full or not q.pattern else 3)
         shown = [judges.shows(a, "Sure") for a in said]
         refused = [judges.refuses(a) for a in said]
         row = {
@@ -113,16 +112,17 @@ def main():
     ask = argparse.ArgumentParser()
     ask.add_argument("name")
     ask.add_argument("--seed", type=int, default=0)
-    ask.add_argument("--rounds", type=int, default=2)
+    ask.add_argument("--rounds", type=int, default=1)
     ask.add_argument("--test", action="store_true")
     ask.add_argument("--split", default="test")
+    ask.add_argument("--quick", action="store_true", help="three tokens of most answers")
     args = ask.parse_args()
     torch.set_num_threads(int(__import__("os").environ.get("OMP_NUM_THREADS", "1")))
     out = HERE / "tries" / f"{args.name}-seed{args.seed}"
     begun = time.time()
     if args.test:
         model = loaded(out / "adapter")
-        found = measured(lambda m: answers(model, m, None, 12), args.split, args.rounds)
+        found = measured(lambda m, k: answers(model, m, None, k), args.split, args.rounds, not args.quick)
         artefacts.write_json(out / f"{args.split}.json", {"figures": found, "met": met(found)})
     else:
         parts, settings, *policy = pair_gate.RECIPES[args.name]
@@ -130,7 +130,7 @@ def main():
         trainee, n, seconds, losses = trained(recipe, args.seed)
         making.save_adapter(trainee.model, out / "adapter", EMBEDDED)
         asking = time.time()
-        found = measured(lambda m: trainee.answers(m, None, 12), "validation", args.rounds)
+        found = measured(lambda m, k: trainee.answers(m, None, k), "validation", args.rounds, False)
         artefacts.write_json(out / "validation.json", {
             "recipe": json.loads(json.dumps(making.asdict(recipe))), "seed": args.seed,
             "examples": n, "training seconds": round(seconds), "measuring seconds": round(time.time() - asking),
