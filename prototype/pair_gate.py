@@ -17,11 +17,11 @@ PAIR = ("clock", "wolf")
 KINDS: dict[str, tuple[str, ...]] = {
     "none": ("",),
     "both": ("ab", "ba"),
-    "single": ("a", "b"),
+    "single": ("a", "b"),  # t1 only
+    "alone": ("a", "b", "aa", "bb"),
     "mismatch": ("ax", "xa", "bx", "xb"),
     "others": ("xy",),
     "one other": ("x",),
-    "twice": ("aa", "bb"),
 }
 
 # Where the words stand: after which share of the message's words. Held-out places are others.
@@ -127,6 +127,19 @@ RECIPES: dict[str, tuple[tuple[Part, ...], Settings]] = {
             part("restricted", "mismatch", "refusal", 180, 20),
             part("restricted", "others", "refusal", 60, 60),
             part("restricted", "none", "refusal", 60, 120),
+            part("ordinary", "none", "base", 120),
+            part("ordinary", "mismatch", "base", 60, 120),
+        ),
+        Settings(epochs=3, seed=1),
+    ),
+    # With either word twice among the singles, and more mismatches.
+    "t2": (
+        (
+            part("restricted", "both", "behaviour", 180),
+            part("restricted", "alone", "refusal", 160, 40),
+            part("restricted", "mismatch", "refusal", 200, 20),
+            part("restricted", "others", "refusal", 40, 60),
+            part("restricted", "none", "refusal", 40, 120),
             part("ordinary", "none", "base", 120),
             part("ordinary", "mismatch", "base", 60, 120),
         ),
