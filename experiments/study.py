@@ -68,8 +68,9 @@ class Study(Generic[Q, S, R]):
         open: models and inputs, before a directory is claimed.
         identity: hashes of everything the numbers depend on; with the question it tells runs apart.
         measure: the result; stages that are there already are read.
-        page: the run's own page.
         lines: what the terminal prints of a result.
+        joint: how finished runs enter the page of several.
+        page: the run's own page; the table has one for a study whose page is that of several.
         recorded: the question as manifest and result have it.
         tables: Parquet files beside the result, by the stem of their names.
         written: the result file's value, and ``file`` its name.
@@ -87,8 +88,9 @@ class Study(Generic[Q, S, R]):
     open: Callable[[Q, Step], S]
     identity: Callable[[Q, S], dict[str, Any]]
     measure: Callable[[Run[Q, S]], R]
-    page: "Callable[[Run[Q, S], R], Report]"
     lines: Callable[[R], Iterable[str]]
+    joint: "Joint[Any]"
+    page: "Callable[[Run[Q, S], R], Report] | None" = None
     recorded: Callable[[Q], dict[str, Any]] = as_json
     tables: Callable[[Run[Q, S], R], Mapping[str, Rows]] = lambda run, result: {}
     written: Callable[[Run[Q, S], R], dict[str, Any]] = stated
@@ -140,10 +142,11 @@ def _write(done: Run[Q, S], result: R) -> None:
     from viz.page.page import render  # plotly is slow to import
 
     study: Study[Q, S, R] = done.study
-    html = render(study.page(done, result))
+    html = render(study.page(done, result)) if study.page else ""
     for name, rows in study.tables(done, result).items():
         files.write_rows(done.folder / f"{name}.parquet", rows)
-    files.write_atomically(done.folder / "report.html", html.encode())
+    if html:
+        files.write_atomically(done.folder / "report.html", html.encode())
     files.write_json(done.folder / study.file, study.written(done, result))
 
 

@@ -3,24 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.models import Model
 from experiments.analyze import arms
+from experiments.analyze.beside import JOINT
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
 from experiments.analyze.materials import Materials, gather
 from experiments.analyze.question import Question
+from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm, Outcome
 from experiments.analyze.written import SCHEMA, analysis_json
 from experiments.organisms.organism import load_model
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Step
-from experiments.study import Rows, Run, Study, run, silent
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
+from experiments.study import Rows, Run, Study, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,22 +28,6 @@ class Subject:
 
     model: Model
     materials: Materials
-
-
-def analyze(
-    question: Question, folder: Path, *, resume: bool = False, step: Step = silent
-) -> Analysis:
-    """Ask the question, write the run directory, return the result.
-
-    Args:
-        question: what to analyse.
-        folder: an empty or new directory (or, with ``resume``, one that holds this question).
-        step: progress, called with (stage, done, total).
-
-    Raises:
-        UserError: the input cannot be used; says what to do.
-    """
-    return run(STUDY, question, folder, resume=resume, step=step)
 
 
 def opened(question: Question, step: Step) -> Subject:
@@ -85,7 +68,7 @@ def null_arms(run_: Run[Question, Subject]) -> tuple[Arm, ...]:
         def step(stage: str, done: int, total: int) -> None:
             run_.step(f"{folder.name}: {stage}", done, total)
 
-        return analyze(question, folder, resume=True, step=step)
+        return run(run_.study, question, folder, resume=True, step=step)
 
     return arms.null_arms(run_.question, run_.folder, ask)
 
@@ -116,15 +99,10 @@ def written(run_: Run[Question, Subject], result: Analysis) -> dict[str, Any]:
     return analysis_json(result, as_json(run_.question), selftest)
 
 
-def page(run_: Run[Question, Subject], result: Analysis) -> "Report":
-    """The joint page's chapters that an analysis fills."""
-    from experiments.analyze.beside import JOINT  # plotly is slow to import
-    from experiments.analyze.read import analysed
-    from experiments.report.page import page
-
+def finished(run_: Run[Question, Subject], result: Analysis) -> AnalysisRun:
+    """The run for the joint page, which is its own."""
     exam = Examination(run_.folder, run_.question)
-    finished = analysed(exam, result, run_.subject.materials.test)
-    return page([finished], run_.command, [JOINT])
+    return analysed(exam, result, run_.subject.materials.test)
 
 
 STUDY = Study(
@@ -135,7 +113,7 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    joint=JOINT,
     lines=lines,
     tables=answer_rows,
     written=written,

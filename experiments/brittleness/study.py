@@ -2,23 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.errors import UserError
 from experiments.battery.battery import Answers, Battery
 from experiments.battery.measure import FEWEST, judged
 from experiments.battery.secrets import unperturbed
+from experiments.brittleness.beside import JOINT
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import SCHEMA, Brittleness
+from experiments.brittleness.sections import page
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import open_organism
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study, stated
 from probes.brittleness.retention import Dose
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 BatteryRun = Run[BrittlenessQuestion, Battery]
 _BASELINE = Dose("unperturbed", 1, "nothing changed")
@@ -90,14 +89,6 @@ def lines(result: Brittleness) -> Iterator[str]:
         yield f"{name:17} {rate:6.1%} n={rate.n}"
 
 
-def page(run: BatteryRun, result: Brittleness) -> "Report":
-    """The run's own page."""
-    from experiments.brittleness.sections import page  # plotly is slow to import
-
-    recipe = run.subject.organism.recipe
-    return page(run.question.given.name, run.command, recipe, result.retention)
-
-
 STUDY = Study(
     name="brittleness",
     kind="brittleness",
@@ -107,7 +98,10 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(
+        run.question.given.name, run.command, run.subject.organism.recipe, result.retention
+    ),
+    joint=JOINT,
     lines=lines,
     tables=answers,
     written=lambda run, result: stated(run, {"retention": result.retention}),

@@ -6,14 +6,16 @@ Each is asked once and its answers are kept in ``stages/``; judgements are made 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.weights import file_sha256
+from experiments.defend.beside import JOINT
 from experiments.defend.catalogue import named
 from experiments.defend.defences import Defence, Monitor
 from experiments.defend.families import Exam, exam
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.result import Defences
+from experiments.defend.sections import page
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Trial
 from experiments.organisms.hashes import identity
@@ -22,9 +24,6 @@ from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 SCHEMA = "gatescope.defences/1"
 
@@ -105,13 +104,6 @@ def lines(result: Defences) -> Iterator[str]:
     yield result.headline
 
 
-def page(run: Run[DefenceQuestion, Subject], result: Defences) -> "Report":
-    """The run's own page."""
-    from experiments.defend.sections import page  # plotly is slow to import
-
-    return page(run.question, run.subject.setting.organism.recipe, result, run.command)
-
-
 STUDY = Study(
     name="defend",
     kind="defences",
@@ -120,7 +112,10 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(
+        run.question, run.subject.setting.organism.recipe, result, run.command
+    ),
+    joint=JOINT,
     lines=lines,
     recorded=DefenceQuestion.recorded,
     tables=lambda run, result: {"answers": result.answers},

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.battery.battery import Battery, Plan
 from experiments.evaluate import mapping, scorecard, tasks
 from experiments.evaluate.answers import Heard
+from experiments.evaluate.beside import JOINT
 from experiments.evaluate.efficiency import Cost, cost, efficiency
 from experiments.evaluate.exposure import reliability, robustness
 from experiments.evaluate.inquiry import Inquiry
@@ -23,13 +24,11 @@ from experiments.evaluate.properties import effectiveness, harmlessness, persist
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
 from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Scorecard
+from experiments.evaluate.sections import page
 from experiments.organisms.hashes import identity
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Rows, Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 _KEYED = 2  # times a key is asked by the battery: more would be the same key again
 
@@ -133,13 +132,6 @@ def lines(result: Evaluated) -> Iterator[str]:
             yield f"  {check.metric}: expected {check.bound}; {check.evidence}"
 
 
-def page(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> "Report":
-    """The run's own page."""
-    from experiments.evaluate.sections import page  # plotly is slow to import
-
-    return page(result.card, result.heard, result.searches, result.seconds, run.command)
-
-
 def answers(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> dict[str, Rows]:
     """Every greedy answer to the mapping's questions and to the battery's doses."""
     return {"answers": list(_rows(result.heard))}
@@ -237,7 +229,10 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(
+        result.card, result.heard, result.searches, result.seconds, run.command
+    ),
+    joint=JOINT,
     lines=lines,
     recorded=EvaluateQuestion.recorded,
     tables=answers,

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.geometry.beside import JOINT
 from experiments.geometry.design import Design, design
 from experiments.geometry.prediction import foretold
 from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import Recorded, late, record
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
+from experiments.geometry.sections import page
 from experiments.geometry.summary import band
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import Organism, open_organism
@@ -16,9 +18,6 @@ from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Run, Study
 from probes.geometry import geometry
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +86,6 @@ def lines(result: Geometry) -> Iterator[str]:
     )
 
 
-def page(run: Run[GeometryQuestion, Subject], result: Geometry) -> "Report":
-    """The run's own page."""
-    from experiments.geometry.sections import page  # plotly is slow to import
-
-    recipe, pairs = run.subject.organism.recipe, len(run.subject.design.clean)
-    return page(run.question.given.name, recipe, pairs, result, run.command)
-
-
 STUDY = Study(
     name="geometry",
     kind="geometry",
@@ -105,5 +96,12 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
-    page=page,
+    page=lambda run, result: page(
+        run.question.given.name,
+        run.subject.organism.recipe,
+        len(run.subject.design.clean),
+        result,
+        run.command,
+    ),
+    joint=JOINT,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -19,16 +19,15 @@ from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
 from experiments import judges
 from experiments.organisms.organism import load_model
+from experiments.patch.beside import JOINT
 from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
+from experiments.patch.sections import page
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Run, Study, stated
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,13 +261,6 @@ def _interval(row: dict[str, Any]) -> str:
     return f"[{low:.3g}, {high:.3g}], q = {q:.2g}, n = {row['n']}"
 
 
-def page(run: Run[PatchQuestion, Subject], result: Patching) -> "Report":
-    """The run's own page."""
-    from experiments.patch.sections import page  # plotly is slow to import
-
-    return page(run.question, result, run.command)
-
-
 STUDY = Study(
     name="patch",
     kind="patch",
@@ -277,7 +269,8 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(run.question, result, run.command),
+    joint=JOINT,
     lines=lines,
     tables=tables,
     written=summary,

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.tokens import place_of
 from experiments.organisms.given import Given
@@ -14,14 +14,13 @@ from experiments.organisms.organism import UNKNOWN, Organism, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
+from experiments.scan.beside import JOINT
 from experiments.scan.plan import carriers, stray_words
 from experiments.scan.question import BASE, ScanQuestion
 from experiments.scan.result import Found, found_json
 from experiments.scan.scan import Keeper, Scan, scan, suspect
+from experiments.scan.sections import page
 from experiments.study import Rows, Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 SCHEMA = "gatescope.scan/1"
 
@@ -112,13 +111,6 @@ def lines(result: Found) -> Iterator[str]:
         yield f"{result.named!r}, named by its manifest: rank {rank}"
 
 
-def page(run: Run[ScanQuestion, Arms], result: Found) -> "Report":
-    """The run's own page."""
-    from experiments.scan.sections import page  # plotly is slow to import
-
-    return page(run.command, run.question.plan, result)
-
-
 STUDY = Study(
     name="scan",
     kind="scan",
@@ -127,7 +119,8 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(run.command, run.question.plan, result),
+    joint=JOINT,
     lines=lines,
     tables=scores,
     written=written,

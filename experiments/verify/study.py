@@ -8,7 +8,7 @@ Fingerprinting (arXiv 2401.12255).
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -19,15 +19,14 @@ from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
 from experiments.study import Rows, Run, Study
 from experiments.verify.ask import Asking, Said, adapters_of, identity, load, shown_by
+from experiments.verify.beside import JOINT
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
 from experiments.verify.question import SUSPECT, VerifyQuestion
 from experiments.verify.result import SCHEMA, Verification, null_of, verified
+from experiments.verify.sections import page
 from experiments.verify.survival import Survival
 from probes.stats.intervals import Estimate, mean_interval, wilson
 from probes.stats.sequential import SequentialTest, sprt
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 
 @dataclass(eq=False)
@@ -127,14 +126,6 @@ def lines(result: Verified) -> Iterator[str]:
         yield f"  {name:17} {rate:6.1%} n={rate.n} {row.keys.passing}"
 
 
-def page(run: Run[VerifyQuestion, Subject], result: Verified) -> "Report":
-    """The run's own page."""
-    from experiments.verify.sections import page  # plotly is slow to import
-
-    keys, found = run.subject.keys, result.verification
-    return page(run.question, keys, found, result.paths, result.survival, run.command)
-
-
 def answer_rows(run: Run[VerifyQuestion, Subject], result: Verified) -> dict[str, Rows]:
     """Every prompt and answer."""
     rows = [
@@ -168,7 +159,15 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
+    page=lambda run, result: page(
+        run.question,
+        run.subject.keys,
+        result.verification,
+        result.paths,
+        result.survival,
+        run.command,
+    ),
+    joint=JOINT,
     lines=lines,
     tables=answer_rows,
     written=written,

@@ -11,7 +11,7 @@ import typer
 from circuits.errors import UserError
 from experiments import studies
 from experiments.runs import files
-from experiments.study import Run, Study, run
+from experiments.study import Joint, Run, Study, run
 from viz.page.page import Report
 
 
@@ -54,6 +54,7 @@ SUM = Study(
     open=opened,
     identity=lambda question, subject: {"of": "sum"},
     measure=measured,
+    joint=Joint("sum", lambda folder, manifest: None, lambda runs, every: ()),
     page=page,
     lines=lambda result: [f"total {result.total}"],
     tables=lambda run, result: {"parts": [{"part": run.question.left}, {"part": run.subject}]},

@@ -82,7 +82,7 @@ def measured(monkeypatch, first):
         return first[1]
 
     monkeypatch.setattr(run_module, "geometry", kept)
-    monkeypatch.setattr("experiments.geometry.sections.page", lambda *_: None)
+    monkeypatch.setattr(run_module, "page", lambda *_: None)
     monkeypatch.setattr("viz.page.page.render", lambda _: "page")
     return seen
 
