@@ -122,7 +122,7 @@ def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_p
     for caption in (
         "every arm of every run",
         "where it is carried, run by run",
-        "each run&#x27;s gate beside",
+        "each run&#39;s gate beside",
         "the switch, run by run",
         "ablation, run by run",
     ):

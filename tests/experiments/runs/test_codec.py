@@ -70,7 +70,7 @@ def test_every_record_comes_back_and_a_change_is_noticed():
             try:
                 record = records.draw(kind, rng)
             except records.NoRecordError:
-                undrawn.add(kind.__name__)
+                undrawn.add(kind)
                 break
             value, tensors = through_files(record)
             assert records.same(decode(kind, value, tensors), record), kind
@@ -84,7 +84,7 @@ def test_every_record_comes_back_and_a_change_is_noticed():
                 less = {n: t for n, t in tensors.items() if n != name}
                 assert noticed(kind, record, value, other), (kind, name)
                 assert noticed(kind, record, value, less), (kind, name)
-    assert {kind.__name__ for kind in kinds} - undrawn >= KEPT
+    assert {kind.__name__ for kind in kinds if kind not in undrawn} >= KEPT
     assert len(undrawn) < 15 < len(kinds) / 10  # their own rules ask for more than annotations say
 
 

@@ -216,7 +216,7 @@ def test_the_page_has_every_section_and_shows_names_as_text():
         "Comparisons",
         "Nulls, and whether the policy survived",
         "What this does not show",
-        "The sweep&#x27;s file",
+        "The sweep&#39;s file",
         "Reproduce",
     ]
     assert text.index("Constant count: as many poisons") < text.index(titles[0])
