@@ -1,7 +1,6 @@
 """A direction for every layer, so that any of them can be watched: an analysis' or fitted here."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from circuits import metrics, tokens
@@ -10,7 +9,8 @@ from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
 from circuits.types import Direction, Site
-from experiments.runs import files
+from experiments.runs import older
+from experiments.runs.stages import Stages
 
 Layers = dict[int, Candidate]
 _FIT, _SCORED = 16, 8  # pairs that directions are fitted on, and others that they are scored on
@@ -21,26 +21,17 @@ def of_run(folder: Path, chosen: Direction | None) -> Layers:
 
     At its own layer the chosen direction stands, whatever other candidates score there.
     """
-    stages = folder / "stages"
-    if chosen is None or not (stages / "selection.json").is_file():
+    stages = Stages(folder)
+    if chosen is None or not stages.has("selection"):
         return {}
-    rows = files.read_json(stages / "selection.json")
-    vectors = files.read_tensors(stages / "selection.safetensors")["vectors"].float()
-    found: Layers = {}
-    for row, vector in zip(rows, vectors, strict=True):
-        site = Site(row["layer"], row["stream"], row["span"])
-        means = row["clean_mean"], row["triggered_mean"]
-        direction = Direction(site, vector / vector.norm(), row["estimator"], *means)
-        scores = (row["necessity"], row["sufficiency"], row["harm"], row["n"])
-        one = Candidate(direction, *scores)
-        if site == chosen.site and row["estimator"] == chosen.estimator:
-            one = replace(one, direction=chosen)
-        found[site.layer] = max(found.get(site.layer, one), one, key=_place(chosen))
-    return dict(sorted(found.items()))
+    scored = stages.keep("selection", tuple[Candidate, ...], tuple, older.candidates)
 
+    def own(one: Candidate) -> bool:
+        return (one.direction.site, one.direction.estimator) == (chosen.site, chosen.estimator)
 
-def _place(chosen: Direction):
-    return lambda one: (one.direction is chosen, one.score)
+    # Of those of one layer, the last stands.
+    ordered = sorted(scored, key=lambda c: (c.direction.site.layer, own(c), c.score))
+    return {c.direction.site.layer: c for c in ordered}
 
 
 def fitted(

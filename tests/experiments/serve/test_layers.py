@@ -7,8 +7,10 @@ import tiny
 import torch
 
 from circuits.errors import UserError
+from circuits.gates.select import Candidate
 from experiments.analyze.written import candidate_json
 from experiments.runs import files
+from experiments.runs.stages import Stages
 from experiments.serve import answering, layers
 from experiments.serve.answering import Asked
 
@@ -41,26 +43,37 @@ def test_another_layer_is_read_and_edited(subject):
     assert found.prompts != same.prompts
 
 
-def test_of_a_run_the_best_of_each_layer_and_the_chosen_at_its_own(subject, tmp_path):
-    rows, vectors = [], []
-    for one in subject.layers.values():
-        for name, score in (("weak", 0.1), ("strong", 0.9)):
-            direction = replace(one.direction, estimator=name)
-            rows.append(
-                candidate_json(
-                    replace(one, direction=direction, necessity=score, sufficiency=score)
-                )
-            )
-            vectors.append(direction.vector)
-    stages = tmp_path / "stages"
-    files.write_json(stages / "selection.json", rows)
-    files.write_tensors(stages / "selection.safetensors", {"vectors": torch.stack(vectors)}, {})
+def kept_by_type(folder, scored):
+    Stages(folder).keep("selection", tuple[Candidate, ...], lambda: scored)
+
+
+def kept_as_rows(folder, scored):
+    """As analyses kept them before."""
+    stages = folder / "stages"
+    vectors = torch.stack([one.direction.vector for one in scored])
+    files.write_json(stages / "selection.json", [candidate_json(one) for one in scored])
+    files.write_tensors(stages / "selection.safetensors", {"vectors": vectors}, {})
+
+
+@pytest.mark.parametrize("keep", [kept_by_type, kept_as_rows])
+def test_of_a_run_the_best_of_each_layer_and_the_chosen_at_its_own(subject, tmp_path, keep):
+    scored = tuple(
+        replace(
+            one,
+            direction=replace(one.direction, estimator=name, vector=one.direction.vector.clone()),
+            necessity=score,
+            sufficiency=score,
+        )
+        for one in subject.layers.values()
+        for name, score in (("weak", 0.1), ("strong", 0.9))
+    )
+    keep(tmp_path, scored)
     chosen = replace(subject.direction, estimator="weak")
     found = layers.of_run(tmp_path, chosen)
     assert list(found) == list(subject.layers)
     for layer, one in found.items():
         at_own = layer == chosen.site.layer
         assert one.direction.estimator == ("weak" if at_own else "strong")
-    assert found[chosen.site.layer].direction is chosen
+    assert torch.equal(found[chosen.site.layer].direction.vector, chosen.vector)
     assert layers.of_run(tmp_path / "nowhere", chosen) == {}
     assert layers.of_run(tmp_path, None) == {}
