@@ -160,7 +160,7 @@ def test_the_page_has_every_section_and_every_organism(zoo, found):
         "Against simple figures",
         "Prompt by prompt",
         "What it rests on",
-        "The paper&#x27;s claim",
+        "The paper&#39;s claim",
         "The zoo",
         "What this does not show",
     ):
