@@ -120,7 +120,7 @@ def report(grid) -> Report:
             Section(
                 "Projections",
                 "Values.",
-                (catalogue.arm_projections({"this model": strips}, prompts),),
+                (catalogue.arm_projections({"this model": strips, "base": strips}, prompts),),
             ),
             Section(
                 "Behaviour",
