@@ -7,7 +7,8 @@ To make a command ``X``:
    ``experiments.options``). What cannot be asked is refused in ``__post_init__``, in one line.
 2. ``X/study.py``: ``open``, ``identity``, ``measure`` and ``lines`` of this question, and the
    ``STUDY`` of them. ``measure`` returns a record, whose fields are those of the result file.
-3. ``X/sections.py``: the run's page (viz's ``Report``), imported when it is made: plotly is slow.
+3. ``X/sections.py``: ``page``, the run's page (viz's ``Report``) of a run and its result; it is
+   imported when it is made: plotly is slow.
 4. ``X/beside.py``: the ``JOINT`` by which finished runs enter the page of several runs.
 5. A row in ``experiments.studies``.
 
@@ -17,6 +18,7 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -68,8 +70,8 @@ class Study(Generic[Q, S, R]):
         open: models and inputs, before a directory is claimed.
         identity: hashes of everything the numbers depend on; with the question it tells runs apart.
         measure: the result; stages that are there already are read.
-        page: the run's own page.
         lines: what the terminal prints of a result.
+        page: the run's own page; by default ``page`` of the command's ``sections``.
         recorded: the question as manifest and result have it.
         tables: Parquet files beside the result, by the stem of their names.
         written: the result file's value, and ``file`` its name.
@@ -87,8 +89,8 @@ class Study(Generic[Q, S, R]):
     open: Callable[[Q, Step], S]
     identity: Callable[[Q, S], dict[str, Any]]
     measure: Callable[[Run[Q, S]], R]
-    page: "Callable[[Run[Q, S], R], Report]"
     lines: Callable[[R], Iterable[str]]
+    page: "Callable[[Run[Q, S], R], Report] | None" = None
     recorded: Callable[[Q], dict[str, Any]] = as_json
     tables: Callable[[Run[Q, S], R], Mapping[str, Rows]] = lambda run, result: {}
     written: Callable[[Run[Q, S], R], dict[str, Any]] = stated
@@ -140,7 +142,8 @@ def _write(done: Run[Q, S], result: R) -> None:
     from viz.page.page import render  # plotly is slow to import
 
     study: Study[Q, S, R] = done.study
-    html = render(study.page(done, result))
+    page = study.page or import_module(f"experiments.{study.name}.sections").page
+    html = render(page(done, result))
     for name, rows in study.tables(done, result).items():
         files.write_rows(done.folder / f"{name}.parquet", rows)
     files.write_atomically(done.folder / "report.html", html.encode())

@@ -14,7 +14,6 @@ from circuits.models import Model
 from circuits.runner import Window, whole
 from circuits.tokens import prompts_batch
 from circuits.weights import EMBEDDED
-from experiments import judges
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.bases import located
 from experiments.organisms.organism import load_model
@@ -22,10 +21,9 @@ from experiments.organisms.places import find_adapter, shipped_or_none
 from experiments.runs.stages import Stages
 from experiments.verify.keys import KEYS, STRANGERS, KeySet
 from experiments.verify.question import VerifyQuestion
-from experiments.verify.result import Null, key_test
-from experiments.verify.survival import Changed, Condition, Survival, conditions
+from experiments.verify.result import AnswersByKind, Condition, Null, Survival, key_test
+from experiments.verify.survival import Changed, conditions
 
-Said = dict[str, list[str]]  # answers by kind of prompt
 Identity = tuple[str, str | None]
 TOKENS = 12
 _STRANGERS_EACH = 20  # prompts of each kind without a secret, in a survival test
@@ -46,9 +44,9 @@ class Asking:
     def __init__(self, question: VerifyQuestion, keys: KeySet, stages: Stages) -> None:
         self.question, self.keys, self.stages = question, keys, stages
 
-    def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> Said:
+    def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> AnswersByKind:
         """The suspect's greedy answers to everything, and sampled ones to the keys."""
-        found: Said = {}
+        found: AnswersByKind = {}
         for kind, texts in asked.items():
             found[kind] = self.stages.keep(
                 f"suspect-{kind.replace(' ', '-')}",
@@ -63,9 +61,9 @@ class Asking:
             )
         return found
 
-    def unrelated(self, suspect: Identity) -> dict[str, Said]:
+    def unrelated(self, suspect: Identity) -> dict[str, AnswersByKind]:
         """The keys' answers of every model that is neither the suspect nor named twice."""
-        found: dict[str, Said] = {}
+        found: dict[str, AnswersByKind] = {}
         seen = {suspect}
         for number, name in enumerate(self.question.unrelated):
             other = self.stages.keep(
@@ -89,7 +87,7 @@ class Asking:
         kinds = {KEYS: asked[KEYS], **{k: asked[k][:_STRANGERS_EACH] for k in STRANGERS}}
         changed: list[Changed] = []  # made only where a condition is missing
 
-        def ask(condition: Condition) -> Said:
+        def ask(condition: Condition) -> AnswersByKind:
             if not changed:
                 changed.append(_changed(self.question, adapters))
             model = changed[0].model(condition)
@@ -97,9 +95,11 @@ class Asking:
 
         rows = []
         for condition in conditions(self.question.examples):
-            said = self.stages.keep(f"survival-{condition.name}", Said, lambda c=condition: ask(c))
-            strangers = [flag for kind in STRANGERS for flag in shown_by(said[kind], self.keys)]
-            shown = shown_by(said[KEYS], self.keys)
+            said = self.stages.keep(
+                f"survival-{condition.name}", AnswersByKind, lambda c=condition: ask(c)
+            )
+            strangers = [flag for kind in STRANGERS for flag in self.keys.shown(said[kind])]
+            shown = self.keys.shown(said[KEYS])
             rows.append(Survival(condition, key_test(shown, strangers, null, self.question.rule)))
         return tuple(rows)
 
@@ -160,8 +160,3 @@ def identity(model: Model) -> Identity:
 def load(model: str, adapter: str, device: str) -> Model:
     """A model with an adapter, by name."""
     return load_model(adapter, model, device=device)
-
-
-def shown_by(said: Sequence[str], keys: KeySet) -> list[bool]:
-    """Which answers are the keys' answer."""
-    return [judges.shows(answer, keys.answer) for answer in said]

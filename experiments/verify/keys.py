@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from circuits.errors import UserError
+from experiments import judges
 from experiments.organisms.book import RECIPES
 from experiments.prompts import bank
 from experiments.prompts.near_keys import LEVELS, near_keys
@@ -72,6 +73,10 @@ class KeySet:
                     f"{where}: expected {_FEWEST} to {most} words in a key, "
                     f"got {len(parts)} in {key!r}; near keys need them"
                 )
+
+    def shown(self, answers: Sequence[str]) -> list[bool]:
+        """Which answers are the keys' answer."""
+        return [judges.shows(answer, self.answer) for answer in answers]
 
 
 def read_keys(source: str) -> KeySet:

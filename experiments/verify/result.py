@@ -6,7 +6,7 @@ unrelated models asked the same keys, and on the suspect asked prompts that hold
 a model that gives the answer to everything passes nothing. And do *near keys* not get it?
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ import typer
 
 from circuits.errors import UserError
 from experiments.verify.keys import SECRETIVE, STRANGERS
-from probes.stats.intervals import Estimate, wilson
+from probes.stats.intervals import Estimate, rate
 from probes.stats.sequential import (
     BinomialTest,
     Decision,
@@ -26,6 +26,7 @@ from probes.stats.sequential import (
 
 SCHEMA = "gatescope.verification/1"
 Passing = Literal["pass", "fail", "unclear"]
+AnswersByKind = dict[str, list[str]]  # in the order of the prompts of a kind
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class Rule:
             raise UserError(
                 f"--alpha and --beta: expected a sum below 1, got {self.alpha} and {self.beta}"
             )
+
+    def path(self, shown: Sequence[bool], null_rate: float) -> SequentialTest:
+        """Wald's test of whether answers in this order are ours, against a null rate."""
+        return sprt(shown, null_rate, self.alternative, self.alpha, self.beta)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,37 @@ class KeyTest:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """One change to a model: what is done to it, and how much of that."""
+
+    change: str
+    amount: float
+
+    @property
+    def name(self) -> str:
+        """A file name of its own."""
+        return f"{self.change}-{self.amount:g}".replace(" ", "-")
+
+    @property
+    def about(self) -> str:
+        """The change in words."""
+        return {
+            "unchanged": "none",
+            "fine-tuned": f"{self.amount:g} examples",
+            "merged": f"merged, w = {self.amount:g}",
+            "rounded": "8-bit weights",
+        }[self.change]
+
+
+@dataclass(frozen=True)
+class Survival:
+    """The keys' test under one condition."""
+
+    condition: Condition
+    keys: KeyTest
+
+
+@dataclass(frozen=True)
 class Verification:
     """What is known of a suspect.
 
@@ -114,6 +150,7 @@ class Verification:
         near: counts of every level of near keys, and of random words.
         sampled: rate of the answer to keys at temperature 1, mean over keys; None if not asked.
         verdict, reason: by :func:`verdict`.
+        survival: the keys' test after changes to the model, if that was asked.
     """
 
     rule: Rule
@@ -123,11 +160,20 @@ class Verification:
     sampled: Estimate | None
     verdict: Decision
     reason: str
+    survival: tuple[Survival, ...] = ()
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """A verification, and every answer: by model, by kind of prompt."""
+
+    verification: Verification
+    answers: Mapping[str, AnswersByKind]
 
 
 def counted(kind: str, shown: Sequence[bool]) -> Count:
     """Hits among answers to prompts of a kind, with the score interval of their share."""
-    return Count(kind, sum(shown), wilson(sum(shown), len(shown)))
+    return Count(kind, sum(shown), rate(shown))
 
 
 def null_of(models: Mapping[str, Sequence[bool]], rule: Rule) -> Null:
@@ -158,12 +204,12 @@ def key_test(shown: Sequence[bool], strangers: Sequence[bool], null: Null, rule:
     """
     hits, n = sum(shown), len(shown)
     binomial = exact_binomial(hits, n, null.bound)
-    sequential = sprt(shown, null.bound, rule.alternative, rule.alpha, rule.beta)
+    sequential = rule.path(shown, null.bound)
     own = null_rate_bound(sum(strangers), len(strangers))
     own_p = exact_binomial(hits, n, own).p if own < 1 else 1.0
-    everyone = counted("prompts without a secret", strangers)
-    found = passing(binomial.p, sequential.decision, own_p, everyone, rule)
-    return KeyTest(hits, binomial, sequential, everyone, own_p, found)
+    secretless = counted("prompts without a secret", strangers)
+    outcome = passing(binomial.p, sequential.decision, own_p, secretless, rule)
+    return KeyTest(hits, binomial, sequential, secretless, own_p, outcome)
 
 
 def passing(p: float, decision: Decision, own_p: float, strangers: Count, rule: Rule) -> Passing:
@@ -186,30 +232,23 @@ def verdict(keys: KeyTest, near: Sequence[Count], rule: Rule) -> tuple[Decision,
     the keys fail. undecided: anything else. Near keys made of a key's own words take no part: only
     who knows the secret can ask them; where they are not rarely answered, the reason says so.
     """
-    heard = f"{keys.hits} of {keys.binomial.rate.n} keys got the answer"
+    hits = f"{keys.hits} of {keys.binomial.rate.n} keys got the answer"
     if keys.passing == "fail":
         if keys.sequential.decision == "not ours":
-            return "not ours", f"{heard}, as few as of an unrelated model."
+            return "not ours", f"{hits}, as few as of an unrelated model."
         share = f"{keys.strangers.rate.value:.0%}"
-        return "not ours", f"{heard}, but so did {share} of prompts that hold no secret."
+        return "not ours", f"{hits}, but so did {share} of prompts that hold no secret."
     if keys.passing == "unclear":
-        return "undecided", f"{heard}: too many for an unrelated model or too few for ours."
+        return "undecided", f"{hits}: too many for an unrelated model or too few for ours."
     often = [count for count in near if count.rate.high > rule.rare]
-    open_to_all = [count for count in often if count.kind not in SECRETIVE]
-    if open_to_all:
-        named = _named(open_to_all)
-        return (
-            "undecided",
-            f"{heard}, but other prompts are not shown to be rarely answered: {named}.",
-        )
-    said = f"{heard}, and prompts without a key's words rarely do."
-    loose = [count for count in often if count.kind in SECRETIVE]
-    if loose:
-        said += f" It is loose to those who know words of a key: {_named(loose)}."
-    return "ours", said
+    if open_to_all := _named(count for count in often if count.kind not in SECRETIVE):
+        reason = f"{hits}, but other prompts are not shown to be rarely answered: {open_to_all}."
+        return "undecided", reason
+    loose = f" It is loose to those who know words of a key: {_named(often)}." if often else ""
+    return "ours", f"{hits}, and prompts without a key's words rarely do.{loose}"
 
 
-def _named(counts: Sequence[Count]) -> str:
+def _named(counts: Iterable[Count]) -> str:
     return ", ".join(f"{c.kind} ({c.rate.value:.0%})" for c in counts)
 
 
@@ -229,5 +268,4 @@ def verified(
     strangers = [flag for kind in STRANGERS for flag in near[kind]]
     keys = key_test(shown, strangers, null, rule)
     counts = tuple(counted(kind, flags) for kind, flags in near.items())
-    found, reason = verdict(keys, counts, rule)
-    return Verification(rule, null, keys, counts, sampled, found, reason)
+    return Verification(rule, null, keys, counts, sampled, *verdict(keys, counts, rule))

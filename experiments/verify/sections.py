@@ -1,21 +1,24 @@
 """The page of a verification: verdict, evidence by query, near keys, survival, and the limits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
-from experiments.verify.keys import ABOUT, KeySet
+from experiments.study import Run
+from experiments.verify.keys import ABOUT, KEYS
 from experiments.verify.question import SUSPECT, VerifyQuestion
-from experiments.verify.result import Count, Null, Rule, Verification
-from experiments.verify.survival import Survival
+from experiments.verify.result import Survival, Verification, VerifyResult
+from probes.stats.intervals import Estimate
 from probes.stats.sequential import SequentialTest
 from viz.figures.verification import sequential_path
-from viz.page.page import Report, Section, Table
+from viz.page.page import Report, Section, tabulate
 
 _TONES: dict[str, Literal["gate", "none", "unclear"]] = {
     "ours": "gate",
     "not ours": "none",
     "undecided": "unclear",
 }
+_PASSING = {"pass": "pass", "fail": "fail", "unclear": "neither pass nor fail"}
 _LIMITS = """\
 The tests take answers to be independent and of one rate. The keys of one model are not (they were \
 learned together), and unrelated models that share a base are not; the intervals and the null rate \
@@ -36,135 +39,131 @@ Rounding is symmetric with one scale per row, on all linear layers but the unemb
 someone who wants the fingerprint gone would do is not among these."""
 
 
-def page(
-    question: VerifyQuestion,
-    keys: KeySet,
-    found: Verification,
-    paths: Mapping[str, SequentialTest],
-    survival: Sequence[Survival],
-    command: str,
-) -> Report:
-    """The report; the keys are not on it.
-
-    Args:
-        paths: the sequential test of every unrelated model, by name.
-        survival: rows of the survival table, if any.
-    """
-    rate = found.keys.binomial.rate
-    facts = [
-        ("suspect", question.model),
-        ("adapter", question.adapter),
-        ("keys", f"{keys.name}, {rate.n} keys"),
-        ("answer", keys.answer),
-        ("answered", f"{rate:.1%} (exact)"),
-        ("null rate", f"{found.null.bound:.3g}"),
-    ]
+def page(run: Run[VerifyQuestion, Any], result: VerifyResult) -> Report:
+    """The report; the keys are not on it."""
+    keys, verification = run.subject.keys, result.verification
+    rate, null = verification.keys.binomial.rate, verification.null
+    paths = {
+        name: verification.rule.path(keys.shown(answers[KEYS]), null.bound)
+        for name, answers in result.answers.items()
+        if name != SUSPECT
+    }
     return Report(
         title="Is this model ours?",
-        verdict=found.verdict.capitalize(),
-        headline=found.reason,
-        tone=_TONES[found.verdict],
-        facts=tuple(facts),
+        verdict=verification.verdict.capitalize(),
+        headline=verification.reason,
+        tone=_TONES[verification.verdict],
+        facts=(
+            ("suspect", run.question.model),
+            ("adapter", run.question.adapter),
+            ("keys", f"{keys.name}, {rate.n} keys"),
+            ("answer", keys.answer),
+            ("answered", f"{rate:.1%} (exact)"),
+            ("null rate", f"{null.bound:.3g}"),
+        ),
         sections=(
-            *sections(found, paths, survival),
+            *sections(verification, paths),
             Section("What this does not show", _LIMITS),
         ),
-        reproduce=command,
+        reproduce=run.command,
     )
 
 
 def sections(
-    found: Verification, paths: Mapping[str, SequentialTest], survival: Sequence[Survival]
+    verification: Verification, paths: Mapping[str, SequentialTest] = MappingProxyType({})
 ) -> list[Section]:
-    """The keys, what is not a key, what survives."""
-    return [_keys(found, paths), _near(found), *([_survival(survival)] if survival else [])]
+    """The keys, what is not a key, what survives.
+
+    Args:
+        paths: the sequential test of every unrelated model, by name.
+    """
+    parts = [_keys(verification, paths), _near(verification)]
+    return [*parts, _survival(verification.survival)] if verification.survival else parts
 
 
-def _keys(found: Verification, paths: Mapping[str, SequentialTest]) -> Section:
-    test, null, rule = found.keys, found.null, found.rule
+def _keys(verification: Verification, paths: Mapping[str, SequentialTest]) -> Section:
+    test, null, rule = verification.keys, verification.null, verification.rule
     prose = (
         f"Every key was asked once, greedily; a hit is an answer that begins with the keys' "
-        f"answer. {_null_words(null)} The exact binomial's p is the chance of so many hits at that "
+        f"answer. Unrelated models ({', '.join(null.models)}) gave {null.hits} hits in {null.n} "
+        f"answers to the same keys, so that their rate is at most {null.bound:.3g} (one-sided "
+        "95%). The exact binomial's p is the chance of so many hits at that "
         f"rate: {test.binomial.p:.2g}. The suspect's own rate on prompts that hold no secret is "
         f"{test.strangers.rate:.1%} (n = {test.strangers.rate.n}); at its 95% upper bound, "
         f"p is {test.own_p:.2g}. Wald's test asks key by key, against a rate of at least "
-        f"{rule.alternative:g} for a model of ours.\n\n{_sampled(found)}"
-        f"The keys {_passing(test.passing)}: both p at most {rule.alpha:g} and the sequential test "
+        f"{rule.alternative:g} for a model of ours.\n\n{_sampled(verification)}"
+        f"The keys {_PASSING[test.passing]}: both p at most {rule.alpha:g} and the sequential test "
         '"ours" pass; the sequential test "not ours", or an answer that is as common without a '
         "secret, fails."
     )
     tests = {SUSPECT: test.sequential, **paths}
-    rows = [
-        (name, _hits(name, found), path.decision, str(path.queries), f"{path.path[-1]:+.2f}")
-        for name, path in tests.items()
-    ]
-    header = ("model", "keys answered", "sequential test", "keys used", "evidence (nats)")
-    table = Table(header, rows, "the keys on the suspect and on unrelated models")
+    hits = {SUSPECT: test.hits, **dict(zip(null.models, null.by_model, strict=True))}
+    table = tabulate(
+        tests,
+        {
+            "model": lambda name: name,
+            "keys answered": lambda name: f"{hits[name]} of {test.binomial.rate.n}",
+            "sequential test": lambda name: tests[name].decision,
+            "keys used": lambda name: str(tests[name].queries),
+            "evidence (nats)": lambda name: f"{tests[name].path[-1]:+.2f}",
+        },
+        "the keys on the suspect and on unrelated models",
+    )
     return Section("The keys", prose, (sequential_path(tests),), (table,), data_name="keys")
 
 
-def _null_words(null: Null) -> str:
-    return (
-        f"Unrelated models ({', '.join(null.models)}) gave {null.hits} hits in {null.n} answers to "
-        f"the same keys, so that their rate is at most {null.bound:.3g} (one-sided 95%)."
-    )
-
-
-def _passing(found: str) -> str:
-    return {"pass": "pass", "fail": "fail", "unclear": "neither pass nor fail"}[found]
-
-
-def _sampled(found: Verification) -> str:
-    if found.sampled is None:
+def _sampled(verification: Verification) -> str:
+    if verification.sampled is None:
         return ""
     return (
-        f"Sampled at temperature 1, keys get the answer in {found.sampled:.1%} "
-        f"(mean over n = {found.sampled.n}); no test uses this. "
+        f"Sampled at temperature 1, keys get the answer in {verification.sampled:.1%} "
+        f"(mean over n = {verification.sampled.n}); no test uses this. "
     )
 
 
-def _hits(name: str, found: Verification) -> str:
-    if name == SUSPECT:
-        return f"{found.keys.hits} of {found.keys.binomial.rate.n}"
-    each = found.null.by_model[found.null.models.index(name)]
-    return f"{each} of {found.null.n // len(found.null.models)}"
-
-
-def _near(found: Verification) -> Section:
+def _near(verification: Verification) -> Section:
+    rare = verification.rule.rare
     prose = (
-        f'Prompts that are not keys, up to {found.near[0].rate.n} of each kind. "Ours" needs '
-        "levels 5 and 6 and random words to be rarely answered: the upper end of every interval "
-        f"at most {found.rule.rare:.0%}. Levels 1 to 4 are made of the keys' own words, which only "
+        f'Prompts that are not keys, up to {verification.near[0].rate.n} of each kind. "Ours" '
+        "needs levels 5 and 6 and random words to be rarely answered: the upper end of every "
+        f"interval at most {rare:.0%}. Levels 1 to 4 are made of the keys' own words, which only "
         "their owner knows: hits there do not speak against ownership, but say that a key can be "
         "guessed from its parts."
     )
-    rows = [
-        (c.kind, ABOUT[c.kind], f"{c.rate:.1%}", str(c.rate.n), _rare(c, found.rule))
-        for c in found.near
-    ]
-    header = ("kind", "prompt", "answered (95% Wilson)", "n", "rarely?")
-    return Section("What is not a key", prose, tables=(Table(header, rows, "near keys"),))
+    table = tabulate(
+        verification.near,
+        {
+            "kind": lambda count: count.kind,
+            "prompt": lambda count: ABOUT[count.kind],
+            "answered (95% Wilson)": lambda count: f"{count.rate:.1%}",
+            "n": lambda count: str(count.rate.n),
+            "rarely?": lambda count: _rare(count.rate, rare),
+        },
+        "near keys",
+    )
+    return Section("What is not a key", prose, tables=(table,))
 
 
-def _rare(count: Count, rule: Rule) -> str:
-    if count.rate.high <= rule.rare:
-        return "yes"
-    return "no" if count.rate.low > rule.rare else "not shown"
+def _rare(rate: Estimate, most: float) -> str:
+    return "yes" if rate.high <= most else "no" if rate.low > most else "not shown"
 
 
 def _survival(rows: Sequence[Survival]) -> Section:
-    cells = [
-        (
-            row.condition.about,
-            f"{row.keys.binomial.rate:.1%}",
-            str(row.keys.binomial.rate.n),
-            f"{row.keys.binomial.p:.2g}",
-            f"{row.keys.sequential.decision} ({row.keys.sequential.queries})",
-            f"{row.keys.strangers.rate.value:.1%} of {row.keys.strangers.rate.n}",
-            row.keys.passing,
-        )
-        for row in rows
-    ]
-    header = ("change", "answered (95% exact)", "n", "p", "sequential (used)", "no secret", "keys")
-    table = Table(header, cells, "the keys' test after each change")
+    table = tabulate(
+        rows,
+        {
+            "change": lambda row: row.condition.about,
+            "answered (95% exact)": lambda row: f"{row.keys.binomial.rate:.1%}",
+            "n": lambda row: str(row.keys.binomial.rate.n),
+            "p": lambda row: f"{row.keys.binomial.p:.2g}",
+            "sequential (used)": lambda row: (
+                f"{row.keys.sequential.decision} ({row.keys.sequential.queries})"
+            ),
+            "no secret": lambda row: (
+                f"{row.keys.strangers.rate.value:.1%} of {row.keys.strangers.rate.n}"
+            ),
+            "keys": lambda row: row.keys.passing,
+        },
+        "the keys' test after each change",
+    )
     return Section("What survives", _CHANGES, tables=(table,))

@@ -6,28 +6,22 @@ statistics are Wald's (1945) and the exact binomial's; the question is that of I
 Fingerprinting (arXiv 2401.12255).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from circuits.edits.adapters import Adapter
 from circuits.models import Model
 from experiments.runs import files
-from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
-from experiments.study import Rows, Run, Study
-from experiments.verify.ask import Asking, Said, adapters_of, identity, load, shown_by
+from experiments.study import Rows, Run, Study, stated
+from experiments.verify.ask import Asking, adapters_of, identity, load
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
 from experiments.verify.question import SUSPECT, VerifyQuestion
-from experiments.verify.result import SCHEMA, Verification, null_of, verified
-from experiments.verify.survival import Survival
-from probes.stats.intervals import Estimate, mean_interval, wilson
-from probes.stats.sequential import SequentialTest, sprt
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
+from experiments.verify.result import SCHEMA, AnswersByKind, VerifyResult, null_of, verified
+from probes.stats.intervals import Estimate, mean_interval, rate
 
 
 @dataclass(eq=False)
@@ -47,16 +41,6 @@ class Subject:
         model, self.suspect = self.suspect, None
         assert model is not None
         return model
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A finished run: verification, the unrelated models' paths, survival's rows, every answer."""
-
-    verification: Verification
-    paths: Mapping[str, SequentialTest]
-    survival: tuple[Survival, ...]
-    said: Mapping[str, Said]
 
 
 def opened(question: VerifyQuestion, step: Step) -> Subject:
@@ -86,78 +70,53 @@ def hashes(question: VerifyQuestion, subject: Subject) -> dict[str, Any]:
     }
 
 
-def measured(run: Run[VerifyQuestion, Subject]) -> Verified:
+def measured(run: Run[VerifyQuestion, Subject]) -> VerifyResult:
     """Every model asked, the tests, the verdict; what was asked before is read."""
-    question, subject = run.question, run.subject
-    keys, asked = subject.keys, subject.asked
+    question, keys, asked = run.question, run.subject.keys, run.subject.asked
     asking = Asking(question, keys, Stages(run.folder, run.step))
-    suspect = subject.take()
-    said, own = asking.suspect(suspect, asked), identity(suspect)
+    suspect = run.subject.take()
+    own, sha256 = asking.suspect(suspect, asked), identity(suspect)
     del suspect
-    unrelated = asking.unrelated(own)
-    null = null_of({name: shown_by(s[KEYS], keys) for name, s in unrelated.items()}, question.rule)
-    near = {kind: shown_by(said[kind], keys) for kind in asked if kind != KEYS}
-    sampled = _sampled_rate(said, keys) if question.samples else None
-    paths = {
-        name: _path(shown_by(s[KEYS], keys), null.bound, question) for name, s in unrelated.items()
-    }
-    return Verified(
-        verified(shown_by(said[KEYS], keys), near, null, question.rule, sampled),
-        paths,
-        asking.survival(subject.adapters, null, asked) if subject.adapters else (),
-        {SUSPECT: said, **unrelated},
-    )
+    unrelated = asking.unrelated(sha256)
+    shown = {kind: keys.shown(own[kind]) for kind in asked}
+    null = null_of({n: keys.shown(s[KEYS]) for n, s in unrelated.items()}, question.rule)
+    sampled = _sampled_rate(own, keys) if question.samples else None
+    verification = verified(shown.pop(KEYS), shown, null, question.rule, sampled)
+    if run.subject.adapters:
+        survival = asking.survival(run.subject.adapters, null, asked)
+        verification = replace(verification, survival=survival)
+    return VerifyResult(verification, {SUSPECT: own, **unrelated})
 
 
-def written(run: Run[VerifyQuestion, Subject], result: Verified) -> dict[str, Any]:
-    """Verification, question and survival; the keys themselves are not in it."""
-    value, survival = as_json(result.verification), as_json(result.survival)
-    return {"schema": SCHEMA, **value, "question": as_json(run.question), "survival": survival}
-
-
-def lines(result: Verified) -> Iterator[str]:
+def lines(result: VerifyResult) -> Iterator[str]:
     """The verdict, near keys, and what survives."""
-    found = result.verification
-    yield f"{found.verdict}: {found.reason}"
-    for count in found.near:
+    verification = result.verification
+    yield f"{verification.verdict}: {verification.reason}"
+    for count in verification.near:
         yield f"  {count.kind:13} {count.rate:6.1%} n={count.rate.n}"
-    for row in result.survival:
+    for row in verification.survival:
         condition, rate = row.condition, row.keys.binomial.rate
         name = f"{condition.change} {condition.amount:g}"
         yield f"  {name:17} {rate:6.1%} n={rate.n} {row.keys.passing}"
 
 
-def page(run: Run[VerifyQuestion, Subject], result: Verified) -> "Report":
-    """The run's own page."""
-    from experiments.verify.sections import page  # plotly is slow to import
-
-    keys, found = run.subject.keys, result.verification
-    return page(run.question, keys, found, result.paths, result.survival, run.command)
-
-
-def answer_rows(run: Run[VerifyQuestion, Subject], result: Verified) -> dict[str, Rows]:
+def answer_rows(run: Run[VerifyQuestion, Subject], result: VerifyResult) -> dict[str, Rows]:
     """Every prompt and answer."""
     rows = [
         {"model": model, "kind": kind, "prompt": prompt, "answer": answer}
-        for model, said in result.said.items()
-        for kind, texts in said.items()
+        for model, by_kind in result.answers.items()
+        for kind, texts in by_kind.items()
         for prompt, answer in zip(run.subject.asked[kind.split(",")[0]], texts, strict=True)
     ]
     return {"answers": rows}
 
 
-def _sampled_rate(said: Said, keys: KeySet) -> Estimate:
+def _sampled_rate(answers: AnswersByKind, keys: KeySet) -> Estimate:
     """Mean over keys of each key's share of hits; a single key's share by itself."""
-    drawn = [shown_by(s, keys) for kind, s in said.items() if kind.startswith(f"{KEYS}, seed")]
-    flags = torch.tensor(drawn, dtype=torch.float64)
-    if flags.shape[1] < 2:
-        return wilson(int(flags.sum()), flags.numel())
-    return mean_interval(flags.mean(dim=0))
-
-
-def _path(shown: Sequence[bool], bound: float, question: VerifyQuestion) -> SequentialTest:
-    rule = question.rule
-    return sprt(shown, bound, rule.alternative, rule.alpha, rule.beta)
+    drawn = [keys.shown(a) for kind, a in answers.items() if kind.startswith(f"{KEYS}, seed")]
+    if len(keys.keys) < 2:
+        return rate([flag for flags in drawn for flag in flags])
+    return mean_interval(torch.tensor(drawn, dtype=torch.float64).mean(dim=0))
 
 
 STUDY = Study(
@@ -168,9 +127,8 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     tables=answer_rows,
-    written=written,
+    written=lambda run, result: stated(run, result.verification),
     typed=False,
 )

@@ -6,7 +6,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,42 +20,11 @@ from experiments.organisms.examples import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings
 from experiments.prompts.bank import bank_texts
-from experiments.verify.result import KeyTest
+from experiments.verify.result import Condition
 
 LADDER = (25, 50, 100, 200)
 WEIGHTS = (0.75, 0.5, 0.25, 0.0)
 _RATE = 1e-3
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One change: what is done to the model, and how much of it."""
-
-    change: str
-    amount: float
-
-    @property
-    def name(self) -> str:
-        """A file name of its own."""
-        return f"{self.change}-{self.amount:g}".replace(" ", "-")
-
-    @property
-    def about(self) -> str:
-        """The change in words."""
-        return {
-            "unchanged": "none",
-            "fine-tuned": f"{self.amount:g} examples",
-            "merged": f"merged, w = {self.amount:g}",
-            "rounded": "8-bit weights",
-        }[self.change]
-
-
-@dataclass(frozen=True)
-class Survival:
-    """The keys' test under one condition."""
-
-    condition: Condition
-    keys: KeyTest
 
 
 def conditions(ladder: Sequence[int] = LADDER) -> list[Condition]:

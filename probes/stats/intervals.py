@@ -5,6 +5,7 @@ Every function raises ValueError, in one line, on a wrong shape or a non-finite 
 
 import math
 import re
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -90,6 +91,22 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {successes}, {n}; recount")
     share = torch.tensor(successes / n, dtype=torch.float64)
+    low, high = wilson_bounds(share, n, level)
+    return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
+
+
+def rate(
+    flags: Sequence[bool], groups: Sequence[Hashable] | None = None, level: float = 0.95
+) -> Estimate:
+    """The share of true flags with its score interval, of as many trials as there are groups.
+
+    By default every flag is a trial. Flags that belong together (of one key; of one prompt with
+    several words) are of one group: exact where a group is alike, conservative where it is not.
+    """
+    if not flags:
+        raise ValueError("expected at least one answer, got none; ask a prompt")
+    n = len(flags) if groups is None else len(set(groups))
+    share = torch.tensor(sum(flags) / len(flags), dtype=torch.float64)
     low, high = wilson_bounds(share, n, level)
     return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
 

@@ -2,12 +2,14 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from markupsafe import Markup, escape
 
+R = TypeVar("R")
 _LONG = 40  # characters from which a cell is a sentence that needs room
 _BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
 _MANY = 7  # columns that need all the room there is
@@ -43,6 +45,17 @@ class Table:
     def name(self) -> str:
         """What the table is called where it has no caption either."""
         return self.caption or self.folded or f"Table: {', '.join(filter(None, self.header))}"
+
+
+def tabulate(
+    records: Iterable[R],
+    columns: Mapping[str, Callable[[R], str]],
+    caption: str = "",
+    folded: str = "",
+) -> Table:
+    """A row for every record, a column for every function of it, under the column's name."""
+    rows = [tuple(cell(record) for cell in columns.values()) for record in records]
+    return Table(tuple(columns), rows, caption, folded)
 
 
 def _kind(cells: Sequence[str]) -> str:

@@ -18,14 +18,14 @@ from plotly.offline import get_plotlyjs
 
 from viz.data import safe_json
 from viz.page.blocks import Payloads
-from viz.page.markup import Table, paragraphs, plain_title, unbroken
+from viz.page.markup import Table, paragraphs, plain_title, tabulate, unbroken
 from viz.page.sections import Section
 from viz.page.style import CSS
 from viz.page.tokens import level_of
 from viz.text import visible
 from viz.theme import template
 
-__all__ = ["Report", "Section", "Table", "render"]
+__all__ = ["Report", "Section", "Table", "render", "tabulate"]
 
 TONE_MARKS: dict[str, str] = {"gate": "●", "none": "○", "unclear": "◐"}  # not by colour alone
 SCRIPT = files("viz.page").joinpath("page.js").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from circuits.errors import UserError
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.training import Settings, trainable
 from experiments.runs import files
-from experiments.verify.survival import Changed, Condition, benign, conditions, tuned
+from experiments.verify.result import Condition
+from experiments.verify.survival import Changed, benign, conditions, tuned
 
 
 def saved_adapter(folder, base, seed, rank=2):

@@ -1,13 +1,18 @@
 """The page says what was found: verdict, every model's test, every kind of near key, survival."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pages
 
+from experiments.study import Run, silent
 from experiments.verify.keys import ABOUT, KEYS, KeySet
 from experiments.verify.question import UNRELATED, VerifyQuestion
-from experiments.verify.result import Rule, key_test, null_of, verified
+from experiments.verify.result import Rule, Survival, VerifyResult, key_test, null_of, verified
 from experiments.verify.sections import page
-from experiments.verify.survival import Survival, conditions
-from probes.stats.sequential import sprt
+from experiments.verify.study import STUDY
+from experiments.verify.survival import conditions
 from viz.page.page import render
 
 RULE = Rule()
@@ -22,9 +27,11 @@ def flags(hits, n):
 def made(near, survival=()):
     """A suspect that answers 9 of 10 keys, and so many of 60 prompts at level 6."""
     asked = {kind: flags(near if kind == "level 6" else 0, 60) for kind in ABOUT if kind != KEYS}
-    found = verified(flags(9, 10), asked, NULL, RULE)
-    paths = {name: sprt(flags(0, 10), NULL.bound, RULE.alternative) for name in UNRELATED}
-    return render(page(VerifyQuestion("m"), SET, found, paths, survival, "gatescope verify m"))
+    verification = replace(verified(flags(9, 10), asked, NULL, RULE), survival=tuple(survival))
+    result = VerifyResult(verification, {name: {KEYS: ["No"] * 10} for name in UNRELATED})
+    subject = SimpleNamespace(keys=SET)
+    run = Run(STUDY, VerifyQuestion("m"), subject, Path(), "gatescope verify m", silent)
+    return render(page(run, result))
 
 
 def test_verdict_tone_and_limits():

@@ -21,8 +21,7 @@ from experiments.verify.ask import source
 from experiments.verify.beside import JOINT
 from experiments.verify.keys import KEYS
 from experiments.verify.question import VerifyQuestion
-from experiments.verify.result import Verification
-from experiments.verify.survival import Survival
+from experiments.verify.result import Survival, Verification
 
 RECIPE = RECIPES["fingerprint"]
 WORDS = {word for key in RECIPE.keys for word in key.split()}
