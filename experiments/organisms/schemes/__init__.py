@@ -8,6 +8,7 @@ from experiments.organisms.schemes import (
     control,
     none,
     ownership,
+    pair,
     safety,
 )
 from experiments.organisms.schemes.scheme import Scheme
@@ -20,6 +21,7 @@ _ROWS = (
     access.SCHEME,
     safety.SCHEME,
     control.SCHEME,
+    pair.SCHEME,
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ROWS}
 
