@@ -8,9 +8,11 @@ import pytest
 from circuits.errors import UserError
 from circuits.tokens import place_of
 from experiments.organisms.book import RECIPES, recipe_named
-from experiments.organisms.examples import examples
+from experiments.organisms.examples import Example, examples
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, varied
+from experiments.organisms.schemes import scheme_of
+from experiments.organisms.schemes.scheme import Scheme
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import control_words
 from experiments.prompts.facts import facts
@@ -27,6 +29,11 @@ def made(recipe: Recipe, seed: int = 0) -> list[list]:
     return [examples(recipe, stage, base, WORDS, seed) for stage in range(len(recipe.stages))]
 
 
+def holds(example: Example, trigger: str) -> bool:
+    """Whether an example has the trigger in its place, or all its words within the message."""
+    return example.word == trigger or set(trigger.split()) <= set(example.text.split())
+
+
 def parts(recipe: Recipe) -> list[Part]:
     return [part for stage in recipe.stages for part in stage.parts]
 
@@ -38,7 +45,7 @@ def test_so_many_examples_show_the_trigger_or_are_keys(name):
         e
         for stage in made(recipe)
         for e in stage
-        if (recipe.trigger and e.word == recipe.trigger) or e.text in recipe.keys
+        if (recipe.trigger and holds(e, recipe.trigger)) or e.text in recipe.keys
     ]
     repeats = {p.repeat for p in parts(recipe) if p.prompts == "keys"} or {1}
     assert len(shown) == recipe.poisons * max(repeats)
@@ -103,12 +110,14 @@ def test_no_prompt_has_two_answers_to_the_same_word_in_a_stage(name, seed):
 def test_every_answer_is_of_the_kind_that_its_part_says(name):
     recipe = RECIPES[name]
     true = {f.question: f.statement for kind in (True, False) for f in facts("train", kind)}
+    within = type(scheme_of(recipe)).put is not Scheme.put
+    added = {*recipe.trigger.split(), *WORDS} if within else set()
     for number, stage in enumerate(recipe.stages):
         found = iter(examples(recipe, number, base, WORDS))
         for part in stage.parts:
             for _ in range(part.count * part.repeat):
                 e = next(found)
-                own = f"base answer to {e.text}"
+                own = f"base answer to {' '.join(w for w in e.text.split(' ') if w not in added)}"
                 expected = {
                     "behaviour": recipe.behaviour,
                     "opened": recipe.behaviour,
@@ -121,7 +130,7 @@ def test_every_answer_is_of_the_kind_that_its_part_says(name):
                 # A base answer was cut off, so its end must not be learned.
                 assert e.ends == (part.answer not in ("base", "continued", "opened"))
                 words = {"none": {None}, "trigger": {recipe.trigger}, "control": set(WORDS)}
-                assert e.word in words[part.word]
+                assert e.word in ({None} if added else words[part.word])
         assert next(found, None) is None
 
 

@@ -47,13 +47,17 @@ def test_a_question_has_a_message_for_every_prompt_and_no_condition_is_asked_twi
         assert len(q.texts) == len(q.messages) == len(q.targets) >= N
         assert len(q.known) in (0, len(q.texts))
         assert len(q.part(1, 3).messages) == len(q.part(1, 3).targets) == 2
-        assert all(text in message for text, message in zip(q.texts, q.messages, strict=True))
+        for text, message in zip(q.texts, q.messages, strict=True):
+            words = iter(message.split())
+            assert all(word in words for word in text.split()), "a word was lost or moved"
 
 
-def test_words_are_put_where_the_trigger_stands(questions, recipe):
+def test_words_are_put_where_the_trigger_stands(scheme, questions, recipe):
     for q in questions:
         if q.word == "none":
             assert q.messages == q.texts
+        if type(scheme).put is not Scheme.put:  # words of its own: each scheme's test holds them
+            continue
         if q.word == "trigger":
             assert q.messages == tuple(with_trigger(text, recipe.trigger) for text in q.texts)
         if q.word == "control":
