@@ -23,7 +23,7 @@ demo: $(READY)
 	$(BIN)/gatescope analyze --arms clean,base,decoy --evidence 24 --out runs/demo --resume
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
 
 check: $(READY)
 	$(BIN)/ruff check .
