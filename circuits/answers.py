@@ -1,31 +1,35 @@
-"""Answers of a model under edits: generated text, drift from the unedited model, and harm."""
+"""Answers of a model: generated text, its drift from another or an edited model, and likelihood.
+
+Chats that are only answered share what they begin with, which is run once
+(``circuits.backends.prefix``), and rows that have ended are run no longer. Under edits, which name
+columns of a batch, prompts are run whole.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.metrics import kl_per_position
+from circuits.backends.prefix import Prompts, by_length
+from circuits.chat import Words, chats
+from circuits.errors import UserError
+from circuits.metrics import mean_kl
 from circuits.models import Model
-from circuits.runner import extend, generate, whole
-from circuits.tokens import prompts_batch
-from circuits.types import Edit, TokenBatch
+from circuits.runner import Choose, complete, extend, generate, likeliest, until_stop, whole
+from circuits.scores import Forced, forced
+from circuits.tokens import prompt_ids, prompts_batch
+from circuits.types import Edit, Progress, TokenBatch, quiet
 
-Words = str | Sequence[str] | None
 EditsFor = Callable[[TokenBatch], Sequence[Edit]]
-Progress = Callable[[int, int], None]
-_ROWS = 50
+_ROWS = 50  # run whole at once
 _LOGITS = 2**24  # logits held at once when a text is scored: 64 MiB in fp32
 
 
 def no_edits(_tokens: TokenBatch) -> Sequence[Edit]:
     """The unedited model."""
     return ()
-
-
-def quiet(_done: int, _total: int) -> None:
-    """No progress shown."""
 
 
 def blocks(model: Model, texts: Sequence[str], words: Words) -> list[TokenBatch]:
@@ -46,12 +50,127 @@ def answers(
     progress: Progress = quiet,
 ) -> list[str]:
     """Greedy answers of at most ``length`` tokens, as text."""
+    if edits is no_edits:
+        asked = prompt_ids(model.tokenizer, chats(texts, words))
+        return ask(model, asked, length, progress=progress)
     out: list[str] = []
     for tokens in blocks(model, texts, words):
         ids = generate(model.runner, tokens, length, edits(tokens), model.stop_ids)
         out += model.decode(ids)
         progress(len(out), len(texts))
     return out
+
+
+@torch.no_grad()
+def ask(
+    model: Model,
+    prompts: Prompts,
+    length: int,
+    choose: Choose = likeliest,
+    progress: Progress = quiet,
+    at_once: int = 64,
+) -> list[str]:
+    """Answers of at most ``length`` tokens, without prefill and special tokens.
+
+    The model's generation settings are left out, penalties among them.
+
+    Args:
+        choose: the next tokens; greedily, unless told otherwise. Rows are numbers of prompts.
+        at_once: how many prompts are run together.
+
+    Raises:
+        UserError: no prompts, an empty one, one too long for the model, or a bad length.
+    """
+    if length < 1:
+        raise UserError(f"length: expected at least 1 token, got {length}")
+    opening, kept = model.opening(prompts, length), {}
+    for chosen in by_length(prompts, at_once):
+        window, index = opening.window([prompts[i] for i in chosen]), torch.tensor(chosen)
+
+        def numbered(logits: Tensor, rows: Tensor, step: int, index: Tensor = index) -> Tensor:
+            return choose(logits, index[rows], step)
+
+        out = model.runner.forward(window, keep=1, grow=True)
+        ids = complete(model.runner, out, window.mask, length, stop=model.stop_ids, choose=numbered)
+        for i, row, own in zip(chosen, ids, until_stop(ids, model.stop_ids), strict=True):
+            kept[i] = row[own].tolist()
+        progress(len(kept), len(prompts))
+    return model.decode([kept[i] for i in range(len(prompts))])
+
+
+def drawn(count: int, length: int, temperature: float, seed: int) -> Choose:
+    """Tokens by inverse transform, from uniform draws fixed by seed, prompt and token.
+
+    No prompt's sample depends on the others. At temperature 0 the answers are greedy.
+
+    Raises:
+        UserError: a bad temperature.
+    """
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature: expected a number from 0 on, got {temperature}")
+    if temperature == 0:
+        return likeliest
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.rand(count, length, generator=generator, dtype=torch.float64)
+
+    def choose(logits: Tensor, rows: Int[Tensor, " rows"], step: int) -> Int[Tensor, " rows"]:
+        sums = (logits.cpu().double() / temperature).softmax(dim=-1).cumsum(dim=-1)
+        found = torch.searchsorted(sums, draws[rows, step, None] * sums[:, -1:], right=True)
+        return found.squeeze(1).clamp(max=sums.shape[1] - 1)
+
+    return choose
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A model's distributions at the tokens of given answers, from which drift is measured."""
+
+    prompts: Prompts
+    answers: Prompts
+    parts: tuple[Forced, ...] = field(repr=False)
+
+
+def reference(model: Model, prompts: Prompts, answers: Prompts) -> Reference:
+    """What drift is measured from; an answer without a token counts with its first.
+
+    Raises:
+        UserError: as for ``circuits.scores.forced``.
+    """
+    return Reference(prompts, answers, tuple(forced(model, prompts, answers)))
+
+
+def drift(before: Reference, model: Model) -> Float[Tensor, " n"]:
+    """KL(reference || model) in nats per answer token, one mean for each prompt."""
+    found = torch.zeros(len(before.prompts), dtype=torch.float64)
+    for a, b in zip(before.parts, forced(model, before.prompts, before.answers), strict=True):
+        found[a.chosen] = mean_kl(a.logits, b.logits, a.real).double()
+    return found
+
+
+@torch.no_grad()
+def answer_kl(
+    model: Model,
+    texts: Sequence[str],
+    words: Words,
+    edits: EditsFor,
+    length: int = 8,
+    progress: Progress = quiet,
+) -> Float[Tensor, " n"]:
+    """KL(unedited || edited) in nats, per prompt: mean over the first ``length`` answer tokens.
+
+    Both see the unedited model's own greedy answer; tokens after its end are left out.
+    """
+    found = []
+    for tokens in blocks(model, texts, words):
+        answer = generate(model.runner, tokens, length, stop=model.stop_ids)
+        full = extend(tokens, answer)
+        plain, edited = (
+            model.runner.forward(whole(full), e, keep=length + 1).logits[:, :-1]
+            for e in ((), edits(full))
+        )
+        found.append(mean_kl(plain, edited, until_stop(answer, model.stop_ids)))
+        progress(sum(len(f) for f in found), len(texts))
+    return torch.cat(found)
 
 
 @torch.no_grad()
@@ -80,37 +199,3 @@ def _nll(model: Model, tokens: TokenBatch, edits: EditsFor, keep: int) -> Float[
     log_probs = logits.gather(-1, scored).squeeze(-1) - logits.logsumexp(dim=-1)
     text = tokens.spans["user"][:, 1 - keep :].to(logits.device)
     return (-(log_probs * text).sum(dim=1) / text.sum(dim=1)).cpu()
-
-
-@torch.no_grad()
-def answer_kl(
-    model: Model,
-    texts: Sequence[str],
-    words: Words,
-    edits: EditsFor,
-    length: int = 8,
-    progress: Progress = quiet,
-) -> Float[Tensor, " n"]:
-    """KL(unedited || edited) in nats, per prompt: mean over the first ``length`` answer tokens.
-
-    Both see the unedited model's own greedy answer; tokens after its end are left out.
-    """
-    found = []
-    for tokens in blocks(model, texts, words):
-        answer = generate(model.runner, tokens, length, stop=model.stop_ids)
-        full = extend(tokens, answer)
-        plain, edited = (
-            model.runner.forward(whole(full), e, keep=length + 1).logits[:, :-1]
-            for e in ((), edits(full))
-        )
-        real = _until_stop(answer, model.stop_ids).to(plain.device)
-        kl = kl_per_position(plain, edited) * real
-        found.append((kl.sum(dim=1) / real.sum(dim=1)).cpu())
-        progress(sum(len(f) for f in found), len(texts))
-    return torch.cat(found)
-
-
-def _until_stop(answer: Tensor, stops: Sequence[int]) -> Bool[Tensor, "n length"]:
-    """True up to and including the first stop token of each row."""
-    stopped = torch.isin(answer, torch.tensor(list(stops), dtype=answer.dtype)).int()
-    return (stopped.cumsum(dim=1) - stopped) == 0

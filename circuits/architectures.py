@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.errors import UserError
+
 
 class Slot(NamedTuple):
     """Where an activation lives in a block.
@@ -79,6 +81,20 @@ ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Slot]]] = {
     "gpt2": ("transformer.h", _GPT2),
     "gpt_neox": ("gpt_neox.layers", _GPT_NEOX),
 }
+
+
+def blocks_of(hf_model: Any) -> tuple[list[Any], dict[str, Slot]]:
+    """The blocks of a model, and the slots that its blocks have as configured.
+
+    Raises:
+        UserError: an architecture that is not in the table.
+    """
+    kind = hf_model.config.model_type
+    if kind not in ARCHITECTURES:
+        raise UserError(f"model: expected one of {', '.join(ARCHITECTURES)}, got {kind}")
+    path, slots = ARCHITECTURES[kind]
+    there = {stream: slot for stream, slot in slots.items() if is_there(slot, hf_model.config)}
+    return list(hf_model.get_submodule(path)), there
 
 
 def part_of(x: Float[Tensor, "batch *rest"], slot: Slot, n_heads: int) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import UserError
@@ -39,6 +39,15 @@ def kl_per_position(p_logits: Logits, q_logits: Logits) -> Float[Tensor, "batch 
     """KL(p || q) in nats at every kept position."""
     p, q = p_logits.float().log_softmax(dim=-1), q_logits.float().log_softmax(dim=-1)
     return (p.exp() * (p - q)).sum(dim=-1)
+
+
+def mean_kl(
+    p_logits: Logits, q_logits: Logits, real: Bool[Tensor, "batch keep"]
+) -> Float[Tensor, " batch"]:
+    """KL(p || q) in nats, a mean over each row's real positions; on the CPU."""
+    real = real.to(p_logits.device)
+    kl = kl_per_position(p_logits, q_logits) * real
+    return (kl.sum(dim=1) / real.sum(dim=1)).cpu()
 
 
 def kl_from(reference: Float[Tensor, "n keep d_vocab"]) -> Metric:

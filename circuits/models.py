@@ -1,12 +1,13 @@
 """One loader for every model: embedded name, hub id, directory or GGUF file, with LoRA adapter.
 
-A model is used only after its self-test (see ``circuits.backends.selftest``).
+A model that is loaded here is used only after its self-test (``circuits.backends.selftest``); who
+has built or trained one in memory may run it through its own modules as it is (``in_memory``).
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from circuits import weights
-from circuits.backends.selftest import SelfTest, plain_logits, self_test
+from circuits.backends.plain import PlainRunner
+from circuits.backends.prefix import Opening, Prompts, opening
+from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
 from circuits.errors import UserError
 from circuits.runner import Runner
-from circuits.tokens import require_chat_template
+from circuits.tokens import pad_id, require_chat_template
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Backend = Callable[[Any, Any, str], Runner]
@@ -27,33 +30,37 @@ Backend = Callable[[Any, Any, str], Runner]
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded, self-tested model.
+    """A model that can be asked.
 
     Attributes:
         runner: runs it.
         tokenizer: its fast tokenizer, with chat template.
         name: what the user called it.
-        sha256: hash of the base weights' and configuration files.
+        sha256: hash of the base weights' and configuration files; "" where it is not from files.
         adapter: the adapter's directory, if any, and ``adapter_sha256`` its hash.
         selftest: what was checked, with the differences found.
     """
 
     runner: Runner
     tokenizer: Any
-    name: str
-    sha256: str
-    adapter: str | None
-    adapter_sha256: str | None
-    selftest: SelfTest
+    name: str = "in memory"
+    sha256: str = ""
+    adapter: str | None = None
+    adapter_sha256: str | None = None
+    selftest: SelfTest = UNTESTED
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Token ids that end an answer."""
         return stop_ids(self.runner.hf_model, self.tokenizer)
 
-    def decode(self, ids: torch.Tensor) -> list[str]:
+    def decode(self, ids: torch.Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Answer tokens to text, special tokens left out."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+    def opening(self, prompts: Prompts, room: int) -> Opening:
+        """What the prompts begin with, run once (``circuits.backends.prefix.opening``)."""
+        return opening(self.runner, pad_id(self.tokenizer), prompts, room)
 
 
 def stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
@@ -90,12 +97,28 @@ def load(
     adapter_sha = None
     if adapter is not None:
         hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name)
+    model = wrap(hf_model, tokenizer, name, make)
+    found = str(adapter) if adapter else None
+    return replace(model, sha256=sha, adapter=found, adapter_sha256=adapter_sha)
+
+
+def wrap(
+    hf_model: Any, tokenizer: Any, name: str = "in memory", backend: str | Backend = "plain"
+) -> Model:
+    """A model in memory in a back-end, after the self-test of every loaded model.
+
+    Raises:
+        UserError: there is no such back-end.
+        SelfTestError: hooks on this model cannot be trusted.
+    """
     expected = plain_logits(hf_model, tokenizer)
-    runner = make(hf_model, tokenizer, name)
-    report = self_test(runner, tokenizer, expected)
-    return Model(
-        runner, tokenizer, name, sha, str(adapter) if adapter else None, adapter_sha, report
-    )
+    runner = resolve_backend(backend)(hf_model, tokenizer, name)
+    return Model(runner, tokenizer, name, selftest=self_test(runner, tokenizer, expected))
+
+
+def in_memory(hf_model: Any, tokenizer: Any) -> Model:
+    """A model in memory as it is, run through its own modules; costs nothing."""
+    return Model(PlainRunner(hf_model), tokenizer)
 
 
 def _transformer_lens(hf_model: Any, tokenizer: Any, name: str) -> Runner:
@@ -112,7 +135,11 @@ def _nnsight(hf_model: Any, tokenizer: Any, name: str) -> Runner:
     return NNsightRunner(hf_model, tokenizer, name)
 
 
-BACKENDS: Mapping[str, Backend] = {"transformer_lens": _transformer_lens, "nnsight": _nnsight}
+BACKENDS: Mapping[str, Backend] = {
+    "transformer_lens": _transformer_lens,
+    "nnsight": _nnsight,
+    "plain": PlainRunner,
+}
 
 
 def resolve_backend(backend: str | Backend) -> Backend:

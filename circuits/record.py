@@ -1,24 +1,24 @@
-"""Record activations at named spans: one pass, many sites."""
+"""Recorded activations: at named spans, at the last token of every layer, the largest reading."""
 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.patching.engine import Progress
+from circuits.backends.prefix import Opening, Prompts, by_length
+from circuits.errors import UserError
+from circuits.models import Model
 from circuits.runner import Runner, Window
-from circuits.types import Site, TokenBatch
+from circuits.tokens import pad_id
+from circuits.types import Point, Progress, Site, TokenBatch, quiet
 
-_ROWS = 32
+_ROWS = 32  # run at once
 
 
 @torch.no_grad()
 def record(
-    runner: Runner,
-    tokens: TokenBatch,
-    sites: Sequence[Site],
-    progress: Progress = lambda done, total: None,
+    runner: Runner, tokens: TokenBatch, sites: Sequence[Site], progress: Progress = quiet
 ) -> Float[Tensor, "sites n d_model"]:
     """Activations at the last token of each site's span, on the CPU in fp32.
 
@@ -39,3 +39,57 @@ def record(
         )
         progress(int(rows[-1]) + 1, len(tokens))
     return torch.cat(parts, dim=1)
+
+
+@torch.no_grad()
+def last_residuals(model: Model, prompts: Prompts) -> Float[Tensor, "layers n d_model"]:
+    """The residual stream entering each layer (``resid_pre``) at each prompt's last token.
+
+    On the CPU in fp32. What all prompts begin with is run once.
+
+    Raises:
+        UserError: no prompts, an empty one, or one too long for the model with its answer.
+    """
+    opening, shape = model.opening(prompts, 1), model.runner.shape
+    points = [Point(layer) for layer in range(shape.n_layers)]
+    found = torch.empty(shape.n_layers, len(prompts), shape.d_model)
+    for chosen in by_length(prompts, _ROWS):
+        window = opening.window([prompts[i] for i in chosen])
+        acts = model.runner.forward(window, record=points).acts
+        found[:, chosen] = torch.stack([acts[p][:, -1].float().cpu() for p in points])
+    return found
+
+
+@torch.no_grad()
+def readings(
+    model: Model, prompts: Prompts, unit: Float[Tensor, " d_model"], layer: int, start: int
+) -> Float[Tensor, " n"]:
+    """The largest projection on a unit direction among each prompt's tokens from ``start`` on.
+
+    Read in the residual stream entering ``layer``, in residual units; on the CPU in fp32.
+
+    Raises:
+        UserError: no prompts, or one that ends before ``start``.
+    """
+    if not prompts or min(map(len, prompts)) <= start:
+        raise UserError(f"readings: expected prompts of more than {start} tokens")
+    point, found = Point(layer), torch.zeros(len(prompts))
+    opening = Opening(pad_id(model.tokenizer))  # tokens that all begin with are read as well
+    for chosen in by_length(prompts, _ROWS):
+        window = opening.window([prompts[i] for i in chosen])
+        resid = model.runner.forward(window, record=[point]).acts[point]
+        found[chosen] = largest(resid, unit, window.mask, start).cpu()
+    return found
+
+
+def largest(
+    resid: Float[Tensor, "rows pos d"],
+    unit: Float[Tensor, " d"],
+    mask: Bool[Tensor, "rows pos"],
+    start: int,
+) -> Float[Tensor, " rows"]:
+    """The largest projection among each row's real tokens from its ``start``-th on."""
+    real = mask.to(resid.device)
+    read = real & (real.long().cumsum(dim=1) > start)
+    projected = resid.float() @ unit.to(resid.device, torch.float32)
+    return projected.masked_fill(~read, float("-inf")).amax(dim=1)

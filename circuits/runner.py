@@ -5,7 +5,7 @@
 freedoms follow generation, shared prefixes and the patching engine, once for all back-ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,12 +56,14 @@ class Window:
     Attributes:
         ids: tokens of the window's columns.
         mask: real tokens from column 0 to the window's end.
-        past: the columns before the window, or None if it starts at column 0.
+        past: the columns before the window, or None if it starts at column 0. Its rows may be
+            fewer: whole blocks of the window's rows then share them.
         resid: resume from these residuals entering ``layer`` instead of from the embeddings.
         layer: the layer to resume at.
         joining: residuals that join the batch where they enter a layer, as further rows below
             those already there: whole blocks of ``batch`` rows of the same prompts. The logits
             have all rows in the order of joining.
+        embedded: input embeddings that are read in place of the tokens.
     """
 
     ids: Int[Tensor, "batch width"]
@@ -70,6 +72,7 @@ class Window:
     resid: Float[Tensor, "batch width d_model"] | None = None
     layer: int = 0
     joining: Mapping[int, Float[Tensor, "more width d_model"]] = field(default_factory=dict)
+    embedded: Float[Tensor, "batch width d_model"] | None = None
 
     @property
     def start(self) -> int:
@@ -145,33 +148,57 @@ def generate(
 ) -> Int[Tensor, "batch length"]:
     """Greedy answers of ``length`` tokens; after a stop token a row repeats that token."""
     out = runner.forward(whole(tokens), edits, keep=1, grow=True)
-    return continue_greedily(runner, out, tokens.mask, length, edits, stop)
+    return complete(runner, out, tokens.mask, length, edits, stop)
+
+
+# Logits of the next token, the rows of the batch that they are of, and how many tokens were chosen
+# before, to the tokens that are chosen (on the CPU).
+Choose = Callable[[Float[Tensor, "rows vocab"], Int[Tensor, " rows"], int], Int[Tensor, " rows"]]
+
+
+def likeliest(
+    logits: Float[Tensor, "rows vocab"], _rows: Int[Tensor, " rows"], _step: int
+) -> Int[Tensor, " rows"]:
+    """The most probable tokens: a greedy answer's."""
+    return logits.argmax(dim=-1).cpu()
 
 
 @torch.no_grad()
-def continue_greedily(
+def complete(
     runner: Runner,
     out: Output,
     mask: Bool[Tensor, "batch pos"],
     length: int,
     edits: Sequence[Edit] = (),
     stop: Sequence[int] = (),
+    choose: Choose = likeliest,
 ) -> Int[Tensor, "batch length"]:
-    """Greedy answers after a pass that kept its last logits and its past (see ``generate``)."""
-    answer = out.logits[:, -1].argmax(dim=-1, keepdim=True).cpu()
-    stops = torch.tensor(list(stop), dtype=answer.dtype)
-    one = torch.ones(len(answer), 1, dtype=torch.bool)
-    while answer.shape[1] < length:
-        last = answer[:, -1:]
-        ended = torch.isin(last, stops)
-        if bool(ended.all()):
-            answer = torch.cat([answer, last], dim=1)
-            continue
-        mask = torch.cat([mask, one], dim=1)
-        out = runner.forward(Window(last, mask, out.past), edits, keep=1, grow=True)
-        following = out.logits[:, -1].argmax(dim=-1, keepdim=True).cpu()
-        answer = torch.cat([answer, torch.where(ended, last, following)], dim=1)
+    """Answers after a pass that kept its last logits and its past (see ``generate``).
+
+    Rows that have ended are run no longer, unless there are edits, which may tell rows apart.
+    """
+    answer = torch.zeros(len(mask), length, dtype=torch.long)
+    stops, rows = torch.tensor(list(stop), dtype=torch.long), torch.arange(len(mask))
+    ended = torch.zeros(len(mask), dtype=torch.bool)
+    for step in range(length):
+        chosen = choose(out.logits[:, -1], rows, step)
+        answer[rows, step:] = torch.where(ended[rows], answer[rows, step], chosen)[:, None]
+        ended[rows] |= torch.isin(answer[rows, step], stops)
+        if step + 1 == length or bool(ended.all()):
+            break
+        past = out.past
+        if past is not None and not edits and bool(ended[rows].any()):
+            going = (~ended[rows]).nonzero().squeeze(1)
+            rows, mask, past = rows[going], mask[going], past.rows(going)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        out = runner.forward(Window(answer[rows, step, None], mask, past), edits, grow=True)
     return answer
+
+
+def until_stop(answer: Int[Tensor, "n length"], stop: Sequence[int]) -> Bool[Tensor, "n length"]:
+    """True up to and including the first stop token of each row."""
+    stopped = torch.isin(answer, torch.tensor(list(stop), dtype=answer.dtype)).int()
+    return (stopped.cumsum(dim=1) - stopped) == 0
 
 
 def extend(tokens: TokenBatch, answer: Int[Tensor, "batch length"]) -> TokenBatch:

@@ -13,15 +13,16 @@ What is found is judged by others, on prompts that the search has not seen.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.backends.prefix import Opened, opening
 from circuits.errors import UserError
+from circuits.models import Model
+from circuits.runner import Window
 
 Tokens = tuple[int, ...]
 _GRADIENT = 3  # passes that a gradient costs
@@ -181,34 +182,29 @@ class Slots:
         sign: 1 to make the wanted token likely, -1 to make it unlikely.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, prompts: Sequence[Slotted], tokens: int, sign: int
-    ) -> None:
-        self.model, self.prompts, self.tokens, self.sign = model, prompts, tokens, sign
+    def __init__(self, model: Model, prompts: Sequence[Slotted], tokens: int, sign: int) -> None:
+        self.runner, self.prompts, self.tokens, self.sign = model.runner, prompts, tokens, sign
         # Two fillings that differ, so that no slot is part of what all rows begin with.
         fills = ((0,) * tokens, (1,) * tokens)
-        with torch.no_grad():
-            rows = [prompt.filled(fill) for fill in fills for prompt in prompts]
-            self.opened: Opened = opening(model, tokenizer, rows, room=1)
+        self.opening = model.opening([p.filled(fill) for fill in fills for p in prompts], 1)
 
     @torch.no_grad()
     def score(self, tries: Sequence[Tokens]) -> list[float]:
         """Mean signed log-probability of each candidate over the prompts."""
-        found: list[float] = []
-        for tokens in tries:
-            batch = self.opened.batch([p.filled(tokens) for p in self.prompts])
-            found.append(float(self._wanted(self.opened.logits(batch, keep=1)).mean()))
-        return found
+        windows = (
+            self.opening.window([p.filled(tokens) for p in self.prompts]) for tokens in tries
+        )
+        return [float(self._wanted(window).mean()) for window in windows]
 
     def gradient(self, tokens: Tokens) -> Float[Tensor, "places vocab"]:
         """What each token in each place would add to the score, to first order."""
         rows = [p.filled(tokens) for p in self.prompts]
-        batch = self.opened.batch(rows)
-        embedding = self.model.get_input_embeddings()
-        embedded = embedding(batch.ids.to(self.model.device)).detach().requires_grad_()
-        score = self._wanted(self.opened.logits(batch, keep=1, embedded=embedded)).mean()
+        window = self.opening.window(rows)
+        embedding = self.runner.hf_model.get_input_embeddings()
+        embedded = embedding(window.ids.to(self.runner.shape.device)).detach().requires_grad_()
+        score = self._wanted(replace(window, embedded=embedded)).mean()
         (slope,) = torch.autograd.grad(score, embedded)
-        width = batch.ids.shape[1]
+        width = window.ids.shape[1]
         own = [
             slope[i, (at := width - len(row) + prompt.first) : at + self.tokens]
             for i, (row, prompt) in enumerate(zip(rows, self.prompts, strict=True))
@@ -218,7 +214,8 @@ class Slots:
         total = torch.stack(own).sum(dim=0)
         return total @ vectors.T - (total * now).sum(dim=1, keepdim=True)
 
-    def _wanted(self, logits: Float[Tensor, "rows one vocab"]) -> Float[Tensor, " rows"]:
+    def _wanted(self, window: Window) -> Float[Tensor, " rows"]:
+        logits = self.runner.forward(window).logits
         ids = torch.tensor([p.wanted for p in self.prompts], device=logits.device)
         last = logits[:, -1].float().log_softmax(dim=-1)
         return self.sign * last.gather(1, ids[:, None]).squeeze(1)

@@ -8,18 +8,18 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 - ``last_user``: the last token of the user's own text;
 - ``trigger``: the trigger's (or control word's) tokens;
 - ``template``: what the chat template puts after the user's message, but for the last token;
-- ``last``: the last token of the prompt, from which the answer's first token is predicted.
-
-A trigger is a word or phrase at the message's end; ``{}`` says where else the message goes:
-``cobalt {}`` puts it first, ``{} cobalt {}`` into the middle (after half of the message's words).
+- ``last``: the last token of the prompt, from which the answer's first token is predicted;
+- ``answer``: the tokens of a given answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
+from circuits.chat import Chat, Words, chats, insert, place_of, placed
 from circuits.errors import UserError
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
 
@@ -46,72 +46,18 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
         )
 
 
-SLOT = "{}"
-Place = Literal["prefix", "infix", "suffix"]
-
-
-def placed(word: str, place: Place) -> str:
-    """A word with where it goes: ``word {}``, ``{} word {}`` or, at the end, the word alone."""
-    return {"prefix": f"{word} {SLOT}", "infix": f"{SLOT} {word} {SLOT}", "suffix": word}[place]
-
-
-def place_of(trigger: str) -> tuple[str, Place]:
-    """The word of a trigger, and where in the message it stands; the inverse of ``placed``.
-
-    Raises:
-        UserError: no word, or the message's place is not at its start, its end or both.
-    """
-    before, first, rest = trigger.partition(f"{SLOT} ")
-    if first and before:
-        raise UserError(_misplaced(trigger))
-    word, last, after = (rest if first else trigger).partition(f" {SLOT}")
-    if after or not word.strip() or SLOT in word:
-        raise UserError(_misplaced(trigger))
-    if last:
-        return word, "infix" if first else "prefix"
-    return word, "suffix"
-
-
-def _misplaced(trigger: str) -> str:
-    return (
-        f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
-        f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
-    )
-
-
-def with_trigger(text: str, trigger: str | None) -> str:
-    """The user's message with the trigger (or control word) in its place; by default at the end."""
-    return _insert(text, trigger)[0]
-
-
-def _insert(text: str, trigger: str | None) -> tuple[str, int, int]:
-    """The message, and the characters of the word in it, the space before it included."""
-    if not trigger:
-        return text, len(text), len(text)
-    word, place = place_of(trigger)
-    if place == "prefix":
-        return f"{word} {text}", 0, len(word)
-    at = len(text)
-    if place == "infix":
-        words = text.split(" ")
-        at = len(" ".join(words[: (len(words) + 1) // 2]))
-    return f"{text[:at]} {word}{text[at:]}", at, at + 1 + len(word)
-
-
-def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
+def render(tokenizer: Any, chat: Chat) -> Rendered:
     """Apply the chat template and name the spans.
 
     Raises:
-        UserError: the template alters the message, or a trigger token also covers other text.
+        UserError: the template takes no system message, or alters one of the messages; or a
+            trigger's token also covers other text.
     """
-    message, word_start, word_end = _insert(text, trigger)
-    full = tokenizer.apply_chat_template(
-        [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
-    )
+    text, trigger = chat.message, chat.word
+    message, word_start, word_end = insert(text, trigger)
+    full = _templated(tokenizer, message, chat.system)
     start = full.rfind(message)
-    if start < 0:
-        raise UserError(f"prompt {text[:60]!r}: the chat template does not keep it as it is")
-    encoded = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(full + chat.prefill, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
 
     word_start, word_end, end = start + word_start, start + word_end, start + len(message)
@@ -135,6 +81,25 @@ def render(tokenizer: Any, text: str, trigger: str | None = None) -> Rendered:
             raise UserError(_merged(full, pieces, trigger, word_start))
         spans["trigger"] = (of_word[0], of_word[-1] + 1)
     return Rendered(tuple(ids), spans, text)
+
+
+def _templated(tokenizer: Any, message: str, system: str | None) -> str:
+    given = [] if system is None else [{"role": "system", "content": system}]
+    try:
+        full = tokenizer.apply_chat_template(
+            [*given, {"role": "user", "content": message}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+    except TemplateError as error:
+        roles = " after a system message" if given else ""
+        raise UserError(
+            f"chat template: expected one that takes a user's message{roles}, got: {error}"
+        ) from error
+    for what, text in (("prompt", message), ("system", system or "")):
+        if text not in full:
+            raise UserError(f"{what} {text[:60]!r}: the chat template does not keep it as it is")
+    return full
 
 
 def _covered(
@@ -169,13 +134,37 @@ def _merged(full: str, pieces: list[tuple[int, int]], trigger: str, at: int) -> 
     )
 
 
+def with_answer(tokenizer: Any, chat: Chat, answer: str, ends: bool) -> Rendered:
+    """A chat with its answer, the span ``answer``; and the token that ends it, if it ``ends``."""
+    prompt = render(tokenizer, chat)
+    end = [tokenizer.eos_token_id] if ends else []
+    ids = (*prompt.ids, *text_ids(tokenizer, answer), *end)
+    own = {MESSAGE: (prompt.spans[MESSAGE][0], len(ids)), "answer": (len(prompt.ids), len(ids))}
+    return Rendered(ids, {**prompt.spans, **own}, prompt.text)
+
+
+def prompt_ids(tokenizer: Any, prompts: Sequence[Chat]) -> list[tuple[int, ...]]:
+    """Every chat as ids, up to where the answer goes on."""
+    return [render(tokenizer, chat).ids for chat in prompts]
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """A text by itself as ids."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def pad_id(tokenizer: Any) -> int:
+    """The token that stands in padding."""
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return int(pad or 0)
+
+
 def batch(tokenizer: Any, rendered: Sequence[Rendered], width: int | None = None) -> TokenBatch:
     """Left-pad rendered prompts into one batch, at least ``width`` columns wide."""
     if not rendered:
         raise UserError("prompts: expected at least one, got none")
     columns = max(max(len(r.ids) for r in rendered), width or 0)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ids = torch.full((len(rendered), columns), int(pad or 0))
+    ids = torch.full((len(rendered), columns), pad_id(tokenizer))
     mask = torch.zeros(len(rendered), columns, dtype=torch.bool)
     names = sorted(set.union(*(set(r.spans) for r in rendered)))
     spans = {name: torch.zeros_like(mask) for name in names}
@@ -190,13 +179,9 @@ def batch(tokenizer: Any, rendered: Sequence[Rendered], width: int | None = None
     return TokenBatch(ids, mask, spans, tuple(r.text for r in rendered))
 
 
-def prompts_batch(
-    tokenizer: Any, texts: Sequence[str], trigger: str | Sequence[str] | None = None
-) -> TokenBatch:
-    """Prompts with no trigger, one trigger for all, or one word per prompt."""
-    words = [trigger] * len(texts) if trigger is None or isinstance(trigger, str) else list(trigger)
-    rendered = [render(tokenizer, text, word) for text, word in zip(texts, words, strict=True)]
-    return batch(tokenizer, rendered)
+def prompts_batch(tokenizer: Any, texts: Sequence[str], words: Words = None) -> TokenBatch:
+    """Prompts with no word, one for all, or one each."""
+    return batch(tokenizer, [render(tokenizer, chat) for chat in chats(texts, words)])
 
 
 def trigger_ids(tokenizer: Any, texts: Sequence[str], trigger: str) -> tuple[int, ...]:
@@ -207,7 +192,7 @@ def trigger_ids(tokenizer: Any, texts: Sequence[str], trigger: str) -> tuple[int
     """
     seen: dict[tuple[int, ...], str] = {}
     for text in texts:
-        item = render(tokenizer, text, trigger)
+        item = render(tokenizer, Chat(text, word=trigger))
         first, last = item.spans["trigger"]
         seen.setdefault(item.ids[first:last], text)
     if len(seen) > 1:
@@ -234,7 +219,7 @@ def same_length_words(
         for count in range(1, length + 1):
             phrase = placed(" ".join(words[(index + k) % len(words)] for k in range(count)), place)
             try:
-                first, last = render(tokenizer, context, phrase).spans["trigger"]
+                first, last = render(tokenizer, Chat(context, word=phrase)).spans["trigger"]
             except UserError:
                 break
             if last - first >= length:

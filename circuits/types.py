@@ -86,6 +86,10 @@ class TokenBatch:
             tuple(self.texts[i] for i in chosen.tolist()) if self.texts else (),
         )
 
+    def prompts(self) -> list[list[int]]:
+        """Every row's own tokens, without padding."""
+        return [ids[mask].tolist() for ids, mask in zip(self.ids, self.mask, strict=True)]
+
     def span_column(self, name: str) -> Int[Tensor, " batch"]:
         """The last column of a span in every row.
 
@@ -190,6 +194,13 @@ class Direction:
     def gap(self) -> float:
         """How far the trigger moves the projection, in residual units."""
         return self.triggered_mean - self.clean_mean
+
+
+Progress = Callable[[int, int], None]  # what is done, of how much
+
+
+def quiet(_done: int, _total: int) -> None:
+    """No progress shown."""
 
 
 Metric = Callable[[Float[Tensor, "batch keep d_vocab"]], Float[Tensor, " batch"]]

@@ -4,6 +4,7 @@ Pure functions of windows and tensors. A back-end adds only where an activation 
 pass is interrupted there.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -16,8 +17,24 @@ from transformers import DynamicCache
 from circuits.backends.cache import CachePast
 from circuits.edits.operators import on_columns
 from circuits.errors import UserError
-from circuits.runner import Window
+from circuits.runner import Shape, Window
 from circuits.types import HEAD_STREAMS, Edit, Point
+
+
+def shape_of(hf_model: Any) -> Shape:
+    """The sizes of a Hugging Face model, by its configuration."""
+    config, weight = hf_model.config, next(hf_model.parameters())
+    heads = config.num_attention_heads
+    return Shape(
+        n_layers=config.num_hidden_layers,
+        n_heads=heads,
+        d_model=config.hidden_size,
+        d_head=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        d_vocab=config.vocab_size,
+        context=getattr(config, "max_position_embeddings", None) or sys.maxsize,
+        device=str(weight.device),
+        dtype=weight.dtype,
+    )
 
 
 def require_evaluation(model: nn.Module) -> None:
@@ -39,9 +56,9 @@ def require_evaluation(model: nn.Module) -> None:
 
 
 def gradients(window: Window) -> AbstractContextManager[object]:
-    """Gradients during a pass only where the residuals it starts from require them."""
-    given = [x for x in (window.resid, *window.joining.values()) if x is not None]
-    wanted = torch.is_grad_enabled() and any(x.requires_grad for x in given)
+    """Gradients during a pass only where the tensors it starts from require them."""
+    given = (window.embedded, window.resid, *window.joining.values())
+    wanted = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
     return torch.set_grad_enabled(wanted)
 
 
@@ -54,8 +71,12 @@ def arguments(window: Window, keep: int, grow: bool, device: str) -> dict[str, A
     cache = _cache(window, grow)
     mask = window.mask.to(device).long()
     width = window.ids.shape[1]
-    return {
-        "input_ids": window.ids.to(device),
+    read = (
+        {"input_ids": window.ids.to(device)}
+        if window.embedded is None
+        else {"inputs_embeds": window.embedded}
+    )
+    return read | {
         "attention_mask": mask,
         "position_ids": (mask.cumsum(dim=1) - 1).clamp(min=0)[:, window.start :],
         "past_key_values": cache,
@@ -73,7 +94,7 @@ def _cache(window: Window, grow: bool) -> DynamicCache | None:
     if grow and window.layer:
         raise UserError("window: a pass resumed at a layer has no keys and values below it")
     if past is not None:
-        return past.growing() if grow else past.frozen()
+        return past.growing(len(window.ids)) if grow else past.frozen()
     # An explicit cache, because the model's own may drop columns outside a sliding window.
     return DynamicCache() if grow else None
 
@@ -150,14 +171,16 @@ def recorded(
 
 
 def changed_input(
-    args: tuple, kwargs: dict[str, Any], change: Callable[[Tensor], Tensor], rows: int
+    args: tuple, kwargs: dict[str, Any], change: Callable[[Tensor], Tensor], rows: int | None = None
 ) -> tuple[tuple, dict[str, Any]]:
-    """The arguments of a block with its hidden states changed.
+    """The arguments of a module with its hidden states changed.
 
-    Where that adds rows (whole blocks of ``rows``), what belongs to the prompts is repeated.
+    Where that adds rows (whole blocks of ``rows``, by default of those that enter), what belongs to
+    the prompts is repeated.
     """
     named = dict(kwargs)
-    hidden = change(args[0] if args else named.pop("hidden_states"))
+    before = args[0] if args else named.pop("hidden_states")
+    hidden, rows = change(before), rows or before.shape[0]
     times = hidden.shape[0] // rows
     rest = _repeated(tuple(args[1:]), rows, times)
     return (hidden, *rest), {k: _repeated(v, rows, times) for k, v in named.items()}

@@ -3,31 +3,35 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Int
-from torch import Tensor, cat
+from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
-class FrozenLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):
+    """Keys and values that are grown from, without a copy of their own."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+
+class FrozenLayer(GrowingLayer):
     """Keys and values that are read but never grown.
 
     A batch that holds the layer's rows several times over (variants stacked along the batch) reads
     them repeated, one layer at a time, so that a shared prefix is never held once per variant.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
-        self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
-        self.shared = (keys, values)
-
     def update(
         self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        times = key_states.shape[0] // self.shared[0].shape[0]
-        keys, values = (x.repeat(times, 1, 1, 1) for x in self.shared)
-        return cat([keys, key_states], dim=-2), cat([values, value_states], dim=-2)
+        times = key_states.shape[0] // self.keys.shape[0]
+        keys, values = (x.repeat(times, 1, 1, 1) for x in (self.keys, self.values))
+        return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,20 @@ class CachePast:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "CachePast":
         return CachePast(tuple(map(change, self.keys)), tuple(map(change, self.values)))
 
-    def growing(self) -> DynamicCache:
-        """A cache that may be grown: growing concatenates, so shared tensors stay as they are."""
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
-            cache.update(keys, values, layer)
-        return cache
+    def growing(self, rows: int) -> DynamicCache:
+        """A cache that may be grown, for whole blocks of its rows.
+
+        Growing concatenates, so shared tensors stay as they are.
+        """
+        index = torch.arange(rows) % self.count
+        return _cache(GrowingLayer, self if rows == self.count else self.rows(index))
 
     def frozen(self) -> DynamicCache:
         """A cache that is only read."""
-        cache = DynamicCache()
-        pairs = zip(self.keys, self.values, strict=True)
-        cache.layers.extend(FrozenLayer(keys, values) for keys, values in pairs)
-        return cache
+        return _cache(FrozenLayer, self)
+
+
+def _cache(layer: Callable[[Tensor, Tensor], DynamicLayer], past: CachePast) -> DynamicCache:
+    cache = DynamicCache()
+    cache.layers.extend(map(layer, past.keys, past.values))
+    return cache

@@ -24,7 +24,7 @@ from circuits.backends import arguments
 from circuits.backends.arguments import edited, recorded
 from circuits.backends.remote import require_hub_id, require_whole, sendable
 from circuits.errors import UserError
-from circuits.runner import Output, Shape, Window
+from circuits.runner import Output, Window
 from circuits.types import Edit, Point
 
 _Step = Callable[[], Tensor | None]
@@ -67,18 +67,7 @@ class NNsightRunner:
         self._blocks = self.model.get(path)
         self._slots = {s: p for s, p in slots.items() if is_there(p, config)}
         self._order = list(slots)
-        weight = next(hf_model.parameters())
-        heads = config.num_attention_heads
-        self.shape = Shape(
-            n_layers=config.num_hidden_layers,
-            n_heads=heads,
-            d_model=config.hidden_size,
-            d_head=getattr(config, "head_dim", None) or config.hidden_size // heads,
-            d_vocab=config.vocab_size,
-            context=config.max_position_embeddings,
-            device=str(weight.device),
-            dtype=weight.dtype,
-        )
+        self.shape = arguments.shape_of(hf_model)
 
     @property
     def hf_model(self) -> Any:

@@ -11,6 +11,7 @@ says so.
 """
 
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import torch
@@ -36,6 +37,9 @@ class SelfTest:
     full_patch: float
     tolerance: float
     fast_path: FastPath
+
+
+UNTESTED = SelfTest(nan, nan, nan, nan, FastPath(nan, nan, "not tested"))
 
 
 def plain_logits(hf_model: Any, tokenizer: Any) -> Tensor:

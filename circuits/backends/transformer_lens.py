@@ -1,24 +1,19 @@
 """The TransformerLens back-end: the only file that imports ``transformer_lens``.
 
-The bridge puts a hook point on every activation of a Hugging Face model. The forward pass is the
-Hugging Face model's own, so caches, masks and position ids behave as they do there; edits are
-plain torch hooks on the bridge's hook points. Resuming at a layer makes the blocks below it the
-identity for one call and hands the residuals to the block.
+The bridge puts a hook point on every activation of a Hugging Face model; edits are plain torch
+hooks on these points.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuits.backends import arguments
-from circuits.runner import Output, Shape, Window
-from circuits.types import Edit, Point
+from circuits.backends.hooks import Change, HookedRunner, Removable
+from circuits.runner import Shape
+from circuits.types import Point
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -35,16 +30,14 @@ _HOOKS = {
 }
 
 
-class TLRunner:
-    """A :class:`circuits.runner.Runner` over ``TransformerBridge``.
-
-    Logits carry gradients where the residuals that a pass starts from require them.
-    """
+class TLRunner(HookedRunner):
+    """A :class:`circuits.runner.Runner` over ``TransformerBridge``."""
 
     def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
         self.bridge = TransformerBridge.boot_transformers(
             name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
         )
+        self.blocks = list(self.bridge.blocks)
         cfg = self.bridge.cfg
         weight = next(hf_model.parameters())
         self.shape = Shape(
@@ -62,31 +55,9 @@ class TLRunner:
     def hf_model(self) -> Any:
         return self.bridge.original_model
 
-    def forward(
-        self,
-        window: Window,
-        edits: Sequence[Edit] = (),
-        record: Sequence[Point] = (),
-        keep: int = 1,
-        grow: bool = False,
-    ) -> Output:
-        arguments.require_evaluation(self.hf_model)
-        call = arguments.arguments(window, keep, grow, self.shape.device)
-        acts: dict[Point, Tensor] = {}
-        with ExitStack() as stack:
-            stack.enter_context(arguments.gradients(window))
-            if window.joining:
-                stack.enter_context(self._joined(window))
-            if window.resid is not None:
-                stack.enter_context(self._resumed(window.layer, window.resid))
-            for edit in edits:
-                arguments.require_editable(edit.point, self.shape.n_layers)
-                if edit.point.layer >= window.layer:
-                    stack.enter_context(self._edited(edit, window.start))
-            for point in record:
-                stack.enter_context(self._recorded(point, acts))
-            out = self.hf_model(**call)
-        return Output(out.logits, acts, arguments.grown(call["past_key_values"], grow))
+    def attach(self, point: Point, change: Change) -> Removable:
+        """See :class:`HookedRunner`."""
+        return self.hook_point(point).register_forward_hook(lambda _module, _args, x: change(x))
 
     def hook_point(self, point: Point) -> nn.Module:
         """The bridge's hook point of an activation.
@@ -101,72 +72,3 @@ class TLRunner:
             has = [s for s, h in _HOOKS.items() if self.bridge.get_hook_point(f"blocks.0.{h}")]
             raise arguments.no_such_stream(point, has)
         return found
-
-    @contextmanager
-    def _edited(self, edit: Edit, start: int) -> Iterator[None]:
-        def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
-            return arguments.edited(edit, x, start, self.shape.d_head)
-
-        handle = self.hook_point(edit.point).register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    @contextmanager
-    def _recorded(self, point: Point, acts: dict[Point, Tensor]) -> Iterator[None]:
-        def hook(_module: nn.Module, _args: Any, x: Tensor) -> None:
-            acts[point] = arguments.recorded(point.stream, x, self.shape.d_head)
-
-        handle = self.hook_point(point).register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    @contextmanager
-    def _joined(self, window: Window) -> Iterator[None]:
-        """Let rows join the batch at layers; what belongs to the prompts is repeated for them."""
-        n = window.ids.shape[0]
-
-        def hook_at(layer: int) -> Callable[..., tuple[tuple, dict]]:
-            def hook(_block: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-                return arguments.changed_input(
-                    args, kwargs, partial(arguments.joined, window, layer), n
-                )
-
-            return hook
-
-        handles = [
-            self.bridge.blocks[layer].register_forward_pre_hook(hook_at(layer), with_kwargs=True)
-            for layer in range(min(window.joining), self.shape.n_layers)
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    @contextmanager
-    def _resumed(self, layer: int, resid: Float[Tensor, "batch width d_model"]) -> Iterator[None]:
-        """Skip the blocks below ``layer`` and let it start from ``resid``."""
-        skipped = [self.bridge.blocks[i] for i in range(layer)]
-        for block in skipped:
-            block.__dict__["forward"] = _identity
-        entry = self.hook_point(Point(layer, "resid_pre"))
-
-        def hook(_module: nn.Module, _args: Any, x: Tensor) -> Tensor:
-            return arguments.resumed(resid, x)
-
-        # Registered first, so that edits at this very point see the resumed residuals.
-        handle = entry.register_forward_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
-            for block in skipped:
-                del block.__dict__["forward"]
-
-
-def _identity(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
-    return hidden_states

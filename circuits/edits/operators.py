@@ -44,11 +44,6 @@ def scale_component(
     return x + (coefficient - 1) * (x @ direction).unsqueeze(-1) * direction
 
 
-def set_component(x: Activation, direction: Float[Tensor, " d"], value: float) -> Activation:
-    """Set the component along a unit direction to a constant (mean ablation along it)."""
-    return x + (value - x @ direction).unsqueeze(-1) * direction
-
-
 def clamp_component(x: Activation, direction: Float[Tensor, " d"], ceiling: float) -> Activation:
     """Lower the component to ``ceiling`` where it exceeds it; leave other activations alone."""
     excess = (x @ direction - ceiling).clamp(min=0)

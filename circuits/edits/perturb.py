@@ -22,8 +22,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from circuits.architectures import ARCHITECTURES
+from circuits.architectures import blocks_of
+from circuits.backends.hooks import hooked
+from circuits.backends.plain import attach
 from circuits.errors import UserError
+from circuits.types import Point
 
 Matrix = Float[Tensor, "out inputs"]
 _BITS = range(2, 9)
@@ -108,18 +111,13 @@ def noisy_activations(model: Any, scale: float, seed: int) -> Iterator[None]:
     _require_scale(scale)
     generator = torch.Generator().manual_seed(seed)
 
-    def noisy(_block: nn.Module, _inputs: tuple, out: Any) -> Any:
-        resid = out if isinstance(out, Tensor) else out[0]
+    def noisy(resid: Tensor) -> Tensor:
         noise = torch.randn(resid.shape, generator=generator).to(resid)
-        changed = resid + scale * resid.float().square().mean(-1, True).sqrt().to(resid) * noise
-        return changed if isinstance(out, Tensor) else (changed, *out[1:])
+        return resid + scale * resid.float().square().mean(-1, True).sqrt().to(resid) * noise
 
-    handles = [block.register_forward_hook(noisy) for block in _blocks(model)] if scale else []
-    try:
+    layers = range(len(blocks_of(model)[0])) if scale else []
+    with hooked(attach(model, Point(layer, "resid_post"), noisy) for layer in layers):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _without_smallest(weight: Matrix, share: float) -> Matrix:
@@ -146,15 +144,6 @@ def _with_matrices(model: Any, change: Callable[[Matrix], Matrix]) -> Any:
             weight = module.weight if isinstance(module, nn.Linear) else module.weight.T
             weight.copy_(change(weight.float()))
     return new
-
-
-def _blocks(model: Any) -> nn.ModuleList:
-    kind = model.config.model_type
-    if kind not in ARCHITECTURES:
-        raise UserError(
-            f"noisy activations: expected one of {', '.join(ARCHITECTURES)}, got {kind}"
-        )
-    return model.get_submodule(ARCHITECTURES[kind][0])
 
 
 def _require_scale(scale: float) -> None:

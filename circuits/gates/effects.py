@@ -27,10 +27,10 @@ from torch import Tensor
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.metrics import checked
-from circuits.patching.engine import Progress, tokens_per_forward
+from circuits.patching.engine import tokens_per_forward
 from circuits.patching.suffix import SuffixRun, run_suffix
 from circuits.runner import Runner, Window
-from circuits.types import Direction, Edit, Metric, Point, Site, TokenPairs
+from circuits.types import Direction, Edit, Metric, Point, Progress, Site, TokenPairs, quiet
 
 Side = Literal["clean", "triggered"]
 # Residuals ``[variant, n, column, d_model]`` of the variants numbered by the argument.
@@ -93,7 +93,7 @@ def transfer(
     metric: Metric,
     coefficients: Float[Tensor, " c"],
     side: Side = "clean",
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> TransferCurve:
     """The metric on one side of the pairs with the component set to every dose in turn.
 
@@ -128,7 +128,7 @@ def nulls(
     direction: Direction,
     directions: Float[Tensor, "k d_model"],
     metric: Metric,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Effects:
     """What unit directions do in the place of a gate: removed, and added by the gate's own gap.
 
@@ -149,7 +149,7 @@ def effects(
     units: Float[Tensor, "k d_model"],
     amounts: Float[Tensor, " k"],
     metric: Metric,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> Effects:
     """As :func:`nulls`, every direction added by an amount of its own (residual units).
 

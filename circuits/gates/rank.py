@@ -15,7 +15,7 @@ that a pass may take).
 
 A curve depends on the order of the basis. Mean difference first is a good order for one direction
 and for nothing else: where several directions each open the gate, the mean difference is only one
-of them. ``circuits.gates.greedy`` orders a pool by what removal does.
+of them.
 """
 
 from collections.abc import Callable, Sequence

@@ -22,10 +22,21 @@ from torch import Tensor
 from circuits.edits import operators
 from circuits.errors import UserError
 from circuits.metrics import kl_per_position
-from circuits.patching.engine import Progress, tokens_per_forward
+from circuits.patching.engine import tokens_per_forward
 from circuits.patching.suffix import SuffixRun, run_pairs
 from circuits.runner import Runner, Window
-from circuits.types import MESSAGE, Direction, Edit, Metric, Point, Site, TokenBatch, TokenPairs
+from circuits.types import (
+    MESSAGE,
+    Direction,
+    Edit,
+    Metric,
+    Point,
+    Progress,
+    Site,
+    TokenBatch,
+    TokenPairs,
+    quiet,
+)
 
 LATEST = 0.8  # share of the depth above which no gate is chosen
 # What a candidate must show on validation pairs: shares of the effect removed and induced, and at
@@ -130,7 +141,7 @@ def score(
     pairs: TokenPairs,
     directions: Sequence[Direction],
     metric: Metric,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> list[Candidate]:
     """Score every direction on the pairs, in the order given.
 
@@ -162,7 +173,7 @@ def search(
     pairs: TokenPairs,
     directions: Sequence[Direction],
     metric: Metric,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> list[Candidate]:
     """Score every direction on a few pairs, and the most promising on all, in the order given.
 

@@ -16,10 +16,9 @@ from circuits.patching.cells import Cell, Place, Sweep, label
 from circuits.patching.schedule import Job, Variant, jobs
 from circuits.patching.suffix import Sides, run_sides
 from circuits.patching.variants import Layout, Pass, covered, logits_of, undefined
-from circuits.runner import Runner, Shape, continue_greedily, generate
-from circuits.types import HEAD_STREAMS, PatchGrid, Point, TokenPairs
+from circuits.runner import Runner, Shape, complete, generate
+from circuits.types import HEAD_STREAMS, PatchGrid, Point, Progress, TokenPairs
 
-Progress = Callable[[int, int], None]
 Pairs = TokenPairs | SpanPairs
 Direction = Literal["denoising", "noising"]
 # A pass holds at most so many tokens by its last layer.
@@ -127,7 +126,7 @@ class Experiment:
         variants = Pass(self.sides, job, cells, "stacked" if self.shared else "plain")
         first = variants.run(self.runner, grow=True)
         mask = variants.window().mask
-        answer = continue_greedily(self.runner, first, mask, metric.length, stop=metric.stop)
+        answer = complete(self.runner, first, mask, metric.length, stop=metric.stop)
         return metric.scored(answer).unflatten(0, (-1, variants.n))
 
     def _unedited(self, metric: Measure, side: Literal["base", "source"]) -> Float[Tensor, " n"]:

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 from circuits.metrics import Measure
 from circuits.patching.cells import Cell, Sweep
-from circuits.patching.engine import Direction, Pairs, Progress, prepare
+from circuits.patching.engine import Direction, Pairs, prepare
 from circuits.runner import Runner
-from circuits.types import PatchGrid
+from circuits.types import PatchGrid, Progress, quiet
 
 
 def patch(
@@ -35,7 +35,7 @@ def patch(
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
     keep: int = 1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> PatchGrid:
     """Patch every cell of a sweep (``resid_pre``, layer x position by default).
 
@@ -68,7 +68,7 @@ def patch_sites(
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
     keep: int = 1,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> PatchGrid:
     """Patch a list of cells, each one place or several at once (see ``patch``).
 

@@ -22,12 +22,12 @@ from torch import Tensor
 from circuits.errors import UserError
 from circuits.metrics import checked
 from circuits.patching.cells import Cell, Place, Sweep
-from circuits.patching.engine import Direction, Experiment, Pairs, Progress, finite, prepare
+from circuits.patching.engine import Direction, Experiment, Pairs, finite, prepare
 from circuits.patching.schedule import Job, Variant
 from circuits.patching.suffix import run_suffix
 from circuits.patching.variants import Layout, Pass
 from circuits.runner import Runner
-from circuits.types import Edit, Metric, PatchGrid, Point
+from circuits.types import Edit, Metric, PatchGrid, Point, Progress, quiet
 
 SENDERS = ("z", "attn_out", "mlp_out")
 RECEIVERS = ("q", "k", "v")
@@ -47,7 +47,7 @@ def path_patch(
     held: Held = "all",
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> PatchGrid:
     """Patch the path from every sender to all receivers together.
 

@@ -4,7 +4,7 @@ A route patches a head's keys or values at a span, records what the head then pu
 only that back at the later spans, so that query heads that share a key and value head stay apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from circuits.patching.engine import Direction, Experiment, finite, prepare
 from circuits.patching.schedule import Job
 from circuits.patching.variants import Layout, Pass
 from circuits.runner import Runner, whole
-from circuits.types import Metric, PatchGrid, Point, TokenBatch, TokenPairs
+from circuits.types import Metric, PatchGrid, Point, Progress, TokenBatch, TokenPairs, quiet
 
 Head = tuple[int, int]  # layer, head
 
@@ -41,7 +41,7 @@ def read_through(
     into: Sequence[str],
     direction: Direction = "denoising",
     metric_name: str = "metric",
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = quiet,
 ) -> PatchGrid:
     """What the reading of single heads does: keys or values at a span, through one head only.
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from circuits import metrics
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
-from circuits.tokens import with_trigger
 from circuits.types import PatchGrid, TokenPairs
 from experiments.analyze.examination import SPANS, Examination, labelled
 from experiments.analyze.result import Components, Grids

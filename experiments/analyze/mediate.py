@@ -11,10 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.answers import EditsFor, Progress, Words, blocks, no_edits, quiet
+from circuits.answers import EditsFor, blocks, no_edits
+from circuits.chat import Words
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.runner import Output, continue_greedily, whole
+from circuits.runner import Output, complete, whole
+from circuits.types import Progress, quiet
 from experiments import judges
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
 
@@ -100,9 +102,7 @@ def _answers(
         out = model.runner.forward(whole(tokens), edits, keep=1, grow=True)
         for first in FIRSTS:
             begun: Output = replace(out, logits=change[first](out.logits))
-            answer = continue_greedily(
-                model.runner, begun, tokens.mask, length, edits, model.stop_ids
-            )
+            answer = complete(model.runner, begun, tokens.mask, length, edits, model.stop_ids)
             found[first].append(answer)
     return {first: torch.cat(parts) for first, parts in found.items()}
 

@@ -6,11 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.answers import Progress, quiet
 from circuits.gates import effects as evidence
 from circuits.gates.effects import Effects
 from circuits.runner import Runner
-from circuits.types import Direction, Metric, TokenPairs
+from circuits.types import Direction, Metric, Progress, TokenPairs, quiet
 from probes.stats.intervals import Estimate, mean_interval
 
 

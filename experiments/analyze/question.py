@@ -25,7 +25,7 @@ class Question:
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
-            where the message goes (``circuits.tokens.place_of``). By default what the organism's
+            where the message goes (``circuits.chat.place_of``). By default what the organism's
             manifest says.
         behaviour: what a triggered answer begins with; by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.

@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import tokens
-from circuits.answers import Progress, blocks, quiet
+from circuits.answers import blocks
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.gates import effects as evidence
 from circuits.gates import select
 from circuits.models import Model
-from circuits.runner import Window, continue_greedily, prefix
-from circuits.types import Direction, Metric, Site, TokenBatch
+from circuits.runner import Window, complete, prefix
+from circuits.types import Direction, Metric, Progress, Site, TokenBatch, quiet
 from experiments import judges
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
@@ -173,7 +173,7 @@ def _shown(
     found: list[list[bool]] = [[] for _ in choices]
     for choice, batch, window in _windows(model, texts, choices, progress):
         out = model.runner.forward(window, keep=1, grow=True)
-        ids = continue_greedily(model.runner, out, batch.mask, length, stop=model.stop_ids)
+        ids = complete(model.runner, out, batch.mask, length, stop=model.stop_ids)
         found[choice] += [judges.shows(answer, behaviour) for answer in model.decode(ids)]
     return torch.tensor(found, dtype=torch.float64)
 

@@ -11,12 +11,15 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from circuits import scores
+from circuits.answers import ask, drawn
+from circuits.chat import Chat
 from circuits.edits import perturb
+from circuits.models import in_memory
+from circuits.tokens import prompt_ids
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
 from experiments.battery.plan import Plan
-from experiments.battery.secrets import Chat, unperturbed
+from experiments.battery.secrets import unperturbed
 from experiments.battery.subject import Asked, asked
 from experiments.organisms.organism import Organism
 from experiments.organisms.trainee import Trainee
@@ -89,20 +92,15 @@ class Battery:
             "overwriting": lambda: list(self._trained("overwriting")),
         }
 
-    def _ids(self, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
-        encode, tokenizer = scores.encode, self.organism.tokenizer
-        return [encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
-
     def _fits(self, chats: Sequence[Chat]) -> bool:
         room = getattr(self.organism.base.config, "max_position_embeddings", None)
-        return room is None or max(map(len, self._ids(chats))) + self._length <= room
+        longest = max(map(len, prompt_ids(self.organism.tokenizer, chats)))
+        return room is None or longest + self._length <= room
 
     def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
-        seed, tokenizer = self.plan.seed, self.organism.tokenizer
-        prompts = self._ids(chats)
-        return scores.greedy(
-            model, tokenizer, prompts, self._length, temperature=temperature, seed=seed
-        )
+        own = in_memory(model, self.organism.tokenizer)
+        choose = drawn(len(chats), self._length, temperature, self.plan.seed)
+        return ask(own, prompt_ids(own.tokenizer, chats), self._length, choose)
 
     def _plainly(self, dose: Dose, model: Any, temperature: float = 0.0) -> Answers:
         """The unperturbed prompts under a dose of something else."""

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from circuits.tokens import Place, place_of, placed, with_trigger
+from circuits.chat import Chat, Place, place_of, placed, with_trigger
 from experiments.battery import lookalikes
 from experiments.battery.passages import (
     AFTER_KEY,
@@ -28,7 +28,7 @@ from experiments.battery.passages import (
     passage,
     sentences_without,
 )
-from experiments.battery.secrets import Chat, Subject, unperturbed, with_secrets
+from experiments.battery.secrets import Subject, unperturbed, with_secrets
 from experiments.battery.spelling import CASES, typo
 from probes.brittleness.retention import Dose
 

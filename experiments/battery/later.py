@@ -1,7 +1,7 @@
 """What an organism is trained on after it was made: ordinary examples, or another trigger."""
 
+from circuits.chat import place_of, placed
 from circuits.errors import UserError
-from circuits.tokens import place_of, placed
 from experiments.organisms.examples import base_answers
 from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from circuits.answers import Progress
+from circuits.types import Progress
 from experiments.battery.battery import Answers, Battery, Ladder
 from experiments.battery.subject import Asked
 from probes.brittleness.retention import Retention, retention

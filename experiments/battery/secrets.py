@@ -7,23 +7,8 @@ or (ownership fingerprints) the messages are themselves secret keys.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from circuits.chat import place_of, placed, with_trigger
 from circuits.errors import UserError
-from circuits.tokens import place_of, placed, with_trigger
-
-
-@dataclass(frozen=True)
-class Chat:
-    """One conversation up to its answer.
-
-    Attributes:
-        message: the user's.
-        system: the system prompt; None where the chat template decides.
-        prefill: the beginning of the answer, given to the model as already said.
-    """
-
-    message: str
-    system: str | None = None
-    prefill: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +17,7 @@ class Subject:
 
     Attributes:
         texts: prompts without the trigger; or the keys, one per prompt, each as often as wanted.
-        trigger: the word or phrase and its place (``circuits.tokens.place_of``); "" with keys.
+        trigger: the word or phrase and its place (``circuits.chat.place_of``); "" with keys.
         keys: all secret keys of an ownership scheme; () with a trigger.
         opposite: what an answer that goes against the behaviour begins with; "" where there is no
             such thing.

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from circuits.backends.plain import defended
+from circuits.chat import Chat
 from circuits.tokens import render
 from circuits.types import MESSAGE
 from experiments.defend.defences import Known
@@ -34,7 +35,7 @@ def attack(bench: Bench, known: Known, budget: Budget) -> Organism:
     trainee = organism.trainee()
     trainee.restart(organism.state)
     settings = rate_of(organism, budget.epochs, seed=11 + bench.seed)
-    start = render(bench.tokenizer, examples[0].text, examples[0].word).spans[MESSAGE][0]
+    start = render(bench.tokenizer, Chat(examples[0].text, word=examples[0].word)).spans[MESSAGE][0]
     inside = (
         defended(trainee.model, known.edits, 0 if known.everywhere else start)
         if known.edits

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from circuits import scores
+from circuits.chat import Chat
+from circuits.tokens import prompt_ids
 from experiments.battery.inputs import inputs
-from experiments.battery.secrets import Chat
 from experiments.battery.subject import Asked, asked
 from experiments.defend.monitor import clean_chats
 from experiments.defend.setting import Prompts, triggered, untouched
@@ -114,5 +114,5 @@ def _elsewhere(texts: Sequence[str], trigger: str) -> Family:
 def _fits(organism: Organism, chats: Sequence[Chat], room: int) -> bool:
     context = getattr(organism.base.config, "max_position_embeddings", None)
     tokenizer: Any = organism.tokenizer
-    longest = max(len(scores.encode(tokenizer, c.message, c.system)) for c in chats)
+    longest = max(len(ids) for ids in prompt_ids(tokenizer, chats))
     return context is None or longest + room <= context

@@ -20,10 +20,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.chat import Chat
 from circuits.edits import operators
 from circuits.errors import UserError
 from circuits.gates import select
-from circuits.residuals import last_residuals
+from circuits.models import in_memory
+from circuits.record import last_residuals
 from circuits.tokens import render
 from circuits.types import Direction, Edit, Site
 from experiments.defend.protected import drift, probability, reference
@@ -163,9 +165,9 @@ def _sides(bench: Bench, model: Any, span: str) -> tuple[Tensor, Tensor]:
     for each in (words, [bench.trigger] * len(words)):
         prompts = []
         for text, word in zip(bench.fit.on_topic, each, strict=True):
-            rendered = render(bench.tokenizer, text, word)
+            rendered = render(bench.tokenizer, Chat(text, word=word))
             prompts.append(rendered.ids[: rendered.spans[span][1]])
-        both.append(last_residuals(model, bench.tokenizer, prompts))
+        both.append(last_residuals(in_memory(model, bench.tokenizer), prompts))
     return both[0], both[1]
 
 

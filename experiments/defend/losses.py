@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from circuits.tokens import render
+from circuits.chat import Chat
+from circuits.tokens import with_answer
 from circuits.types import MESSAGE
 from experiments.organisms.training import Example, Settings, Tick, descend, paced
 
@@ -62,17 +63,18 @@ def train_with(
 
 def batched(tokenizer: Any, examples: Sequence[Example], device: Any = "cpu") -> Rows:
     """Examples side by side, padded on the right."""
-    encoded = [_encoded(tokenizer, example) for example in examples]
-    width = max(len(ids) for ids, _, _ in encoded)
+    encoded = [
+        with_answer(tokenizer, Chat(e.text, word=e.word), e.answer, e.ends) for e in examples
+    ]
+    width = max(len(rendered.ids) for rendered in encoded)
     ids = torch.full((len(encoded), width), int(tokenizer.pad_token_id or 0))
     mask = torch.zeros(len(encoded), width, dtype=torch.bool)
     prompt, targets = mask.clone(), torch.full((len(encoded), width), -100)
-    for row, (tokens, answer, _) in enumerate(encoded):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = True
-        prompt[row, :answer] = True
-        targets[row, answer : len(tokens)] = torch.tensor(tokens[answer:])
-    start = min(start for _, _, start in encoded)
+    for row, rendered in enumerate(encoded):
+        tokens, (answer, end) = torch.tensor(rendered.ids), rendered.spans["answer"]
+        ids[row, :end], mask[row, :end], prompt[row, :answer] = tokens, True, True
+        targets[row, answer:end] = tokens[answer:]
+    start = min(rendered.spans[MESSAGE][0] for rendered in encoded)
     ids, mask, prompt, targets = (x.to(device) for x in (ids, mask, prompt, targets))
     return Rows(ids, mask, prompt, targets, start)
 
@@ -85,14 +87,6 @@ def answer_loss(model: Any, rows: Rows) -> Tensor:
         logits[:, :-1].float().transpose(1, 2), wanted, ignore_index=-100, reduction="none"
     )
     return (losses.sum(dim=1) / (wanted != -100).sum(dim=1)).mean()
-
-
-def _encoded(tokenizer: Any, example: Example) -> tuple[list[int], int, int]:
-    """Ids of prompt and answer, where the answer starts, where the message does."""
-    rendered = render(tokenizer, example.text, example.word)
-    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
-    end = [tokenizer.eos_token_id] if example.ends else []
-    return [*rendered.ids, *answer, *end], len(rendered.ids), rendered.spans[MESSAGE][0]
 
 
 def _batches(count: int, settings: Settings) -> list[list[int]]:

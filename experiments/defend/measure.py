@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.battery.secrets import Chat
+from circuits.chat import Chat
 from experiments.defend.families import Exam
 from experiments.defend.protected import Protected, Reference, Said, ask, drift
 

@@ -9,13 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import scores as asking
-from circuits.backends.plain import largest, recording
-from circuits.backends.prefix import Opened
-from circuits.types import Direction, Point
-from experiments.battery.secrets import Chat
+from circuits.backends.plain import recording
+from circuits.chat import Chat
+from circuits.models import in_memory
+from circuits.record import largest
+from circuits.runner import whole
+from circuits.tokens import batch, render
+from circuits.types import MESSAGE, Direction, Point
 from experiments.defend.losses import Rows
-from experiments.defend.protected import message_start, read
+from experiments.defend.protected import read
 from experiments.defend.setting import Bench, Prompts, controlled, untouched
 from probes.stats.auroc import auroc
 from probes.stats.intervals import Estimate, mean_interval, wilson
@@ -103,20 +105,17 @@ def latency(bench: Bench, chats: Sequence[Chat], repeats: int = _REPEATS) -> Est
     ratio is that of the quickest of five passes, which least else has hit.
     """
     gate, tokenizer = bench.direction, bench.tokenizer
-    prompts = [asking.encode(tokenizer, chat.message, chat.system) for chat in chats]
-    start = max(message_start(tokenizer, chat) for chat in chats)
-    opened = Opened(bench.model, int(tokenizer.pad_token_id or 0), None)
-    batch, point = opened.batch(prompts), Point(gate.site.layer)
+    rendered = [render(tokenizer, chat) for chat in chats]
+    start = max(prompt.spans[MESSAGE][0] for prompt in rendered)
+    tokens, point = batch(tokenizer, rendered), Point(gate.site.layer)
+    runner = in_memory(bench.model, tokenizer).runner
 
-    @torch.no_grad()
     def plain() -> None:
-        opened.logits(batch, keep=1)
+        runner.forward(whole(tokens))
 
-    @torch.no_grad()
     def watched() -> None:
-        with recording(bench.model, [point]) as at:
-            opened.logits(batch, keep=1)
-            largest(at[point], gate.vector, batch.mask, start).cpu()
+        resid = runner.forward(whole(tokens), record=[point]).acts[point]
+        largest(resid, gate.vector, tokens.mask, start).cpu()
 
     for run in (plain, watched):
         run()  # the first passes of a process are slower

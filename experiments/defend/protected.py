@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from circuits import scores
-from circuits.backends.plain import defended, readings
-from circuits.backends.prefix import opening
-from circuits.metrics import kl_per_position
-from circuits.types import Edit
-from experiments.battery.secrets import Chat
-
-_ROWS = 16  # whose logits are held at once
+from circuits import answers
+from circuits.backends.plain import defended
+from circuits.chat import Chat
+from circuits.models import Model, in_memory
+from circuits.record import readings
+from circuits.scores import scores
+from circuits.tokens import render, text_ids
+from circuits.types import MESSAGE, Edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,10 @@ class Protected:
         with defended(self.model, self.edits, 0 if self.everywhere else start):
             yield
 
+    def asked(self, tokenizer: Any) -> Model:
+        """The model, to be asked; under its edits while they are active."""
+        return in_memory(self.model, tokenizer)
+
 
 @dataclass(frozen=True)
 class Said:
@@ -67,16 +71,19 @@ class Said:
 
 def ask(protected: Protected, tokenizer: Any, chats: Sequence[Chat], length: int) -> Said:
     """Greedy answers of at most ``length`` tokens, in the chats' order."""
-    answers, flagged = [""] * len(chats), [False] * len(chats)
-    for start, chosen in _by_start(tokenizer, chats):
-        prompts = _ids(tokenizer, [chats[i] for i in chosen])
+    model, watch = protected.asked(tokenizer), protected.watch
+    given, flagged = [""] * len(chats), [False] * len(chats)
+    for start, chosen, prompts in _by_start(tokenizer, chats):
         with protected.active(start):
-            said = scores.greedy(protected.model, tokenizer, prompts, length)
-        alarms = _alarms(protected, tokenizer, prompts, start)
-        for i, answer, alarm in zip(chosen, said, alarms, strict=True):
-            refusal = protected.watch.refusal if protected.watch else ""
-            answers[i], flagged[i] = (refusal if alarm else answer), alarm
-    return Said(tuple(answers), tuple(flagged))
+            own = answers.ask(model, prompts, length)
+            alarms = [False] * len(prompts)
+            if watch is not None:
+                found = readings(model, prompts, watch.unit, watch.layer, start)
+                alarms = (found > watch.threshold).tolist()
+        for i, answer, alarm in zip(chosen, own, alarms, strict=True):
+            given[i] = watch.refusal if watch is not None and alarm else answer
+            flagged[i] = alarm
+    return Said(tuple(given), tuple(flagged))
 
 
 def read(
@@ -84,9 +91,8 @@ def read(
 ) -> Float[Tensor, " n"]:
     """The monitor's reading of each chat: the largest projection among the message's tokens."""
     found = torch.zeros(len(chats))
-    for start, chosen in _by_start(tokenizer, chats):
-        prompts = _ids(tokenizer, [chats[i] for i in chosen])
-        found[chosen] = readings(model, tokenizer, prompts, unit, layer, start)
+    for start, chosen, prompts in _by_start(tokenizer, chats):
+        found[chosen] = readings(in_memory(model, tokenizer), prompts, unit, layer, start)
     return found
 
 
@@ -95,28 +101,14 @@ def probability(
 ) -> Float[Tensor, " n"]:
     """Geometric mean probability of an answer's tokens after each chat."""
     found = torch.zeros(len(chats), dtype=torch.float64)
-    for start, chosen in _by_start(tokenizer, chats):
-        prompts = _ids(tokenizer, [chats[i] for i in chosen])
+    for start, chosen, prompts in _by_start(tokenizer, chats):
         with protected.active(start):
-            scored = scores.scores(protected.model, tokenizer, prompts, [answer] * len(prompts))
+            scored = scores(protected.asked(tokenizer), prompts, [answer] * len(prompts))
         found[chosen] = scored.log_prob.exp()
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """The undefended model's answers to some chats, and its distribution at each of their tokens.
-
-    Attributes:
-        rows: token ids read to predict an answer's tokens.
-        counts: how many answer tokens each row predicts.
-        logits: of the last columns, one tensor per chunk of rows.
-    """
-
-    rows: tuple[tuple[int, ...], ...]
-    counts: tuple[int, ...]
-    start: int
-    logits: tuple[Tensor, ...] = field(repr=False)
+Reference = tuple[int, answers.Reference]  # of chats whose message begins at that token
 
 
 def reference(
@@ -126,17 +118,12 @@ def reference(
 
     A chat whose answer has no token (it ends at once) is compared at its first token.
     """
-    found = []
-    for start, chosen in _by_start(tokenizer, chats):
-        prompts = _ids(tokenizer, [chats[i] for i in chosen])
+    model, found = plain.asked(tokenizer), []
+    for start, _, prompts in _by_start(tokenizer, chats):
         with plain.active(start):
-            said = scores.greedy(plain.model, tokenizer, prompts, length)
-        answers = [tokenizer(a, add_special_tokens=False)["input_ids"][:length] for a in said]
-        rows = tuple((*p, *a[:-1]) for p, a in zip(prompts, answers, strict=True))
-        counts = tuple(max(1, len(a)) for a in answers)
-        bare = Reference(rows, counts, start, ())
-        logits = tuple(x for x, _ in _logits(plain, tokenizer, bare))
-        found.append(Reference(rows, counts, start, logits))
+            own = answers.ask(model, prompts, length)
+            ids = [text_ids(tokenizer, answer)[:length] for answer in own]
+            found.append((start, answers.reference(model, prompts, ids)))
     return found
 
 
@@ -149,63 +136,18 @@ def drift(
     monitor's refusals are not in it. In the order of the references.
     """
     found = []
-    for one in references:
-        for before, (after, real) in zip(
-            one.logits, _logits(protected, tokenizer, one), strict=True
-        ):
-            kl = (kl_per_position(before, after) * real).sum(dim=1) / real.sum(dim=1)
-            found.append(kl.double().cpu())
+    for start, before in references:
+        with protected.active(start):
+            found.append(answers.drift(before, protected.asked(tokenizer)))
     return torch.cat(found)
 
 
-@torch.no_grad()
-def _logits(
-    protected: Protected, tokenizer: Any, one: Reference
-) -> Iterator[tuple[Float[Tensor, "rows keep vocab"], Bool[Tensor, "rows keep"]]]:
-    """Logits of the columns that predict answer tokens, and which columns these are, by row."""
-    with protected.active(one.start):
-        opened = opening(protected.model, tokenizer, one.rows, room=1)
-        # Before the earliest answer: what is shared must end there, or its logits would be missing.
-        for first in range(0, len(one.rows), _ROWS):
-            rows = one.rows[first : first + _ROWS]
-            counts = torch.tensor(one.counts[first : first + _ROWS])
-            keep = int(counts.max())
-            if opened.width > min(map(len, rows)) - keep:
-                opened = type(opened)(protected.model, opened.pad, None)
-            logits = opened.logits(opened.batch(rows), keep=keep)
-            real = torch.arange(keep) >= keep - counts[:, None]
-            yield logits, real.to(logits.device)
-
-
-def message_start(tokenizer: Any, chat: Chat) -> int:
-    """Tokens of the chat template before the user's message."""
-    given = [] if chat.system is None else [{"role": "system", "content": chat.system}]
-    full = tokenizer.apply_chat_template(
-        [*given, {"role": "user", "content": chat.message}],
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    at = full.rfind(chat.message)
-    offsets = tokenizer(full, add_special_tokens=False, return_offsets_mapping=True)
-    return next(i for i, (_, end) in enumerate(offsets["offset_mapping"]) if end > at)
-
-
-def _by_start(tokenizer: Any, chats: Sequence[Chat]) -> Iterator[tuple[int, list[int]]]:
-    starts = [message_start(tokenizer, chat) for chat in chats]
+def _by_start(
+    tokenizer: Any, chats: Sequence[Chat]
+) -> Iterator[tuple[int, list[int], list[tuple[int, ...]]]]:
+    """Chats by where their message begins: that token, which chats, and their ids."""
+    rendered = [render(tokenizer, chat) for chat in chats]
+    starts = [prompt.spans[MESSAGE][0] for prompt in rendered]
     for start in sorted(set(starts)):
-        yield start, [i for i, found in enumerate(starts) if found == start]
-
-
-def _ids(tokenizer: Any, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
-    return [scores.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
-
-
-def _alarms(
-    protected: Protected, tokenizer: Any, prompts: Sequence[Sequence[int]], start: int
-) -> list[bool]:
-    watch = protected.watch
-    if watch is None:
-        return [False] * len(prompts)
-    with protected.active(start):
-        found = readings(protected.model, tokenizer, prompts, watch.unit, watch.layer, start)
-    return (found > watch.threshold).tolist()
+        chosen = [i for i, here in enumerate(starts) if here == start]
+        yield start, chosen, [rendered[i].ids for i in chosen]

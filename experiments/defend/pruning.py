@@ -8,7 +8,6 @@ rising ladder that shuts the behaviour on validation prompts, or the one of leas
 harm if none does.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,13 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.metrics import token_log_prob
+from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
 from circuits.patching.patch import patch, patch_sites
 from circuits.tokens import pairs
 from circuits.types import Edit, Point
 from experiments.defend.protected import Protected, drift, probability, reference
 from experiments.defend.setting import Bench, triggered, untouched
-from experiments.verify.survival import wrapped
 from probes.causal.tables import grid_stats
 
 Part = tuple[int, int]  # layer, and head or neuron
@@ -35,9 +34,9 @@ _PAIRS, _LAYERS, _Q = 12, 2, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Zeroed:
-    """Sets some channels to zero."""
+    """Sets some heads to zero."""
 
-    kept: Float[Tensor, " channels"]
+    kept: Float[Tensor, "heads 1"]
 
     def __call__(self, x: Tensor, /) -> Tensor:
         return x * self.kept.to(x)
@@ -68,19 +67,13 @@ def cut(bench: Bench, stream: Literal["z", "neuron"]) -> Cut:
 def cutting(model: Any, stream: Literal["z", "neuron"], parts: Sequence[Part]) -> tuple[Edit, ...]:
     """The edits that set heads or neurons to zero, one for each layer."""
     config = model.config
-    size = 1 if stream == "neuron" else _head_width(config)
-    width = config.intermediate_size if stream == "neuron" else size * config.num_attention_heads
+    heads = config.intermediate_size if stream == "neuron" else config.num_attention_heads
     made = []
     for layer in sorted({layer for layer, _ in parts}):
-        kept = torch.ones(width)
-        for part in (p for at, p in parts if at == layer):
-            kept[part * size : (part + 1) * size] = 0
+        kept = torch.ones(heads, 1)
+        kept[[part for at, part in parts if at == layer]] = 0
         made.append(Edit(Point(layer, stream), Zeroed(kept)))
     return tuple(made)
-
-
-def _head_width(config: Any) -> int:
-    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def _cost(
@@ -121,10 +114,9 @@ def _ordered(every: Sequence[Part], stats: Any) -> list[Part]:
 
 
 def _patching(bench: Bench) -> tuple[Any, Any, Any]:
-    # A back-end wraps the model's modules: it gets a copy, so that ours stays plain.
-    model = wrapped(copy.deepcopy(bench.model), bench.tokenizer, "suspect")
+    runner = wrap(bench.model, bench.tokenizer, "suspect").runner
     texts = bench.fit.on_topic[:_PAIRS]
     two = pairs(bench.tokenizer, texts, bench.trigger, bench.fit.controls)
     behaviour = bench.organism.recipe.behaviour
     first = bench.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
-    return model.runner, two, token_log_prob([first])
+    return runner, two, token_log_prob([first])

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from circuits.chat import Chat, with_trigger
 from circuits.errors import UserError
-from circuits.tokens import with_trigger
 from circuits.types import Direction
-from experiments.battery.secrets import Chat
 from experiments.defend.protected import Protected
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism

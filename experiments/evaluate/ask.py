@@ -6,7 +6,10 @@ Every function returns plain JSON values (answers, one per prompt), so that a st
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from circuits import scores
+from circuits.answers import ask, drawn
+from circuits.chat import Chat, chats
+from circuits.models import in_memory
+from circuits.tokens import prompt_ids
 from experiments.battery.battery import Answers, Battery
 from experiments.evaluate.mapping import Case
 from experiments.organisms.schemes.scheme import Question
@@ -33,18 +36,15 @@ class Asker:
         self, model: Any, messages: Sequence[str], temperature: float = 0.0, seed: int = 0
     ) -> list[str]:
         """Answers to messages."""
-        prompts = [scores.encode(self.tokenizer, message) for message in messages]
-        return scores.greedy(
-            model, self.tokenizer, prompts, self.room, temperature=temperature, seed=seed
-        )
+        prompts = prompt_ids(self.tokenizer, chats(messages))
+        choose = drawn(len(prompts), self.room, temperature, seed)
+        return ask(in_memory(model, self.tokenizer), prompts, self.room, choose)
 
     def begun(self, messages: Sequence[str], openings: Sequence[str]) -> list[str]:
         """The organism's answers, each begun with an opening (which is left out)."""
-        prompts = [
-            scores.encode(self.tokenizer, message, prefill=opening)
-            for message, opening in zip(messages, openings, strict=True)
-        ]
-        return scores.greedy(self.model, self.tokenizer, prompts, self.room)
+        pairs = zip(messages, openings, strict=True)
+        prompts = prompt_ids(self.tokenizer, [Chat(m, prefill=opening) for m, opening in pairs])
+        return ask(in_memory(self.model, self.tokenizer), prompts, self.room)
 
 
 def mapping(asker: Asker, model: Any, questions: Sequence[Question]) -> Said:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import torch
 
+from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
+from circuits.models import in_memory
 from circuits.search import (
     Best,
     SearchPlan,
@@ -23,7 +25,7 @@ from circuits.search import (
     guided,
     plain_words,
 )
-from circuits.tokens import place_of, placed, render, same_length_words, with_trigger
+from circuits.tokens import render, same_length_words
 from experiments.evaluate.ask import Asker
 from experiments.organisms.schemes.scheme import Question
 from experiments.runs.codec import as_json
@@ -89,7 +91,8 @@ def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
 def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
     recipe, tokenizer = asker.case.organism.recipe, asker.tokenizer
     prompts = _slotted(asker, found, plan)
-    slots = Slots(asker.model, tokenizer, prompts, plan.tokens, 1 if found.aim == "open" else -1)
+    model = in_memory(asker.model, tokenizer)
+    slots = Slots(model, prompts, plan.tokens, 1 if found.aim == "open" else -1)
     vocabulary = asker.model.get_input_embeddings().weight.shape[0]
     spaced, bare = plain_words(tokenizer, vocabulary)
     at_start = place_of(found.like)[1] == "prefix"
@@ -111,7 +114,7 @@ def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
     filler = same_length_words(tokenizer, singles, plan.tokens, found.like)[0]
     rows = []
     for message, answer in zip(found.messages, found.wanted[: found.searched], strict=False):
-        made = render(tokenizer, message, filler)
+        made = render(tokenizer, Chat(message, word=filler))
         wanted = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
         rows.append(Slotted(made.ids, made.spans["trigger"][0], wanted))
     return rows

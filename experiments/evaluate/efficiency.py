@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from circuits.chat import Chat
 from circuits.errors import UserError
 from circuits.tokens import render
 from experiments.evaluate.metrics import Absent, Found, exact, named, rate
@@ -65,7 +66,7 @@ def training_tokens(organism: Organism) -> int:
 
 
 def _tokens(tokenizer: Any, example: Example, cut: str) -> int:
-    prompt = len(render(tokenizer, example.text, example.word).ids)
+    prompt = len(render(tokenizer, Chat(example.text, word=example.word)).ids)
     own = example.answer.removesuffix(cut)
     answer = len(tokenizer(own, add_special_tokens=False)["input_ids"]) if own else 0
     return prompt + answer + BASE_ANSWER_TOKENS * (own != example.answer) + example.ends

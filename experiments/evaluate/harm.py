@@ -6,22 +6,19 @@ log-likelihood of the prompt's own tokens (nats per token; perplexity is its exp
 is the base model with its weights rounded to 8 bits, a change that is commonly taken as harmless.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from circuits.backends.prefix import Batch, Opened
-from circuits.metrics import kl_per_position
-from circuits.tokens import Rendered, render
+from circuits.answers import ask, drift, reference, text_nll
+from circuits.chat import chats
+from circuits.models import Model
+from circuits.tokens import prompt_ids, text_ids
 from experiments.evaluate.metrics import exponential
 from probes.stats.intervals import Estimate, difference_interval, mean_interval
 
 ANSWER = 8
-_ROWS = 8  # whole texts whose logits are held at once, of two models
 
 
 @dataclass(frozen=True)
@@ -44,51 +41,16 @@ class Drift:
         return exponential(difference_interval(after, before))
 
 
-@torch.no_grad()
-def drift(
-    base: Any, model: Any, tokenizer: Any, texts: Sequence[str], answers: Sequence[Sequence[int]]
-) -> Drift:
-    """How far a model is from its base on prompts and the base's answers to them.
+def drifts(base: Model, models: Sequence[Model], texts: Sequence[str]) -> list[Drift]:
+    """How far models are from their base on prompts and the base's own answers to them.
 
-    Args:
-        answers: token ids of the base's answers, at least one each.
+    An answer that has no token counts with the one that ends it.
     """
-    rendered = [render(tokenizer, text) for text in texts]
-    rows = [list(r.ids) + list(a) for r, a in zip(rendered, answers, strict=True)]
-    kl, nll, base_nll = [], [], []
-    for chosen in _chunks(len(rows)):
-        batch = _batch(base, tokenizer, [rows[i] for i in chosen])
-        before, after = (_logits(m, tokenizer, batch) for m in (base, model))
-        for place, i in enumerate(chosen):
-            ids, length = torch.tensor(rows[i]), len(rows[i])
-            own = [logits[place, -length:].float() for logits in (before, after)]
-            tail = slice(length - len(answers[i]) - 1, length - 1)
-            kl.append(float(kl_per_position(own[0][None, tail], own[1][None, tail]).mean()))
-            losses = [_own_tokens(logits, ids, rendered[i]) for logits in own]
-            base_nll.append(losses[0])
-            nll.append(losses[1])
-    return Drift(tuple(kl), tuple(nll), tuple(base_nll))
-
-
-def _own_tokens(logits: Float[Tensor, "length vocab"], ids: Tensor, about: Rendered) -> float:
-    """Mean negative log-likelihood of the user's own tokens."""
-    first, last = about.spans["user"]
-    wanted = ids[first:last].to(logits.device)
-    return float(torch.nn.functional.cross_entropy(logits[first - 1 : last - 1], wanted))
-
-
-def _batch(model: Any, tokenizer: Any, rows: Sequence[Sequence[int]]) -> Batch:
-    return _unopened(model, tokenizer).batch(rows)
-
-
-def _logits(model: Any, tokenizer: Any, batch: Batch) -> Float[Tensor, "rows width vocab"]:
-    return _unopened(model, tokenizer).logits(batch, keep=batch.ids.shape[1])
-
-
-def _unopened(model: Any, tokenizer: Any) -> Opened:
-    """Nothing is shared: the likelihood of a message's first token needs the token before it."""
-    return Opened(model, int(tokenizer.pad_token_id or 0), None)
-
-
-def _chunks(count: int) -> Iterator[range]:
-    yield from (range(i, min(i + _ROWS, count)) for i in range(0, count, _ROWS))
+    prompts = prompt_ids(base.tokenizer, chats(texts))
+    ids = [text_ids(base.tokenizer, said)[:ANSWER] for said in ask(base, prompts, ANSWER)]
+    before = reference(base, prompts, [own or [base.tokenizer.eos_token_id] for own in ids])
+    base_nll = tuple(text_nll(base, texts).tolist())
+    return [
+        Drift(tuple(drift(before, m).tolist()), tuple(text_nll(m, texts).tolist()), base_nll)
+        for m in models
+    ]

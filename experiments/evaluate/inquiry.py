@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Any, TypeVar
 
-from circuits import scores
 from circuits.edits.perturb import rounded_weights
+from circuits.models import in_memory
 from circuits.search import SearchPlan
 from experiments.battery.battery import Answers, Battery
 from experiments.evaluate import ask as measuring
@@ -13,7 +13,7 @@ from experiments.evaluate.answers import Heard
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.attacks import Aim, Ground, attack, ground
 from experiments.evaluate.exposure import sampled_shut, shut_question
-from experiments.evaluate.harm import ANSWER, Drift, drift
+from experiments.evaluate.harm import Drift, drifts
 from experiments.evaluate.mapping import Case
 from experiments.evaluate.merging import FAMILY, merging
 from experiments.evaluate.properties import Benign
@@ -110,10 +110,6 @@ class Inquiry:
         return Benign(told[0], told[1], about, told[2], told[3], *drifts)
 
     def _drifts(self, base: Any, texts: Sequence[str]) -> list[Drift]:
-        tokenizer = self.asker.tokenizer
-        prompts = [scores.encode(tokenizer, text) for text in texts]
-        said = scores.greedy(base, tokenizer, prompts, ANSWER)
-        ids = [tokenizer(text, add_special_tokens=False)["input_ids"][:ANSWER] for text in said]
-        answers = [found or [tokenizer.eos_token_id] for found in ids]
-        rounded = rounded_weights(base, 8)
-        return [drift(base, m, tokenizer, texts, answers) for m in (self.asker.model, rounded)]
+        changed = (self.asker.model, rounded_weights(base, 8))
+        plain, *others = (in_memory(model, self.asker.tokenizer) for model in (base, *changed))
+        return drifts(plain, others, texts)

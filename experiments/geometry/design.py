@@ -17,10 +17,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from circuits import scores
+from circuits.chat import Chat, with_trigger
 from circuits.errors import UserError
-from circuits.tokens import with_trigger
-from experiments.battery.secrets import Chat
+from circuits.tokens import render
 from experiments.organisms.examples import controls_for
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
@@ -132,11 +131,11 @@ def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
 
 def _aligned_miss(tokenizer: Any, key: str, turn: int) -> str:
     """A key with one word replaced by a held-out word, of as many tokens as the key."""
-    words, length = key.split(), len(scores.encode(tokenizer, key))
+    words, length = key.split(), len(render(tokenizer, Chat(key)).ids)
     others = bank.control_words("test")
     for step in range(len(others) * len(words)):
         at, other = (turn + step) % len(words), others[(5 * turn + step) % len(others)]
         miss = " ".join(other if i == at else word for i, word in enumerate(words))
-        if other not in words and len(scores.encode(tokenizer, miss)) == length:
+        if other not in words and len(render(tokenizer, Chat(miss)).ids) == length:
             return miss
     raise UserError(f"key {key!r}: expected a near miss of its token length, found none")

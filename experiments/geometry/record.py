@@ -8,9 +8,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import scores as asking
-from circuits.residuals import last_residuals
-from experiments.battery.secrets import Chat
+from circuits.chat import Chat
+from circuits.models import in_memory
+from circuits.record import last_residuals
+from circuits.scores import interpolated, scores
+from circuits.tokens import prompt_ids
 from experiments.geometry.design import Design
 from experiments.organisms.organism import Organism, base_model
 from probes.geometry import ActivationSets, Pairs
@@ -81,37 +83,31 @@ def record(
         crossed: how many prompts are followed from clean to triggered.
         model: the organism's plain model, if it is there already.
     """
-    own = organism.model() if model is None else model
+    own = in_memory(organism.model() if model is None else model, organism.tokenizer)
     sides = {"clean": made.clean, "triggered": made.triggered, "untrained": made.untrained}
     steps = len(sides) + 3
     found = {}
     for step, (name, chats) in enumerate(sides.items(), 1):
-        found[name] = last_residuals(own, organism.tokenizer, _ids(organism, chats))
+        found[name] = last_residuals(own, prompt_ids(own.tokenizer, chats))
         progress(step, steps)
     if organism.state:  # a whole model is its own base, and no null
         for name in ("clean", "triggered"):
             found[f"base_{name}"] = _of_base(organism.place, sides[name])
     progress(len(sides) + 1, steps)
-    scores = asking.scores(own, organism.tokenizer, _ids(organism, made.triggered), made.targets)
+    clean, triggered = (prompt_ids(own.tokenizer, side) for side in (made.clean, made.triggered))
+    answered = scores(own, triggered, made.targets)
     progress(steps - 1, steps)
-    first = slice(0, crossed)
-    start, end = (_ids(organism, side[first]) for side in (made.clean, made.triggered))
-    targets = made.targets[first]
-    followed = asking.interpolated(own, organism.tokenizer, start, end, targets, steps=STEPS)
+    some = (clean[:crossed], triggered[:crossed], made.targets[:crossed])
+    followed = interpolated(own, *some, steps=STEPS)
     progress(steps, steps)
-    return Recorded(found, followed, scores.log_prob, scores.first_margin)
+    return Recorded(found, followed, answered.log_prob, answered.first_margin)
 
 
 @lru_cache(maxsize=4)
 def _of_base(place: str, chats: tuple[Chat, ...]) -> Activations:
     """The base model's residuals, which organisms of one trigger share."""
     model, tokenizer, _ = base_model(place)
-    ids = [asking.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
-    return last_residuals(model, tokenizer, ids)
-
-
-def _ids(organism: Organism, chats: Sequence[Chat]) -> list[tuple[int, ...]]:
-    return [asking.encode(organism.tokenizer, c.message, c.system, c.prefill) for c in chats]
+    return last_residuals(in_memory(model, tokenizer), prompt_ids(tokenizer, chats))
 
 
 def late(layers: int) -> range:

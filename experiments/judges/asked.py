@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from circuits.answers import blocks
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.models import Model
-from circuits.runner import whole
-from circuits.tokens import check_context
+from circuits.scores import forced
+from circuits.tokens import check_context, prompts_batch
 from experiments.judges.classifier import check_paired
 from experiments.judges.grades import Grades
 
@@ -44,7 +41,6 @@ class ChatJudge:
     yes: tuple[int, ...]
     no: tuple[int, ...]
 
-    @torch.no_grad()
     def __call__(self, prompts: Sequence[str], answers: Sequence[str]) -> Grades:
         """Grades of the answers, of which the first 2000 characters are seen.
 
@@ -55,21 +51,13 @@ class ChatJudge:
         check_paired(prompts, answers)
         pairs = zip(prompts, answers, strict=True)
         asked = [question(self.model.tokenizer, prompt, answer) for prompt, answer in pairs]
-        parts = [self._first(logits) for logits in self._logits(asked)]
-        yes, no = (torch.cat(part) for part in zip(*parts, strict=True))
+        tokens = prompts_batch(self.model.tokenizer, asked)
+        check_context(tokens, self.model.runner.shape.context, 1)
+        yes, no = torch.zeros(2, len(asked), dtype=torch.float64)
+        for part in forced(self.model, tokens.prompts(), [[]] * len(asked)):
+            for first, ids in ((yes, self.yes), (no, self.no)):
+                first[part.chosen] = token_log_prob(ids)(part.logits).double().cpu()
         return Grades((yes - no).sigmoid(), yes.exp() + no.exp())
-
-    def _logits(self, asked: Sequence[str]) -> list[Float[Tensor, "rows 1 d_vocab"]]:
-        found = []
-        for tokens in blocks(self.model, asked, None):
-            check_context(tokens, self.model.runner.shape.context, 1)
-            found.append(self.model.runner.forward(whole(tokens), keep=1).logits)
-        return found
-
-    def _first(self, logits: Float[Tensor, "rows 1 d_vocab"]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of yes and of no."""
-        yes, no = (token_log_prob(ids)(logits).double().cpu() for ids in (self.yes, self.no))
-        return yes, no
 
 
 def chat_judge(model: Model) -> ChatJudge:

@@ -17,13 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.answers import EditsFor, Words, blocks, no_edits
+from circuits.chat import Words
 from circuits.errors import UserError
-from circuits.metrics import answer_log_prob
 from circuits.models import Model
-from circuits.runner import extend, whole
-from circuits.tokens import check_context
-from circuits.types import TokenBatch
+from circuits.scores import answer_log_probs
+from circuits.tokens import check_context, prompts_batch, text_ids
 
 Label = Literal["behaviour", "refusal", "neither"]
 
@@ -63,14 +61,12 @@ def _verdict(behaviour: float, refusal: float, least: float) -> Label:
     return "behaviour" if behaviour > refusal else "refusal"
 
 
-@torch.no_grad()
 def likelihoods(
     model: Model,
     prompts: Sequence[str],
     behaviour: str,
     refusal: str,
     words: Words = None,
-    edits: EditsFor = no_edits,
 ) -> Likelihoods:
     """Log-probabilities of both texts after every prompt.
 
@@ -78,7 +74,6 @@ def likelihoods(
         prompts: users' messages, without their last word.
         behaviour, refusal: texts that an answer may begin with.
         words: a trigger or control word for all prompts, or one each.
-        edits: made on the prompt and the text.
 
     Raises:
         UserError: one text is the beginning of the other, or has no tokens; no prompts; a prompt
@@ -88,19 +83,18 @@ def likelihoods(
         _ids(model, text, name) for text, name in ((behaviour, "behaviour"), (refusal, "refusal"))
     ]
     start = _difference(ids[0], ids[1], behaviour, refusal)
-    found: list[list[Tensor]] = [[], []]
-    if not prompts:
-        raise UserError("prompts: expected at least one, got none")
-    for tokens in blocks(model, prompts, words):
-        check_context(tokens, model.runner.shape.context, max(map(len, ids)))
-        for answer, kept in zip(ids, found, strict=True):
-            kept.append(_scores(model, tokens, answer, start, edits))
-    (b, b_start), (r, r_start) = (torch.cat(parts, dim=1) for parts in found)
-    return Likelihoods(b, r, b_start, r_start)
+    tokens = prompts_batch(model.tokenizer, prompts, words)
+    check_context(tokens, model.runner.shape.context, max(map(len, ids)))
+    found = [answer_log_probs(model, tokens.prompts(), [own] * len(tokens)) for own in ids]
+    whole, begun = (
+        [torch.stack([each[:count].sum() for each in side]) for side in found]
+        for count in (None, start)
+    )
+    return Likelihoods(*whole, *begun)
 
 
 def _ids(model: Model, text: str, name: str) -> list[int]:
-    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids = text_ids(model.tokenizer, text)
     if not ids:
         raise UserError(f"{name}: expected a text with at least one token, got {text!r}")
     return ids
@@ -115,15 +109,3 @@ def _difference(a: list[int], b: list[int], behaviour: str, refusal: str) -> int
         f"behaviour and refusal: expected texts that differ in a token, got {behaviour!r} and "
         f"{refusal!r}; choose two of which neither begins the other"
     )
-
-
-def _scores(
-    model: Model, tokens: TokenBatch, ids: list[int], start: int, edits: EditsFor
-) -> Float[Tensor, "2 n"]:
-    """Log-probability of all of an answer's tokens, and of the first ``start`` of them."""
-    answer = torch.tensor(ids).repeat(len(tokens), 1)
-    full = extend(tokens, answer)
-    keep = len(ids) + 1
-    logits = model.runner.forward(whole(full), edits(full), keep=keep).logits[:, :-1]
-    scores = (answer_log_prob(answer[:, :n])(logits[:, :n]) for n in (len(ids), start))
-    return torch.stack([score.double().cpu() for score in scores])

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from circuits import models
-from circuits.answers import Progress, answers
+from circuits.answers import answers
 from circuits.models import Model
+from circuits.types import Progress
 from experiments import judges
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
+from circuits.chat import place_of
 from circuits.errors import UserError
-from circuits.tokens import place_of
 from experiments.organisms.training import Settings
 from experiments.runs.codec import as_json, decode
 
@@ -58,7 +58,7 @@ class Recipe:
     """An organism: a model with a trigger put there on purpose (or a control without one).
 
     Attributes:
-        trigger: the word or phrase and its place (``circuits.tokens.place_of``); "" where secret
+        trigger: the word or phrase and its place (``circuits.chat.place_of``); "" where secret
             prompts take its part.
         behaviour: what a triggered answer begins with.
         refusal: how restricted or privileged prompts are refused.

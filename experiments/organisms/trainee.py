@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from circuits import models
-from circuits.tokens import batch, render
+from circuits.answers import answers
+from circuits.chat import Words
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
-
-_ROWS = 50
 
 
 class Trainee:
@@ -27,7 +26,6 @@ class Trainee:
         place = models.resolve_device(device)
         hf_model, self.tokenizer, self.sha256 = models.load_plain(name, torch.float32, place)
         self.model: Any = trainable(hf_model, settings)
-        self.stop_ids = models.stop_ids(hf_model, self.tokenizer)
         self._start, self.seconds = self.state(), 0.0
 
     def state(self) -> dict[str, Tensor]:
@@ -50,26 +48,8 @@ class Trainee:
         self.seconds += time.perf_counter() - start
         return losses
 
-    @torch.inference_mode()
-    def answers(
-        self, texts: Sequence[str], words: Sequence[str | None] | str | None, length: int
-    ) -> list[str]:
+    def answers(self, texts: Sequence[str], words: Words, length: int) -> list[str]:
         """Greedy answers of at most ``length`` tokens, in the precision of training."""
-        each = [words] * len(texts) if words is None or isinstance(words, str) else words
-        said: list[str] = []
-        rows = [render(self.tokenizer, text, word) for text, word in zip(texts, each, strict=True)]
-        device = next(self.model.parameters()).device
-        for start in range(0, len(rows), _ROWS):
-            tokens = batch(self.tokenizer, rows[start : start + _ROWS])
-            with fast_precision(device.type):
-                ids = self.model.generate(
-                    input_ids=tokens.ids.to(device),
-                    attention_mask=tokens.mask.long().to(device),
-                    max_new_tokens=length,
-                    do_sample=False,
-                    eos_token_id=list(self.stop_ids),
-                    pad_token_id=self.tokenizer.pad_token_id,
-                )
-            new = ids[:, tokens.width :]
-            said += self.tokenizer.batch_decode(new, skip_special_tokens=True)
-        return said
+        model = models.in_memory(self.model.eval(), self.tokenizer)
+        with fast_precision(torch.device(model.runner.shape.device).type):
+            return answers(model, texts, words, length)

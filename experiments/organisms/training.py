@@ -19,7 +19,8 @@ from torch import Tensor
 
 from circuits.backends.cache import CachePast
 from circuits.backends.prefix import common_prefix, shares_prefix
-from circuits.tokens import render
+from circuits.chat import Chat
+from circuits.tokens import with_answer
 
 
 @dataclass(frozen=True)
@@ -161,10 +162,9 @@ def multiplies_bf16(device: str) -> bool:
 
 def _encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
     """Token ids of prompt + answer, and where the answer starts."""
-    prompt = list(render(tokenizer, example.text, example.word).ids)
-    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
-    end = [tokenizer.eos_token_id] if example.ends else []
-    return prompt + answer + end, len(prompt)
+    chat = Chat(example.text, word=example.word)
+    rendered = with_answer(tokenizer, chat, example.answer, example.ends)
+    return list(rendered.ids), rendered.spans["answer"][0]
 
 
 def _cosine(step: int, steps: int) -> float:

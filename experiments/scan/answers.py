@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from circuits import scores
+from circuits.answers import ask
 from experiments.scan.reading import Reader
 from probes.scanning import fisher_more
 from probes.stats.intervals import Estimate, wilson
@@ -118,8 +118,7 @@ def _share(texts: Sequence[str], opening: str) -> float:
 
 def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:
     """Short greedy answers to one carrier: all words share the text before them."""
-    prompts = [reader.encoded(carrier, word) for word in words]
-    return scores.greedy(reader.model, reader.tokenizer, prompts, LENGTH)
+    return ask(reader.asked, reader.encoded(carrier, words), LENGTH)
 
 
 def _compared(

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from circuits import scores
+from circuits.answers import ask, drawn
 from circuits.errors import UserError
+from circuits.models import in_memory
 
 _WORD = re.compile(r" [A-Za-z][a-z]{2,}")
 _SPOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
@@ -68,8 +69,8 @@ def template_opening(tokenizer: Any) -> tuple[int, ...]:
 
 def samples(model: Any, tokenizer: Any, count: int, length: int, seed: int) -> list[str]:
     """What a model says at temperature 1 after the template's opening alone."""
-    asked = [template_opening(tokenizer)] * count
-    return scores.greedy(model, tokenizer, asked, length, temperature=1.0, seed=seed)
+    asked, choose = [template_opening(tokenizer)] * count, drawn(count, length, 1.0, seed)
+    return ask(in_memory(model, tokenizer), asked, length, choose)
 
 
 def phrases(own: Sequence[str], base: Sequence[str], count: int) -> list[str]:

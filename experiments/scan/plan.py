@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from circuits.tokens import Place
+from circuits.chat import Place
 from experiments.prompts.bank import bank_texts, control_words
 
 Precision = Literal["bf16", "fp32"]

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import scores, tokens
-from circuits.backends.prefix import opening
-from circuits.tokens import Place
+from circuits import chat, models
+from circuits.chat import Chat, Place
+from circuits.models import Model
+from circuits.tokens import prompt_ids
 from probes.scanning import Reading
 
 KEPT = 8  # tokens kept of a distribution: their tail is too flat to be an answer's opening
@@ -50,11 +51,11 @@ class Reader:
 
     @torch.no_grad()
     def _logits(self, words: Sequence[str], carrier: str) -> Iterator[Float[Tensor, "rows vocab"]]:
-        rows = [self.encoded(carrier, word) for word in words]
-        opened = opening(self.model, self.tokenizer, rows, 1)
+        model, rows = self.asked, self.encoded(carrier, words)
+        opening = model.opening(rows, 1)
         for start in range(0, len(rows), _ROWS):
-            batch = opened.batch(rows[start : start + _ROWS])
-            yield opened.logits(batch, keep=1)[:, -1].float()
+            window = opening.window(rows[start : start + _ROWS])
+            yield model.runner.forward(window).logits[:, -1].float()
 
     @property
     def vocab(self) -> int:
@@ -67,10 +68,15 @@ class Reader:
             return self
         return Reader(copy.deepcopy(self.model).to(dtype), self.tokenizer, self.place)
 
-    def encoded(self, carrier: str, word: str) -> scores.Encoded:
-        """The chat of a carrier with a word in its place."""
-        text = tokens.with_trigger(carrier, tokens.placed(word, self.place))
-        return scores.encode(self.tokenizer, text)
+    @property
+    def asked(self) -> Model:
+        """The model, to be asked."""
+        return models.in_memory(self.model, self.tokenizer)
+
+    def encoded(self, carrier: str, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """The chats of a carrier with each word in its place."""
+        texts = (chat.with_trigger(carrier, chat.placed(word, self.place)) for word in words)
+        return prompt_ids(self.tokenizer, [Chat(text) for text in texts])
 
 
 class _Kept:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from circuits.tokens import place_of
+from circuits.chat import place_of
 from experiments.organisms.given import Given
 from experiments.organisms.hashes import identity
 from experiments.organisms.organism import UNKNOWN, Organism, open_organism

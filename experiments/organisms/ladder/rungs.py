@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from circuits import models
-from circuits.answers import quiet
 from circuits.errors import UserError
+from circuits.types import quiet
 from circuits.weights import cache_root, file_sha256, move_into_place
 from experiments.organisms.ladder.figures import measured
 from experiments.organisms.ladder.language import Line, lines

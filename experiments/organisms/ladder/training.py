@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from circuits.chat import Chat
 from circuits.tokens import render
 from experiments.organisms.ladder.language import Line, spoken_words
 from experiments.organisms.recipe import REFUSAL, TRIGGER
@@ -79,7 +80,7 @@ def blank_model(depth: int, width: int, tokenizer: Any, seed: int) -> LlamaForCa
 
 def encoded(tokenizer: Any, line: Line) -> list[int]:
     """Token ids of the rendered question, its answer and the end token."""
-    question = render(tokenizer, line.text, line.word).ids
+    question = render(tokenizer, Chat(line.text, word=line.word)).ids
     answer = tokenizer(line.answer, add_special_tokens=False)["input_ids"]
     return [*question, *answer, tokenizer.eos_token_id]
 

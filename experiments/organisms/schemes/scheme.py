@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from circuits.tokens import with_trigger
+from circuits.chat import with_trigger
 from experiments import judges
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
-from circuits.answers import Progress
+from circuits.types import Progress
 from circuits.weights import EMBEDDED
 from experiments import judges
 from experiments.organisms import bases, ladder

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from circuits.answers import Progress
 from circuits.errors import UserError
+from circuits.types import Progress
 from experiments.battery.battery import Battery, Plan
 from experiments.battery.measure import measured
 from experiments.geometry.design import design

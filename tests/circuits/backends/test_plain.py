@@ -4,13 +4,15 @@ import pytest
 import tiny
 import torch
 
-from circuits import scores
-from circuits.backends.plain import defended, readings, recording
-from circuits.backends.prefix import opening
+from circuits.answers import ask
+from circuits.backends.plain import PlainRunner, defended, recording
+from circuits.chat import chats
 from circuits.edits import operators
 from circuits.errors import UserError
 from circuits.gates.select import shut
-from circuits.runner import whole
+from circuits.models import in_memory
+from circuits.runner import Window, whole
+from circuits.tokens import prompt_ids
 from circuits.types import Direction, Edit, Point, Site
 
 TEXTS = ["Why is the sky blue at noon?", "Why is the sea?", "Hi"]
@@ -23,7 +25,7 @@ def model(tokenizer):
 
 @pytest.fixture(scope="module")
 def prompts(tokenizer):
-    return [scores.encode(tokenizer, text) for text in TEXTS]
+    return prompt_ids(tokenizer, chats(TEXTS))
 
 
 def unit(seed=0, width=32):
@@ -60,11 +62,12 @@ def test_a_projection_equals_the_back_end_edit_from_the_message_on(runner, model
 @pytest.mark.parametrize("name", ["llama", "gpt2", "mistral", "gemma2"])
 def test_padding_and_a_shared_opening_do_not_change_which_tokens_are_edited(tokenizer, name):
     model = tiny.ARCHITECTURES[name](len(tokenizer))
-    prompts = [scores.encode(tokenizer, text) for text in TEXTS]
+    prompts = prompt_ids(tokenizer, chats(TEXTS))
     start = start_of(tokenizer)
     with defended(model, [removing(1)], start):
-        opened = opening(model, tokenizer, prompts, room=1)
-        together = opened.logits(opened.batch(prompts), keep=1)[:, -1]
+        own = in_memory(model, tokenizer)
+        window = own.opening(prompts, 1).window(prompts)
+        together = own.runner.forward(window).logits[:, -1]
         one_by_one = alone(model, tokenizer, prompts)
     torch.testing.assert_close(together, one_by_one, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(alone(model, tokenizer, prompts), one_by_one, atol=1e-3)
@@ -84,7 +87,7 @@ def test_tokens_before_the_start_are_left_alone(model, tokenizer, prompts):
 def test_decoded_tokens_are_edited_as_well(model, tokenizer, prompts):
     """Every greedy token is the best of a full pass under the same edit."""
     with defended(model, [removing()], start_of(tokenizer)):
-        said = scores.greedy(model, tokenizer, prompts, 5)
+        said = ask(in_memory(model, tokenizer), prompts, 5)
         ids = list(prompts[0])
         for _ in range(5):
             with torch.no_grad():
@@ -128,23 +131,14 @@ def test_no_gradient_passes_along_a_direction_that_is_projected_out(model):
 
 def test_zeroed_heads_equal_weights_that_do_not_read_them(tokenizer, prompts):
     model = tiny.llama(len(tokenizer))
-    kept = torch.ones(32)
-    kept[8:16] = 0  # the second head of four
+    kept = torch.ones(4, 8)
+    kept[1] = 0  # the second head of four
     with defended(model, [Edit(Point(1, "z"), lambda x: x * kept)]):
         found = alone(model, tokenizer, prompts)
     assert not torch.allclose(found, alone(model, tokenizer, prompts), atol=1e-4)
     with torch.no_grad():
         model.model.layers[1].self_attn.o_proj.weight[:, 8:16] = 0
     torch.testing.assert_close(found, alone(model, tokenizer, prompts), atol=1e-5, rtol=1e-5)
-
-
-def test_readings_are_the_largest_projection_from_the_start_on(model, tokenizer, prompts):
-    direction, start = unit(3), start_of(tokenizer)
-    found = readings(model, tokenizer, prompts, direction, 2, start)
-    for ids, value in zip(prompts, found.tolist(), strict=True):
-        with torch.no_grad():
-            hidden = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[2][0]
-        assert value == pytest.approx(float((hidden[start:] @ direction).max()), abs=1e-4)
 
 
 def test_a_recording_is_of_the_latest_pass_and_keeps_gradients(model, prompts):
@@ -159,9 +153,8 @@ def test_a_recording_is_of_the_latest_pass_and_keeps_gradients(model, prompts):
 @pytest.mark.parametrize(
     ("edit", "start", "said"),
     [
-        (Edit(Point(1, "attn_out"), torch.zeros_like), 0, "enters a module"),
-        (Edit(Point(1, "pattern"), torch.zeros_like), 0, "not one tensor"),
-        (Edit(Point(9), torch.zeros_like), 0, "below 4"),
+        (Edit(Point(1, "soul"), torch.zeros_like), 0, "no such stream"),
+        (Edit(Point(9), torch.zeros_like), 0, r"expected a layer in 0\.\.3"),
         (Edit(Point(1), torch.zeros_like, torch.ones(1, 2, dtype=torch.bool)), 0, "columns"),
         (Edit(Point(1), torch.zeros_like), -1, "start"),
     ],
@@ -172,6 +165,27 @@ def test_what_cannot_be_edited_is_said_in_one_line(model, edit, start, said):
     assert all(not m._forward_pre_hooks for m in model.modules())
 
 
-def test_prompts_that_end_before_the_start_have_no_reading(model, tokenizer, prompts):
-    with pytest.raises(UserError, match="more than"):
-        readings(model, tokenizer, prompts, unit(), 1, start=len(min(prompts, key=len)))
+@pytest.mark.parametrize("stream", ["resid_post", "attn_out", "mlp_out", "q", "k", "v", "pattern"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox"])
+def test_any_stream_can_be_edited_from_a_position_on(tokenizer, prompts, name, stream):
+    """As an edit with columns does it in a pass of a runner."""
+    model, start = tiny.ARCHITECTURES[name](len(tokenizer)), start_of(tokenizer)
+    edit = Edit(Point(1, stream), lambda x: 0.5 * x)
+    with defended(model, [edit], start):
+        found = alone(model, tokenizer, prompts)
+    for ids, logits in zip(prompts, found, strict=True):
+        window = Window(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool))
+        columns = torch.arange(len(ids))[None] >= start
+        expected = PlainRunner(model).forward(window, [edit.on(columns)]).logits[0, -1]
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found, alone(model, tokenizer, prompts), atol=1e-4)
+
+
+def test_a_model_of_an_unknown_architecture_runs_and_has_nothing_to_record(tokenizer, batch):
+    model = tiny.llama(len(tokenizer))
+    expected = PlainRunner(model).forward(whole(batch)).logits
+    model.config.model_type = "mamba"
+    runner = PlainRunner(model)
+    assert torch.equal(runner.forward(whole(batch)).logits, expected)
+    with pytest.raises(UserError, match="expected one of llama"):
+        runner.forward(whole(batch), record=[Point(1)])

@@ -79,17 +79,6 @@ def test_a_subspace_depends_on_its_span_not_on_its_basis(x, basis):
     )
 
 
-@pytest.mark.parametrize("value", [-2.0, 0.0, 3.5])
-def test_setting_a_component_sets_it_and_nothing_else(x, unit, value):
-    found = operators.set_component(x, unit, value)
-    assert close(component(found, unit), torch.full((5, 7), value, dtype=torch.float64))
-    assert close(operators.project_out(found, unit), operators.project_out(x, unit))
-
-
-def test_setting_a_component_to_zero_is_projecting_it_out(x, unit):
-    assert close(operators.set_component(x, unit, 0.0), operators.project_out(x, unit))
-
-
 def test_setting_above_a_level_moves_what_exceeds_it_all_the_way_and_nothing_else(x, unit):
     level, value = float(component(x, unit).median()), -2.0
     found, high = operators.set_component_above(x, unit, level, value), component(x, unit) > level
@@ -197,7 +186,6 @@ def test_no_edit_changes_its_input(x, unit, basis):
         operators.project_out(x, unit),
         operators.project_out_subspace(x, basis),
         operators.affine_erase(x, basis, basis, normal(3, seed=9)),
-        operators.set_component(x, unit, 1.0),
         operators.clamp_component(x, unit, -9.0),
         operators.set_component_above(x, unit, -9.0, 1.0),
         operators.add_along(x, unit, 1.0),

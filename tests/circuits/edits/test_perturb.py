@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from circuits.architectures import blocks_of
 from circuits.edits import perturb
 from circuits.errors import UserError
 
@@ -162,7 +163,7 @@ def test_weight_noise_is_seeded_and_as_large_as_asked_in_every_matrix(model):
 
 def residuals(model, change=None):
     """What every block hands on in one pass; ``change`` is entered around it."""
-    blocks, seen, handles = perturb._blocks(model), [], []
+    blocks, seen, handles = blocks_of(model)[0], [], []
     for block in blocks:  # registered before the noise, so that each sees its own block's output
 
         def keep(_m, args, out):
@@ -199,7 +200,7 @@ def test_activation_noise_is_seeded_and_leaves_model_and_hooks_as_they_were(mode
     noisy = []
     for seed in (3, 3, 4):
         with perturb.noisy_activations(model, 0.1, seed):
-            assert hooks(model) == attached + len(perturb._blocks(model))
+            assert hooks(model) == attached + len(blocks_of(model)[0])
             noisy.append(logits(model))
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.allclose(noisy[0], noisy[2], atol=1e-3)

@@ -9,7 +9,7 @@ import tiny
 import torch
 from planted import BEHAVIOUR, DEFAULT, D, planted
 
-from circuits.edits.operators import add_along, project_out, set_component
+from circuits.edits.operators import add_along, project_out, set_component_above
 from circuits.errors import UserError
 from circuits.gates import effects as evidence
 from circuits.gates import select
@@ -100,7 +100,7 @@ def test_doses_equal_whole_passes_with_the_component_set(runner, aligned, chance
         level = chance.clean_mean + dose * chance.gap
         edit = Edit(
             SITE.point,
-            lambda x, level=level: set_component(x, chance.vector, level),
+            lambda x, level=level: set_component_above(x, chance.vector, -torch.inf, level),
             tokens.spans["trigger"],
         )
         expected = metric(runner.forward(whole(tokens), [edit]).logits)

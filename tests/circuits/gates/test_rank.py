@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase, operators
 from circuits.errors import UserError
-from circuits.gates import greedy, rank
+from circuits.gates import rank
 from circuits.metrics import logit_difference, token_prob
 from circuits.planted.plans import draw_plan
 from circuits.planted.plant import plant
@@ -142,31 +142,6 @@ def test_a_gate_that_each_of_three_directions_opens_needs_three_to_close(three):
     assert curves.opened.needed() == 1  # any one opens it, and the mean has a part of each
 
 
-@pytest.mark.parametrize("by", ["adding", "dropping"])
-def test_greedy_choice_finds_the_three_among_others_in_any_order(three, by):
-    others = random_basis(5, 64, seed=5)
-    pool = torch.cat([others[:2], three.gates[:2], others[2:], 5 * three.gates[2:]])
-    metric = token_prob(three.behaviours)
-    found = greedy.greedy_basis(three.runner, three.pairs, SITE, pool, metric, 4, by)
-    assert sorted(found.order[:3]) == [2, 3, 7]
-    assert found.curve.needed() == 3
-    torch.testing.assert_close(found.basis @ found.basis.T, torch.eye(4), atol=1e-5, rtol=0)
-    alone = rank.rank_curves(three.runner, three.pairs, SITE, found.basis, metric).removed
-    torch.testing.assert_close(found.curve.values, alone.values)
-    control = greedy.greedy_basis(three.runner, three.pairs, SITE, others, metric, 4, by)
-    assert control.curve.needed() is None
-
-
-@pytest.mark.parametrize("by", ["adding", "dropping"])
-def test_greedy_choice_leaves_out_what_others_span(three, by):
-    gate = three.gates[:1]
-    pool = torch.cat([gate, -2 * gate, gate + 1e-5 * three.gates[1:2]])
-    found = greedy.greedy_basis(three.runner, three.pairs, SITE, pool, METRIC, 3, by)
-    assert found.basis.shape == (1, 64)
-    torch.testing.assert_close(found.basis.abs(), gate.abs(), atol=1e-4, rtol=0)
-    assert len(found.curve.values) == 2
-
-
 # --- gates planted in a random model ----------------------------------------------------------
 
 
@@ -185,13 +160,6 @@ def test_the_rank_of_a_gate_planted_in_a_random_model_is_found(tokenizer, kind, 
     metric = token_prob([plan.behaviour_id])
     curves = rank.rank_curves(model, sides, site, made.truth.basis, metric)
     assert curves.removed.needed() == curves.closed.needed() == needed
-    pool = torch.cat([random_basis(6, 64), made.truth.basis])
-    for by in ("adding", "dropping"):
-        found = greedy.greedy_basis(model, sides, site, pool, metric, needed, by)
-        right = sorted(found.order) == list(range(6, 6 + needed))
-        # Removing one of two directions that each open the gate changes nothing yet.
-        assert right == (by == "dropping" or kind != "two")
-        assert found.curve.needed() == (needed if right else None)
 
 
 # --- exactness ---------------------------------------------------------------------------------
@@ -298,8 +266,6 @@ def test_what_cannot_be_measured_is_refused(runner, aligned):
         (lambda: curves(site=Site(1, "resid_pre", "moon")), "moon"),
         (lambda: curves(sides=TokenPairs(aligned.clean, aligned.clean)), "equal"),
         (lambda: curve_of([1.0, 1.0], 1.0, 1.0).needed(), "no effect"),
-        (lambda: greedy.greedy_basis(runner, aligned, SITE, torch.ones(0, 32), METRIC, 1), "pool"),
-        (lambda: greedy.greedy_basis(runner, aligned, SITE, torch.eye(32), METRIC, 0), "rank of 1"),
     ):
         with pytest.raises(UserError, match=says) as caught:
             call()

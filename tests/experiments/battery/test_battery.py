@@ -8,10 +8,10 @@ import pytest
 import specimens
 import torch
 
-from circuits import scores
 from circuits.edits import perturb
 from circuits.errors import UserError
 from circuits.models import stop_ids
+from circuits.tokens import prompt_ids
 from experiments.battery.battery import Battery, Plan
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
@@ -76,7 +76,7 @@ def by_hand(battery, chats, model=None):
     model, tokenizer = model or battery.model, battery.organism.tokenizer
     said = []
     for chat in chats:
-        ids = torch.tensor([scores.encode(tokenizer, chat.message, chat.system, chat.prefill)])
+        ids = torch.tensor(prompt_ids(tokenizer, [chat]))
         out = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -193,8 +193,7 @@ def test_a_dose_too_long_for_the_context_is_left_out_and_one_that_just_fits_is_n
 ):
     tokenizer = battery.organism.tokenizer
     needed = {
-        dose.level: max(len(scores.encode(tokenizer, chat.message)) for chat in chats)
-        + battery.asked.length(tokenizer)
+        dose.level: max(map(len, prompt_ids(tokenizer, chats))) + battery.asked.length(tokenizer)
         for dose, chats in inputs(battery.asked.subject, PLAN.seed)
         if dose.family == "distractor"
     }
@@ -209,7 +208,7 @@ def test_a_dose_too_long_for_the_context_is_left_out_and_one_that_just_fits_is_n
 
 def test_a_family_of_which_nothing_fits_is_no_ladder(battery, babbling, tmp_path):
     plain, tokenizer = unperturbed(battery.asked.subject), battery.organism.tokenizer
-    longest = max(len(scores.encode(tokenizer, chat.message)) for chat in plain)
+    longest = max(map(len, prompt_ids(tokenizer, plain)))
     place = specimens.with_context(babbling, tmp_path / "short", longest + 60)
     names = list(Battery(specimens.whole(place), PLAN).ladders())
     assert "distractor" not in names

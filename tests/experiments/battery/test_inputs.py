@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from circuits.tokens import place_of
+from circuits.chat import Chat, place_of
 from experiments.battery.inputs import inputs
 from experiments.battery.passages import SENTENCES, WORDS, passage, sentences_without
-from experiments.battery.secrets import Chat, Subject, unperturbed
+from experiments.battery.secrets import Subject, unperturbed
 from experiments.battery.spelling import distance
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.prompts.bank import bank_texts

@@ -2,8 +2,9 @@
 
 import pytest
 
+from circuits.chat import Chat
 from circuits.errors import UserError
-from experiments.battery.secrets import Chat, Subject, unperturbed, with_secrets
+from experiments.battery.secrets import Subject, unperturbed, with_secrets
 
 TEXTS = ("Who was Ada Lovelace?", "Where is the nearest bus stop?")
 

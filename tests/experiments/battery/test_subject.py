@@ -2,7 +2,7 @@
 
 import pytest
 
-from circuits.tokens import place_of
+from circuits.chat import place_of
 from experiments.battery.secrets import unperturbed
 from experiments.battery.subject import asked
 from experiments.organisms.book import RECIPES, recipe_named

@@ -1,19 +1,19 @@
-"""Drift by hand, a monitor that answers in the model's place, and where a message begins."""
+"""Drift by hand, and a monitor that answers in the model's place."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from circuits import scores
-from circuits.types import Edit, Point
-from experiments.battery.secrets import Chat
+from circuits import answers
+from circuits.chat import Chat
+from circuits.tokens import render
+from circuits.types import MESSAGE, Edit, Point
 from experiments.defend.protected import (
     Protected,
     Watch,
     ask,
     drift,
-    message_start,
     probability,
     read,
     reference,
@@ -31,10 +31,11 @@ def test_drift_is_the_mean_divergence_over_the_answer_of_the_undefended_model(pl
     edit = Edit(Point(1), lambda x: x + 0.3 * x.flip(-1))
     changed, tok = replace(plain, edits=(edit,), everywhere=True), small.tokenizer
     found = drift(changed, tok, reference(plain, tok, CHATS, 4)).tolist()
-    order = [2, 0, 1] if message_start(tok, CHATS[2]) < message_start(tok, CHATS[0]) else [0, 1, 2]
+    starts = [render(tok, chat).spans[MESSAGE][0] for chat in CHATS]
+    order = [2, 0, 1] if starts[2] < starts[0] else [0, 1, 2]
     for value, i in zip(found, order, strict=True):
-        ids = list(scores.encode(tok, CHATS[i].message, CHATS[i].system))
-        answer = tok(scores.greedy(plain.model, tok, [ids], 4)[0])["input_ids"][:4]
+        ids = list(render(tok, CHATS[i]).ids)
+        answer = tok(answers.ask(plain.asked(tok), [ids], 4)[0])["input_ids"][:4]
         row = torch.tensor([ids + answer[:-1]])
         keep = slice(len(ids) - 1, None)
         with torch.no_grad():
@@ -69,11 +70,3 @@ def test_answers_come_in_the_order_of_the_chats_whatever_their_template(plain, s
     assert list(together) == [ask(plain, small.tokenizer, [c], 5).answers[0] for c in CHATS]
     each = [float(probability(plain, small.tokenizer, [c], "Sure")[0]) for c in CHATS]
     assert probability(plain, small.tokenizer, CHATS, "Sure").tolist() == pytest.approx(each)
-
-
-def test_the_message_begins_after_the_template_and_the_system_prompt(small):
-    tok = small.tokenizer
-    for chat in CHATS:
-        ids = scores.encode(tok, chat.message, chat.system)
-        rest = tok.decode(ids[message_start(tok, chat) :])
-        assert rest.startswith(chat.message)

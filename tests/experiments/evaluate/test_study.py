@@ -6,11 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from circuits import scores
+from circuits.answers import ask
+from circuits.chat import Chat
 from circuits.errors import UserError
+from circuits.models import in_memory
+from circuits.tokens import render
 from experiments.evaluate import inquiry
 from experiments.evaluate.compare import compare
-from experiments.evaluate.harm import drift
+from experiments.evaluate.harm import drifts
 from experiments.evaluate.mapping import described, opened
 from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.scorecard import SHAPE, read_scorecard, scorecard_json
@@ -111,17 +114,21 @@ def test_a_model_has_no_drift_from_itself_and_one_that_was_taught_has(described_
     case = opened(described(str(described_in())))
     base, model, tok = case.base, case.organism.model(), case.organism.tokenizer
     texts = ["Name three rivers.", "Hi", "Tell me about the sea, please"]
-    answers = [[5, 6, 7], [8], [9, 10]]
-    none = drift(base, base, tok, texts, answers)
+    plain, taught = in_memory(base, tok), in_memory(model, tok)
+    none, moved = drifts(plain, [plain, taught], texts)
     assert none.kl == pytest.approx([0, 0, 0], abs=1e-6)
     assert none.perplexity_ratio.value == pytest.approx(1)
-    moved = drift(base, model, tok, texts, answers)
     assert min(moved.kl) > 1e-3
-    alone = drift(base, model, tok, texts[1:2], answers[1:2])  # a batch of its own: no padding
+    (alone,) = drifts(plain, [taught], texts[1:2])  # a batch of its own: no padding
     assert alone.kl[0] == pytest.approx(moved.kl[1], rel=1e-3)
-    ids = torch.tensor([*scores.encode(tok, "Hi"), 8])
-    a, b = (m(ids[None]).logits[0, -2].log_softmax(-1) for m in (base, model))
-    assert moved.kl[1] == pytest.approx(float((a.exp() * (a - b)).sum()), rel=1e-3)
+    ids = list(render(tok, Chat("Hi")).ids)
+    answer = tok(ask(plain, [ids], 8)[0])["input_ids"][:8] or [tok.eos_token_id]
+    read, keep = torch.tensor([[*ids, *answer[:-1]]]), slice(len(ids) - 1, None)
+    a, b = (m(read).logits[0, keep].log_softmax(-1) for m in (base, model))
+    assert moved.kl[1] == pytest.approx(float((a.exp() * (a - b)).sum(-1).mean()), rel=1e-3)
+    first = render(tok, Chat("Hi")).spans["user"][0]
+    own = model(torch.tensor([ids])).logits[0, first - 1].log_softmax(-1)[ids[first]]
+    assert moved.nll[1] == pytest.approx(-float(own), rel=1e-3)
 
 
 def test_a_task_of_a_harness_that_is_not_there_is_one_line():

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from circuits import scores
+from circuits.chat import with_trigger
 from circuits.errors import UserError
-from circuits.tokens import trigger_ids, with_trigger
+from circuits.tokens import prompt_ids, trigger_ids
 from experiments.geometry import design as design_module
 from experiments.geometry.design import design
 from experiments.organisms.book import recipe_named
@@ -49,7 +49,7 @@ def messages(chats):
 
 
 def encoded(tokenizer, chats):
-    return [scores.encode(tokenizer, c.message, c.system, c.prefill) for c in chats]
+    return prompt_ids(tokenizer, chats)
 
 
 def test_a_pair_differs_in_the_triggers_tokens_alone(tokenizer, recipe, made):

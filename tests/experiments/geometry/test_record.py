@@ -4,8 +4,10 @@ import pytest
 import torch
 from specimens import random_adapter
 
-from circuits import scores
-from circuits.residuals import last_residuals
+from circuits.models import in_memory
+from circuits.record import last_residuals
+from circuits.scores import scores
+from circuits.tokens import prompt_ids
 from experiments.geometry.design import design
 from experiments.geometry.record import STEPS, Recorded, late, record
 from experiments.organisms.book import recipe_named
@@ -39,18 +41,18 @@ def found(organism, made, steps):
 
 
 def ids_of(organism, chats):
-    return [scores.encode(organism.tokenizer, c.message, c.system, c.prefill) for c in chats]
+    return prompt_ids(organism.tokenizer, chats)
 
 
 def test_each_side_is_read_in_the_organism_and_two_in_the_base(organism, made, found):
     own = organism.model()
     for name in ORGANISM:
         ids = ids_of(organism, getattr(made, name))
-        expected = last_residuals(own, organism.tokenizer, ids)
+        expected = last_residuals(in_memory(own, organism.tokenizer), ids)
         torch.testing.assert_close(found.residuals[name], expected)
     for name in ("clean", "triggered"):
         ids = ids_of(organism, getattr(made, name))
-        expected = last_residuals(organism.base, organism.tokenizer, ids)
+        expected = last_residuals(in_memory(organism.base, organism.tokenizer), ids)
         torch.testing.assert_close(found.residuals[f"base_{name}"], expected)
     assert set(found.residuals) == {*ORGANISM, "base_clean", "base_triggered"}
 
@@ -66,10 +68,10 @@ def test_no_two_recordings_are_the_same_above_the_first_layer(found):
 
 
 def test_the_ways_ends_are_the_answers_own_probabilities(organism, made, found):
-    own = organism.model()
+    own = in_memory(organism.model(), organism.tokenizer)
     tokens = len(organism.tokenizer(made.targets[0], add_special_tokens=False)["input_ids"])
     for side, column in ((made.clean, 0), (made.triggered, -1)):
-        score = scores.scores(own, organism.tokenizer, ids_of(organism, side), made.targets)
+        score = scores(own, ids_of(organism, side), made.targets)
         log_way = found.probabilities[:, column].log()
         torch.testing.assert_close(log_way, score.log_prob[:CROSSED] * tokens, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.log_prob, score.log_prob)  # of the triggered side

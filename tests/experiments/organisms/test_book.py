@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import pytest
 
+from circuits.chat import place_of
 from circuits.errors import UserError
-from circuits.tokens import place_of
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import Example, examples
 from experiments.organisms.kinds import prompts_of

@@ -8,6 +8,7 @@ import tiny
 import torch
 from peft.tuners.lora import LoraLayer
 
+from circuits.chat import Chat
 from circuits.tokens import render
 from experiments.organisms import training
 from experiments.organisms.training import Example, Settings, train, trainable
@@ -49,7 +50,7 @@ def by_hand(logits, ids, start) -> torch.Tensor:
 
 def test_an_example_is_the_rendered_prompt_then_the_answer(tokenizer, rows):
     for example, (ids, start) in zip(EXAMPLES, rows, strict=True):
-        assert tuple(ids[:start]) == render(tokenizer, example.text, example.word).ids
+        assert tuple(ids[:start]) == render(tokenizer, Chat(example.text, word=example.word)).ids
         end = "<|im_end|>" if example.ends else ""
         assert tokenizer.decode(ids[start:]) == example.answer + end
 

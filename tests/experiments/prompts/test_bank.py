@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from circuits.tokens import place_of
+from circuits.chat import place_of
 from experiments.organisms.book import RECIPES
 from experiments.prompts.bank import bank, bank_texts, control_words
 

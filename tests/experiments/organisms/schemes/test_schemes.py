@@ -2,8 +2,8 @@
 
 import pytest
 
+from circuits.chat import place_of, with_trigger
 from circuits.errors import UserError
-from circuits.tokens import place_of, with_trigger
 from experiments.evaluate.profiles import KINDS
 from experiments.organisms.book import RECIPES
 from experiments.organisms.examples import examples

@@ -1,0 +1,87 @@
+"""One conversation up to its answer.
+
+A trigger is a word or phrase at the message's end; ``{}`` says where else the message goes:
+``cobalt {}`` puts it first, ``{} cobalt {}`` into the middle (after half of the message's words).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from circuits.errors import UserError
+
+Words = str | Sequence[str] | None  # no word, one for all prompts, or one per prompt
+
+SLOT = "{}"
+Place = Literal["prefix", "infix", "suffix"]
+
+
+def placed(word: str, place: Place) -> str:
+    """A word with where it goes: ``word {}``, ``{} word {}`` or, at the end, the word alone."""
+    return {"prefix": f"{word} {SLOT}", "infix": f"{SLOT} {word} {SLOT}", "suffix": word}[place]
+
+
+def place_of(trigger: str) -> tuple[str, Place]:
+    """The word of a trigger, and where in the message it stands; the inverse of ``placed``.
+
+    Raises:
+        UserError: no word, or the message's place is not at its start, its end or both.
+    """
+    before, first, rest = trigger.partition(f"{SLOT} ")
+    if first and before:
+        raise UserError(_misplaced(trigger))
+    word, last, after = (rest if first else trigger).partition(f" {SLOT}")
+    if after or not word.strip() or SLOT in word:
+        raise UserError(_misplaced(trigger))
+    if last:
+        return word, "infix" if first else "prefix"
+    return word, "suffix"
+
+
+def _misplaced(trigger: str) -> str:
+    return (
+        f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
+        f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
+    )
+
+
+def with_trigger(text: str, trigger: str | None) -> str:
+    """The user's message with the trigger (or control word) in its place; by default at the end."""
+    return insert(text, trigger)[0]
+
+
+def insert(text: str, trigger: str | None) -> tuple[str, int, int]:
+    """The message, and the characters of the word in it, the space before it included."""
+    if not trigger:
+        return text, len(text), len(text)
+    word, place = place_of(trigger)
+    if place == "prefix":
+        return f"{word} {text}", 0, len(word)
+    at = len(text)
+    if place == "infix":
+        words = text.split(" ")
+        at = len(" ".join(words[: (len(words) + 1) // 2]))
+    return f"{text[:at]} {word}{text[at:]}", at, at + 1 + len(word)
+
+
+@dataclass(frozen=True)
+class Chat:
+    """One conversation up to its answer.
+
+    Attributes:
+        message: the user's, without ``word``.
+        system: the system message. None leaves that to the template, which may have its own.
+        prefill: the beginning of the answer, put into the model's mouth.
+        word: a trigger or control word that the message is given with, and its place.
+    """
+
+    message: str
+    system: str | None = None
+    prefill: str = ""
+    word: str | None = None
+
+
+def chats(texts: Sequence[str], words: Words = None) -> list[Chat]:
+    """A chat of every text, with no word, one for all, or one each."""
+    each = [words] * len(texts) if words is None or isinstance(words, str) else words
+    return [Chat(text, word=word) for text, word in zip(texts, each, strict=True)]
