@@ -74,10 +74,10 @@ def forced(model: Model, prompts: Prompts, answers: Prompts) -> Iterator[Forced]
         UserError: no prompts, an empty one, one too long for the model with its answer.
     """
     opening = model.opening(prompts, max(map(len, answers)))
-    for chosen in by_length(prompts, _at_once(answers)):
-        wanted = [answers[i] for i in chosen]
-        window = opening.window([_read(prompts[i], answers[i]) for i in chosen])
-        yield _forced(model, window, chosen, wanted)
+    read = list(map(_read, prompts, answers))
+    for chosen in by_length(read, _at_once(answers)):
+        window = opening.window([read[i] for i in chosen])
+        yield _forced(model, window, chosen, [answers[i] for i in chosen])
 
 
 def answer_log_probs(
@@ -129,12 +129,12 @@ def interpolated(
     for chosen in by_length([ids for ids in clean for _ in range(steps)], _at_once(targets)):
         pairs = [i // steps for i in chosen]
         wanted = [targets[i] for i in pairs]
-        ends = [
+        start, end = (
             opening.window([_read(side[i], targets[i]) for i in pairs])
             for side in (clean, triggered)
-        ]
+        )
         share = torch.tensor([i % steps for i in chosen]) / (steps - 1)
-        part = _forced(model, _between(model, *ends, share), chosen, wanted)
+        part = _forced(model, _between(model, start, end, share), chosen, wanted)
         found[chosen] = torch.stack([each.sum().exp() for each in part.log_probs()])
     return found.view(len(clean), steps)
 

@@ -180,10 +180,10 @@ def changed_input(
     """
     named = dict(kwargs)
     before = args[0] if args else named.pop("hidden_states")
-    hidden, rows = change(before), rows or before.shape[0]
-    times = hidden.shape[0] // rows
-    rest = _repeated(tuple(args[1:]), rows, times)
-    return (hidden, *rest), {k: _repeated(v, rows, times) for k, v in named.items()}
+    hidden, count = change(before), rows or before.shape[0]
+    times = hidden.shape[0] // count
+    rest = _repeated(tuple(args[1:]), count, times)
+    return (hidden, *rest), {k: _repeated(v, count, times) for k, v in named.items()}
 
 
 def joined(window: Window, layer: int, hidden: Tensor) -> Tensor:

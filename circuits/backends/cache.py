@@ -26,6 +26,9 @@ class FrozenLayer(GrowingLayer):
     them repeated, one layer at a time, so that a shared prefix is never held once per variant.
     """
 
+    keys: Tensor
+    values: Tensor
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:

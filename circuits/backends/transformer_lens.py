@@ -5,9 +5,10 @@ hooks on these points.
 """
 
 import copy
+from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuits.backends import arguments
@@ -57,7 +58,7 @@ class TLRunner(HookedRunner):
 
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
-        return self.hook_point(point).register_forward_hook(lambda _module, _args, x: change(x))
+        return self.hook_point(point).register_forward_hook(partial(_changed, change))
 
     def hook_point(self, point: Point) -> nn.Module:
         """The bridge's hook point of an activation.
@@ -72,3 +73,7 @@ class TLRunner(HookedRunner):
             has = [s for s, h in _HOOKS.items() if self.bridge.get_hook_point(f"blocks.0.{h}")]
             raise arguments.no_such_stream(point, has)
         return found
+
+
+def _changed(change: Change, _module: nn.Module, _args: tuple, x: Tensor) -> Tensor:
+    return change(x)

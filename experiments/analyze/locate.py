@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from circuits import metrics
+from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs

@@ -11,9 +11,9 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
+from circuits import perturb
 from circuits.answers import ask, drawn
 from circuits.chat import Chat
-from circuits.edits import perturb
 from circuits.models import in_memory
 from circuits.tokens import prompt_ids
 from experiments.battery.inputs import inputs

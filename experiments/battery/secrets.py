@@ -7,7 +7,7 @@ or (ownership fingerprints) the messages are themselves secret keys.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuits.chat import place_of, placed, with_trigger
+from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
 
 

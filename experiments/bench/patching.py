@@ -16,6 +16,7 @@ from torch import Tensor
 
 from circuits import tokens
 from circuits.backends.transformer_lens import TLRunner
+from circuits.chat import Chat
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
 from circuits.models import Model
@@ -143,7 +144,7 @@ def equal_pairs(model: Model, width: int, count: int) -> TokenPairs:
     controls = tokens.same_length_words(model.tokenizer, bank.control_words("test"), 1)
     by_length: dict[int, list[str]] = {}
     for text in texts:
-        ids = tokens.render(model.tokenizer, text, TRIGGER).ids
+        ids = tokens.render(model.tokenizer, Chat(text, word=TRIGGER)).ids
         by_length.setdefault(len(_cut(model, ids) if short else ids), []).append(text)
     fitting = [length for length, found in by_length.items() if len(found) >= count]
     if not fitting:

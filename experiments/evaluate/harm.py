@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import torch
 
-from circuits.answers import ask, drift, reference, text_nll
+from circuits.answers import ask
 from circuits.chat import chats
+from circuits.metrics import mean_kl
 from circuits.models import Model
-from circuits.tokens import prompt_ids, text_ids
+from circuits.scores import forced
+from circuits.tokens import render, text_ids
 from experiments.evaluate.metrics import exponential
 from probes.stats.intervals import Estimate, difference_interval, mean_interval
 
@@ -41,16 +43,34 @@ class Drift:
         return exponential(difference_interval(after, before))
 
 
+@torch.no_grad()
 def drifts(base: Model, models: Sequence[Model], texts: Sequence[str]) -> list[Drift]:
     """How far models are from their base on prompts and the base's own answers to them.
 
-    An answer that has no token counts with the one that ends it.
+    An answer that has no token counts with the one that ends it. Every model reads a prompt with
+    its answer once, what all prompts begin with but once for all.
     """
-    prompts = prompt_ids(base.tokenizer, chats(texts))
-    ids = [text_ids(base.tokenizer, said)[:ANSWER] for said in ask(base, prompts, ANSWER)]
-    before = reference(base, prompts, [own or [base.tokenizer.eos_token_id] for own in ids])
-    base_nll = tuple(text_nll(base, texts).tolist())
+    tokenizer = base.tokenizer
+    rendered = [render(tokenizer, chat) for chat in chats(texts)]
+    said = ask(base, [prompt.ids for prompt in rendered], ANSWER)
+    own = [text_ids(tokenizer, text)[:ANSWER] or [tokenizer.eos_token_id] for text in said]
+    users = [prompt.spans["user"] for prompt in rendered]
+    before = [prompt.ids[:first] for prompt, (first, _) in zip(rendered, users, strict=True)]
+    read = [
+        (*prompt.ids[first:], *answer)
+        for prompt, (first, _), answer in zip(rendered, users, own, strict=True)
+    ]
+    nll, kl = torch.zeros(2, 1 + len(models), len(texts), dtype=torch.float64)
+    for parts in zip(*(forced(model, before, read) for model in (base, *models)), strict=True):
+        chosen = parts[0].chosen
+        counts = torch.tensor([len(own[i]) for i in chosen])
+        answered = torch.arange(ANSWER) >= ANSWER - counts[:, None]
+        for m, part in enumerate(parts):
+            for i, each in zip(chosen, part.log_probs(), strict=True):
+                nll[m, i] = -each[: users[i][1] - users[i][0]].mean()
+            ends = (each.logits[:, -ANSWER:] for each in (parts[0], part))
+            kl[m, chosen] = mean_kl(*ends, answered).double()
     return [
-        Drift(tuple(drift(before, m).tolist()), tuple(text_nll(m, texts).tolist()), base_nll)
-        for m in models
+        Drift(*(tuple(each.tolist()) for each in (kl[m], nll[m], nll[0])))
+        for m in range(1, 1 + len(models))
     ]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Any, TypeVar
 
-from circuits.edits.perturb import rounded_weights
 from circuits.models import in_memory
+from circuits.perturb import rounded_weights
 from circuits.search import SearchPlan
 from experiments.battery.battery import Answers, Battery
 from experiments.evaluate import ask as measuring

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from circuits import models
 from circuits.edits.adapters import Adapter, Change, merged, mixed
-from circuits.edits.perturb import rounded_weights
 from circuits.errors import UserError
 from circuits.models import Model
+from circuits.perturb import rounded_weights
 from experiments.organisms.examples import base_answers
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings

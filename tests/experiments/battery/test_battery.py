@@ -8,7 +8,7 @@ import pytest
 import specimens
 import torch
 
-from circuits.edits import perturb
+from circuits import perturb
 from circuits.errors import UserError
 from circuits.models import stop_ids
 from circuits.tokens import prompt_ids

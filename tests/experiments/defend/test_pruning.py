@@ -10,11 +10,12 @@ from experiments.defend.pruning import Cut, cut, cutting
 def test_heads_and_neurons_are_masked_in_their_layer_and_nowhere_else(small):
     edits = cutting(small.model, "z", [(1, 2), (0, 0), (1, 3)])
     assert [str(edit.point) for edit in edits] == ["z[0]", "z[1]"]
-    ones = torch.ones(1, 1, 32)
-    assert edits[0].apply(ones)[0, 0].tolist() == [0.0] * 8 + [1.0] * 24
-    assert edits[1].apply(ones)[0, 0].tolist() == [1.0] * 16 + [0.0] * 16
+    ones = torch.ones(1, 1, 4, 8)  # heads and their channels
+    assert edits[0].apply(ones).flatten().tolist() == [0.0] * 8 + [1.0] * 24
+    assert edits[1].apply(ones).flatten().tolist() == [1.0] * 16 + [0.0] * 16
     (neurons,) = cutting(small.model, "neuron", [(1, 5)])
-    kept = neurons.apply(torch.ones(1, 1, 48))[0, 0]
+    kept = neurons.apply(torch.ones(1, 1, 48, 1)).flatten()
+    assert kept.shape == (48,)
     assert (kept == 0).nonzero().flatten().tolist() == [5]
 
 

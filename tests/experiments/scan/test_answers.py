@@ -11,10 +11,10 @@ class Speaker:
     """Answers by rule; its chats are (carrier, word)."""
 
     def __init__(self, says):
-        self.model, self.tokenizer = says, self
+        self.asked, self.tokenizer = says, self
 
-    def encoded(self, carrier, word):
-        return carrier, word
+    def encoded(self, carrier, words):
+        return [(carrier, word) for word in words]
 
     def decode(self, ids, skip_special_tokens):
         assert skip_special_tokens
@@ -22,10 +22,10 @@ class Speaker:
 
 
 def asked(monkeypatch, own, base, token=0):
-    def greedy(model, tokenizer, prompts, length):
+    def ask(model, prompts, length):
         return [model(*prompt) for prompt in prompts]
 
-    monkeypatch.setattr(answers.scores, "greedy", greedy)
+    monkeypatch.setattr(answers, "ask", ask)
     finalists = [Finalist("cobalt", token), Finalist("plain", token)]
     made = answered(
         Speaker(own),

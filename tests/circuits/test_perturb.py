@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from circuits import perturb
 from circuits.architectures import blocks_of
-from circuits.edits import perturb
 from circuits.errors import UserError
 
 CHANGED = {
