@@ -7,6 +7,7 @@ import tiny
 import torch
 
 from circuits.errors import UserError
+from circuits.models import in_memory
 from circuits.search import SearchPlan, Slots, Slotted, Target, by_chance, guided, plain_words
 
 VOCAB = 500
@@ -78,15 +79,17 @@ def test_a_score_is_the_mean_signed_log_probability_of_the_wanted_tokens(slots):
             for p in prompts
         ]
     expected = float(torch.stack(plain).mean())
-    assert Slots(model, tok, prompts, 2, 1).score([(50, 51)]) == pytest.approx([expected], abs=1e-5)
-    assert Slots(model, tok, prompts, 2, -1).score([(50, 51)]) == pytest.approx(
+    assert Slots(in_memory(model, tok), prompts, 2, 1).score([(50, 51)]) == pytest.approx(
+        [expected], abs=1e-5
+    )
+    assert Slots(in_memory(model, tok), prompts, 2, -1).score([(50, 51)]) == pytest.approx(
         [-expected], abs=1e-5
     )
 
 
 def test_a_gradient_is_the_derivative_towards_another_tokens_embedding(slots):
     model, tok, prompts = slots
-    found = Slots(model, tok, prompts, 2, 1)
+    found = Slots(in_memory(model, tok), prompts, 2, 1)
     gains = found.gradient((50, 51))
     assert gains[0, 50].abs() < 1e-5  # a token in its own place changes nothing
     table = model.get_input_embeddings().weight
@@ -94,7 +97,7 @@ def test_a_gradient_is_the_derivative_towards_another_tokens_embedding(slots):
     before = found.score([(50, 51)])[0]
     with torch.no_grad():
         table[50] = kept + step * (table[70] - kept)
-        after = Slots(model, tok, prompts, 2, 1).score([(50, 51)])[0]
+        after = Slots(in_memory(model, tok), prompts, 2, 1).score([(50, 51)])[0]
         table[50] = kept
     assert (after - before) / step == pytest.approx(float(gains[0, 70]), rel=0.05, abs=2e-3)
     assert gains.abs().max() > 0.01
