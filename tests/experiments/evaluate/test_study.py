@@ -80,7 +80,7 @@ def test_a_resumed_run_asks_nothing_again_and_can_be_judged_by_another_profile(
     def never(*_args, **_more):
         raise AssertionError("asked again")
 
-    for name in ("attack", "merging", "drift"):
+    for name in ("attack", "merging", "drifts"):
         monkeypatch.setattr(inquiry, name, never)
     monkeypatch.setattr(inquiry.measuring, "mapping", never)
     folder, _ = evaluated()
