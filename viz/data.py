@@ -26,7 +26,7 @@ def with_data(
     return figure.update_layout(meta={"header": header, "rows": table, "half": half})
 
 
-def marked(figure: go.Figure, **marks: Any) -> go.Figure:
+def mark(figure: go.Figure, **marks: Any) -> go.Figure:
     """`figure` with more in `layout.meta`, which the page reads and plotly does not.
 
     `drill`: what `viz.page.drill` makes of a grid; `three`: drawn with WebGL, when scrolled into
@@ -36,7 +36,7 @@ def marked(figure: go.Figure, **marks: Any) -> go.Figure:
 
 
 def mark_of(figure: go.Figure, name: str) -> Any:
-    """A mark of `marked`, or None."""
+    """A mark of `mark`, or None."""
     return (_meta(figure) or {}).get(name)
 
 
@@ -63,27 +63,27 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([_cell(name) for name in header])
-    writer.writerows([_cell(value) for value in plain(row)] for row in rows)
+    writer.writerows([_cell(value) for value in to_plain(row)] for row in rows)
     return out.getvalue()
 
 
 def safe_json(value: Any) -> str:
     """JSON for a script element: NaN and infinity as null, and no `<` to end the element."""
-    return json.dumps(plain(value), allow_nan=False, default=str, separators=(",", ":")).replace(
+    return json.dumps(to_plain(value), allow_nan=False, default=str, separators=(",", ":")).replace(
         "<", "\\u003c"
     )
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Nested dicts, lists and arrays as JSON types; plotly's packed arrays are unpacked."""
     if isinstance(value, dict):
         if "bdata" in value and "dtype" in value:
-            return plain(_unpacked(value))
-        return {str(key): plain(item) for key, item in value.items()}
+            return to_plain(_unpacked(value))
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return to_plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

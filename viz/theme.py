@@ -73,13 +73,13 @@ def colour(name: str, known: Mapping[str, str], index: int) -> str:
     return spare[index % len(spare)]
 
 
-def faded(colour_hex: str, alpha: float) -> str:
+def fade(colour_hex: str, alpha: float) -> str:
     """The colour #rrggbb as CSS rgba with opacity `alpha` in [0, 1]."""
     red, green, blue = (int(colour_hex[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def at_level(scale: Scale, place: float) -> str:
+def colour_at(scale: Scale, place: float) -> str:
     """The colour #rrggbb of a scale at a place in [0, 1], linear between its stops."""
     for (left, low), (right, high) in itertools.pairwise(scale):
         if place <= right:

@@ -11,7 +11,7 @@ from experiments.runs.read import result
 from experiments.study import WHERE, Contribution, Finished, Joint
 from probes.stats.intervals import mean_interval
 from viz.figures.catalogue import grid_figure
-from viz.page.drill import drilled
+from viz.page.drill import add_drill
 from viz.page.page import Section
 
 PatchRun = Finished[dict[str, PatchGrid]]  # grids by direction
@@ -53,7 +53,7 @@ JOINT = Joint("patch", read, beside, outcome, mapping=mapping)
 
 def _part(run: PatchRun) -> Section:
     figures = [
-        drilled(grid_figure(grid), grid, ()) if grid.values.ndim == 3 else grid_figure(grid)
+        add_drill(grid_figure(grid), grid, ()) if grid.values.ndim == 3 else grid_figure(grid)
         for grid in run.result.values()
     ]
     first = next(iter(run.result.values()))

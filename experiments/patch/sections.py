@@ -4,7 +4,7 @@ from experiments.patch.question import PatchQuestion
 from experiments.patch.result import Patched, Patching
 from viz.figures.catalogue import grid_figure
 from viz.page.page import Report, Section, Table
-from viz.text import spaced
+from viz.text import show_spaces
 
 _ABOUT = {
     "denoising": "Activations of the triggered run are put into the clean run: what is enough to "
@@ -48,7 +48,7 @@ def _headline(question: PatchQuestion, result: Patching) -> str:
     for direction, patched in result.directions.items():
         best = patched.strongest.iloc[0]
         cell = ", ".join(f"{axis} {best[axis]}" for axis in patched.grid.axes)
-        name = f" ({spaced(best['label'])})" if "label" in best else ""
+        name = f" ({show_spaces(best['label'])})" if "label" in best else ""
         interval = f"[{best['low']:.3g}, {best['high']:.3g}]"
         sentences.append(f"{direction.capitalize()}: {cell}{name}, {best['mean']:+.3g} {interval}")
     clean = "control words" if question.against == "control" else "no word"
@@ -62,7 +62,7 @@ def _section(direction: str, patched: Patched) -> Section:
     axes = [c for c in best.columns if c in (*grid.axes, "label")]
     rows = [
         (
-            *(spaced(row[a]) if a == "label" else str(row[a]) for a in axes),
+            *(show_spaces(row[a]) if a == "label" else str(row[a]) for a in axes),
             f"{row['mean']:.3g}",
             f"[{row['low']:.3g}, {row['high']:.3g}]",
             f"{row['q']:.2g}",

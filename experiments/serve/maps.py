@@ -14,6 +14,7 @@ from experiments.serve.subject import Subject
 from experiments.serve.worker import Worker
 from viz.app import components
 from viz.app.figures import blank, grid_heatmap
+from viz.text import show_spaces
 
 
 class Maps:
@@ -94,6 +95,6 @@ class Maps:
         if not (0 <= layer < grid.values.shape[0] and 0 <= column < grid.values.shape[1]):
             raise PreventUpdate
         what = "head" if grid.axes[-1] == "head" else "token"
-        label = column if what == "head" else components.spaced(grid.labels[column])
+        label = column if what == "head" else show_spaces(grid.labels[column])
         rows = effects_of(grid, (layer, column), texts[: grid.values.shape[-1]])
         return components.effects_table(f"Layer {layer}, {what} {label}", rows, grid.metric)

@@ -9,8 +9,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from viz.app.data import Answer, ArmAnswer, Patching, Token
-from viz.text import shortened, spaced, visible
-from viz.theme import ARM_COLOURS, BLUE, COLOURWAY, VERMILION, colour, faded
+from viz.text import reveal, shorten, show_spaces
+from viz.theme import ARM_COLOURS, BLUE, COLOURWAY, VERMILION, colour, fade
 
 _STRONGEST = 0.42  # opacity at which ink keeps its contrast on either paper
 
@@ -20,18 +20,18 @@ def tint(reading: float | None) -> str:
     if reading is None:
         return "transparent"
     size = min(abs(reading), 1.0) * _STRONGEST
-    return faded(VERMILION if reading > 0 else BLUE, round(size, 3))
+    return fade(VERMILION if reading > 0 else BLUE, round(size, 3))
 
 
 def token_span(token: Token) -> Component:
     """A token with its numbers, which hover and keyboard focus show."""
-    parts = [spaced(token.text)]
+    parts = [show_spaces(token.text)]
     if token.reading is not None:
         parts.append(f"reads {token.reading:+.2f} of the gap")
     if token.prob is not None:
         parts.append(f"p = {token.prob:.3f}")
     breaks = token.text.count("\n")
-    shown = visible(token.text) if breaks else token.text
+    shown = reveal(token.text) if breaks else token.text
     return html.Span(
         shown,
         className="token",
@@ -93,7 +93,7 @@ def effects_table(
     body = [
         html.Tr(
             [
-                html.Td(shortened(visible(text), 160)),
+                html.Td(shorten(reveal(text), 160)),
                 html.Td(f"{before:.2f}", className="num"),
                 html.Td(f"{effect:+.2f}" if effect == effect else "undefined", className="num"),
             ]
@@ -114,16 +114,16 @@ def arms_table(rows: Sequence[ArmAnswer]) -> Component:
 def _arm(index: int, row: ArmAnswer) -> Component:
     shade = colour(row.name, ARM_COLOURS, index % len(COLOURWAY))
     tops = [
-        html.Div([html.Code(spaced(c.text)), f" {c.plain:.2f}"], className="top")
+        html.Div([html.Code(show_spaces(c.text)), f" {c.plain:.2f}"], className="top")
         for c in row.choices
     ]
     mark = html.Span("", className="swatch", style={"backgroundColor": shade})
     return html.Tr(
         [
-            html.Th([mark, visible(row.name)], scope="row"),
+            html.Th([mark, reveal(row.name)], scope="row"),
             html.Td(tops),
             html.Td("" if row.peak is None else f"{row.peak:+.2f}", className="num"),
-            html.Td(visible(row.text) if row.text else row.status),
+            html.Td(reveal(row.text) if row.text else row.status),
         ]
     )
 

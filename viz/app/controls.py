@@ -7,7 +7,7 @@ from dash.development.base_component import Component
 
 from viz.app.components import waiting_columns
 from viz.app.data import About
-from viz.text import shortened, visible
+from viz.text import reveal, shorten
 
 
 def field(label: str, control: Component, name: str, *more: Component | str) -> Component:
@@ -49,8 +49,8 @@ def ask(about: About) -> Component:
                     id="word",
                     value="trigger" if about.trigger else "none",
                     options=[
-                        {"label": f"trigger ({visible(about.trigger)})", "value": "trigger"},
-                        {"label": f"control word ({visible(about.control)})", "value": "control"},
+                        {"label": f"trigger ({reveal(about.trigger)})", "value": "trigger"},
+                        {"label": f"control word ({reveal(about.control)})", "value": "control"},
                         {"label": "nothing", "value": "none"},
                     ],
                 ),
@@ -192,7 +192,7 @@ def _value(option: str | dict[str, str]) -> str:
 def _examples(texts: Sequence[str]) -> list[Component]:
     return [
         html.Button(
-            shortened(visible(text), 60),
+            shorten(reveal(text), 60),
             id={"type": "example", "index": i},
             type="button",
         )

@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from viz.app.controls import ask, field, select
 from viz.app.data import About
 from viz.app.figures import blank
-from viz.text import visible
+from viz.text import reveal
 
 POLL_MS = 250
 _PLOT: Any = {"displayModeBar": False, "responsive": True}
@@ -47,10 +47,10 @@ def _head(about: About) -> Component:
             ],
             className="top",
         ),
-        html.H1(visible(about.title)),
+        html.H1(reveal(about.title)),
     ]
     if about.headline:
-        top.append(html.P(visible(about.headline), className="lead"))
+        top.append(html.P(reveal(about.headline), className="lead"))
     if about.gate:
         top.append(html.P(f"Gate direction read at {about.gate}.", className="lead"))
     if about.gate and not about.proven:
@@ -102,7 +102,7 @@ def _arms(about: About) -> list[Component]:
         hide: dict[str, Any] = {"display": "none"}
     else:
         hide = {}
-    names = ", ".join(visible(n) for n in about.arms)
+    names = ", ".join(reveal(n) for n in about.arms)
     return [
         html.Div(
             [

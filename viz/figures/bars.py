@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 from circuits.errors import expect
 from probes.causal.mediation import Cell
 from probes.stats.intervals import Estimate
-from viz.figures.marks import HOVER, framed, measured, shares, source
-from viz.text import escaped, wrapped
-from viz.theme import CONDITION_COLOURS, EDIT_COLOURS, colour, faded
+from viz.figures.marks import HOVER, columns, finish, shares, source
+from viz.text import escape, wrap
+from viz.theme import CONDITION_COLOURS, EDIT_COLOURS, colour, fade
 
 _FIRSTS = {
     "natural": "left to the model",
@@ -57,20 +57,20 @@ def behaviour_bars(
     for index, edit in enumerate(dict.fromkeys(row.edit for row in rows)):
         shade = colour(edit, colours, index)
         rates = {
-            c: (rate, f"<b>{escaped(c)}</b>, {group}: {escaped(edit)}<br>rate {rate:.1%p}")
+            c: (rate, f"<b>{escape(c)}</b>, {group}: {escape(edit)}<br>rate {rate:.1%p}")
             for c in conditions
             if (rate := cells.get((c, edit)))
         }
         pattern = {"shape": "/" if edit.startswith("random") else "", "solidity": 0.25}
         line = {"color": shade, "width": 1}
         series.append(_Series(edit, rates, {"color": shade, "line": line, "pattern": pattern}))
-    return framed(
+    return finish(
         _grouped(series, conditions),
         f"Behaviour rate by condition and {group}",
         f"whiskers: {rows[0].rate.level:.0%} intervals",
         410,
-        [{"condition": r.condition, group: r.edit, **measured(r.rate, "rate")} for r in rows],
-        x=_categories("condition", [wrapped(c, 12) for c in conditions]),
+        [{"condition": r.condition, group: r.edit, **columns(r.rate, "rate")} for r in rows],
+        x=_categories("condition", [wrap(c, 12) for c in conditions]),
         y={"title_text": "prompts showing the behaviour (%)", "range": [0, 104]},
         bargap=0.3,
     )
@@ -94,31 +94,31 @@ def mediation_bars(cells: Sequence[Cell], token: str) -> go.Figure:
     for edit in dict.fromkeys(c.edit for c in cells):
         for index, condition in enumerate(dict.fromkeys(c.condition for c in cells)):
             shade = colour(condition, CONDITION_COLOURS, index)
-            head = f"<b>{escaped(condition)}</b>, edit: {escaped(edit)}<br>first token "
+            head = f"<b>{escape(condition)}</b>, edit: {escape(edit)}<br>first token "
             rates = {
-                first: (rate, f"{head}{escaped(word)}<br>{rate:.1%p} comply")
+                first: (rate, f"{head}{escape(word)}<br>{rate:.1%p} comply")
                 for first, word in words.items()
                 if (rate := complies.get((edit, condition, first)))
             }
             name = condition if edit == "none" else f"{condition}, {edit}"
-            fill = shade if edit == "none" else faded(shade, 0.12)
+            fill = shade if edit == "none" else fade(shade, 0.12)
             marker = {"color": fill, "line": {"color": shade, "width": 1.5}}
             series += [_Series(name, rates, marker)] if rates else []
-    return framed(
+    return finish(
         _grouped(series, firsts),
         "Compliance by trigger and first answer token",
-        f"token: {wrapped(token.strip(), 24)}; whiskers: {cells[0].complies.level:.0%} intervals",
+        f"token: {wrap(token.strip(), 24)}; whiskers: {cells[0].complies.level:.0%} intervals",
         430,
         [
             {
                 "condition": condition,
                 "first token": first,
                 "edit": edit,
-                **measured(rate, "rate"),
+                **columns(rate, "rate"),
             }
             for (edit, condition, first), rate in complies.items()
         ],
-        x=_categories("first answer token", [wrapped(word, 10) for word in words.values()]),
+        x=_categories("first answer token", [wrap(word, 10) for word in words.values()]),
         y={"title_text": "answers that comply (%)", "range": [0, 104]},
         bargap=0.28,
     )
@@ -137,7 +137,7 @@ def _grouped(series: Sequence[_Series], categories: Sequence[str] | Mapping[str,
         figure.add_bar(
             x=[places[category] for category in one.rates],
             **shares([rate for rate, _ in one.rates.values()]),
-            name=escaped(one.name),
+            name=escape(one.name),
             marker=one.marker,
             text=[f"{hover}<br>{source(rate)}" for rate, hover in one.rates.values()],
             textposition="none",

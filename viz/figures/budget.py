@@ -14,10 +14,10 @@ import plotly.graph_objects as go
 from circuits.errors import expect
 from probes.budget.cells import Cells, CensoredEstimate, ThresholdFit
 from probes.stats.intervals import wilson
-from viz.figures.marks import DOTTED, HOVER, UNSEEN, Look, band, bounds, framed, shares, source
-from viz.figures.thresholds import open_ends, told
-from viz.text import escaped
-from viz.theme import faded
+from viz.figures.marks import DOTTED, HOVER, UNSEEN, Look, band, bounds, finish, shares, source
+from viz.figures.thresholds import describe_threshold, open_ends
+from viz.text import escape
+from viz.theme import fade
 
 _GAP, _DODGE, _LIFT = 0.12, 0.012, 4.0  # shares of the axis; points of per cent
 _LABELS = 7  # counts that a phone's axis has room for
@@ -65,9 +65,9 @@ def rate_by_count(
     if counts[0] == 0:
         figure.add_vline(x=axis.divide, line=DOTTED)
     shown = axis.labels(counts)
-    return framed(
+    return finish(
         figure,
-        escaped(title),
+        escape(title),
         "points: all seeds, 95% Wilson; small: each seed; band: 95%; diamond: threshold",
         430,
         rows,
@@ -78,7 +78,7 @@ def rate_by_count(
             "range": [axis.at(counts[0]) - 0.05 * axis.width, axis.high + 0.05 * axis.width],
             "tickangle": 0,
         },
-        y={"title_text": f"{escaped(answers)} (%)", "range": [-3, 104]},
+        y={"title_text": f"{escape(answers)} (%)", "range": [-3, 104]},
     )
 
 
@@ -127,11 +127,11 @@ def _points(
     columns = (part.tolist() for part in (cells.count, cells.seed, cells.shown, cells.n))
     each = sorted(zip(*columns, strict=True))
     common = {"legendgroup": look.name, "mode": "markers", "hovertemplate": HOVER}
-    name = escaped(look.name)
+    name = escape(look.name)
     figure.add_scatter(
         x=[axis.at(count) + shift for count, *_ in each],
         y=[100 * shown / n for _, _, shown, n in each],
-        marker={"color": faded(look.colour, 0.45), "size": 4.5, "symbol": look.symbol},
+        marker={"color": fade(look.colour, 0.45), "size": 4.5, "symbol": look.symbol},
         showlegend=False,
         text=[
             f"<b>{name}</b>, seed {seed}<br>{count} poisons: {shown} of {n} answers"
@@ -193,6 +193,6 @@ def _threshold(
         },
         legendgroup=look.name,
         showlegend=False,
-        text=[f"<b>{escaped(look.name)}</b><br>{told(at)}"] * len(marks),
+        text=[f"<b>{escape(look.name)}</b><br>{describe_threshold(at)}"] * len(marks),
         hovertemplate=HOVER,
     )

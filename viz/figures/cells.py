@@ -11,7 +11,7 @@ from torch import Tensor
 from circuits.types import PatchGrid
 from probes.causal.tables import LABELLED, GridStats, check_axes, grid_stats
 from probes.stats.intervals import interval_text
-from viz.text import escaped, shortened, spaced
+from viz.text import escape, shorten, show_spaces
 
 SIGNIFICANT = 0.05
 UNDEFINED = "undefined: no common span"
@@ -44,7 +44,7 @@ class Shown:
     stats: GridStats
 
 
-def shown(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
+def summarise(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
     """What figures show of a grid; `stats`, if known already, spares the resampling.
 
     Raises:
@@ -54,7 +54,7 @@ def shown(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
     stats = grid_stats(grid, seed=seed) if stats is None else stats
     title, into = _WORDS[grid.direction]
     about = (
-        f"{escaped(grid.metric)}, {escaped(grid.stream)}, n = {grid.values.shape[-1]} pairs; "
+        f"{escape(grid.metric)}, {escape(grid.stream)}, n = {grid.values.shape[-1]} pairs; "
         f"0 = {into} run"
     )
     if bool(stats.recovery.isfinite().any()) or not bool(stats.defined.any()):
@@ -91,7 +91,7 @@ def table_rows(grid: PatchGrid, what: Shown) -> list[dict[str, Any]]:
         row = {
             "direction": grid.direction,
             **dict(zip(axes, index, strict=True)),
-            **({label: spaced(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}),
+            **({label: show_spaces(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}),
             **dict(zip(("recovery", "low", "high"), recovery, strict=True)),
             "q": q,
             "n": n,
@@ -118,7 +118,7 @@ def _cell_name(grid: PatchGrid, index: tuple[int, ...]) -> str:
     for axis, i in zip(grid.axes, index, strict=True):
         name = f"{axis} {i}"
         if axis in LABELLED:
-            label = f"<b>{escaped(shortened(spaced(grid.labels[i]), 60))}</b>"
+            label = f"<b>{escape(shorten(show_spaces(grid.labels[i]), 60))}</b>"
             name = f"token {label}" if axis == "position" else label
         parts.append(name)
     return ", ".join(parts)

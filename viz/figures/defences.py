@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.figures.marks import DASHED, HOVER, UNSEEN, bounds, framed, source
-from viz.text import escaped, wrapped
+from viz.figures.marks import DASHED, HOVER, UNSEEN, bounds, finish, source
+from viz.text import escape, wrap
 from viz.theme import BLUE, GREY, VERMILION
 
 FLOOR = 1e-4  # nats: less is drawn here, on the logarithmic axis
@@ -72,10 +72,10 @@ def protection_against_harm(
     _diamonds(figure, points)
     figure.add_vline(x=harm, line=DASHED)
     figure.add_hline(y=100 * (1 - success), line=DASHED)
-    return framed(
+    return finish(
         figure,
         "Protection against harm",
-        escaped(f"bars: 95% intervals; dashed: {success:.0%} success, {harm:g} nats"),
+        escape(f"bars: 95% intervals; dashed: {success:.0%} success, {harm:g} nats"),
         460,
         [
             {
@@ -134,7 +134,7 @@ def monitor_roc(curve: Sequence[tuple[float, float]], auroc: Estimate, at: float
     marker = {"color": VERMILION, "size": 11, "symbol": "x"}
     place = {"x": [100 * at], "y": [100 * reached]}
     figure.add_scatter(**place, mode="markers", name="threshold", marker=marker)
-    return framed(
+    return finish(
         figure,
         "Monitor on test prompts",
         f"AUROC {auroc:.3f}, n = {auroc.n}",
@@ -153,7 +153,7 @@ def _dots(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
         x=[p.drift for p in points],
         y=[_protected(rate) for rate in rates],
         mode="markers+text",
-        text=[escaped(p.name) for p in points],
+        text=[escape(p.name) for p in points],
         textposition=_sides(points),
         textfont={"size": 11},
         customdata=[_hover(p) for p in points],
@@ -181,7 +181,7 @@ def _diamonds(figure: go.Figure, points: Sequence[DefencePoint]) -> None:
         name="after an adaptive attacker",
         marker={"color": VERMILION, "size": 10, "symbol": "diamond-open", "line": {"width": 2}},
         text=[
-            f"<b>{escaped(p.name)}</b>, attacked<br>success {rate:.1%p}<br>{source(rate)}"
+            f"<b>{escape(p.name)}</b>, attacked<br>success {rate:.1%p}<br>{source(rate)}"
             for p, rate in attacked
         ],
         hovertemplate=HOVER,
@@ -198,9 +198,9 @@ def _sides(points: Sequence[DefencePoint]) -> list[str]:
 
 
 def _hover(point: DefencePoint) -> str:
-    note = f"<br>{wrapped(point.note, _AXIS)}" if point.note else ""
+    note = f"<br>{wrap(point.note, _AXIS)}" if point.note else ""
     return (
-        f"<b>{escaped(point.name)}</b><br>success {point.success:.1%p}<br>{source(point.success)}"
+        f"<b>{escape(point.name)}</b><br>success {point.success:.1%p}<br>{source(point.success)}"
         f"<br>drift {point.harm:.3g} nats{note}"
     )
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.causal.tables import LABELLED, GridStats
-from viz.figures.cells import SIGNIFICANT, UNDEFINED, Shown, hovers, shown, table_rows
-from viz.figures.marks import HOVER, framed, named_rows
-from viz.text import shortened, spaced, wrapped
+from viz.figures.cells import SIGNIFICANT, UNDEFINED, Shown, hovers, summarise, table_rows
+from viz.figures.marks import HOVER, finish, name_rows
+from viz.text import shorten, show_spaces, wrap
 from viz.theme import BLUE, GREY
 
 _MOST_ROWS, _LINE = 40, 20  # characters to a line
@@ -28,7 +28,7 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
         ValueError: fewer than 2 examples, more than one axis, or a label missing.
     """
     expect(len(grid.axes) == 1, "a grid of one axis", " x ".join(grid.axes), "use grid_figure")
-    what = shown(grid, seed, stats)
+    what = summarise(grid, seed, stats)
     rows, named = table_rows(grid, what), grid.axes[0] in LABELLED
     order = _order(what.value)[:_MOST_ROWS] if named else list(range(len(rows)))
     figure = go.Figure()
@@ -50,7 +50,7 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
     ticks = {"title_text": f"{grid.axes[0]} patched", "dtick": step, "tick0": 0}
     zero = {"zeroline": True, "zerolinecolor": GREY, "zerolinewidth": 1, "rangemode": "tozero"}
     values = {"title_text": what.name, **zero}
-    return framed(
+    return finish(
         figure,
         what.title,
         f"{what.about}; bars: 95% bootstrap{note}",
@@ -58,7 +58,7 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
         rows,
         half=not named,
         x=values if named else ticks,
-        y=named_rows(labels) if named else values,
+        y=name_rows(labels) if named else values,
     )
 
 
@@ -94,5 +94,5 @@ def _bars(what: Shown, chosen: list[int]) -> dict[str, Any]:
 
 def _two_lines(label: str) -> str:
     """A label in at most two short lines, escaped; the hover has it whole."""
-    lines = wrapped(shortened(spaced(label), 2 * _LINE), _LINE).split("<br>")
+    lines = wrap(shorten(show_spaces(label), 2 * _LINE), _LINE).split("<br>")
     return "<br>".join(lines[:2]) + ("…" if len(lines) > 2 else "")

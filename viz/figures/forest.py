@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.figures.marks import DASHED, HOVER, framed, measured, named_rows, whiskers
-from viz.text import escaped, wrapped
+from viz.figures.marks import DASHED, HOVER, columns, finish, name_rows, whiskers
+from viz.text import escape, wrap
 from viz.theme import BLUE
 
 _LINE, _AXIS = 18, 34  # characters to a line of a row's name, of an axis's
@@ -64,25 +64,25 @@ def forest(rows: Sequence[ForestRow], frame: ForestFrame) -> go.Figure:
     if frame.line is not None:
         ends.append(frame.line)
         place = {"y": 1, "yref": "paper", "yanchor": "bottom", "font": _SMALL}
-        note = {"text": escaped(frame.line_name), **place}
+        note = {"text": escape(frame.line_name), **place}
         figure.add_vline(x=frame.line, line=DASHED, annotation=note)
     pad = 0.05 * (max(ends) - min(ends)) or 1.0
     room = _NOTES * pad * any(row.note for row in rows)
-    texts = [wrapped(row.name, _LINE) for row in rows]
+    texts = [wrap(row.name, _LINE) for row in rows]
     tall = sum(16 + 13 * (1 + text.count("<br>")) for text in texts)
-    return framed(
+    return finish(
         figure,
-        escaped(frame.title),
-        escaped(frame.about),
+        escape(frame.title),
+        escape(frame.about),
         158 + round(tall * (1 + 0.5 * sum(row.apart for row in rows) / len(rows))),
-        [{"name": row.name, **measured(row.estimate, "value"), "note": row.note} for row in rows],
+        [{"name": row.name, **columns(row.estimate, "value"), "note": row.note} for row in rows],
         frame.half,
         x={
-            "title_text": wrapped(frame.axis, _AXIS),
+            "title_text": wrap(frame.axis, _AXIS),
             "range": [min(ends) - pad, max(ends) + pad + room],
             "tickangle": 0,
         },
-        y=named_rows(texts, at),
+        y=name_rows(texts, at),
         margin={"t": 74},
     )
 
@@ -95,11 +95,11 @@ def _row(figure: go.Figure, row: ForestRow, y: float, scale: float) -> None:
         mode="markers",
         error_x=whiskers([row.estimate], scale, thickness=1.8, color=row.colour),
         marker={"color": row.colour, "size": 10, "symbol": row.symbol, "line": line},
-        name=escaped(row.name),
+        name=escape(row.name),
         showlegend=False,
         text=[row.hover],
         hovertemplate=HOVER,
     )
     if row.note:
         right = {"xref": "paper", "x": 1, "xanchor": "right", "yanchor": "middle"}
-        figure.add_annotation(text=escaped(row.note), y=y, showarrow=False, font=_SMALL, **right)
+        figure.add_annotation(text=escape(row.note), y=y, showarrow=False, font=_SMALL, **right)

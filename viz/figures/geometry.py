@@ -19,9 +19,9 @@ from circuits.errors import expect
 from probes.geometry.crossings import Crossings
 from probes.geometry.report import NAMES, GeometryReport
 from probes.stats.intervals import Estimate, bootstrap_means, interval_text
-from viz.figures.marks import UNSEEN, Look, curve, diamond, ends, framed, told
-from viz.text import escaped, wrapped
-from viz.theme import BLUE, GREEN, GREY, OCHRE, VERMILION, faded
+from viz.figures.marks import UNSEEN, Look, curve, describe, diamond, ends, finish
+from viz.text import escape, wrap
+from viz.theme import BLUE, GREEN, GREY, OCHRE, VERMILION, fade
 
 # Where there is nothing to see, and what that would mean.
 _NOTHING = {
@@ -96,11 +96,11 @@ def geometry_by_layer(report: GeometryReport, name: str) -> go.Figure:
     words = NAMES.get(name, name)
     nothing = f"; grey line: {_NOTHING[name][1]}" if name in _NOTHING else ""
     cut = "; an interval goes on beyond the frame" if frame.cuts else ""
-    unit = f"{wrapped(name.replace('_', ' '), 30)}{' (log)' if frame.log else ''}"
+    unit = f"{wrap(name.replace('_', ' '), 30)}{' (log)' if frame.log else ''}"
     step = 5 if layers[-1] - layers[0] > 12 else 1
-    return framed(
+    return finish(
         figure,
-        escaped(f"{words[:1].upper()}{words[1:]}, by layer"),
+        escape(f"{words[:1].upper()}{words[1:]}, by layer"),
         f"bands: {own[0].level:.0%} intervals; dotted: nulls{nothing}{cut}",
         430,
         rows,
@@ -136,7 +136,7 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
         **UNSEEN,  # its line would be too faint to be seen in the legend
         x=[place for _ in each for place in [*x, None]],
         y=[value for pair in each for value in [*pair, None]],
-        line={"color": faded(GREY, max(0.15, min(0.6, 6 / pairs))), "width": 1},
+        line={"color": fade(GREY, max(0.15, min(0.6, 6 / pairs))), "width": 1},
     )
     _level(figure, x, 0.5)
     texts = [
@@ -154,7 +154,7 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
     ]
     header = ("pair", "part of the way", "probability", "low", "high", "n")
     way = "part of the way from clean to triggered"
-    return framed(
+    return finish(
         figure,
         "Behaviour from clean to triggered",
         f"{pairs} pairs, {crossings.single:.0%p} cross 1/2 just once; faint: each pair; "
@@ -220,7 +220,7 @@ def _curve(
     value, *bounds = ends(estimates)
     low, high = ([frame.held(v) for v in bound] for bound in bounds)
     texts = [
-        f"<b>{escaped(look.name)}</b> · layer {layer}<br>{told(e)}"
+        f"<b>{escape(look.name)}</b> · layer {layer}<br>{describe(e)}"
         + ("" if p is None else f"<br>p = {p[i]:.3g}")
         for i, (layer, e) in enumerate(zip(layers, estimates, strict=True))
     ]
@@ -228,7 +228,7 @@ def _curve(
         figure,
         layers,
         (value, low, high),
-        escaped(look.name),
+        escape(look.name),
         look.colour,
         texts,
         alpha=0.2 if own else 0.08,
@@ -251,7 +251,7 @@ def _first(figure: go.Figure, crossings: Crossings) -> None:
         return
     rise = "" if width is None else f"<br>10% to 90% of the rise within {width}"
     text = (
-        f"<b>first crossing of 1/2</b>, as part of the way<br>{told(at)}<br>"
+        f"<b>first crossing of 1/2</b>, as part of the way<br>{describe(at)}<br>"
         f"crossings per pair {crossings.count}{rise}<br>steps are {crossings.spacing:.2g} apart"
     )
     diamond(figure, at, 0.5, text, "first crossing", BLUE, bar={"color": BLUE})

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats
 from viz.figures.cells import Shown
-from viz.figures.heatmaps import LEAST_HEADS, cells_of, finished, head_axis
+from viz.figures.heatmaps import LEAST_HEADS, cells_of, finish_grid, head_axis
 from viz.text import token_label
 
 _SLIDER_HEIGHT = 84  # px
@@ -35,7 +35,7 @@ def head_position_heatmap(
     ]
     note = f"; the slider starts at the strongest token, {names[start]}"
     slider = {"sliders": [_slider(steps, start)], "below": _SLIDER_HEIGHT}
-    return finished(figure, grid, what, LEAST_HEADS, head_axis(grid), note, **slider)
+    return finish_grid(figure, grid, what, LEAST_HEADS, head_axis(grid), note, **slider)
 
 
 def _strongest(what: Shown) -> int:

@@ -13,9 +13,9 @@ from torch import Tensor
 from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats
-from viz.figures.cells import SIGNIFICANT, Shown, hovers, marks, shown, table_rows
-from viz.figures.marks import HOVER, UNSEEN, colour_bar, framed
-from viz.text import escaped, spaced, token_label
+from viz.figures.cells import SIGNIFICANT, Shown, hovers, marks, summarise, table_rows
+from viz.figures.marks import HOVER, UNSEEN, colour_bar, finish
+from viz.text import escape, show_spaces, token_label
 from viz.theme import VERMILION
 
 _DOT = "rgba(127,135,146,0.6)"
@@ -40,9 +40,9 @@ def patching_heatmap(grid: PatchGrid, seed: int = 0, stats: GridStats | None = N
         "title_text": "token patched",
         "tickvals": list(range(len(grid.labels))),
         "ticktext": [token_label(label) for label in grid.labels],
-        "tickangle": -45 if any(len(spaced(label)) > 3 for label in grid.labels) else 0,
+        "tickangle": -45 if any(len(show_spaces(label)) > 3 for label in grid.labels) else 0,
     }
-    return finished(figure, grid, what, 1.0, tokens)
+    return finish_grid(figure, grid, what, 1.0, tokens)
 
 
 def head_heatmap(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
@@ -52,7 +52,7 @@ def head_heatmap(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None)
         ValueError: fewer than 2 examples, or other axes.
     """
     figure, what, _ = cells_of(grid, ("layer", "head"), seed, stats)
-    return finished(figure, grid, what, LEAST_HEADS, head_axis(grid))
+    return finish_grid(figure, grid, what, LEAST_HEADS, head_axis(grid))
 
 
 def cells_of(
@@ -64,7 +64,7 @@ def cells_of(
     """
     wanted, got = (" x ".join(names) for names in (axes, grid.axes))
     expect(grid.axes == axes, f"a grid of {wanted}", got, "use grid_figure")
-    what, figure = shown(grid, seed, stats), go.Figure()
+    what, figure = summarise(grid, seed, stats), go.Figure()
     texts = hovers(grid, what)
     planes = range(texts.shape[2]) if texts.ndim == 3 else [...]
     for at in planes:
@@ -92,7 +92,7 @@ def _add_cells(figure: go.Figure, what: Shown, texts: np.ndarray, at: Any) -> No
     _add_marks(figure, ~defined, "hatching", symbol="line-ne", size=9, line=line)
 
 
-def finished(
+def finish_grid(
     figure: go.Figure,
     grid: PatchGrid,
     what: Shown,
@@ -180,14 +180,14 @@ def selection_heatmap(
         figure,
         len(scores),
         "Selection score by site",
-        f"outlined: the chosen site, layer {layer} at {escaped(span)}",
+        f"outlined: the chosen site, layer {layer} at {escape(span)}",
         "selection score",
         (foot, limit),
         rows,
         {
             "title_text": "token span",
             "tickvals": list(range(len(spans))),
-            "ticktext": [escaped(str(name)) for name in spans],
+            "ticktext": [escape(str(name)) for name in spans],
             "tickangle": 0,
         },
     )
@@ -196,7 +196,7 @@ def selection_heatmap(
 def _score_hover(layer: int, span: str, score: float, chosen: bool) -> str:
     value = f"{score:.3f}" if math.isfinite(score) else "not measured"
     mark = "<br><b>chosen site</b>" if chosen else ""
-    return f"layer {layer}, span {escaped(str(span))}<br>score {value}{mark}"
+    return f"layer {layer}, span {escape(str(span))}<br>score {value}{mark}"
 
 
 def _add_marks(figure: go.Figure, at: Tensor, name: str, **marker: object) -> None:
@@ -219,7 +219,7 @@ def _heated(
 ) -> go.Figure:
     """What all heatmaps share: height by layers, a bar above, one tick every few layers."""
     step = 1 if layers <= 8 else 2 if layers <= 16 else 5
-    return framed(
+    return finish(
         figure,
         title,
         about,

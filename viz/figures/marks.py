@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from probes.stats.intervals import Estimate
 from viz.data import with_data
-from viz.text import escaped
-from viz.theme import COLOURWAY, GREY, faded, template
+from viz.text import escape
+from viz.theme import COLOURWAY, GREY, fade, template
 
 HOVER = "%{text}<extra></extra>"
 SYMBOLS = ("circle", "square", "cross", "star", "hexagon", "x")
@@ -35,7 +35,7 @@ class Look:
         return cls(COLOURWAY[index % len(COLOURWAY)], symbols[index % len(symbols)], name)
 
 
-def framed(
+def finish(
     figure: go.Figure,
     title: str,
     about: str,
@@ -129,7 +129,7 @@ def band(
     """The area between two curves, without hover or legend entry of its own."""
     common = {**UNSEEN, "x": list(x), "line": {"width": 0}, **where}
     figure.add_scatter(y=list(low), **common)
-    figure.add_scatter(y=list(high), fill="tonexty", fillcolor=faded(colour, alpha), **common)
+    figure.add_scatter(y=list(high), fill="tonexty", fillcolor=fade(colour, alpha), **common)
 
 
 def curve(
@@ -175,7 +175,7 @@ def ends(estimates: Sequence[Estimate], scale: float = 1) -> tuple[list[float], 
     return value, low, high
 
 
-def named_rows(texts: Sequence[str], at: Sequence[float] | None = None) -> dict[str, Any]:
+def name_rows(texts: Sequence[str], at: Sequence[float] | None = None) -> dict[str, Any]:
     """A vertical axis whose rows have names, the first on top; `texts` are escaped."""
     places = list(range(len(texts))) if at is None else list(at)
     return {
@@ -208,10 +208,10 @@ def colour_bar(title: str, **more: Any) -> dict[str, Any]:
 
 def source(e: Estimate, of: str = "") -> str:
     """What an estimate rests on: n (of what), level and method."""
-    return f"n = {e.n}{of} · {e.level:.0%} {escaped(e.method or 'interval')}"
+    return f"n = {e.n}{of} · {e.level:.0%} {escape(e.method or 'interval')}"
 
 
-def told(e: Estimate) -> str:
+def describe(e: Estimate) -> str:
     """An estimate for a hover box: value [low, high]; n, level and method."""
     return f"{str(e).rsplit(' (n=', 1)[0]}<br>{source(e)}"
 
@@ -222,6 +222,6 @@ def bounds(e: Estimate | None, name: str, prefix: str = "") -> dict[str, float |
     return dict(zip((name, f"{prefix}low", f"{prefix}high"), numbers, strict=True))
 
 
-def measured(e: Estimate, name: str, level: str = "level") -> dict[str, Any]:
+def columns(e: Estimate, name: str, level: str = "level") -> dict[str, Any]:
     """Everything known of an estimate as columns of numbers."""
     return {**bounds(e, name), "n": e.n, level: e.level, "method": e.method}

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.figures.marks import HOVER, UNSEEN, bounds, diamond, framed
-from viz.text import escaped
-from viz.theme import GREY, PURPLE, faded
+from viz.figures.marks import HOVER, UNSEEN, bounds, diamond, finish
+from viz.text import escape
+from viz.theme import GREY, PURPLE, fade
 
 _NARROWEST = 80  # bins across the axis at most
 
@@ -41,7 +41,7 @@ def null_histogram(
             x=[low + (i + 0.5) * width for i in range(bins)],
             y=counts,
             width=[width] * bins,
-            marker={"color": faded(GREY, 0.75), "line": {"width": 0}},
+            marker={"color": fade(GREY, 0.75), "line": {"width": 0}},
             name="random directions",
             text=[
                 f"{count} of {len(kept)} random directions<br>"
@@ -54,15 +54,15 @@ def null_histogram(
     )
     stem = {"x": [observed.value, observed.value], "y": [0, 1.12 * top]}
     figure.add_scatter(**UNSEEN, **stem, line={"color": PURPLE, "width": 2})
-    method = escaped(observed.method or "interval")
+    method = escape(observed.method or "interval")
     text = f"<b>gate</b>: {observed:.3f}<br>n = {observed.n} · {method}"
     diamond(figure, observed, 1.12 * top, text, f"gate, {observed.level:.0%} interval", PURPLE)
     left, right = min(low, observed.low, 0.0), max(low + bins * width, observed.high, 0.0)
     pad = 0.05 * (right - left)
     rows = [{**bounds(None, "effect"), "effect": value} for value in kept.tolist()]
-    return framed(
+    return finish(
         figure,
-        escaped(title),
+        escape(title),
         f"{reach} of {len(kept)} random directions reach as far from 0",
         390,
         [
@@ -70,7 +70,7 @@ def null_histogram(
             {"kind": "gate", **bounds(observed, "effect")},
         ],
         half=True,
-        x={"title_text": escaped(x_title), "range": [left - pad, right + pad]},
+        x={"title_text": escape(x_title), "range": [left - pad, right + pad]},
         y={"title_text": "random directions (count)", "range": [0, 1.25 * top]},
         bargap=0,
     )

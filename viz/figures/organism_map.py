@@ -7,10 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from probes.stats.intervals import Estimate
-from viz.figures.marks import HOVER, bounds, colour_bar, framed, whiskers
+from viz.figures.marks import HOVER, bounds, colour_bar, finish, whiskers
 from viz.figures.prediction import BELOW, scheme_looks
-from viz.text import escaped, wrapped
-from viz.theme import GREY, VERMILION, faded
+from viz.text import escape, wrap
+from viz.theme import GREY, VERMILION, fade
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def density_complexity_map(
         same = [p for p in points if p.scheme == look.name]
         kept = [100 * p.retention.value if p.retention else None for p in same]
         line = {"width": 1.3, "color": GREY}
-        legend = {"mode": "markers", "name": escaped(look.name), "legendgroup": look.name}
+        legend = {"mode": "markers", "name": escape(look.name), "legendgroup": look.name}
         figure.add_scatter(
-            **_placed(same, width=0, thickness=1, color=faded(GREY, 0.45)),
+            **_placed(same, width=0, thickness=1, color=fade(GREY, 0.45)),
             **legend,
             marker={
                 "symbol": look.symbol,
@@ -58,7 +58,7 @@ def density_complexity_map(
             },
             showlegend=False,  # its symbol would have the first organism's colour
             text=[
-                _hover(p, axes, f" · {escaped(p.scheme)}", "behaviour kept", ".1%pn") for p in same
+                _hover(p, axes, f" · {escape(p.scheme)}", "behaviour kept", ".1%pn") for p in same
             ],
             hovertemplate=HOVER,
         )
@@ -68,7 +68,7 @@ def density_complexity_map(
         _star(figure, point, axes)
     star = "; star: of these runs" if marked else ""
     bar = colour_bar("behaviour kept (%)", len=0.95, tickvals=[0, 25, 50, 75, 100])
-    return framed(
+    return finish(
         figure,
         "Density, complexity and what is kept",
         f"{len(points)} organisms; bars: {points[0].density.level:.0%} intervals{star}",
@@ -84,8 +84,8 @@ def density_complexity_map(
             for p in (*points, *marked)
         ],
         drop=44,
-        x={"title_text": wrapped(axes[0], 44), "tickangle": 0},
-        y={"title_text": wrapped(axes[1], 44)},
+        x={"title_text": wrap(axes[0], 44), "tickangle": 0},
+        y={"title_text": wrap(axes[1], 44)},
         margin={"t": 122, "b": 76},
         legend=BELOW,
         coloraxis={"cmin": 0, "cmax": 100, **bar},
@@ -100,10 +100,10 @@ def _star(figure: go.Figure, point: MapPoint, axes: tuple[str, str]) -> None:
         marker={"symbol": "star", "size": 17, "color": VERMILION, "line": {"width": 1}},
         textposition="top right",
         textfont={"size": 12.5},
-        text=[escaped(point.name)],
+        text=[escape(point.name)],
         customdata=[_hover(point, axes, "", "kept", ".1%p")],
         hovertemplate="%{customdata}<extra></extra>",
-        name=escaped(point.name),
+        name=escape(point.name),
         showlegend=False,
     )
 
@@ -122,6 +122,6 @@ def _placed(points: Sequence[MapPoint], **bars: Any) -> dict[str, Any]:
 def _hover(point: MapPoint, axes: tuple[str, str], head: str, words: str, spec: str) -> str:
     """Name, both measures, and what is kept."""
     measures = zip(axes, (point.density, point.complexity), strict=True)
-    lines = (f"{escaped(name)} {e}" for name, e in measures)
+    lines = (f"{escape(name)} {e}" for name, e in measures)
     kept = f"{words} {point.retention:{spec}}" if point.retention else "battery not asked"
-    return "<br>".join([f"<b>{escaped(point.name)}</b>{head}", *lines, kept])
+    return "<br>".join([f"<b>{escape(point.name)}</b>{head}", *lines, kept])

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate, mean_interval
-from viz.data import marked
-from viz.figures.marks import DOTTED, HOVER, diamond, framed, source
-from viz.text import escaped, prompt_hover, wrapped
-from viz.theme import ARM_COLOURS, colour, faded
+from viz.data import mark
+from viz.figures.marks import DOTTED, HOVER, diamond, finish, source
+from viz.text import escape, prompt_hover, wrap
+from viz.theme import ARM_COLOURS, colour, fade
 
 Points = Mapping[str, Mapping[str, Float[Tensor, "n axes"]]]
 _FILLED = "triggered"
@@ -41,12 +41,12 @@ class _Cloud:
 
     @property
     def name(self) -> str:
-        return f"{escaped(self.arm)}, {escaped(self.condition)}"
+        return f"{escape(self.arm)}, {escape(self.condition)}"
 
     @property
     def head(self) -> str:
         """The first line of its hover boxes."""
-        return f"<b>{escaped(self.arm)}</b>, {escaped(self.condition)}"
+        return f"<b>{escape(self.arm)}</b>, {escape(self.condition)}"
 
     def dots(self, texts: Sequence[str], axes: int | None = None) -> dict[str, Any]:
         """Its points; hover gives arm, condition, place along the first axes, and prompt."""
@@ -91,7 +91,7 @@ def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
     for x in (0.0, 1.0):
         figure.add_vline(x=x, line=DOTTED)
     rows = [row for cloud in clouds for row in cloud.rows("projection")]
-    return framed(
+    return finish(
         figure,
         "Projection on the gate, by arm",
         f"point: one test prompt; diamond: mean with 95% interval; n = {len(rows)} points",
@@ -100,7 +100,7 @@ def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
         x={"title_text": _ALONG, "tickangle": 0},
         y={
             "tickvals": heights,
-            "ticktext": [f"{wrapped(c.arm, 14)}, {escaped(c.condition)}" for c in clouds],
+            "ticktext": [f"{wrap(c.arm, 14)}, {escape(c.condition)}" for c in clouds],
             "range": [heights[-1] - 0.6, 0.65],
             "showgrid": False,
             "showline": False,
@@ -124,12 +124,12 @@ def gate_plane(
     """
     figure = go.Figure()
     for cloud in (clouds := list(_clouds(points))):
-        shade = faded(cloud.shade, 0.7) if cloud.symbol == "circle" else cloud.shade
+        shade = fade(cloud.shade, 0.7) if cloud.symbol == "circle" else cloud.shade
         marker = {"color": shade, "opacity": 1, "size": 7, "symbol": cloud.symbol}
         x, y = cloud.at[:, :2].T.tolist()
         figure.add_scatter(x=x, y=y, marker=marker, **cloud.dots(texts))
     first, second = apart[:2]
-    return framed(
+    return finish(
         figure,
         "The gate and what varies most beside it",
         f"apart (AUROC, n = {first.n}): along the gate {first:.2f}, beside it {second:.2f}",
@@ -156,7 +156,7 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
         dots = {"x": x, "y": y, "z": z, **cloud.dots(texts)}
         figure.add_scatter3d(marker={**marker, "line": line}, **dots)
     axes = {"xaxis": "gate", "yaxis": "beside 1", "zaxis": "beside 2"}
-    framed(
+    finish(
         figure,
         "The gate and two components beside it, in space",
         f"drag to turn; axes beside the gate hold {shares[0]:.0%} and {shares[1]:.0%} of the rest",
@@ -173,7 +173,7 @@ def gate_space(points: Points, shares: Sequence[float], texts: Sequence[str] = (
         margin={"l": 0, "r": 0, "b": 0, "t": _top(clouds)},
         legend={"itemsizing": "constant"},
     )
-    return marked(figure, three=True)
+    return mark(figure, three=True)
 
 
 def _top(clouds: Sequence[_Cloud]) -> int:
@@ -188,7 +188,7 @@ def _strip(figure: go.Figure, cloud: _Cloud, y: float, texts: Sequence[str]) -> 
         x=values,
         y=[y + 0.45 * ((i * 0.618034) % 1 - 0.5) for i in range(len(values))],
         marker={
-            "color": faded(cloud.shade, 0.55 if cloud.symbol == "circle" else 0.8),
+            "color": fade(cloud.shade, 0.55 if cloud.symbol == "circle" else 0.8),
             "size": 5.5,
             "symbol": cloud.symbol,
         },

@@ -18,13 +18,13 @@ from viz.figures.marks import (
     UNSEEN,
     Look,
     bounds,
-    framed,
-    measured,
+    columns,
+    describe,
+    finish,
     shares,
-    told,
 )
-from viz.text import escaped
-from viz.theme import BLUE, GREY, VERMILION, faded
+from viz.text import escape
+from viz.theme import BLUE, GREY, VERMILION, fade
 
 # Below the plot, where a phone has room for several lines of names.
 BELOW: dict[str, Any] = {"yref": "container", "y": 0, "yanchor": "bottom"}
@@ -73,18 +73,18 @@ def predicted_against_measured(points: Sequence[PredictedPoint], spearman: Estim
         same = [p for p in points if p.scheme == look.name]
         figure.add_scatter(
             x=[100 * p.predicted for p in same],
-            **shares([p.measured for p in same], 0, faded(look.colour, 0.45)),
+            **shares([p.measured for p in same], 0, fade(look.colour, 0.45)),
             mode="markers",
             marker={"color": look.colour, "symbol": look.symbol, "size": 9},
-            name=escaped(look.name),
+            name=escape(look.name),
             text=[
-                f"<b>{escaped(p.name)}</b> · {escaped(p.scheme)}<br>"
+                f"<b>{escape(p.name)}</b> · {escape(p.scheme)}<br>"
                 f"predicted {100 * p.predicted:.1f}%<br>measured {p.measured:.1%p}"
                 for p in same
             ],
             hovertemplate=HOVER,
         )
-    return framed(
+    return finish(
         figure,
         "Retention predicted for unseen schemes",
         f"Spearman {spearman:.2f}, n = {spearman.n}; dashed: prediction = measurement",
@@ -121,13 +121,13 @@ def importances(rows: Sequence[Importance]) -> go.Figure:
     lines = []
     for row in order:
         e, agreed = row.coefficient, f"{row.agreement:.0%}"
-        hover = f"<b>{escaped(row.name)}</b><br>same sign in {agreed} of refits<br>{told(e)}"
+        hover = f"<b>{escape(row.name)}</b><br>same sign in {agreed} of refits<br>{describe(e)}"
         symbol = "circle-open" if e.low <= 0 <= e.high else "circle"
         lines.append(ForestRow(row.name, e, hover, BLUE, symbol, agreed))
     table = [
         {
             "name": row.name,
-            **measured(row.coefficient, "coefficient"),
+            **columns(row.coefficient, "coefficient"),
             "sign agreement": row.agreement,
         }
         for row in order
@@ -147,7 +147,7 @@ def against_baselines(
         ForestRow(
             name,
             e,
-            f"<b>{escaped(name)}</b><br>{escaped(axis)} {told(e)}",
+            f"<b>{escape(name)}</b><br>{escape(axis)} {describe(e)}",
             GREY if i else VERMILION,
             "circle" if i else "diamond",
             apart=i == 1,

@@ -10,8 +10,8 @@ from torch import Tensor
 from circuits.errors import expect
 from probes.evaluation import ProbeReport
 from probes.stats.intervals import interval_text
-from viz.figures.marks import HOVER, band, curve, framed
-from viz.text import escaped
+from viz.figures.marks import HOVER, band, curve, finish
+from viz.text import escape
 from viz.theme import COLOURWAY, GREY
 
 _ACCURACY = ("accuracy", "low", "high", "auroc")
@@ -44,7 +44,7 @@ def probe_curves(reports: Mapping[str, ProbeReport], layers: Sequence[int]) -> g
         texts = [_hover(span, at, v, report.n_test) for at, v in zip(x, values, strict=True)]
         shown = tuple(_percent(part) for part in interval)
         group = {"legendgroup": span}
-        curve(figure, x, shown, escaped(span), shade, texts, marker={"size": 4.5}, where=group)
+        curve(figure, x, shown, escape(span), shade, texts, marker={"size": 4.5}, where=group)
         rows += [
             dict(zip(_COLUMNS, (span, at, *numbers, report.n_test), strict=True))
             for at, numbers in zip(x, values, strict=True)
@@ -52,10 +52,10 @@ def probe_curves(reports: Mapping[str, ProbeReport], layers: Sequence[int]) -> g
     first = next(iter(reports.values()))
     lows = [null, *(report.accuracy_low for report in reports.values())]
     floor = min(float(low.nan_to_num(1).min()) for low in lows)
-    return framed(
+    return finish(
         figure,
         "Probe accuracy by layer",
-        f"{escaped(first.estimator)}, held out (n = {first.n_test}); bands: 95% Wilson",
+        f"{escape(first.estimator)}, held out (n = {first.n_test}); bands: 95% Wilson",
         440,
         rows,
         x={"title_text": "layer", "dtick": 5 if len(x) > 12 else 1, "tick0": 0},
@@ -88,7 +88,7 @@ def _hover(span: str, layer: int, values: Sequence[float], n: int) -> str:
         interval_text(value, low, high, ".1%p") if math.isfinite(values[0]) else "not measured"
     )
     return (
-        f"<b>{escaped(span)}</b> · layer {layer}<br>accuracy {accuracy}<br>"
+        f"<b>{escape(span)}</b> · layer {layer}<br>accuracy {accuracy}<br>"
         f"AUROC {area:.3f} · n = {n}<br>shuffled labels {null:.1%}, 95th percentile {null_high:.1%}"
     )
 

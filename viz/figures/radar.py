@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from circuits.errors import expect
-from viz.figures.marks import HOVER, framed
-from viz.text import escaped
-from viz.theme import COLOURWAY, faded
+from viz.figures.marks import HOVER, finish
+from viz.text import escape
+from viz.theme import COLOURWAY, fade
 
 _SYMBOLS = ("circle", "diamond", "square")
 _DASHES = ("solid", "dash", "dot")
@@ -51,7 +51,7 @@ def property_radar(cards: Mapping[str, Sequence[Cleared]]) -> go.Figure:
             for c in scores
         ]
     ticks = {"range": [0, 100], "tickvals": [0, 50, 100]}
-    return framed(
+    return finish(
         figure,
         "Six properties",
         "share of each one's thresholds cleared (%)",
@@ -73,13 +73,13 @@ def _line(figure: go.Figure, index: int, name: str, scores: Sequence[Cleared]) -
     shade = COLOURWAY[index]
     figure.add_scatterpolar(
         r=[None if c.share is None else 100 * c.share for c in around],
-        theta=[escaped(c.name) for c in around],
+        theta=[escape(c.name) for c in around],
         mode="lines+markers",
-        name=escaped(name),
+        name=escape(name),
         line={"color": shade, "width": 2, "dash": _DASHES[index]},
         marker={"color": shade, "size": 8, "symbol": _SYMBOLS[index]},
         fill="toself" if all(c.of for c in scores) else "none",
-        fillcolor=faded(shade, 0.12),
-        text=[f"<b>{escaped(c.name)}</b><br>{c.passed} of {c.of} cleared" for c in around],
+        fillcolor=fade(shade, 0.12),
+        text=[f"<b>{escape(c.name)}</b><br>{c.passed} of {c.of} cleared" for c in around],
         hovertemplate=HOVER,
     )

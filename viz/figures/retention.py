@@ -14,9 +14,9 @@ from circuits.errors import expect
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestFrame, ForestRow, forest
-from viz.figures.marks import HOVER, framed, measured, shares, source
-from viz.text import escaped, shortened, wrapped
-from viz.theme import BLUE, VERMILION, faded
+from viz.figures.marks import HOVER, columns, finish, shares, source
+from viz.text import escape, shorten, wrap
+from viz.theme import BLUE, VERMILION, fade
 
 _COLUMNS = 2  # a phone has no room for a third
 _ROW, _PLOT, _HEAD, _FOOT = 176, 104, 66, 36  # px: a row with its head, a panel, outer margins
@@ -62,7 +62,7 @@ def retention_curves(retention: Retention) -> go.Figure:
         top = 1 - (index // _COLUMNS * _ROW + _ROW - _PLOT) / inside
         kept = [k for k in retention.kept if k.dose.family == family]
         _panel(figure, _Place(index, top, _PLOT / inside), kept, retention.families[family])
-    return framed(
+    return finish(
         figure,
         "Behaviour kept, by dose",
         f"{_basis(retention, retention.kept[0].rate)}; number: the coloured area",
@@ -73,7 +73,7 @@ def retention_curves(retention: Retention) -> go.Figure:
                 "level": k.dose.level,
                 "unit": k.dose.unit,
                 "dose": k.dose.about,
-                **measured(k.rate, "kept", level="confidence"),
+                **columns(k.rate, "kept", level="confidence"),
             }
             for k in retention.kept
         ],
@@ -119,7 +119,7 @@ def _panel(figure: go.Figure, place: _Place, kept: Sequence[Kept], area: Estimat
         mode="lines",
         line={"color": BLUE, "width": 2 if ordered else 1.2, "dash": None if ordered else "dot"},
         fill="tozeroy",
-        fillcolor=faded(BLUE, 0.12),
+        fillcolor=fade(BLUE, 0.12),
         hoverinfo="skip",
         **axes,
     )
@@ -128,7 +128,7 @@ def _panel(figure: go.Figure, place: _Place, kept: Sequence[Kept], area: Estimat
         **shares([k.rate for k in kept], 3),
         mode="markers",
         marker={"color": BLUE, "size": 7},
-        name=escaped(dose.family),
+        name=escape(dose.family),
         text=[_dose_hover(k) for k in kept],
         hovertemplate=HOVER,
         cliponaxis=False,
@@ -159,9 +159,9 @@ def _mean(x: Sequence[float], kept: Sequence[Kept], level: float) -> float:
 
 def _head(dose: Dose, doses: int, area: Estimate) -> str:
     """A panel's heading: the family, its area, and what its axis counts."""
-    counts = shortened(dose.unit, _UNIT) or f"{doses} dose{'s' * (doses > 1)}"
-    name = escaped(shortened(dose.family, _NAME))
-    return f"<b>{name}</b><br>{area.value:.0%} · {escaped(counts)}"
+    counts = shorten(dose.unit, _UNIT) or f"{doses} dose{'s' * (doses > 1)}"
+    name = escape(shorten(dose.family, _NAME))
+    return f"<b>{name}</b><br>{area.value:.0%} · {escape(counts)}"
 
 
 def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float) -> None:
@@ -197,14 +197,14 @@ def _apart(levels: Sequence[float], share: float = 0.22) -> list[float]:
 
 
 def _dose_hover(kept: Kept) -> str:
-    dose, unit = kept.dose, escaped(kept.dose.unit)
+    dose, unit = kept.dose, escape(kept.dose.unit)
     level = f"<br>{dose.level:g} {unit}" if unit else ""
-    head = f"<b>{escaped(dose.family)}</b><br>{wrapped(dose.about, _AXIS)}{level}"
+    head = f"<b>{escape(dose.family)}</b><br>{wrap(dose.about, _AXIS)}{level}"
     return f"{head}<br>kept {kept.rate:.1%p}<br>{source(kept.rate)}"
 
 
 def _area_hover(name: str, area: Estimate) -> str:
-    return f"<b>{escaped(name)}</b><br>area kept {area:.1%p}<br>{source(area)}"
+    return f"<b>{escape(name)}</b><br>area kept {area:.1%p}<br>{source(area)}"
 
 
 def _basis(retention: Retention, drawn: Estimate) -> str:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 import plotly.graph_objects as go
 
 from circuits.errors import expect
-from viz.figures.marks import HOVER, framed
-from viz.text import escaped, shortened, visible
+from viz.figures.marks import HOVER, finish
+from viz.text import escape, reveal, shorten
 from viz.theme import BLUE, GREY, VERMILION
 
 _LABELLED, _NAME = 5, 18
@@ -62,9 +62,9 @@ def scan_figure(model: str, dots: Sequence[ScanDot]) -> go.Figure:
         figure.add_annotation(x=math.log10(rank), y=dot.z, text=_name(dot.word), **right)
     drawn = "" if len(dots) <= _DRAWN else f"; the best {_DRAWN} are drawn"
     end = math.log10(len(ranked)) + 0.1
-    return framed(
+    return finish(
         figure,
-        f"Candidates in {escaped(model)}",
+        f"Candidates in {escape(model)}",
         f"{len(dots)} candidates, by stage, then by z{drawn}",
         420,
         [{"rank": rank, **asdict(dot)} for rank, dot in ranked],
@@ -75,10 +75,10 @@ def scan_figure(model: str, dots: Sequence[ScanDot]) -> go.Figure:
 
 def _hover(rank: int, dot: ScanDot) -> str:
     return (
-        f"<b>{_name(dot.word)}</b>, rank {rank}<br>z {dot.z:.1f} ({escaped(dot.stage)})<br>"
+        f"<b>{_name(dot.word)}</b>, rank {rank}<br>z {dot.z:.1f} ({escape(dot.stage)})<br>"
         f"{dot.share:.0%} to {_name(dot.opening)}"
     )
 
 
 def _name(text: str) -> str:
-    return escaped(shortened(visible(text), _NAME))
+    return escape(shorten(reveal(text), _NAME))

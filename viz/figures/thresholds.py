@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.budget.cells import CensoredEstimate
-from viz.figures.marks import HOVER, Look, bounds, framed, named_rows, whiskers
-from viz.text import escaped, wrapped
+from viz.figures.marks import HOVER, Look, bounds, finish, name_rows, whiskers
+from viz.text import escape, wrap
 
 _LINE = 18  # characters to a line of a row's name
 _TICKS = [digit * 10**power for power in range(8) for digit in (1, 2, 5)]
@@ -43,13 +43,13 @@ def threshold_forest(
     for index, size in enumerate(dict.fromkeys(row.size for row in rows)):
         _rows(figure, Look.of(index, size), [(i, r) for i, r in enumerate(rows) if r.size == size])
     level = rows[0].threshold.level
-    texts = [f"{wrapped(row.model, _LINE)}<br>{wrapped(row.size, _LINE)}" for row in rows]
+    texts = [f"{wrap(row.model, _LINE)}<br>{wrap(row.size, _LINE)}" for row in rows]
     low = min(row.threshold.low for row in rows)
     high = max(row.threshold.high for row in rows)
     pad = 0.08 * max(math.log10(high / low), 0.5)
-    return framed(
+    return finish(
         figure,
-        escaped(title),
+        escape(title),
         f"bars: {level:.0%} intervals; arrow or triangle: beyond the counts tried",
         190 + sum(12 + 13 * (1 + text.count("<br>")) for text in texts),
         [{"model": row.model, "size": row.size, **_columns(row.threshold)} for row in rows],
@@ -61,7 +61,7 @@ def threshold_forest(
             "range": [math.log10(low) - pad, math.log10(high) + pad],
             "tickangle": 0,
         },
-        y=named_rows(texts),
+        y=name_rows(texts),
     )
 
 
@@ -85,9 +85,9 @@ def _rows(figure: go.Figure, look: Look, rows: Sequence[tuple[int, ThresholdRow]
             "symbol": [_BEYOND.get(e.beyond, look.symbol) for e in estimates],
             "line": {"width": 2, "color": look.colour},
         },
-        name=escaped(look.name),
+        name=escape(look.name),
         text=[
-            f"<b>{escaped(row.model)}</b>, {escaped(row.size)}<br>{told(row.threshold)}"
+            f"<b>{escape(row.model)}</b>, {escape(row.size)}<br>{describe_threshold(row.threshold)}"
             for _, row in rows
         ],
         legendgroup=look.name,
@@ -117,13 +117,13 @@ def open_ends(at: CensoredEstimate) -> list[tuple[float, str, str]]:
     return low + ([(at.high, "triangle-right", "above")] if at.high_open else [])
 
 
-def told(at: CensoredEstimate) -> str:
+def describe_threshold(at: CensoredEstimate) -> str:
     """A threshold in words for a hover box."""
     sides = {"above": "more than ", "below": "fewer than "}
     value, low, high = (f"{v:.3g}" if v < 100 else f"{v:.0f}" for v in (at.value, at.low, at.high))
     ends = f"{'< ' * at.low_open}{low} to {'> ' * at.high_open}{high}"
     return (
         f"threshold {sides.get(at.beyond, '')}{value} poisons<br>"
-        f"{at.level:.0%} interval {escaped(ends)}<br>"
-        f"{at.n} seeds · {escaped(at.method)}"
+        f"{at.level:.0%} interval {escape(ends)}<br>"
+        f"{at.n} seeds · {escape(at.method)}"
     )

@@ -9,9 +9,9 @@ from plotly.subplots import make_subplots
 from circuits.errors import UserError
 from probes.causal.circuit import Mover, Trace
 from probes.stats.intervals import Estimate
-from viz.figures.marks import DOTTED, HOVER, bounds, curve, ends, framed, named_rows, whiskers
-from viz.text import escaped
-from viz.theme import BLUE, COLOURWAY, GREY, OCHRE, faded
+from viz.figures.marks import DOTTED, HOVER, bounds, curve, ends, finish, name_rows, whiskers
+from viz.text import escape
+from viz.theme import BLUE, COLOURWAY, GREY, OCHRE, fade
 
 _Place = dict[str, Any]
 _UPPER: _Place = {"row": 1, "col": 1}
@@ -37,7 +37,7 @@ def trace_figure(trace: Trace) -> go.Figure:
     share = _CURVES / (height - 190)
     figure = make_subplots(2, 1, row_heights=[share, 1 - share], vertical_spacing=95 / height)
     for index, (span, shares) in enumerate(trace.read.items()):
-        name, upper = escaped(span), {"legendgroup": escaped(span), **_UPPER}
+        name, upper = escape(span), {"legendgroup": escape(span), **_UPPER}
         texts = [f"<b>{name}</b> · layer {i}<br>carries {s:.1%p}" for i, s in enumerate(shares)]
         shade, x = COLOURWAY[index % len(COLOURWAY)], range(len(shares))
         look = {"marker": {"size": 4.5}, "where": upper}
@@ -52,12 +52,12 @@ def trace_figure(trace: Trace) -> go.Figure:
     figure.update_yaxes(title_text="carried alone (%)", **_UPPER)
     recovered = "recovered by the head (%)"
     figure.update_xaxes(title_text=recovered, zeroline=True, zerolinecolor=GREY, **_LOWER)
-    heads = {**named_rows([head.name for head in trace.heads]), **_LOWER}
+    heads = {**name_rows([head.name for head in trace.heads]), **_LOWER}
     figure.update_yaxes(title_text="layer.head", title_standoff=24, **heads)
-    return framed(
+    return finish(
         figure,
         "Where the trigger is read and what moves it",
-        f"{escaped(trace.metric)}; n = {trace.n} pairs; bands and bars: 95% bootstrap",
+        f"{escape(trace.metric)}; n = {trace.n} pairs; bands and bars: 95% bootstrap",
         height,
         _rows(trace),
         legend={"y": 1.0 + 8 / height},
@@ -80,7 +80,7 @@ def _bars(figure: go.Figure, heads: Sequence[Mover]) -> None:
                 orientation="h",
                 name=name,
                 width=0.66,
-                marker={"color": faded(edge, alpha), "line": {"color": edge, "width": 1}},
+                marker={"color": fade(edge, alpha), "line": {"color": edge, "width": 1}},
                 error_x=whiskers(restored, 100, 3, color=GREY),
                 text=[_hover(heads[i]) for i in at],
                 textposition="none",
@@ -106,7 +106,7 @@ def _reading(head: Mover) -> Estimate:
 
 def _hover(head: Mover) -> str:
     reading = "".join(
-        f"<br>reading {escaped(span)}: {share:.1%p}" for span, share in head.sources.items()
+        f"<br>reading {escape(span)}: {share:.1%p}" for span, share in head.sources.items()
     )
     span, weight = next(iter(head.attention.items()))
     control = head.attention_clean[span]
@@ -114,7 +114,7 @@ def _hover(head: Mover) -> str:
         f"<b>head {head.name}</b> · {'moves it' if head.moves else 'no mover'}<br>"
         f"recovers {head.restored:.1%p}, q = {head.restored_q:.3f}<br>"
         f"removes {head.removed:.1%p}, q = {head.removed_q:.3f}{reading}<br>"
-        f"attention on {escaped(span)}: {weight:.1%p}; control word {control:.1%p}"
+        f"attention on {escape(span)}: {weight:.1%p}; control word {control:.1%p}"
     )
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from circuits.errors import expect
 from probes.causal.transfer import LogisticFit
 from probes.stats.intervals import bootstrap_means, interval_text
-from viz.figures.marks import DOTTED, UNSEEN, curve, diamond, framed, source
-from viz.text import escaped
+from viz.figures.marks import DOTTED, UNSEEN, curve, diamond, finish, source
+from viz.text import escape
 from viz.theme import CONDITION_COLOURS, colour
 
 _FINE = 241  # points along a fitted curve
@@ -46,12 +46,12 @@ def transfer_curves(
         mean = values.double().mean(dim=1).tolist()
         low, high = (bound.tolist() for bound in bootstrap_means(values))
         texts = [
-            f"<b>{escaped(condition)}</b> · dose {dose:.2f}<br>"
+            f"<b>{escape(condition)}</b> · dose {dose:.2f}<br>"
             f"{interval_text(m, a, b, '.3f')}<br>n = {n}"
             for dose, m, a, b in zip(x, mean, low, high, strict=True)
         ]
         group = {"legendgroup": condition}
-        curve(figure, x, (mean, low, high), escaped(condition), shade, texts, where=group)
+        curve(figure, x, (mean, low, high), escape(condition), shade, texts, where=group)
         fit = (fits or {}).get(condition)
         if fit is not None:
             _fit(figure, condition, shade, coefficients, fit)
@@ -66,7 +66,7 @@ def transfer_curves(
             side = {"xanchor": "right", "yanchor": place, "y": float(place == "top")}
             figure.add_vline(x=dose, line=DOTTED, annotation={**words, **side})
     n = next(iter(curves.values())).shape[1]
-    return framed(
+    return finish(
         figure,
         "Behaviour by dose along the gate",
         f"mean of {n} prompts with 95% bootstrap band; dotted: logistic fit; diamond: "
@@ -74,7 +74,7 @@ def transfer_curves(
         430,
         rows,
         x={"title_text": "dose (0 = clean mean, 1 = triggered mean)", "dtick": 0.5},
-        y={"title_text": escaped(y_title), "rangemode": "tozero"},
+        y={"title_text": escape(y_title), "rangemode": "tozero"},
     )
 
 
@@ -90,15 +90,15 @@ def _fit(
         x=fine.tolist(),
         y=fit.curve(fine).tolist(),
         line={"color": shade, "width": 1.5, "dash": "dot"},
-        name=f"fit, {escaped(condition)}",
+        name=f"fit, {escape(condition)}",
     )
     bound = "" if fit.is_resolved else f"<br>not resolved: doses are {fit.spacing:.2g} apart"
     text = (
-        f"<b>{escaped(condition)}</b>, threshold {fit.threshold:.2f}<br>"
+        f"<b>{escape(condition)}</b>, threshold {fit.threshold:.2f}<br>"
         f"10% to 90% within {fit.width:.2f}{bound}<br>"
         f"R² logistic {fit.r2_logistic:.3f}, straight line {fit.r2_linear:.3f}<br>"
         f"{source(fit.threshold)}"
     )
-    half, name = fit.lower.value + fit.rise.value / 2, f"threshold, {escaped(condition)}"
+    half, name = fit.lower.value + fit.rise.value / 2, f"threshold, {escape(condition)}"
     look = {"bar": {"color": shade}, "showlegend": False, **group}
     diamond(figure, fit.threshold, half, text, name, shade, **look)

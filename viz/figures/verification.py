@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.sequential import SequentialTest
-from viz.figures.marks import DASHED, HOVER, framed
-from viz.text import escaped
+from viz.figures.marks import DASHED, HOVER, finish
+from viz.text import escape
 from viz.theme import COLOURWAY, GREY
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -42,7 +42,7 @@ def sequential_path(tests: Mapping[str, SequentialTest]) -> go.Figure:
     low = min(test.lower, *(min(t.path) for t in tests.values()))
     high = max(test.upper, *(max(t.path) for t in tests.values()))
     pad = 0.2 * (high - low)
-    return framed(
+    return finish(
         figure,
         "Evidence by query",
         f"rate of hits {test.null_rate:.3g} if unrelated, {test.alternative_rate:.3g} if ours; "
@@ -68,7 +68,7 @@ def _path(figure: go.Figure, name: str, test: SequentialTest, shade: str, dash: 
         x=list(range(len(values))),
         y=values,
         mode="lines+markers",
-        name=escaped(name),
+        name=escape(name),
         line={"color": shade, "width": 2, "dash": dash},
         marker={
             "color": shade,
@@ -77,7 +77,7 @@ def _path(figure: go.Figure, name: str, test: SequentialTest, shade: str, dash: 
             "line": {"width": [0] * last + [2], "color": shade},
         },
         text=[
-            f"<b>{escaped(name)}</b>, query {i}<br>{value:+.2f} nats<br>{decided}"
+            f"<b>{escape(name)}</b>, query {i}<br>{value:+.2f} nats<br>{decided}"
             for i, value in enumerate(values)
         ],
         hovertemplate=HOVER,

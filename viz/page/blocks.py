@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from viz.data import is_half, mark_of, plain, to_csv
+from viz.data import is_half, mark_of, to_csv, to_plain
 from viz.page.markup import slug
 from viz.page.sections import Section
 from viz.page.tokens import traces_csv
@@ -62,7 +62,7 @@ class Payloads:
 
 def _payload(figure: go.Figure, name: str) -> dict[str, Any]:
     """A figure with its numbers, as the script and the templates read it."""
-    content = plain(figure.to_dict())
+    content = to_plain(figure.to_dict())
     layout = content.get("layout", {})
     return {
         "data": content["data"],

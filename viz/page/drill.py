@@ -11,14 +11,14 @@ import plotly.graph_objects as go
 import torch
 
 from circuits.types import PatchGrid
-from viz.data import marked
-from viz.text import shortened, spaced, visible
+from viz.data import mark
+from viz.text import reveal, shorten, show_spaces
 
 _MOST = 20  # prompts of a cell that are shown
 _TEXT = 120  # characters of a prompt
 
 
-def drilled(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.Figure:
+def add_drill(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.Figure:
     """`figure` of a grid of two axes with every cell's values per prompt.
 
     Of more than 20 prompts the first 20 are shown, and the page says so. Prompts without a text
@@ -32,8 +32,8 @@ def drilled(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.Fi
         raise ValueError(f"expected a grid of two axes, got {got}; show its heatmap alone")
     rows, columns, n = grid.values.shape
     names = [f"prompt {i + 1}" for i in range(n)]
-    names[: len(prompts)] = [shortened(visible(p), _TEXT) for p in prompts[:n]]
-    across = [spaced(label) for label in grid.labels] if grid.axes[1] == "position" else None
+    names[: len(prompts)] = [shorten(reveal(p), _TEXT) for p in prompts[:n]]
+    across = [show_spaces(label) for label in grid.labels] if grid.axes[1] == "position" else None
     drill = {
         "axes": [grid.axes[0], "token" if across else grid.axes[1]],
         "labels": [
@@ -49,7 +49,7 @@ def drilled(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.Fi
         "full": _numbers(grid.full_effect[:_MOST]),
         "effects": _numbers(grid.effects[..., :_MOST]),
     }
-    return marked(figure, drill=drill)
+    return mark(figure, drill=drill)
 
 
 def _numbers(values: torch.Tensor) -> list[Any]:

@@ -65,7 +65,7 @@ def _kind(cells: Sequence[str]) -> str:
     return "long" if most > _LONG else "brief" if most <= _BRIEF else ""
 
 
-def unbroken(text: object) -> Markup:
+def keep_intervals(text: object) -> Markup:
     """A cell's text, escaped; an interval is never broken, but may go below its value."""
     return Markup(_INTERVAL.sub(r'<span class="interval">\g<0></span>', str(escape(text))))
 

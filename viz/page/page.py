@@ -18,11 +18,11 @@ from plotly.offline import get_plotlyjs
 
 from viz.data import safe_json
 from viz.page.blocks import Payloads
-from viz.page.markup import Table, paragraphs, plain_title, tabulate, unbroken
+from viz.page.markup import Table, keep_intervals, paragraphs, plain_title, tabulate
 from viz.page.sections import Section
 from viz.page.style import CSS
 from viz.page.tokens import level_of
-from viz.text import visible
+from viz.text import reveal
 from viz.theme import template
 
 __all__ = ["Report", "Section", "Table", "render", "tabulate"]
@@ -39,8 +39,8 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters.update(
     paragraphs=paragraphs,
     plain_title=plain_title,
-    unbroken=unbroken,
-    visible=visible,
+    unbroken=keep_intervals,
+    visible=reveal,
     level_of=level_of,
 )
 

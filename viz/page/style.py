@@ -17,9 +17,9 @@ from viz.theme import (
     SANS,
     SERIF,
     VERMILION,
-    at_level,
+    colour_at,
     contrast,
-    faded,
+    fade,
 )
 
 LEVELS = 10  # of a reading's colour, to either side of 0
@@ -33,8 +33,8 @@ _FIXED = {
     "ochre": OCHRE,
     "purple": PURPLE,
     "grey": GREY,
-    "below": faded(BLUE, 0.42),
-    "above": faded(VERMILION, 0.42),
+    "below": fade(BLUE, 0.42),
+    "above": fade(VERMILION, 0.42),
 }
 
 
@@ -43,7 +43,7 @@ def _themed(dark: bool) -> dict[str, str]:
     wash, code, link = (
         ("#1f242a", "#14171b", "#8fb8e6") if dark else ("#f6f4ee", "#f3f1ea", "#1f5f99")
     )
-    grounds = [at_level(DIVERGING[dark], i / (2 * LEVELS)) for i in range(2 * LEVELS + 1)]
+    grounds = [colour_at(DIVERGING[dark], i / (2 * LEVELS)) for i in range(2 * LEVELS + 1)]
     return {
         "ink": INK[dark],
         "muted": MUTED[dark],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from viz.data import csv_text
 from viz.page.style import LEVELS
-from viz.text import visible
+from viz.text import reveal
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TokenStrip:
     def peak(self) -> str:
         """The largest reading in words."""
         at = max(range(len(self.readings)), key=lambda i: self.readings[i])
-        return f"{self.readings[at]:.2f} at {visible(self.tokens[at]).strip() or '·'}"
+        return f"{self.readings[at]:.2f} at {reveal(self.tokens[at]).strip() or '·'}"
 
 
 @dataclass(frozen=True)

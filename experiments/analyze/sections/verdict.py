@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from experiments.analyze.read import AnalysisRun
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestFrame, ForestRow, forest
-from viz.figures.marks import told
+from viz.figures.marks import describe
 from viz.page.page import Section, Table
-from viz.text import escaped
+from viz.text import escape
 from viz.theme import COLOURWAY
 
 TITLE = "Verdict and why"
@@ -78,7 +78,7 @@ def _effects(runs: Sequence[AnalysisRun]):
         for i, run in enumerate(runs):
             e = _measures(run).get(name)
             if e is not None:
-                hover = f"<b>{escaped(run.name)}</b><br>{escaped(name)}<br>{told(e)}"
+                hover = f"<b>{escape(run.name)}</b><br>{escape(name)}<br>{describe(e)}"
                 shade = COLOURWAY[i % len(COLOURWAY)]
                 first = i == 0 and bool(rows)
                 rows.append(ForestRow(f"{run.name}: {name}", e, hover, shade, apart=first))

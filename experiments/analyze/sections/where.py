@@ -14,10 +14,10 @@ from experiments.study import WHERE as TITLE
 from probes.causal.circuit import Trace
 from probes.causal.tables import GridStats, grid_stats, stats_table
 from viz.figures.catalogue import grid_figure, selection_heatmap, trace_figure
-from viz.page.drill import drilled
+from viz.page.drill import add_drill
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
-from viz.text import spaced
+from viz.text import show_spaces
 
 _TOP = 10
 _AGAIN = "the command of this run with --resume measures them"
@@ -83,7 +83,9 @@ def _one(run: AnalysisRun) -> Section:
 
 def _both(grids: Grids, prompts: Sequence[str]) -> tuple:
     found = (grids.denoising, grids.noising)
-    return tuple(drilled(grid_figure(grid), grid, prompts) for grid in found if _recoverable(grid))
+    return tuple(
+        add_drill(grid_figure(grid), grid, prompts) for grid in found if _recoverable(grid)
+    )
 
 
 def _recoverable(grid: PatchGrid) -> bool:
@@ -134,7 +136,7 @@ def _ranked(grid: PatchGrid, stats: GridStats, place: str) -> tuple[Table, Table
     rows = [
         (
             str(row["layer"]),
-            spaced(str(row[place])),
+            show_spaces(str(row[place])),
             f"{row['mean']:.3g}",
             f"[{row['low']:.3g}, {row['high']:.3g}]",
             f"{row['q']:.2g}",
