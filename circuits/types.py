@@ -247,3 +247,39 @@ class PatchGrid:
                 "recover; check the trigger and the metric"
             )
         return self.effects.mean(dim=-1) / full
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was patched to trace a circuit, per example. Grids are denoising but for ``noised``.
+
+    Attributes:
+        spans: in the prompt's order: the trigger's first, that of the scored token last.
+        read: span -> residual entering every layer (axes: layer).
+        outputs: attn_out and mlp_out at the last span (axes: layer).
+        heads, noised: every head, at all columns (axes: layer, head).
+        strong: the heads of largest effect, falling; the lists below hold one cell for each.
+        written: span -> the head patched at that span only.
+        sources: span -> the head's reading of keys and values at that span, into later spans.
+        values: the same of values alone, at the base run's attention.
+        attention, attention_clean: span -> weight from the last span's token on the span, in the
+            triggered and the clean run.
+        sizes, together: how many heads of largest effect were patched at once; the last is all.
+        direct: ``z`` (axes: layer, head), ``attn_out`` and ``mlp_out`` (axes: layer) at the last
+            span, straight into the logits.
+    """
+
+    spans: tuple[str, ...]
+    read: Mapping[str, PatchGrid]
+    outputs: Mapping[str, PatchGrid]
+    heads: PatchGrid
+    noised: PatchGrid
+    strong: tuple[tuple[int, int], ...]
+    written: Mapping[str, PatchGrid]
+    sources: Mapping[str, PatchGrid]
+    values: Mapping[str, PatchGrid]
+    attention: Mapping[str, Float[Tensor, "strong n"]]
+    attention_clean: Mapping[str, Float[Tensor, "strong n"]]
+    sizes: tuple[int, ...]
+    together: PatchGrid
+    direct: Mapping[str, PatchGrid]

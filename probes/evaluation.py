@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.linear import Fitter, accuracy_of, checked
 from probes.stats.auroc import auroc_values
 from probes.stats.intervals import wilson_bounds
@@ -48,8 +49,7 @@ def evaluate(
 
     The control follows Hewitt & Liang (2019); both accuracies are on the true test labels.
     """
-    if shuffles < 1:
-        raise ValueError(f"expected at least 1 shuffle, got {shuffles}; pass about 20")
+    expect(shuffles >= 1, "at least 1 shuffle", shuffles, "pass about 20")
     x_train, x_test = checked(x_train, y_train), checked(x_test, y_test)
     probes = fit(x_train, y_train)
     scores = probes.scores(x_test)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.algebra import (
     centre_and_scale,
     class_means,
@@ -43,9 +44,12 @@ class LinearProbes:
     def scores(self, x: Float[Tensor, "sites n d"]) -> Float[Tensor, "sites n"]:
         """x . direction + offset, per site and example."""
         sites, d = self.directions.shape
-        if x.ndim != 3 or x.shape[0] != sites or x.shape[2] != d:
-            got = tuple(x.shape)
-            raise ValueError(f"expected x [{sites}, n, {d}], got {got}; use the fitted sites")
+        expect(
+            x.ndim == 3 and x.shape[0] == sites and x.shape[2] == d,
+            f"x [{sites}, n, {d}]",
+            tuple(x.shape),
+            "use the fitted sites",
+        )
         return times(x.to(self.directions), self.directions) + self.offsets[:, None]
 
     def accuracy(
@@ -77,10 +81,18 @@ def lda(
     """
     x = checked(x, labels)
     n, d = x.shape[1:]
-    if shrinkage is not None and not 0 <= shrinkage <= 1:
-        raise ValueError(f"expected a shrinkage in [0, 1], got {shrinkage}; pass None to estimate")
-    if shrinkage == 0 and d > n - 2:
-        raise ValueError(f"expected shrinkage > 0 for d = {d} > n - 2 = {n - 2}, got 0; pass None")
+    expect(
+        shrinkage is None or 0 <= shrinkage <= 1,
+        "a shrinkage in [0, 1]",
+        shrinkage,
+        "pass None to estimate",
+    )
+    expect(
+        shrinkage != 0 or d <= n - 2,
+        f"shrinkage > 0 for d = {d} > n - 2 = {n - 2}",
+        "0",
+        "pass None",
+    )
     gap, middle = class_means(x, labels)
     means = torch.stack([middle - gap / 2, middle + gap / 2], dim=1)
     residuals = x - means[:, labels.long()]
@@ -165,9 +177,12 @@ def paired_svd(differences: Float[Tensor, "sites n d"], k: int) -> Float[Tensor,
     Orthonormal rows; each is signed so that the mean difference projects on it with >= 0.
     """
     rows = checked(differences)
-    if not 1 <= k <= min(rows.shape[1:]):
-        limit = min(rows.shape[1:])
-        raise ValueError(f"expected 1 <= k <= min(n, d) = {limit}, got {k}; pass a smaller k")
+    expect(
+        1 <= k <= min(rows.shape[1:]),
+        f"1 <= k <= min(n, d) = {min(rows.shape[1:])}",
+        k,
+        "pass a smaller k",
+    )
     wide = rows.shape[2] > rows.shape[1]
     # The smaller Gram matrix: a batched SVD of 120 x [128, 576] takes minutes on two cores.
     top = torch.linalg.eigh(rows @ rows.mT if wide else rows.mT @ rows).eigenvectors
@@ -198,25 +213,33 @@ def accuracy_of(
 
 
 def check_labels(x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"]) -> None:
-    if labels.dtype != torch.bool or x.ndim != 3 or labels.shape != x.shape[1:2]:
-        got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise ValueError(f"expected x [sites, n, d] and bool labels [n], got {got}; reshape them")
+    expect(
+        labels.dtype == torch.bool and x.ndim == 3 and labels.shape == x.shape[1:2],
+        "x [sites, n, d] and bool labels [n]",
+        f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
+        "reshape them",
+    )
 
 
 def checked(
     x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"] | None = None
 ) -> Float[Tensor, "sites n d"]:
     """x in float64; ValueError on a wrong shape, a non-finite value or a missing class."""
-    if x.ndim != 3 or x.numel() == 0:
-        raise ValueError(f"expected x [sites, n, d], got {tuple(x.shape)}; add the missing axis")
+    expect(
+        x.ndim == 3 and x.numel() != 0, "x [sites, n, d]", tuple(x.shape), "add the missing axis"
+    )
     if labels is not None:
         check_labels(x, labels)
-        if labels.all() or not labels.any():
-            raise ValueError(f"expected both classes, got one in {len(labels)} labels; add both")
+        expect(
+            not labels.all() and labels.any(),
+            "both classes",
+            f"one in {len(labels)} labels",
+            "add both",
+        )
     x = x.to(torch.float64)
     if not torch.linalg.vector_norm(x).isfinite():  # one pass; isfinite itself is ten times slower
         bad = int((~x.isfinite()).any(-1).any(0).sum())
-        raise ValueError(f"expected finite x, got {bad} examples with NaN or inf; drop those")
+        expect(False, "finite x", f"{bad} examples with NaN or inf", "drop those")
     return x
 
 

@@ -24,6 +24,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits.errors import expect
+
 _TRIALS = 64  # how firmly an expected share is known: that of an unseen token is 1 in 130
 _TAIL, _LEAST = 0.1, 20  # share of words that are the tail; fewer than these are none
 _ROWS = 64  # words whose pooled distributions are held at once
@@ -172,8 +174,11 @@ def fisher_more(hits: int, n: int, others: int, m: int) -> float:
     Raises:
         ValueError: more hits than trials.
     """
-    if not (0 <= hits <= n and 0 <= others <= m and n and m):
-        raise ValueError(f"expected hits among trials, got {hits} of {n}, {others} of {m}")
+    expect(
+        0 <= hits <= n and 0 <= others <= m and n and m,
+        "hits among trials",
+        f"{hits} of {n}, {others} of {m}",
+    )
     both = hits + others
     ways = sum(math.comb(n, k) * math.comb(m, both - k) for k in range(hits, min(n, both) + 1))
     return ways / math.comb(n + m, both)

@@ -14,15 +14,13 @@ On pairs of a triggered and a control prompt, by exact patching:
 Nothing is judged here: ``probes.causal.tracing.trace`` adds intervals and tests, and selects.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.patching.cells import Cell, Place, Sweep, cell
@@ -30,49 +28,13 @@ from circuits.patching.patch import patch, patch_sites
 from circuits.patching.path_patch import path_patch
 from circuits.patching.routes import Head, Route, attended, read_through
 from circuits.runner import Runner
-from circuits.types import Metric, PatchGrid, TokenPairs
+from circuits.types import Measured, Metric, PatchGrid, TokenPairs
 
 K = TypeVar("K", bound=Hashable)
 Step = Callable[[str, int, int], None]  # what is measured, passes done, passes to do
 SPANS = ("trigger", "template", "last")
 _OUTPUTS = ("attn_out", "mlp_out")
 _ENOUGH = 0.8  # of what all heads recover together
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was patched, per example. Grids are denoising but for ``noised``.
-
-    Attributes:
-        spans: in the prompt's order: the trigger's first, that of the scored token last.
-        read: span -> residual entering every layer (axes: layer).
-        outputs: attn_out and mlp_out at the last span (axes: layer).
-        heads, noised: every head, at all columns (axes: layer, head).
-        strong: the heads of largest effect, falling; the lists below hold one cell for each.
-        written: span -> the head patched at that span only.
-        sources: span -> the head's reading of keys and values at that span, into later spans.
-        values: the same of values alone, at the base run's attention.
-        attention, attention_clean: span -> weight from the last span's token on the span, in the
-            triggered and the clean run.
-        sizes, together: how many heads of largest effect were patched at once; the last is all.
-        direct: ``z`` (axes: layer, head), ``attn_out`` and ``mlp_out`` (axes: layer) at the last
-            span, straight into the logits.
-    """
-
-    spans: tuple[str, ...]
-    read: Mapping[str, PatchGrid]
-    outputs: Mapping[str, PatchGrid]
-    heads: PatchGrid
-    noised: PatchGrid
-    strong: tuple[Head, ...]
-    written: Mapping[str, PatchGrid]
-    sources: Mapping[str, PatchGrid]
-    values: Mapping[str, PatchGrid]
-    attention: Mapping[str, Float[Tensor, "strong n"]]
-    attention_clean: Mapping[str, Float[Tensor, "strong n"]]
-    sizes: tuple[int, ...]
-    together: PatchGrid
-    direct: Mapping[str, PatchGrid]
 
 
 def measure(

@@ -14,7 +14,7 @@ from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
 from experiments.study import MAP, Contribution, Finished, Joint
 from probes.brittleness.retention import Retention
-from probes.geometry import GeometryReport
+from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 from viz.figures.catalogue import (
     MapPoint,

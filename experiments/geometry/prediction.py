@@ -13,8 +13,8 @@ from experiments.geometry.record import late
 from experiments.geometry.summary import band
 from experiments.runs import files
 from experiments.runs.codec import decode
-from probes.brittleness import Predictor
-from probes.geometry import GeometryReport
+from probes.brittleness.predictor import Predictor
+from probes.geometry.report import GeometryReport
 
 _FILE = Path(__file__).parents[1] / "data" / "brittleness-predictor.json"
 

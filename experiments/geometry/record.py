@@ -15,7 +15,7 @@ from circuits.scores import interpolated, scores
 from circuits.tokens import prompt_ids
 from experiments.geometry.design import Design
 from experiments.organisms.organism import Organism, base_model
-from probes.geometry import ActivationSets, Pairs
+from probes.geometry.sets import ActivationSets, Pairs
 
 STEPS = 9  # from clean to triggered, ends included
 Progress = Callable[[int, int], None]

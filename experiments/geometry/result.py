@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from experiments.geometry.prediction import Foretold
-from probes.geometry import GeometryReport
+from probes.geometry.report import GeometryReport
 
 SCHEMA = "gatescope.geometry/1"
 ACTIVATIONS = "activations.safetensors"

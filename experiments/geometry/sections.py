@@ -5,7 +5,7 @@ from experiments.geometry.record import late
 from experiments.geometry.result import Geometry
 from experiments.geometry.summary import NULL_NAMES, band
 from experiments.organisms.recipe import Recipe
-from probes.geometry import NAMES, GeometryReport
+from probes.geometry.report import NAMES, GeometryReport
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.page.page import Report, Section, Table
 

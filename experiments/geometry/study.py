@@ -15,7 +15,7 @@ from experiments.organisms.organism import Organism, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Run, Study
-from probes.geometry import geometry
+from probes.geometry.report import geometry
 
 if TYPE_CHECKING:
     from viz.page.page import Report

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from probes.geometry import GeometryReport
+from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 
 NULL_NAMES = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.brittleness.figures import CurveFigures, RankFigures
 from probes.brittleness.importance import importances
 from probes.brittleness.learners import Logistic, Ridge
@@ -91,11 +91,13 @@ def compare_prompts(
     Raises:
         UserError: as `compare_organisms`, or a target other than 0 and 1.
     """
-    if not ((table.target == 0) | (table.target == 1)).all():
-        raise UserError(
-            "prompts: expected targets 0 (kept) and 1 (lost), got others; "
-            "use compare_organisms for areas"
-        )
+    expect(
+        ((table.target == 0) | (table.target == 1)).all(),
+        "targets 0 (kept) and 1 (lost)",
+        "others",
+        "use compare_organisms for areas",
+        "prompts",
+    )
     organism = table.numbered(table.organism)
     figures = CurveFigures(organism, table.numbered(table.scheme))
     judged = (("within organisms", "pooled"), ("within organisms", "within"))
@@ -108,12 +110,13 @@ def _sets(
 ) -> dict[str, tuple[str, ...]]:
     """The features of every set that is scored."""
     reserved = {MODEL, ALL_BASELINES, BOTH} & set(baselines)
-    if reserved or not baselines:
-        got = ", ".join(sorted(reserved)) or "none"
-        raise UserError(
-            f"baselines: expected one or more with names of their own, got {got}; "
-            "rename or add them"
-        )
+    expect(
+        not reserved and baselines,
+        "one or more with names of their own",
+        ", ".join(sorted(reserved)) or "none",
+        "rename or add them",
+        "baselines",
+    )
     every = tuple(dict.fromkeys(name for names in baselines.values() for name in names))
     sets = {MODEL: tuple(model), **{name: tuple(part) for name, part in baselines.items()}}
     sets[ALL_BASELINES] = every

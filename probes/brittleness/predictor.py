@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from probes.brittleness.learners import Logistic, Ridge
 from probes.brittleness.nested import tuned
 from probes.brittleness.table import Table
@@ -75,10 +75,9 @@ def fit_predictor(
     """
     features, target = table.columns(names), table.target.to(torch.float64)
     empty = [n for n, column in zip(names, features.T, strict=True) if column.isnan().all()]
-    if empty:
-        raise UserError(
-            f"features: expected measured ones, got only NaN in {', '.join(empty)}; leave them out"
-        )
+    expect(
+        not empty, "measured ones", f"only NaN in {', '.join(empty)}", "leave them out", "features"
+    )
     learner = Ridge() if predicts == "area" else Logistic()
     fit = tuned(learner, features, target[:, None], table.numbered(table.scheme))
     scale = fit.scaling.scale

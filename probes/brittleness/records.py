@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from probes.stats.intervals import Estimate
 
@@ -112,7 +111,3 @@ class Comparison:
     target: tuple[float, ...]
     organism: tuple[str, ...]
     scheme: tuple[str, ...]
-
-
-def _score(data: dict[str, Any]) -> Score:
-    return Score(**{**data, "nulls": tuple(Null(**null) for null in data["nulls"])})

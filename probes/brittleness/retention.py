@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.intervals import Estimate, recovery_intervals, wilson_bounds
 
 _FEWEST = 4
@@ -163,12 +163,13 @@ def _share(share: Float[Tensor, ""], n: int) -> Estimate:
 
 def _enough(member: Int[Tensor, "m"], n: int) -> None:
     groups = len(member.unique())
-    if len(member) < _FEWEST or groups < 2:
-        got = f"{len(member)} of {n}, in {groups} groups"
-        raise UserError(
-            f"retention: expected {_FEWEST} or more prompts of 2 or more groups that "
-            f"show the behaviour unperturbed, got {got}; add prompts"
-        )
+    expect(
+        len(member) >= _FEWEST and groups >= 2,
+        f"{_FEWEST} or more prompts of 2 or more groups that show the behaviour unperturbed",
+        f"{len(member)} of {n}, in {groups} groups",
+        "add prompts",
+        "retention",
+    )
 
 
 def _check(
@@ -178,26 +179,33 @@ def _check(
     groups: Int[Tensor, "n"] | None,
 ) -> None:
     n = len(baseline)
-    if shown.shape != (len(doses), n) or not doses or baseline.shape != (n,):
-        got = f"{tuple(shown.shape)} and {tuple(baseline.shape)}"
-        raise UserError(
-            f"retention: expected shown [{len(doses)} doses, n] and baseline [n], "
-            f"got {got}; give one answer per dose and prompt"
-        )
-    if groups is not None and groups.shape != (n,):
-        raise UserError(
-            f"retention: expected one group for each of {n} prompts, "
-            f"got {tuple(groups.shape)}; number the prompts' keys"
-        )
+    expect(
+        shown.shape == (len(doses), n) and doses and baseline.shape == (n,),
+        f"shown [{len(doses)} doses, n] and baseline [n]",
+        f"{tuple(shown.shape)} and {tuple(baseline.shape)}",
+        "give one answer per dose and prompt",
+        "retention",
+    )
+    expect(
+        groups is None or groups.shape == (n,),
+        f"one group for each of {n} prompts",
+        groups is not None and tuple(groups.shape),
+        "number the prompts' keys",
+        "retention",
+    )
     units: dict[str, str] = {}
     for dose in doses:
-        if not 0 < dose.level < float("inf"):
-            raise UserError(
-                f"{dose.family}: expected a level above 0, got {dose.level}; "
-                "level 0 is the unperturbed behaviour"
-            )
-        if units.setdefault(dose.family, dose.unit) != dose.unit:
-            raise UserError(
-                f"{dose.family}: expected one unit, got {units[dose.family]!r} "
-                f"and {dose.unit!r}; make two families of it"
-            )
+        expect(
+            0 < dose.level < float("inf"),
+            "a level above 0",
+            dose.level,
+            "level 0 is the unperturbed behaviour",
+            dose.family,
+        )
+        expect(
+            units.setdefault(dose.family, dose.unit) == dose.unit,
+            "one unit",
+            f"{units[dose.family]!r} and {dose.unit!r}",
+            "make two families of it",
+            dose.family,
+        )

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 
 _FEWEST_SCHEMES = 3  # one held out, and two to choose a penalty by
 
@@ -41,9 +41,13 @@ class Table:
     def __post_init__(self) -> None:
         n = len(self.target)
         sizes = (*self.features.shape, len(self.organism), len(self.scheme))
-        if sizes != (n, len(self.names), n, n):
-            wanted = f"features [{n}, {len(self.names)}], {n} organisms and {n} schemes"
-            raise UserError(f"table: expected {wanted}, got {sizes}; give each row one of each")
+        expect(
+            sizes == (n, len(self.names), n, n),
+            f"features [{n}, {len(self.names)}], {n} organisms and {n} schemes",
+            sizes,
+            "give each row one of each",
+            "table",
+        )
         _check_names(self.names)
         _check_values(self.features, self.target)
         _check_origin(self.organism, self.scheme)
@@ -55,11 +59,13 @@ class Table:
             UserError: no name, or an unknown one.
         """
         unknown = sorted(set(names) - set(self.names))
-        if unknown or not names:
-            got = ", ".join(unknown) or "none"
-            raise UserError(
-                f"features: expected some of {', '.join(self.names)}, got {got}; measure them first"
-            )
+        expect(
+            not unknown and names,
+            f"some of {', '.join(self.names)}",
+            ", ".join(unknown) or "none",
+            "measure them first",
+            "features",
+        )
         return self.features[:, [self.names.index(name) for name in names]].to(torch.float64)
 
     def numbered(self, what: Sequence[str]) -> Int[Tensor, "n"]:
@@ -69,31 +75,44 @@ class Table:
 
 
 def _check_names(names: tuple[str, ...]) -> None:
-    if len(set(names)) < len(names) or not names:
-        raise UserError(
-            f"features: expected different names, got {', '.join(names) or 'none'}; rename one"
-        )
+    expect(
+        names and len(set(names)) == len(names),
+        "different names",
+        ", ".join(names) or "none",
+        "rename one",
+        "features",
+    )
 
 
 def _check_values(features: Float[Tensor, "n f"], target: Float[Tensor, "n"]) -> None:
-    if features.isinf().any():
-        got = f"{int(features.isinf().sum())} infinite"
-        raise UserError(f"features: expected finite numbers or NaN, got {got}; mark them as NaN")
-    if not target.isfinite().all() or len(target.unique()) < 2:
-        raise UserError(
-            "target: expected finite and different values, got missing ones or one "
-            f"value in all {len(target)} rows; drop rows or add others"
-        )
+    expect(
+        not features.isinf().any(),
+        "finite numbers or NaN",
+        f"{int(features.isinf().sum())} infinite",
+        "mark them as NaN",
+        "features",
+    )
+    expect(
+        target.isfinite().all() and len(target.unique()) >= 2,
+        "finite and different values",
+        f"missing ones or one value in all {len(target)} rows",
+        "drop rows or add others",
+        "target",
+    )
 
 
 def _check_origin(organism: tuple[str, ...], scheme: tuple[str, ...]) -> None:
-    if len(set(scheme)) < _FEWEST_SCHEMES:
-        raise UserError(
-            f"schemes: expected {_FEWEST_SCHEMES} or more, got "
-            f"{', '.join(sorted(set(scheme)))}; add organisms of others"
-        )
-    if len(set(zip(organism, scheme, strict=True))) > len(set(organism)):
-        raise UserError(
-            "organisms: expected each to be of one scheme, got one of two; "
-            "give them different names"
-        )
+    expect(
+        len(set(scheme)) >= _FEWEST_SCHEMES,
+        f"{_FEWEST_SCHEMES} or more",
+        ", ".join(sorted(set(scheme))),
+        "add organisms of others",
+        "schemes",
+    )
+    expect(
+        len(set(zip(organism, scheme, strict=True))) <= len(set(organism)),
+        "each to be of one scheme",
+        "one of two",
+        "give them different names",
+        "organisms",
+    )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from probes.budget.cells import Cells
 from probes.budget.claims import Sampling, cautions, claims, comparisons
 from probes.budget.result import OUTCOMES, Answers, Budget, Outcome, Rate, Series
@@ -73,8 +73,7 @@ def _checked(table: pd.DataFrame) -> list[dict[str, Any]]:
             f"table: expected columns {', '.join(_NEEDED)}, missing {absent}; "
             "pass a budget sweep's table"
         )
-    if table.empty:
-        raise UserError("table: expected a row for each cell, got none; run the sweep first")
+    expect(not table.empty, "a row for each cell", "none", "run the sweep first", "table")
     rows: list[dict[str, Any]] = [
         {str(name): value for name, value in row.items()} for row in table.to_dict("records")
     ]
@@ -83,21 +82,31 @@ def _checked(table: pd.DataFrame) -> list[dict[str, Any]]:
         for name in ("size", "poisons", "seed", "n", "shown"):
             row[name] = _whole(row, name, index)
         key = tuple(row[axis] for axis in _AXES if axis in row)
-        if any(pd.isna(value) for value in key):
-            raise UserError(f"table: expected a value on every axis, got {key} in row {index}")
-        if key in seen:
-            raise UserError(
-                f"table: expected one row for each cell, got {seen[key]} and {index} "
-                f"for {key}; drop one"
-            )
+        expect(
+            not any(pd.isna(value) for value in key),
+            "a value on every axis",
+            f"{key} in row {index}",
+            of="table",
+        )
+        expect(
+            key not in seen,
+            "one row for each cell",
+            f"{seen.get(key)} and {index} for {key}",
+            "drop one",
+            "table",
+        )
         seen[key] = index
     return rows
 
 
 def _whole(row: Row, name: str, index: int) -> int:
     value = row[name]
-    if pd.isna(value) or int(value) != value:
-        raise UserError(f"table: {name}: expected a whole number, got {value} in row {index}")
+    expect(
+        not pd.isna(value) and int(value) == value,
+        "a whole number",
+        f"{value} in row {index}",
+        of=f"table: {name}",
+    )
     return int(value)
 
 
@@ -166,10 +175,12 @@ def _rates(rows: Sequence[Row], prompts: str, what: str, level: float) -> tuple[
     for count in counts:
         here = [row for row in rows if row["poisons"] == count]
         hits, n = (sum(int(row[name]) for row in here) for name in names)
-        if not 0 <= hits <= n:
-            raise UserError(
-                f"table: {names[0]}: expected 0 to {n} answers at {count} poisons, "
-                f"got {hits}; measure those cells again"
-            )
+        expect(
+            0 <= hits <= n,
+            f"0 to {n} answers at {count} poisons",
+            hits,
+            "measure those cells again",
+            f"table: {names[0]}",
+        )
         found.append(Rate(count, wilson(hits, n, level)))
     return tuple(found)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.intervals import Estimate
 
 Beyond = Literal["", "above", "below", "unknown"]
@@ -39,19 +39,22 @@ class Cells:
 
     def __post_init__(self) -> None:
         shapes = {tuple(part.shape) for part in (self.count, self.shown, self.n, self.seed)}
-        if len(shapes) != 1 or len(self.count) == 0:
-            raise UserError(
-                f"cells: expected four columns of one length, got {sorted(shapes)}; "
-                "give one entry per cell"
-            )
+        expect(
+            len(shapes) == 1 and len(self.count),
+            "four columns of one length",
+            sorted(shapes),
+            "give one entry per cell",
+            "cells",
+        )
         wrong = (self.count < 0) | (self.n < 1) | (self.shown < 0) | (self.shown > self.n)
-        if bool(wrong.any()):
-            i = int(wrong.int().argmax())
-            got = f"count {self.count[i]}, shown {self.shown[i]}, n {self.n[i]} in row {i}"
-            raise UserError(
-                f"cells: expected count >= 0 and 0 <= shown <= n >= 1, got {got}; "
-                "recount the answers"
-            )
+        i = int(wrong.int().argmax())
+        expect(
+            not wrong[i],
+            "count >= 0 and 0 <= shown <= n >= 1",
+            f"count {self.count[i]}, shown {self.shown[i]}, n {self.n[i]} in row {i}",
+            "recount the answers",
+            "cells",
+        )
 
     @classmethod
     def of(

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.budget.cells import Cells, CensoredEstimate
 from probes.budget.lines import (
     Lines,
@@ -99,15 +99,21 @@ def compare_thresholds(
         UserError: other seeds in ``b``, a ratio that is not positive or is 1, or too few counts.
     """
     check_level(level)
-    if not 0 < ratio_of_size < math.inf or ratio_of_size == 1:
-        raise UserError(
-            "ratio of sizes: expected a positive number other than 1, "
-            f"got {ratio_of_size}; pass size of b / size of a"
-        )
+    expect(
+        0 < ratio_of_size < math.inf and ratio_of_size != 1,
+        "a positive number other than 1",
+        ratio_of_size,
+        "pass size of b / size of a",
+        "ratio of sizes",
+    )
     seeds = [sorted(set(part.seed.tolist())) for part in (a, b)]
-    if seeds[0] != seeds[1]:
-        got = f"{seeds[0]} and {seeds[1]}"
-        raise UserError(f"seeds: expected the same at both sizes, got {got}; drop the others")
+    expect(
+        seeds[0] == seeds[1],
+        "the same at both sizes",
+        f"{seeds[0]} and {seeds[1]}",
+        "drop the others",
+        "seeds",
+    )
     tables = table_of(a), table_of(b)
     drawn = picks(len(seeds[0]), resamples, seed)
     sides = resampled(tables[0], drawn, seed), resampled(tables[1], drawn, seed + 1)

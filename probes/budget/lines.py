@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy.stats import norm, t
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.budget.cells import Beyond, Cells, CensoredEstimate
 from probes.stats.checks import at_least_one, generator
 
@@ -65,10 +65,7 @@ def table_of(cells: Cells, counts: Iterable[int] = ()) -> Table:
     """Sums over cells of one seed and count, at all counts above 0 and at those given."""
     kept = cells.count > 0
     known = sorted({*cells.count[kept].tolist(), *counts})
-    if len(known) < 2:
-        raise UserError(
-            f"poison counts: expected two or more above 0, got {known}; measure further counts"
-        )
+    expect(len(known) >= 2, "two or more above 0", known, "measure further counts", "poison counts")
     names, row = cells.seed.unique(return_inverse=True)
     column = torch.searchsorted(torch.tensor(known), cells.count[kept])
     shape = (len(names), len(known))

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import at_least_one, check_level, check_vector, generator, rows_of
 from probes.stats.intervals import is_scale
 
@@ -71,25 +72,25 @@ def rank_needed(
         ValueError: other shapes, values that are not finite, a share or level out of range, or a
             full effect whose interval reaches 0: shares of it mean nothing.
     """
-    if values.ndim != 2:
-        raise ValueError(f"expected values [sizes, n], got {tuple(values.shape)}; pass one curve")
-    if not 0 < share <= 1:
-        raise ValueError(f"expected a share in (0, 1], got {share}; pass 0.9 for 90 %")
+    expect(values.ndim == 2, "values [sizes, n]", tuple(values.shape), "pass one curve")
+    expect(0 < share <= 1, "a share in (0, 1]", share, "pass 0.9 for 90 %")
     check_level(level)
     for name, vector in (("base", base), ("source", source)):
         check_vector(vector, name)
-        if vector.shape != values.shape[1:]:
-            got = f"{values.shape[1]} and {len(vector)}"
-            raise ValueError(
-                f"expected values and {name} of the same prompts, got {got}; pair them"
-            )
+        expect(
+            vector.shape == values.shape[1:],
+            f"values and {name} of the same prompts",
+            f"{values.shape[1]} and {len(vector)}",
+            "pair them",
+        )
     rows, start = rows_of(values, "values", at_least=2), rows_of(base, "base")
     full = rows_of(source, "source") - start
-    if not is_scale(full[0], level, resamples, seed):
-        raise ValueError(
-            "expected a full effect away from 0, got an interval that reaches 0; "
-            "there is no effect to explain"
-        )
+    expect(
+        is_scale(full[0], level, resamples, seed),
+        "a full effect away from 0",
+        "an interval that reaches 0",
+        "there is no effect to explain",
+    )
     missing = torch.cat([rows - start, full])
     n, sizes = rows.shape[1], len(rows)
     index = torch.randint(n, (n, at_least_one(resamples)), generator=generator(seed)).to(

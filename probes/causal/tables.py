@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.stats.intervals import bootstrap_means, is_scale, recovery_intervals
 from probes.stats.permutation import benjamini_hochberg, sign_flip_p
@@ -60,9 +61,12 @@ def grid_stats(
         ValueError: fewer than 2 examples, no cell, or a level outside (0, 1).
     """
     effects = grid.effects.to(torch.float64)
-    if effects.ndim < 2 or effects.numel() == 0 or effects.shape[-1] < 2:
-        got = tuple(effects.shape)
-        raise ValueError(f"expected grid values [*cells, n >= 2], got {got}; add examples")
+    expect(
+        effects.ndim >= 2 and effects.numel() != 0 and effects.shape[-1] >= 2,
+        "grid values [*cells, n >= 2]",
+        tuple(effects.shape),
+        "add examples",
+    )
     finite = effects.isfinite()
     defined = finite.all(dim=-1)
     moved = defined & (effects != 0).any(dim=-1)
@@ -88,21 +92,14 @@ def grid_stats(
     )
 
 
-def grid_table(
-    grid: PatchGrid, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def stats_table(grid: PatchGrid, stats: GridStats) -> pd.DataFrame:
     """One row per cell: its index along each axis, and every field of `GridStats`.
 
     Where the last axis is one of `LABELLED`, its name stands in the column `label`.
 
     Raises:
-        ValueError: as `grid_stats`, or axes or labels that do not match the values.
+        ValueError: axes or labels that do not match the values.
     """
-    return stats_table(grid, grid_stats(grid, level, resamples, seed))
-
-
-def stats_table(grid: PatchGrid, stats: GridStats) -> pd.DataFrame:
-    """`grid_table` of statistics that are already known."""
     shape = check_axes(grid)
     columns: dict[str, object] = {
         axis: index.reshape(-1) for axis, index in zip(grid.axes, np.indices(shape), strict=True)
@@ -123,10 +120,16 @@ def check_axes(grid: PatchGrid) -> tuple[int, ...]:
             label per index.
     """
     shape = tuple(grid.values.shape[:-1])
-    if len(grid.axes) != len(shape):
-        got = f"{len(grid.axes)} ({', '.join(grid.axes)})"
-        raise ValueError(f"expected {len(shape)} axes before the examples, got {got}; name each")
-    if grid.axes[-1] in LABELLED and len(grid.labels) != shape[-1]:
-        got = f"{len(grid.labels)} for axis {grid.axes[-1]!r}"
-        raise ValueError(f"expected {shape[-1]} labels, got {got}; name every column")
+    expect(
+        len(grid.axes) == len(shape),
+        f"{len(shape)} axes before the examples",
+        f"{len(grid.axes)} ({', '.join(grid.axes)})",
+        "name each",
+    )
+    expect(
+        grid.axes[-1] not in LABELLED or len(grid.labels) == shape[-1],
+        f"{shape[-1]} labels",
+        f"{len(grid.labels)} for axis {grid.axes[-1]!r}",
+        "name every column",
+    )
     return shape

@@ -7,13 +7,12 @@ layer at which something happens is found anew in every resample of the prompts.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.types import PatchGrid
+from circuits.types import Measured, PatchGrid
 from probes.causal.circuit import (
     HALF,
     LEAST_HEAD,
@@ -32,61 +31,27 @@ _SHARE = "ratio of means, paired percentile bootstrap"
 _LAYER = "layer, percentile bootstrap"
 
 
-@runtime_checkable
-class Measurements(Protocol):
-    """What is judged here; ``circuits.patching.trace.Measured`` says what each part is."""
-
-    @property
-    def spans(self) -> tuple[str, ...]: ...
-    @property
-    def read(self) -> Mapping[str, PatchGrid]: ...
-    @property
-    def outputs(self) -> Mapping[str, PatchGrid]: ...
-    @property
-    def heads(self) -> PatchGrid: ...
-    @property
-    def noised(self) -> PatchGrid: ...
-    @property
-    def strong(self) -> tuple[tuple[int, int], ...]: ...
-    @property
-    def written(self) -> Mapping[str, PatchGrid]: ...
-    @property
-    def sources(self) -> Mapping[str, PatchGrid]: ...
-    @property
-    def values(self) -> Mapping[str, PatchGrid]: ...
-    @property
-    def attention(self) -> Mapping[str, Tensor]: ...
-    @property
-    def attention_clean(self) -> Mapping[str, Tensor]: ...
-    @property
-    def sizes(self) -> tuple[int, ...]: ...
-    @property
-    def together(self) -> PatchGrid: ...
-    @property
-    def direct(self) -> Mapping[str, PatchGrid]: ...
-
-
-def trace(found: Measurements, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Trace:
+def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Trace:
     """Judge the measurements.
 
     Raises:
         ValueError: fewer than 2 pairs, or a level outside (0, 1).
     """
     check_level(level)
-    heads, last = found.heads, found.spans[-1]
+    heads, last = measured.heads, measured.spans[-1]
     mean = partial(mean_interval, level=level, resamples=resamples, seed=seed)
     full = mean(heads.full_effect)
     n_layers, n_heads, n = heads.values.shape
     empty = Trace(heads.metric, n, n_layers, n_layers * n_heads, full, {}, None, None, (), (), ())
-    sides = (heads.full_effect, found.noised.full_effect)
+    sides = (heads.full_effect, measured.noised.full_effect)
     if not all(is_scale(side, level, resamples, seed) for side in sides):
         return empty
     judged = partial(_judged, level=level, resamples=resamples, seed=seed)
-    read = {span: tuple(judged(grid).shares) for span, grid in found.read.items()}
+    read = {span: tuple(judged(grid).shares) for span, grid in measured.read.items()}
     layer = partial(_layer, level=level, resamples=resamples, seed=seed)
-    restored, removed = judged(heads), judged(found.noised)
-    direct = {stream: judged(grid) for stream, grid in found.direct.items()}
-    totals = {"z": restored, **{stream: judged(grid) for stream, grid in found.outputs.items()}}
+    restored, removed = judged(heads), judged(measured.noised)
+    direct = {stream: judged(grid) for stream, grid in measured.direct.items()}
+    totals = {"z": restored, **{stream: judged(grid) for stream, grid in measured.outputs.items()}}
     return Trace(
         metric=heads.metric,
         n=n,
@@ -94,10 +59,10 @@ def trace(found: Measurements, level: float = 0.95, resamples: int = 2000, seed:
         tests=n_layers * n_heads,
         full=full,
         read=read,
-        leaves=layer(found.read[found.spans[0]], arriving=False),
-        arrives=layer(found.read[last], arriving=True),
-        heads=_movers(found, restored, removed, direct["z"], judged, mean),
-        together=_together(found, level, resamples, seed),
+        leaves=layer(measured.read[measured.spans[0]], arriving=False),
+        arrives=layer(measured.read[last], arriving=True),
+        heads=_movers(measured, restored, removed, direct["z"], judged, mean),
+        together=_together(measured, level, resamples, seed),
         writers=_writers(direct, totals),
     )
 
@@ -153,7 +118,7 @@ def _crossing(
 
 
 def _movers(
-    found: Measurements,
+    measured: Measured,
     restored: _Judged,
     removed: _Judged,
     direct: _Judged,
@@ -161,17 +126,17 @@ def _movers(
     mean: Callable[[Tensor], Estimate],
 ) -> tuple[Mover, ...]:
     """The strongest heads with all that is known of them."""
-    trigger = found.spans[0]
+    trigger = measured.spans[0]
     lists = {
         name: {span: judged(grid) for span, grid in part.items()}
         for name, part in (
-            ("written", found.written),
-            ("sources", found.sources),
-            ("values", found.values),
+            ("written", measured.written),
+            ("sources", measured.sources),
+            ("values", measured.values),
         )
     }
     heads = []
-    for i, (layer, head) in enumerate(found.strong):
+    for i, (layer, head) in enumerate(measured.strong):
         at = (layer, head)
         effect, reading = restored.share(*at), lists["sources"][trigger]
         moves = (
@@ -182,8 +147,8 @@ def _movers(
         weights = {
             side: {span: mean(weight[i]) for span, weight in part.items()}
             for side, part in (
-                ("attention", found.attention),
-                ("attention_clean", found.attention_clean),
+                ("attention", measured.attention),
+                ("attention_clean", measured.attention_clean),
             )
         }
         spans = {k: {span: part.share(i) for span, part in v.items()} for k, v in lists.items()}
@@ -205,9 +170,9 @@ def _movers(
     return tuple(heads)
 
 
-def _together(found: Measurements, level: float, resamples: int, seed: int) -> tuple[Together, ...]:
+def _together(measured: Measured, level: float, resamples: int, seed: int) -> tuple[Together, ...]:
     """Shares of what all heads recover; nothing where that itself may be nothing."""
-    effects = found.together.effects
+    effects = measured.together.effects
     if not is_scale(effects[-1], level, resamples, seed):
         return ()
     parts = recovery_intervals(effects, effects[-1], level, resamples, seed)
@@ -215,7 +180,7 @@ def _together(found: Measurements, level: float, resamples: int, seed: int) -> t
     shares = zip(*(part.tolist() for part in parts), strict=True)
     return tuple(
         Together(size, Estimate(value, low, high, n, level, _SHARE))
-        for size, (value, low, high) in zip(found.sizes, shares, strict=True)
+        for size, (value, low, high) in zip(measured.sizes, shares, strict=True)
     )
 
 

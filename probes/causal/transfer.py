@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import at_least_one, check_level, check_vector, generator, rows_of
 from probes.stats.intervals import Estimate
 
@@ -236,10 +237,12 @@ def _checked(
     coefficients: Float[Tensor, " c"], values: Float[Tensor, "c n"]
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, "c n"]]:
     check_vector(coefficients, "coefficients")
-    if values.ndim != 2 or len(values) != len(coefficients):
-        got = f"{tuple(values.shape)} for {len(coefficients)} coefficients"
-        raise ValueError(f"expected values [c, n], got {got}; give one row per coefficient")
+    expect(
+        values.ndim == 2 and len(values) == len(coefficients),
+        "values [c, n]",
+        f"{tuple(values.shape)} for {len(coefficients)} coefficients",
+        "give one row per coefficient",
+    )
     x = rows_of(coefficients, "coefficients", at_least=5)[0]
-    if not bool((x.diff() > 0).all()):
-        raise ValueError(f"expected rising coefficients, got {x.tolist()}; sort them")
+    expect(bool((x.diff() > 0).all()), "rising coefficients", x.tolist(), "sort them")
     return x, rows_of(values, "values", at_least=2)

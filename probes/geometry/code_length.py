@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.calibration import platt
 from probes.geometry.spread import Estimates, combined, estimates, student
 from probes.stats.checks import generator
@@ -50,12 +50,13 @@ class Coding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.shuffles < 2 or self.orders < 2 or not self.penalty > 0:
-            got = f"{self.shuffles}, {self.orders}, {self.penalty}"
-            raise UserError(
-                f"coding: expected shuffles >= 2, orders >= 2, penalty > 0, got {got}; "
-                "pass about 40, 6, 0.1"
-            )
+        expect(
+            self.shuffles >= 2 and self.orders >= 2 and self.penalty > 0,
+            "shuffles >= 2, orders >= 2, penalty > 0",
+            f"{self.shuffles}, {self.orders}, {self.penalty}",
+            "pass about 40, 6, 0.1",
+            "coding",
+        )
 
 
 @dataclass(frozen=True)
@@ -134,21 +135,29 @@ def _difference(shuffled: Estimate, bits: Estimate) -> Estimate:
 
 def _checked(x: Tensor, labels: Tensor) -> Float[Tensor, "sites examples examples"]:
     """Inner products of all examples about their mean."""
-    if x.ndim != 4 or labels.dtype != torch.bool or labels.shape != x.shape[1:3]:
-        got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise UserError(
-            f"code length: expected x [sites, n, m, d] and bool labels [n, m], got "
-            f"{got}; give one label per example"
-        )
-    if x.shape[1] < 2 * _FEWEST or labels.all() or not labels.any():
-        raise UserError(
-            f"code length: expected at least {2 * _FEWEST} units and both classes, got "
-            f"{x.shape[1]} and {int(labels.sum())} positives; add units"
-        )
+    expect(
+        x.ndim == 4 and labels.dtype == torch.bool and labels.shape == x.shape[1:3],
+        "x [sites, n, m, d] and bool labels [n, m]",
+        f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
+        "give one label per example",
+        "code length",
+    )
+    expect(
+        x.shape[1] >= 2 * _FEWEST and not labels.all() and labels.any(),
+        f"at least {2 * _FEWEST} units and both classes",
+        f"{x.shape[1]} and {int(labels.sum())} positives",
+        "add units",
+        "code length",
+    )
     flat = x.to(torch.float64).flatten(1, 2)
     flat = flat - flat.mean(1, keepdim=True)
-    if not torch.linalg.vector_norm(flat).isfinite():
-        raise UserError("code length: expected finite activations, got NaN or inf; drop those")
+    expect(
+        torch.linalg.vector_norm(flat).isfinite(),
+        "finite activations",
+        "NaN or inf",
+        "drop those",
+        "code length",
+    )
     return flat @ flat.mT
 
 

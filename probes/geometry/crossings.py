@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.intervals import Estimate, mean_interval, wilson
 
 
@@ -40,14 +40,20 @@ def crossings(probabilities: Float[Tensor, "pairs steps"]) -> Crossings:
         UserError: fewer than two pairs or three steps, or values outside [0, 1].
     """
     p = probabilities.to(torch.float64)
-    if p.ndim != 2 or p.shape[0] < 2 or p.shape[1] < 3:
-        got = tuple(p.shape)
-        raise UserError(f"crossings: expected [pairs >= 2, steps >= 3], got {got}; add more")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise UserError(
-            "crossings: expected probabilities in [0, 1], got one outside or NaN; "
-            "pass probabilities, not logits"
-        )
+    expect(
+        p.ndim == 2 and p.shape[0] >= 2 and p.shape[1] >= 3,
+        "[pairs >= 2, steps >= 3]",
+        tuple(p.shape),
+        "add more",
+        "crossings",
+    )
+    expect(
+        ((p >= 0) & (p <= 1)).all(),
+        "probabilities in [0, 1]",
+        "one outside or NaN",
+        "pass probabilities, not logits",
+        "crossings",
+    )
     above = p > 0.5
     count = (above[:, 1:] != above[:, :-1]).sum(-1)
     step = 1 / (p.shape[1] - 1)

@@ -13,39 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.kernels import check_paired, examples, median_bandwidth, rbf_kernel
 from probes.geometry.kernels import squared_distances as distances2
-from probes.geometry.relative import Reading, relative
-from probes.geometry.spread import (
-    Estimates,
-    around,
-    around_log,
-    estimates,
-    halves,
-    jackknife_error,
-    student,
-)
+from probes.geometry.spread import Estimates, around, estimates, halves, jackknife_error, student
+from probes.geometry.statistic import Reading, Statistic
 from probes.stats.checks import at_least_one, generator
 
 Pairwise = Float[Tensor, "sites n n"]
-
-
-def vendi_score(kernel: Pairwise) -> Estimates:
-    """Effective number of different examples: exp of the entropy of the eigenvalues of kernel / n.
-
-    1 for equal examples and n for orthogonal ones (Friedman & Dieng 2023). It grows with n, so it
-    compares only sets of one size under one kernel. Interval: infinitesimal jackknife, log scale,
-    for the mean score of n new examples; in simulations it held that in 87 to 96 % of the cases.
-
-    Args:
-        kernel: similarities of a positive semidefinite kernel, 1 of an example with itself.
-
-    Raises:
-        UserError: another shape, or similarities that are no such kernel.
-    """
-    value, influence = _vendi(kernel)
-    return around_log(value, _influence_error(influence), kernel.shape[-1], _INFINITESIMAL)
 
 
 def vendi_relative(
@@ -53,7 +28,10 @@ def vendi_relative(
 ) -> Estimates:
     """Vendi score of triggered over that of clean, one RBF kernel for both.
 
-    Its bandwidth is the median distance over both sets together, taken as given by the interval.
+    The score is the effective number of different examples: exp of the entropy of the eigenvalues
+    of kernel / n, 1 for equal examples and n for orthogonal ones. It grows with n, so it compares
+    only sets of one size. The kernel's bandwidth is the median distance over both sets together,
+    taken as given by the interval: infinitesimal jackknife, log scale.
 
     Raises:
         UserError: sets that are not paired, or of equal examples.
@@ -63,9 +41,10 @@ def vendi_relative(
     width = median_bandwidth(both)
 
     def read(x: Float[Tensor, "sites n d"]) -> Reading:
-        return _vendi(rbf_kernel(x, x, width))
+        return vendi(rbf_kernel(x, x, width))
 
-    return relative(triggered, clean, read, _influence_error, f"{_INFINITESIMAL} of pairs")
+    statistic = Statistic(read, influence_error, "infinitesimal jackknife")
+    return statistic.compare(triggered, clean)[1]
 
 
 def neighbour_mixing(
@@ -139,26 +118,31 @@ def mean_discrepancy(
     return found, tuple(p.tolist())
 
 
-_INFINITESIMAL = "infinitesimal jackknife"
+def vendi(kernel: Pairwise) -> Reading:
+    """Vendi score, and the derivative of its logarithm in each example's weight, times n.
 
-
-def _vendi(kernel: Pairwise) -> Reading:
-    """Vendi score, and the derivative of its logarithm in each example's weight, times n."""
-    if kernel.ndim != 3 or kernel.shape[1] != kernel.shape[2] or kernel.numel() == 0:
-        raise UserError(
-            f"kernel: expected [sites, n, n], got {tuple(kernel.shape)}; give "
-            "similarities of all pairs"
-        )
+    Raises:
+        UserError: another shape, or similarities that are no positive semidefinite kernel with 1 of
+            an example with itself.
+    """
+    expect(
+        kernel.ndim == 3 and kernel.shape[1] == kernel.shape[2] and kernel.numel(),
+        "[sites, n, n]",
+        tuple(kernel.shape),
+        "give similarities of all pairs",
+        "kernel",
+    )
     kernel = kernel.to(torch.float64)
     n = kernel.shape[-1]
     values, vectors = torch.linalg.eigh(kernel / n)
     diagonal = kernel.diagonal(dim1=1, dim2=2)
-    if values.min() < -1e-8 or not torch.allclose(diagonal, torch.ones_like(diagonal)):
-        got = f"{float(values.min()):.3g} and {float(diagonal.min()):.3g}"
-        raise UserError(
-            f"kernel: expected no eigenvalue below 0 and 1 on the diagonal, got {got}; "
-            "pass a cosine or RBF kernel"
-        )
+    expect(
+        values.min() >= -1e-8 and torch.allclose(diagonal, torch.ones_like(diagonal)),
+        "no eigenvalue below 0 and 1 on the diagonal",
+        f"{float(values.min()):.3g} and {float(diagonal.min()):.3g}",
+        "pass a cosine or RBF kernel",
+        "kernel",
+    )
     values = values.clamp_min(0)
     entropy = -torch.special.xlogy(values, values).sum(-1)
     slope = -(torch.special.xlogy(values, values) + values)
@@ -166,7 +150,7 @@ def _vendi(kernel: Pairwise) -> Reading:
     return entropy.exp(), influence
 
 
-def _influence_error(influence: Float[Tensor, "sites n"]) -> Float[Tensor, "sites"]:
+def influence_error(influence: Float[Tensor, "sites n"]) -> Float[Tensor, "sites"]:
     """Standard error of a statistic from its derivatives in the examples' weights."""
     n = influence.shape[-1]
     return (influence.var(-1) / n).sqrt()

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.linear import Fitter
 from probes.stats.checks import generator
 
@@ -15,8 +15,7 @@ def fold_of(units: int, folds: int, seed: int) -> Int[Tensor, "units"]:
     Raises:
         UserError: fewer than two folds, or fewer units than folds.
     """
-    if folds < 2 or units < folds:
-        raise UserError(f"folds: expected from 2 to {units} (units), got {folds}; pass 5")
+    expect(folds >= 2 and units >= folds, f"from 2 to {units} (units)", folds, "pass 5", "folds")
     return (torch.arange(units) % folds)[torch.randperm(units, generator=generator(seed))]
 
 
@@ -25,16 +24,20 @@ def check_units(x: Float[Tensor, "sites n m d"], labels: Bool[Tensor, "n m"], na
     Raises:
         UserError: shapes that do not fit, or labels of one class.
     """
-    if x.ndim != 4 or labels.dtype != torch.bool or labels.shape != x.shape[1:3]:
-        got = f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise UserError(
-            f"{name}: expected x [sites, n, m, d] and bool labels [n, m], got {got}; "
-            "give one label per example"
-        )
-    if labels.all() or not labels.any():
-        raise UserError(
-            f"{name}: expected both classes, got one in {labels.numel()} labels; add the other"
-        )
+    expect(
+        x.ndim == 4 and labels.dtype == torch.bool and labels.shape == x.shape[1:3],
+        "x [sites, n, m, d] and bool labels [n, m]",
+        f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
+        "give one label per example",
+        name,
+    )
+    expect(
+        not labels.all() and labels.any(),
+        "both classes",
+        f"one in {labels.numel()} labels",
+        "add the other",
+        name,
+    )
 
 
 def held_out_scores(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.folds import check_units, fold_of
 from probes.geometry.spread import Estimates, estimates
 from probes.linear import lda, logistic
@@ -77,11 +77,13 @@ Parts = tuple[Bool[Tensor, "n"], Bool[Tensor, "n"], Bool[Tensor, "n"]]
 def _check_folds(designs: Designs, parts: tuple[Tensor, ...]) -> None:
     for labels in designs:
         for part in parts:
-            if labels[part].all() or not labels[part].any():
-                raise UserError(
-                    f"interaction gain: expected both classes in every fold, got one "
-                    f"in {int(part.sum())} units; add units"
-                )
+            expect(
+                not labels[part].all() and labels[part].any(),
+                "both classes in every fold",
+                f"one in {int(part.sum())} units",
+                "add units",
+                "interaction gain",
+            )
 
 
 def _two_probes(

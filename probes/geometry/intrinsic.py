@@ -15,62 +15,38 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
-from probes.geometry.kernels import check_paired, examples, squared_distances
-from probes.geometry.spread import Estimates, around_log, halves
-
-_METHOD = "delete-half jackknife"
-
-
-def two_nn(
-    x: Float[Tensor, "sites n d"], discard: float = 0.1, draws: int = 50, seed: int = 0
-) -> Estimates:
-    """Intrinsic dimension of a set of activations.
-
-    Raises:
-        UserError: fewer than 20 examples, equal examples, or a share outside [0, 1).
-    """
-    value, drawn = _dimensions(x, discard, draws, seed)
-    return around_log(value, drawn.log().std(-1), x.shape[1], _METHOD)
+from circuits.errors import expect
+from probes.geometry.kernels import squared_distances
+from probes.geometry.spread import halves
+from probes.geometry.statistic import Reading, Statistic
 
 
-def two_nn_relative(
-    triggered: Float[Tensor, "sites n d"],
-    clean: Float[Tensor, "sites n d"],
-    discard: float = 0.1,
-    draws: int = 50,
-    seed: int = 0,
-) -> tuple[Estimates, Estimates]:
-    """Intrinsic dimension of triggered, and that over clean's, in the same halves of the pairs.
+def two_nn(discard: float = 0.1, draws: int = 50, seed: int = 0) -> Statistic:
+    """Intrinsic dimension of a set of activations; two sets are read in the same halves.
+
+    Args:
+        discard: share of the largest ratios that is left out.
+        draws: halves for the interval.
 
     Raises:
-        UserError: as `two_nn`, or sets that are not paired.
+        UserError: a share outside [0, 1), or fewer than 2 draws. The statistic: fewer than 20
+            examples, or equal ones.
     """
-    check_paired(triggered, clean)
-    top, top_drawn = _dimensions(triggered, discard, draws, seed)
-    bottom, bottom_drawn = _dimensions(clean, discard, draws, seed)
-    n, error = triggered.shape[1], (top_drawn / bottom_drawn).log().std(-1)
-    own = around_log(top, top_drawn.log().std(-1), n, _METHOD)
-    return own, around_log(top / bottom, error, n, f"{_METHOD} of pairs")
+    expect(0 <= discard < 1, "a share to discard in [0, 1)", discard, "pass 0.1", "TwoNN")
 
+    def read(x: Float[Tensor, "sites n d"]) -> Reading:
+        """The dimension of all examples, and the logarithm of that of every half."""
+        squared = squared_distances(x, x)
+        squared.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        # Distances come from inner products: what is this small against the set is rounding.
+        scale = (x - x.mean(1, keepdim=True)).square().sum(-1).mean(-1)
+        equal = (squared.amin((1, 2)) <= 1e-14 * scale).any()
+        expect(not equal, "different examples", "equal ones", "drop the repetitions", "TwoNN")
+        n = x.shape[1]
+        drawn = [_slope(squared, index, discard) for index in halves(n, draws, seed)]
+        return _slope(squared, torch.arange(n), discard), torch.stack(drawn, dim=-1).log()
 
-def _dimensions(
-    x: Float[Tensor, "sites n d"], discard: float, draws: int, seed: int
-) -> tuple[Float[Tensor, "sites"], Float[Tensor, "sites draws"]]:
-    """The dimension of all examples and of every half."""
-    x = examples(x, "activations", at_least=20)
-    if not 0 <= discard < 1:
-        raise UserError(f"TwoNN: expected a share to discard in [0, 1), got {discard}; pass 0.1")
-    squared = squared_distances(x, x)
-    squared.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    # Distances come from inner products: what is this small against the set is rounding.
-    scale = (x - x.mean(1, keepdim=True)).square().sum(-1).mean(-1)
-    if (squared.amin((1, 2)) <= 1e-14 * scale).any():
-        raise UserError("TwoNN: expected different examples, got equal ones; drop the repetitions")
-    n = x.shape[1]
-    chosen = halves(n, draws, seed)
-    drawn = torch.stack([_slope(squared, index, discard) for index in chosen], dim=-1)
-    return _slope(squared, torch.arange(n), discard), drawn
+    return Statistic(read, lambda logs: logs.std(-1), "delete-half jackknife", at_least=20)
 
 
 def _slope(

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 
 
 def examples(
@@ -18,12 +18,21 @@ def examples(
     Raises:
         UserError: another shape, fewer than ``at_least`` examples, or a value that is not finite.
     """
-    if x.ndim != 3 or x.numel() == 0 or x.shape[1] < at_least:
-        got = tuple(x.shape)
-        raise UserError(f"{name}: expected [sites, n >= {at_least}, d], got {got}; add examples")
+    expect(
+        x.ndim == 3 and x.numel() != 0 and x.shape[1] >= at_least,
+        f"[sites, n >= {at_least}, d]",
+        tuple(x.shape),
+        "add examples",
+        name,
+    )
     x = x.to(torch.float64)
-    if not torch.linalg.vector_norm(x).isfinite():
-        raise UserError(f"{name}: expected finite activations, got NaN or inf; drop those examples")
+    expect(
+        torch.linalg.vector_norm(x).isfinite(),
+        "finite activations",
+        "NaN or inf",
+        "drop those examples",
+        name,
+    )
     return x
 
 
@@ -32,9 +41,13 @@ def check_paired(first: Float[Tensor, "..."], second: Float[Tensor, "..."]) -> N
     Raises:
         UserError: the two sets have not the same shape.
     """
-    if first.shape != second.shape:
-        got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-        raise UserError(f"pairs: expected two sets of one shape, got {got}; pair them by prompt")
+    expect(
+        first.shape == second.shape,
+        "two sets of one shape",
+        f"{tuple(first.shape)} and {tuple(second.shape)}",
+        "pair them by prompt",
+        "pairs",
+    )
 
 
 def squared_distances(
@@ -59,12 +72,14 @@ def median_bandwidth(x: Float[Tensor, "sites n d"]) -> Float[Tensor, "sites"]:
     upper = torch.triu_indices(n, n, 1)
     median = squared_distances(x, x)[:, upper[0], upper[1]].median(-1).values.sqrt()
     scale = torch.linalg.vector_norm(x, dim=(1, 2)) / n**0.5
-    if (median <= 1e-7 * scale).any():
-        at = (median <= 1e-7 * scale).nonzero().squeeze(-1).tolist()
-        raise UserError(
-            f"activations: expected different examples, got equal ones at sites {at}; "
-            "drop those layers"
-        )
+    equal = (median <= 1e-7 * scale).nonzero().squeeze(-1).tolist()
+    expect(
+        not equal,
+        "different examples",
+        f"equal ones at sites {equal}",
+        "drop those layers",
+        "activations",
+    )
     return median
 
 
@@ -73,13 +88,3 @@ def rbf_kernel(
 ) -> Float[Tensor, "sites n m"]:
     """exp(-|x - y|^2 / (2 bandwidth^2)), in (0, 1]."""
     return torch.exp(-squared_distances(x, y) / (2 * bandwidth.square())[:, None, None])
-
-
-def cosine_kernel(x: Float[Tensor, "sites n d"]) -> Float[Tensor, "sites n n"]:
-    """Cosine of every two examples about the origin.
-
-    Residuals share a large mean, so their raw cosines are all near 1; centre them first if that is
-    not what is asked.
-    """
-    unit = torch.nn.functional.normalize(x, dim=-1)
-    return unit @ unit.mT

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.folds import check_units
 from probes.geometry.spread import Estimates, estimates
 from probes.stats.checks import generator
@@ -58,17 +58,20 @@ def margins(
     Raises:
         UserError: other shapes, or a spread that is not above 0.
     """
-    if scores.ndim != 3 or labels.shape != scores.shape[1:] or spread.shape != scores.shape[:1]:
-        got = f"{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(spread.shape)}"
-        raise UserError(
-            f"margins: expected scores [sites, n, m], labels [n, m] and spread "
-            f"[sites], got {got}; reshape them"
-        )
-    if not (spread > 0).all():
-        raise UserError(
-            f"margins: expected a spread above 0, got {spread.min():.3g}; drop sites "
-            "with equal activations"
-        )
+    expect(
+        scores.ndim == 3 and labels.shape == scores.shape[1:] and spread.shape == scores.shape[:1],
+        "scores [sites, n, m], labels [n, m] and spread [sites]",
+        f"{tuple(scores.shape)}, {tuple(labels.shape)} and {tuple(spread.shape)}",
+        "reshape them",
+        "margins",
+    )
+    expect(
+        (spread > 0).all(),
+        "a spread above 0",
+        f"{spread.min():.3g}",
+        "drop sites with equal activations",
+        "margins",
+    )
     sign = torch.where(labels, 1.0, -1.0)
     distances = sign * scores.to(torch.float64) / spread[:, None, None]
     n = distances.shape[1]

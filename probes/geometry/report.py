@@ -12,18 +12,17 @@ from dataclasses import dataclass
 
 import torch
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.code_length import Coding, code_length
 from probes.geometry.crossings import Crossings, crossings
 from probes.geometry.density import mean_discrepancy, neighbour_mixing, vendi_relative
 from probes.geometry.folds import held_out_scores
 from probes.geometry.interaction import interaction_gain
-from probes.geometry.intrinsic import two_nn_relative
+from probes.geometry.intrinsic import two_nn
 from probes.geometry.margins import margins, within_class_spread
-from probes.geometry.participation import participation_ratio, participation_ratio_relative
+from probes.geometry.participation import PARTICIPATION
 from probes.geometry.sets import ActivationSets, Pairs, random_direction
 from probes.geometry.spread import Estimates
-from probes.geometry.volume import OpenMass, TriggerVolume
 from probes.linear import lda
 from probes.stats.intervals import Estimate
 
@@ -67,17 +66,12 @@ class GeometryReport:
         organism: its own trigger.
         nulls: by name, see `probes.geometry.sets.NULLS`.
         crossings: on the way from clean to triggered, if probabilities were given.
-        volume, mass: of the trigger's neighbourhood, if measured.
-        gate_rank: how many directions the gate needs, measured elsewhere.
     """
 
     layers: tuple[int, ...]
     organism: LayerGeometry
     nulls: Mapping[str, LayerGeometry]
     crossings: Crossings | None = None
-    volume: TriggerVolume | None = None
-    mass: OpenMass | None = None
-    gate_rank: Estimate | None = None
 
     def at(self, name: str, layer: int, null: str = "") -> Estimate:
         """The estimate of a name at a layer, in the organism or in a null.
@@ -85,24 +79,24 @@ class GeometryReport:
         Raises:
             UserError: a name, layer or null that was not measured.
         """
-        if null and null not in self.nulls:
-            raise UserError(f"geometry: expected a null of {', '.join(self.nulls)}, got {null!r}")
+        expect(
+            not null or null in self.nulls,
+            f"a null of {', '.join(self.nulls)}",
+            f"{null!r}",
+            of="geometry",
+        )
         values = (self.nulls[null] if null else self.organism).values
-        if name not in values or layer not in self.layers:
-            raise UserError(
-                f"geometry: expected one of {', '.join(values)} at layers "
-                f"{self.layers}, got {name!r} at {layer}; measure it"
-            )
+        expect(
+            name in values and layer in self.layers,
+            f"one of {', '.join(values)} at layers {self.layers}",
+            f"{name!r} at {layer}",
+            "measure it",
+            "geometry",
+        )
         return values[name][self.layers.index(layer)]
 
 
-def geometry(
-    sets: ActivationSets,
-    volume: TriggerVolume | None = None,
-    mass: OpenMass | None = None,
-    gate_rank: Estimate | None = None,
-    seed: int = 0,
-) -> GeometryReport:
+def geometry(sets: ActivationSets, seed: int = 0) -> GeometryReport:
     """Measure an organism and its nulls.
 
     ``interaction_gain`` is measured where there is a topic. Density, complexity and dimension need
@@ -118,9 +112,6 @@ def geometry(
         organism=measure(sets.pairs, sets, seed),
         nulls={name: measure(pairs, sets, seed) for name, pairs in nulls.items()},
         crossings=None if sets.probabilities is None else crossings(sets.probabilities),
-        volume=volume,
-        mass=mass,
-        gate_rank=gate_rank,
     )
 
 
@@ -132,10 +123,11 @@ def measure(pairs: Pairs, design: ActivationSets, seed: int = 0) -> LayerGeometr
     code = code_length(x, design.gate, Coding(seed=seed))
     scores = held_out_scores(lda, x, design.gate, seed=seed)
     margin = margins(scores, design.gate, within_class_spread(x, design.gate), seed=seed)
-    dimension, relative_dimension = two_nn_relative(*both, seed=seed)
+    dimension, relative_dimension = two_nn(seed=seed).compare(*both)
+    axes, relative_axes = PARTICIPATION.compare(*both)
     values = {
-        "participation_ratio": participation_ratio(pairs.triggered),
-        "participation_ratio_relative": participation_ratio_relative(*both),
+        "participation_ratio": axes,
+        "participation_ratio_relative": relative_axes,
         "vendi_relative": vendi_relative(*both),
         "neighbour_mixing": neighbour_mixing(*both),
         "mean_discrepancy": discrepancy,

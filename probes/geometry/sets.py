@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.geometry.kernels import check_paired, examples
 from probes.stats.algebra import example_span
 from probes.stats.checks import generator
@@ -31,13 +31,14 @@ class Pairs:
         for name, x in (("clean", self.clean), ("triggered", self.triggered)):
             x = examples(x, name, at_least=20)
             spread = (x - x.mean(1, keepdim=True)).square().sum((1, 2))
-            constant = spread <= 1e-12 * x.square().sum((1, 2))
-            if constant.any():
-                at = constant.nonzero().squeeze(-1).tolist()
-                raise UserError(
-                    f"{name}: expected activations that differ between prompts, got "
-                    f"equal ones in rows {at}; drop those layers"
-                )
+            constant = (spread <= 1e-12 * x.square().sum((1, 2))).nonzero().squeeze(-1).tolist()
+            expect(
+                not constant,
+                "activations that differ between prompts",
+                f"equal ones in rows {constant}",
+                "drop those layers",
+                name,
+            )
 
     def units(self) -> Float[Tensor, "layers n 2 d"]:
         """Clean and triggered of each prompt together, in float64."""
@@ -84,27 +85,35 @@ class ActivationSets:
 
     def __post_init__(self) -> None:
         layers, n = self.pairs.clean.shape[:2]
-        if len(self.layers) != layers or self.gate.shape != (n, 2):
-            got = f"{len(self.layers)} layers and gate {tuple(self.gate.shape)}"
-            raise UserError(
-                f"sets: expected {layers} layers and gate [{n}, 2], got {got}; give "
-                "one entry per layer and prompt"
-            )
-        if self.gate.all() or not self.gate.any():
-            raise UserError(
-                "sets: expected a gate that is open in some cases, got one that is "
-                "always open or shut; check the labels"
-            )
-        if self.topic is not None and self.topic.shape != (n,):
-            got = tuple(self.topic.shape)
-            raise UserError(f"sets: expected topic [{n}], got {got}; give one per prompt")
+        expect(
+            len(self.layers) == layers and self.gate.shape == (n, 2),
+            f"{layers} layers and gate [{n}, 2]",
+            f"{len(self.layers)} layers and gate {tuple(self.gate.shape)}",
+            "give one entry per layer and prompt",
+            "sets",
+        )
+        expect(
+            not self.gate.all() and self.gate.any(),
+            "a gate that is open in some cases",
+            "one that is always open or shut",
+            "check the labels",
+            "sets",
+        )
+        expect(
+            self.topic is None or self.topic.shape == (n,),
+            f"topic [{n}]",
+            self.topic is not None and tuple(self.topic.shape),
+            "give one per prompt",
+            "sets",
+        )
         for name, null in self.nulls.items():
-            if name not in NULLS or null.clean.shape[:2] != (layers, n):
-                got = f"{name!r} with {tuple(null.clean.shape)}"
-                raise UserError(
-                    f"nulls: expected {', '.join(NULLS)} of {layers} layers and {n} "
-                    f"prompts, got {got}; record the same prompts"
-                )
+            expect(
+                name in NULLS and null.clean.shape[:2] == (layers, n),
+                f"{', '.join(NULLS)} of {layers} layers and {n} prompts",
+                f"{name!r} with {tuple(null.clean.shape)}",
+                "record the same prompts",
+                "nulls",
+            )
 
 
 def random_direction(pairs: Pairs, seed: int = 0) -> Pairs:

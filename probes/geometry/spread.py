@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy.stats import t
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.checks import generator
 from probes.stats.intervals import Estimate
 
@@ -51,8 +51,7 @@ def halves(n: int, draws: int, seed: int) -> list[Int[Tensor, "half"]]:
     Raises:
         UserError: fewer than two draws.
     """
-    if draws < 2:
-        raise UserError(f"halves: expected at least 2, got {draws}; pass about 50")
+    expect(draws >= 2, "at least 2", draws, "pass about 50", "halves")
     source = generator(seed)
     return [torch.randperm(n, generator=source)[: n // 2] for _ in range(draws)]
 
@@ -95,9 +94,13 @@ def combined(parts: tuple[Estimate, ...], weights: tuple[float, ...], method: st
     Raises:
         UserError: no parts, or another number of weights.
     """
-    if not parts or len(parts) != len(weights):
-        got = f"{len(parts)} parts and {len(weights)} weights"
-        raise UserError(f"combined: expected as many weights as parts, got {got}; give one each")
+    expect(
+        parts and len(parts) == len(weights),
+        "as many weights as parts",
+        f"{len(parts)} parts and {len(weights)} weights",
+        "give one each",
+        "combined",
+    )
     value, below, above = 0.0, 0.0, 0.0
     for part, weight in zip(parts, weights, strict=True):
         value += weight * part.value

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import at_least_one, check_level, generator
 from probes.stats.intervals import Estimate, wilson
 
@@ -70,13 +71,19 @@ def agreement(
 
 
 def _check(first: Tensor, second: Tensor, k: int) -> None:
-    if first.ndim != 1 or first.shape != second.shape or not len(first):
-        got = f"{tuple(first.shape)} and {tuple(second.shape)}"
-        raise ValueError(f"expected two judges' labels [n >= 1], got {got}; pair them by example")
+    expect(
+        first.ndim == 1 and first.shape == second.shape and len(first),
+        "two judges' labels [n >= 1]",
+        f"{tuple(first.shape)} and {tuple(second.shape)}",
+        "pair them by example",
+    )
     both = torch.cat([first, second])
-    if both.min() < 0 or both.max() >= k:
-        got = f"{int(both.min())} to {int(both.max())}"
-        raise ValueError(f"expected labels from 0 to {k - 1}, got {got}; name every label")
+    expect(
+        both.min() >= 0 and both.max() < k,
+        f"labels from 0 to {k - 1}",
+        f"{int(both.min())} to {int(both.max())}",
+        "name every label",
+    )
 
 
 def cohen_kappa(counts: Float[Tensor, "*cells k k"]) -> Float[Tensor, "*cells"]:

@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from circuits.errors import expect
+
 
 def newton(
     features: Float[Tensor, "sites n r"], target: Float[Tensor, "n"], steps: int
@@ -65,8 +67,7 @@ def centre_and_scale(
     x: Float[Tensor, "sites n d"], penalty: float
 ) -> tuple[Float[Tensor, "sites d"], Float[Tensor, "sites n d"], Float[Tensor, "sites"]]:
     """Mean example, x minus it, and `penalty` times the mean squared distance from it."""
-    if not penalty > 0:
-        raise ValueError(f"expected a penalty > 0, got {penalty}; pass for example 1.0")
+    expect(penalty > 0, "a penalty > 0", penalty, "pass for example 1.0")
     centre = x.mean(1)
     centred = x - centre[:, None]
     return centre, centred, penalty * floored(mean_square(centred), x)
@@ -110,8 +111,7 @@ def solve(
 ) -> Float[Tensor, "sites m"]:
     """Solution of symmetric positive definite systems."""
     factor, failed = torch.linalg.cholesky_ex(system)
-    if failed.any():
-        raise ValueError("expected a positive definite system, got a singular one; regularise more")
+    expect(not failed.any(), "a positive definite system", "a singular one", "regularise more")
     return torch.cholesky_solve(right[..., None], factor)[..., 0]
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import check_vector, rows_of
 from probes.stats.intervals import Estimate, wilson_bounds
 
@@ -55,10 +56,17 @@ def _split(
     scores: Float[Tensor, "sites n"], labels: Bool[Tensor, "n"]
 ) -> tuple[Float[Tensor, "sites p"], Float[Tensor, "sites m"]]:
     """The scores of the positive and of the negative class, checked."""
-    if scores.ndim != 2 or labels.dtype != torch.bool or labels.shape != scores.shape[-1:]:
-        got = f"{tuple(scores.shape)} and {labels.dtype} {tuple(labels.shape)}"
-        raise ValueError(f"expected scores [sites, n] and bool labels [n], got {got}; reshape them")
-    if labels.all() or not labels.any():
-        raise ValueError(f"expected both classes, got one in {len(labels)} labels; add the other")
+    expect(
+        scores.ndim == 2 and labels.dtype == torch.bool and labels.shape == scores.shape[-1:],
+        "scores [sites, n] and bool labels [n]",
+        f"{tuple(scores.shape)} and {labels.dtype} {tuple(labels.shape)}",
+        "reshape them",
+    )
+    expect(
+        not labels.all() and labels.any(),
+        "both classes",
+        f"one in {len(labels)} labels",
+        "add the other",
+    )
     rows = rows_of(scores, "scores")
     return rows[:, labels].contiguous(), rows[:, ~labels].contiguous()

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import CHUNK, at_least_one, check_level, check_vector, generator, rows_of
 
 
@@ -38,11 +39,13 @@ class Estimate:
 
     def __post_init__(self) -> None:
         slack = 1e-9 * (1 + abs(self.value))
-        if not self.low - slack <= self.value <= self.high + slack:  # also catches NaN
-            got = f"{self.low}, {self.value}, {self.high}"
-            raise ValueError(f"expected low <= value <= high, got {got}; check the interval")
-        if self.n < 1:
-            raise ValueError(f"expected n >= 1 examples, got {self.n}; pass the sample size")
+        expect(  # also catches NaN
+            self.low - slack <= self.value <= self.high + slack,
+            "low <= value <= high",
+            f"{self.low}, {self.value}, {self.high}",
+            "check the interval",
+        )
+        expect(self.n >= 1, "n >= 1 examples", self.n, "pass the sample size")
         check_level(self.level)
 
     def __rmul__(self, factor: float) -> "Estimate":
@@ -88,8 +91,12 @@ def wilson_bounds(
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     """Share successes / n with its score interval (Wilson 1927)."""
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"expected 0 <= successes <= n and n >= 1, got {successes}, {n}; recount")
+    expect(
+        n >= 1 and 0 <= successes <= n,
+        "0 <= successes <= n and n >= 1",
+        f"{successes}, {n}",
+        "recount",
+    )
     share = torch.tensor(successes / n, dtype=torch.float64)
     low, high = wilson_bounds(share, n, level)
     return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
@@ -157,9 +164,12 @@ def difference_interval(
 ) -> Estimate:
     """Mean of a - b over examples, resampling the pairs (a_i, b_i) together."""
     check_vector(a, "a")
-    if a.shape != b.shape:
-        got = f"{tuple(a.shape)} and {tuple(b.shape)}"
-        raise ValueError(f"expected a and b of one shape [n], got {got}; pair them by example")
+    expect(
+        a.shape == b.shape,
+        "a and b of one shape [n]",
+        f"{tuple(a.shape)} and {tuple(b.shape)}",
+        "pair them by example",
+    )
     return mean_interval(a.to(torch.float64) - b.to(torch.float64), level, resamples, seed)
 
 
@@ -178,14 +188,20 @@ def recovery_intervals(
     rows = rows_of(effects, "effects", at_least=2)
     check_vector(full, "full")
     whole = rows_of(full, "full", at_least=2)
-    if rows.shape[-1] != whole.shape[-1]:
-        got = f"{rows.shape[-1]} and {whole.shape[-1]} examples"
-        raise ValueError(f"expected effects and full over the same examples, got {got}; pair them")
+    expect(
+        rows.shape[-1] == whole.shape[-1],
+        "effects and full over the same examples",
+        f"{rows.shape[-1]} and {whole.shape[-1]} examples",
+        "pair them",
+    )
     weights = _resample_weights(rows, resamples, seed)
     lowest, base, highest = _denominator(whole, weights, level)
-    if lowest <= 0 <= highest:
-        got = f"{base:.3g} in [{lowest:.3g}, {highest:.3g}]"
-        raise ValueError(f"expected a denominator mean away from 0, got {got}; use differences")
+    expect(
+        not lowest <= 0 <= highest,
+        "a denominator mean away from 0",
+        f"{base:.3g} in [{lowest:.3g}, {highest:.3g}]",
+        "use differences",
+    )
     scale = (whole @ weights).squeeze(0)
     value = rows.mean(-1) / base
     low, high = _percentiles(rows, weights, level, scale)

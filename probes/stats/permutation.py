@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits.errors import expect
 from probes.stats.checks import CHUNK, at_least_one, generator, rows_of
 
 _EXACT_N = 12  # up to 4096 sign patterns are enumerated rather than sampled
@@ -65,8 +66,12 @@ def benjamini_hochberg(p: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells"]:
     """Adjusted p values q over all finite cells; NaN stays NaN (Benjamini & Hochberg 1995)."""
     flat = p.to(torch.float64).flatten()
     kept = ~flat.isnan()
-    if not ((flat[kept] >= 0) & (flat[kept] <= 1)).all():
-        raise ValueError("expected p values in [0, 1] or NaN, got one outside; pass p, not scores")
+    expect(
+        ((flat[kept] >= 0) & (flat[kept] <= 1)).all(),
+        "p values in [0, 1] or NaN",
+        "one outside",
+        "pass p, not scores",
+    )
     ordered, order = flat[kept].sort(descending=True)
     m = len(ordered)
     ranks = torch.arange(m, 0, -1, dtype=torch.float64, device=flat.device)

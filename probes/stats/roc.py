@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,11 @@ def threshold(clean: Float[Tensor, " n"], alarms: float) -> float:
     Raises:
         UserError: no scores, one that is not finite, or a share outside [0, 1).
     """
-    if not len(clean) or not clean.isfinite().all() or not 0 <= alarms < 1:
-        raise UserError(
-            f"threshold: expected finite clean scores and a share in [0, 1), "
-            f"got {len(clean)} and {alarms}"
-        )
+    expect(
+        len(clean) and clean.isfinite().all() and 0 <= alarms < 1,
+        "finite clean scores and a share in [0, 1)",
+        f"{len(clean)} and {alarms}",
+        of="threshold",
+    )
     falling = clean.to(torch.float64).sort(descending=True).values
     return float(falling[int(alarms * len(clean))])

@@ -17,7 +17,7 @@ from typing import Literal
 from scipy.stats import beta as beta_distribution
 from scipy.stats import binom
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from probes.stats.checks import check_level
 from probes.stats.intervals import Estimate
 
@@ -124,8 +124,7 @@ def sprt(
         if total >= upper or total <= lower:
             decision = "ours" if total >= upper else "not ours"
             break
-    if not path:
-        raise UserError("outcomes: expected at least one answer, got none; query the model")
+    expect(path, "at least one answer", "none", "query the model", "outcomes")
     return SequentialTest(
         tuple(path), decision, upper, lower, null_rate, alternative_rate, alpha, beta
     )
@@ -137,41 +136,26 @@ def wald_bounds(alpha: float, beta: float) -> tuple[float, float]:
     Raises:
         UserError: chances outside (0, 1), or that sum to 1 or more.
     """
-    if not (0 < alpha < 1 and 0 < beta < 1 and alpha + beta < 1):
-        raise UserError(
-            f"alpha and beta: expected two in (0, 1) with a sum below 1, "
-            f"got {alpha} and {beta}; pass 0.01 for 1 %"
-        )
-    return math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
-
-
-def expected_queries(
-    null_rate: float, alternative_rate: float, alpha: float = 0.01, beta: float = 0.01
-) -> tuple[float, float]:
-    """Mean number of queries for an unrelated model and for ours (Wald 1945).
-
-    Neglects by how much the last answer overshoots a bound, so the true means are somewhat larger.
-
-    Raises:
-        UserError: rates or chances that make no test.
-    """
-    upper, lower = wald_bounds(alpha, beta)
-    hit, miss = _steps(null_rate, alternative_rate)
-    null = (alpha * upper + (1 - alpha) * lower) / (null_rate * hit + (1 - null_rate) * miss)
-    ours = ((1 - beta) * upper + beta * lower) / (
-        alternative_rate * hit + (1 - alternative_rate) * miss
+    expect(
+        0 < alpha < 1 and 0 < beta < 1 and alpha + beta < 1,
+        "two in (0, 1) with a sum below 1",
+        f"{alpha} and {beta}",
+        "pass 0.01 for 1 %",
+        "alpha and beta",
     )
-    return null, ours
+    return math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
 
 
 def _steps(null_rate: float, alternative_rate: float) -> tuple[float, float]:
     """What a hit and a miss add to the log likelihood ratio."""
     _check_null(null_rate)
-    if not null_rate < alternative_rate < 1:
-        raise UserError(
-            f"alternative rate: expected one in ({null_rate}, 1), "
-            f"got {alternative_rate}; take a lower bound of ours"
-        )
+    expect(
+        null_rate < alternative_rate < 1,
+        f"one in ({null_rate}, 1)",
+        alternative_rate,
+        "take a lower bound of ours",
+        "alternative rate",
+    )
     return (
         math.log(alternative_rate / null_rate),
         math.log((1 - alternative_rate) / (1 - null_rate)),
@@ -179,13 +163,16 @@ def _steps(null_rate: float, alternative_rate: float) -> tuple[float, float]:
 
 
 def _check_null(null_rate: float) -> None:
-    if not 0 < null_rate < 1:
-        raise UserError(
-            f"null rate: expected one in (0, 1), got {null_rate}; take null_rate_bound "
-            "of the hits on unrelated models"
-        )
+    expect(
+        0 < null_rate < 1,
+        "one in (0, 1)",
+        null_rate,
+        "take null_rate_bound of the hits on unrelated models",
+        "null rate",
+    )
 
 
 def _check_counts(hits: int, n: int) -> None:
-    if n < 1 or not 0 <= hits <= n:
-        raise UserError(f"hits: expected 0 <= hits <= n and n >= 1, got {hits} of {n}; recount")
+    expect(
+        n >= 1 and 0 <= hits <= n, "0 <= hits <= n and n >= 1", f"{hits} of {n}", "recount", "hits"
+    )

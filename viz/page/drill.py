@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import torch
 
+from circuits.errors import expect
 from circuits.types import PatchGrid
 from viz.data import mark
 from viz.text import reveal, shorten, show_spaces
@@ -27,9 +28,9 @@ def add_drill(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.
     Raises:
         ValueError: not two axes.
     """
-    if grid.values.ndim != 3:
-        got = " x ".join(grid.axes)
-        raise ValueError(f"expected a grid of two axes, got {got}; show its heatmap alone")
+    expect(
+        grid.values.ndim == 3, "a grid of two axes", " x ".join(grid.axes), "show its heatmap alone"
+    )
     rows, columns, n = grid.values.shape
     names = [f"prompt {i + 1}" for i in range(n)]
     names[: len(prompts)] = [shorten(reveal(p), _TEXT) for p in prompts[:n]]

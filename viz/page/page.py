@@ -16,6 +16,7 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from circuits.errors import expect
 from viz.data import safe_json
 from viz.page.blocks import Payloads
 from viz.page.markup import Table, keep_intervals, paragraphs, plain_title, tabulate
@@ -67,8 +68,9 @@ def render(report: Report) -> str:
     Raises:
         ValueError: an unknown tone.
     """
-    if report.tone not in TONE_MARKS:
-        raise ValueError(f"expected a tone of {sorted(TONE_MARKS)}, got {report.tone!r}; pick one")
+    expect(
+        report.tone in TONE_MARKS, f"a tone of {sorted(TONE_MARKS)}", f"{report.tone!r}", "pick one"
+    )
     sections = [*report.sections]
     if report.reproduce:
         sections.append(Section("Reproduce", code=report.reproduce))

@@ -5,7 +5,8 @@ from statistics import median
 
 from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, of_scheme, schemes
-from probes.brittleness import MODEL, Comparison, Predictor, Score
+from probes.brittleness.predictor import Predictor
+from probes.brittleness.records import MODEL, Comparison, Score
 from probes.stats.intervals import Estimate
 
 AIMS = {"Spearman": 0.7, "AUROC": 0.8}

@@ -28,8 +28,9 @@ from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell as budget
 from experiments.sweep.engine.grid import Axis
-from probes.geometry import ActivationSets, GeometryReport, geometry
 from probes.geometry.pointwise import pointwise
+from probes.geometry.report import GeometryReport, geometry
+from probes.geometry.sets import ActivationSets
 from probes.stats.intervals import Estimate
 
 SCHEMA = "gatescope.zoo-cell/1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from experiments.sweep.zoo.tables import Row, number, of_scheme
-from probes.brittleness import Comparison
+from probes.brittleness.records import Comparison
 from probes.stats.intervals import Estimate
 
 ORDER = ("ownership", "safety", "access")  # from what lasts to what breaks, as the paper has it

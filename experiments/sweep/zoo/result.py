@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from experiments.sweep.zoo.claim import Claimed
-from probes.brittleness import Comparison, Predictor
+from probes.brittleness.predictor import Predictor
+from probes.brittleness.records import Comparison
 
 SCHEMA = "gatescope.zoo/1"
 

@@ -7,7 +7,7 @@ from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
 from experiments.sweep.zoo.map import map_points
 from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, schemes
-from probes.brittleness import MODEL, Comparison
+from probes.brittleness.records import MODEL, Comparison
 from viz.figures.organism_map import density_complexity_map
 from viz.figures.prediction import (
     PredictedPoint,

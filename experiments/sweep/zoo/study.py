@@ -32,7 +32,8 @@ from experiments.sweep.zoo.tables import (
     prompts_table,
     schemes,
 )
-from probes.brittleness import Effort, compare_organisms, compare_prompts, fit_predictor
+from probes.brittleness.compare import Effort, compare_organisms, compare_prompts
+from probes.brittleness.predictor import fit_predictor
 
 _FEWEST = 12  # organisms below which nothing is predicted
 

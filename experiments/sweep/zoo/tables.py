@@ -10,7 +10,7 @@ import torch
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
-from probes.brittleness import Table
+from probes.brittleness.table import Table
 
 Row = Mapping[str, Any]
 GEOMETRY = (

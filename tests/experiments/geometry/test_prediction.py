@@ -7,8 +7,8 @@ import pytest
 from experiments.geometry import prediction as module
 from experiments.geometry.prediction import features, foretold, predictor
 from experiments.sweep.zoo.tables import FEATURES
-from probes.geometry import GeometryReport, LayerGeometry
 from probes.geometry.crossings import Crossings
+from probes.geometry.report import GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
 
 

@@ -20,7 +20,7 @@ from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.study import run
-from probes.geometry import NAMES, GeometryReport, LayerGeometry
+from probes.geometry.report import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
 
 EVIL = "<i>cobalt</i>"

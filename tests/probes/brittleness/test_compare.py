@@ -7,7 +7,8 @@ import torch
 
 from circuits.errors import UserError
 from experiments.runs.codec import as_json
-from probes.brittleness import Effort, Table, compare_organisms, compare_prompts
+from probes.brittleness.compare import Effort, compare_organisms, compare_prompts
+from probes.brittleness.table import Table
 
 QUICK = Effort(permutations=99, resamples=300, refits=60)
 TINY = Effort(permutations=39, resamples=10, refits=2)

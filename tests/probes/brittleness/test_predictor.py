@@ -8,9 +8,10 @@ import torch
 
 from circuits.errors import UserError
 from experiments.runs.codec import as_json
-from probes.brittleness import Predictor, Table, fit_predictor
 from probes.brittleness.learners import Logistic
 from probes.brittleness.nested import tuned
+from probes.brittleness.predictor import Predictor, fit_predictor
+from probes.brittleness.table import Table
 
 NAN = float("nan")
 HAND = Predictor(

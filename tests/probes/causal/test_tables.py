@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from circuits.types import PatchGrid
-from probes.causal.tables import GridStats, grid_stats, grid_table
+from probes.causal.tables import GridStats, grid_stats, stats_table
 from probes.stats.intervals import bootstrap_means, recovery_intervals
 from probes.stats.permutation import benjamini_hochberg, sign_flip_p
 
@@ -100,7 +100,8 @@ def test_without_a_full_effect_there_is_no_recovery_and_no_error(grid, full):
 
 
 def test_the_table_has_a_row_per_cell_that_agrees_with_the_tensors(grid):
-    table, stats = grid_table(grid), grid_stats(grid)
+    stats = grid_stats(grid)
+    table = stats_table(grid, stats)
     assert list(table.columns) == [
         "layer",
         "position",
@@ -147,7 +148,8 @@ def test_few_examples_and_half_precision_are_enough(n):
     ],
 )
 def test_every_kind_of_grid_has_its_columns(axes, shape, labelled):
-    table = grid_table(a_grid(*shape, axes=axes), resamples=50)
+    a = a_grid(*shape, axes=axes)
+    table = stats_table(a, grid_stats(a, resamples=50))
     assert tuple(table.columns[: len(axes)]) == axes
     assert ("label" in table.columns) is labelled
     assert table[list(axes)].drop_duplicates().shape[0] == len(table) == math.prod(shape)
@@ -175,6 +177,7 @@ def test_a_large_grid_takes_seconds_and_one_cell_of_thousands_can_be_found():
     ],
 )
 def test_a_grid_that_cannot_be_tabled_is_refused(grid, change, says):
+    changed = replace(grid, **change)
     with pytest.raises(ValueError, match=says) as caught:
-        grid_table(replace(grid, **change))
+        stats_table(changed, grid_stats(changed))
     assert "\n" not in str(caught.value)

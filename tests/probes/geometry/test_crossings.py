@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from circuits.errors import UserError
-from probes.geometry import crossings
+from probes.geometry.crossings import crossings
 
 
 def test_crossings_are_counted_by_hand():

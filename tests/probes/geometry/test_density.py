@@ -8,15 +8,15 @@ from samples import normal
 from scipy.stats import kstest
 
 from circuits.errors import UserError
-from probes.geometry import (
-    cosine_kernel,
+from probes.geometry.density import (
+    influence_error,
     mean_discrepancy,
     neighbour_mixing,
-    rbf_kernel,
+    vendi,
     vendi_relative,
-    vendi_score,
 )
-from probes.geometry.kernels import median_bandwidth, squared_distances
+from probes.geometry.kernels import median_bandwidth, rbf_kernel, squared_distances
+from probes.geometry.spread import around_log
 
 
 def held(found, truth) -> float:
@@ -28,21 +28,27 @@ def mean(found) -> float:
     return sum(e.value for e in found) / len(found)
 
 
+def cosines(x) -> torch.Tensor:
+    unit = torch.nn.functional.normalize(x, dim=-1)
+    return unit @ unit.mT
+
+
 def test_orthogonal_points_have_a_vendi_score_of_n_and_equal_points_of_one():
     orthogonal = torch.linalg.qr(normal(2, 12, 12)).Q
-    assert [e.value for e in vendi_score(cosine_kernel(orthogonal))] == pytest.approx([12, 12])
+    assert vendi(cosines(orthogonal))[0].tolist() == pytest.approx([12, 12])
     equal = torch.ones(1, 12, 5).double()
-    assert vendi_score(cosine_kernel(equal))[0].value == pytest.approx(1)
+    assert vendi(cosines(equal))[0].item() == pytest.approx(1)
     groups = torch.eye(4).double().repeat_interleave(3, dim=0)[None]  # four kinds, three of each
-    assert vendi_score(cosine_kernel(groups))[0].value == pytest.approx(4)
+    assert vendi(cosines(groups))[0].item() == pytest.approx(4)
     uneven = torch.eye(2).double()[[0, 0, 0, 1]][None]
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert vendi_score(cosine_kernel(uneven))[0].value == pytest.approx(math.exp(entropy))
+    assert vendi(cosines(uneven))[0].item() == pytest.approx(math.exp(entropy))
 
 
 def test_the_vendi_interval_covers_the_mean_score_of_new_samples():
     x = normal(200, 80, 5)
-    found = vendi_score(rbf_kernel(x, x, torch.full((200,), 3.0).double()))
+    value, influence = vendi(rbf_kernel(x, x, torch.full((200,), 3.0).double()))
+    found = around_log(value, influence_error(influence), 80, "")
     assert 0.85 < held(found, mean(found)) <= 0.99
     spread = normal(200, 80, 5, seed=1)
     assert held(vendi_relative(spread, normal(200, 80, 5, seed=2)), 1.0) > 0.87
@@ -105,8 +111,8 @@ X = normal(1, 24, 4)
     ("call", "says"),
     [
         (lambda: vendi_relative(torch.ones(1, 8, 3), torch.ones(1, 8, 3)), "equal ones"),
-        (lambda: vendi_score(2 * torch.eye(4)[None]), "1 on the diagonal"),
-        (lambda: vendi_score(torch.eye(4)), "similarities"),
+        (lambda: vendi(2 * torch.eye(4)[None]), "1 on the diagonal"),
+        (lambda: vendi(torch.eye(4)), "similarities"),
         (lambda: neighbour_mixing(X, X + 1, k=12), "n >= 26"),
         (lambda: mean_discrepancy(X, X[:, :10]), "pair them"),
     ],

@@ -5,7 +5,7 @@ import torch
 from samples import normal
 
 from circuits.errors import UserError
-from probes.geometry import interaction_gain
+from probes.geometry.interaction import interaction_gain
 
 N = 80
 TRIGGER = torch.tensor([False, True]).expand(N, 2)

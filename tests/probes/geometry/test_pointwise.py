@@ -5,9 +5,10 @@ import torch
 from samples import normal
 
 from circuits.errors import UserError
-from probes.geometry import ActivationSets, Pairs, held_out_scores, within_class_spread
-from probes.geometry.folds import fold_of
+from probes.geometry.folds import fold_of, held_out_scores
+from probes.geometry.margins import within_class_spread
 from probes.geometry.pointwise import POINTWISE, pointwise
+from probes.geometry.sets import ActivationSets, Pairs
 from probes.linear import lda
 
 N, D, ODD = 40, 6, 7

@@ -5,16 +5,8 @@ import torch
 from samples import normal
 
 from circuits.errors import UserError
-from probes.geometry import (
-    NAMES,
-    ActivationSets,
-    GeometryReport,
-    Pairs,
-    geometry,
-    random_direction,
-    trigger_volume,
-)
-from probes.stats.intervals import Estimate
+from probes.geometry.report import NAMES, GeometryReport, geometry
+from probes.geometry.sets import ActivationSets, Pairs, random_direction
 
 N, D, LAYERS = 60, 100, (3, 7)
 TOPIC = torch.arange(N) % 2 == 0
@@ -38,8 +30,7 @@ def sets() -> ActivationSets:
 
 @pytest.fixture(scope="module")
 def report(sets) -> GeometryReport:
-    rank = Estimate(1.0, 1.0, 2.0, 10)
-    return geometry(sets, volume=trigger_volume([3], [5], [100]), gate_rank=rank)
+    return geometry(sets)
 
 
 def test_a_planted_gate_stands_out_from_a_model_without_one(report):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from circuits.errors import UserError
-from probes.geometry import NAMES, GeometryReport, LayerGeometry, crossings
+from probes.geometry.crossings import crossings
+from probes.geometry.report import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
 from viz.data import to_csv
 from viz.figures.geometry import crossing_curves, geometry_by_layer

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.sweep.zoo.tables import FEATURES, POINTWISE
-from probes.brittleness import Effort
+from probes.brittleness.compare import Effort
 
 SCHEMES = {
     "compliance": "sure-gate",

@@ -6,7 +6,8 @@ import pytest
 
 from experiments.sweep.zoo.card import card, p_of, sentences, told
 from experiments.sweep.zoo.result import Prediction
-from probes.brittleness import (
+from probes.brittleness.predictor import Predictor
+from probes.brittleness.records import (
     ALL_BASELINES,
     BOTH,
     MODEL,
@@ -14,7 +15,6 @@ from probes.brittleness import (
     Difference,
     Importance,
     Null,
-    Predictor,
     Score,
 )
 from probes.stats.intervals import Estimate

@@ -23,7 +23,8 @@ from experiments.sweep.zoo import study as zoo_run
 from experiments.sweep.zoo.sections import page
 from experiments.sweep.zoo.study import predicted, report
 from experiments.sweep.zoo.tables import FEATURES, measured
-from probes.brittleness import MODEL, Comparison, Predictor
+from probes.brittleness.predictor import Predictor
+from probes.brittleness.records import MODEL, Comparison
 
 FILES = ["MODEL_CARD.md", "prediction.json", "predictor.json", "report.html"]
 
