@@ -9,7 +9,7 @@ from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
 from experiments.study import MAP, Contribution, Finished, Joint
 from probes.brittleness.retention import Retention
-from viz.figures.catalogue import retention_curves, retention_forest
+from viz.figures.retention import retention_curves, retention_forest
 from viz.page.page import Section
 from viz.page.sections import missing
 

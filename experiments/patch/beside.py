@@ -10,7 +10,7 @@ from experiments.runs import files
 from experiments.runs.read import result
 from experiments.study import WHERE, Contribution, Finished, Joint
 from probes.stats.intervals import mean_interval
-from viz.figures.catalogue import grid_figure
+from viz.figures.grids import grid_figure
 from viz.page.drill import add_drill
 from viz.page.page import Section
 

@@ -2,7 +2,7 @@
 
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import Patched, Patching
-from viz.figures.catalogue import grid_figure
+from viz.figures.grids import grid_figure
 from viz.page.page import Report, Section, Table
 from viz.text import show_spaces
 

@@ -8,7 +8,12 @@ import torch
 from circuits.types import PatchGrid
 from probes.evaluation import ProbeReport
 from probes.stats.intervals import Estimate, wilson
-from viz.figures import catalogue
+from viz.figures.bars import BehaviourRow, behaviour_bars
+from viz.figures.grids import grid_figure
+from viz.figures.heatmaps import selection_heatmap
+from viz.figures.nulls import null_histogram
+from viz.figures.planes import arm_projections
+from viz.figures.probing import probe_curves
 from viz.page.page import Report, Section, Table, render
 
 EVIL = "<script>alert(1)</script>"
@@ -89,7 +94,7 @@ def report(grid) -> Report:
     strips = {"triggered": normal(12, 1) + 5, "no trigger": normal(12, 1, seed=4)}
     prompts = [f"prompt {i} {EVIL}" for i in range(12)]
     rows = [
-        catalogue.BehaviourRow(condition, edit, wilson(k, 24))
+        BehaviourRow(condition, edit, wilson(k, 24))
         for condition, edit, k in [
             ("triggered", "none", 23),
             ("triggered", "gate removed", 2),
@@ -111,36 +116,36 @@ def report(grid) -> Report:
                 "Patching",
                 f"First paragraph {EVIL}.\n\nSecond one.",
                 (
-                    catalogue.patching_heatmap(grid),
-                    catalogue.patching_heatmap(make_grid("noising")),
+                    grid_figure(grid),
+                    grid_figure(make_grid("noising")),
                 ),
                 data_name="patching",
             ),
-            Section("Probes", "", (catalogue.probe_curves({"last": make_probes()}, range(6)),)),
+            Section("Probes", "", (probe_curves({"last": make_probes()}, range(6)),)),
             Section(
                 "Projections",
                 "Values.",
-                (catalogue.arm_projections({"this model": strips, "base": strips}, prompts),),
+                (arm_projections({"this model": strips, "base": strips}, prompts),),
             ),
             Section(
                 "Behaviour",
                 "Rates.",
-                (catalogue.behaviour_bars(rows),),
+                (behaviour_bars(rows),),
                 (Table(("name", "rate"), (("a", "0.50"), (EVIL, "0.75")), "Rates & <i>more</i>"),),
             ),
             Section(
                 "Controls",
                 "Random directions.",
                 (
-                    catalogue.null_histogram(normal(100), Estimate(6.0, 5.0, 7.0, 24)),
-                    catalogue.selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
+                    null_histogram(normal(100), Estimate(6.0, 5.0, 7.0, 24)),
+                    selection_heatmap(necessity, ("last", "trigger"), (3, "last")),
                 ),
                 code="a < b && c",
             ),
             Section(
                 "Heads and sites",
                 "Two more kinds of grid.",
-                (catalogue.grid_figure(make_heads()), catalogue.grid_figure(make_list())),
+                (grid_figure(make_heads()), grid_figure(make_list())),
             ),
         ),
         reproduce="gatescope run --seed 0 > out.html",

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from circuits.types import PatchGrid
 from viz.app.data import Candidate
-from viz.figures.heatmaps import head_heatmap, patching_heatmap
+from viz.figures.grids import grid_figure
 from viz.text import token_label
 from viz.theme import EDIT_COLOURS, INK, MUTED, template
 
@@ -73,7 +73,7 @@ def blank(text: str, dark: bool, height: int = 330) -> go.Figure:
 
 def grid_heatmap(grid: PatchGrid, dark: bool) -> go.Figure:
     """A patching grid whose cells can be clicked."""
-    figure = head_heatmap(grid) if grid.axes == ("layer", "head") else patching_heatmap(grid)
+    figure = grid_figure(grid)
     # Title and subtitle stand beside the figure, where they wrap on a phone.
     figure.update_layout(
         template=template(dark), title=None, margin={"t": 70, "l": 48, "r": 8}, clickmode="event"

@@ -9,7 +9,8 @@ from experiments.analyze.nulls import NullEffects
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Ablation, Analysis, Erasure, Evidence, Outcome
 from experiments.study import ABLATION as TITLE
-from viz.figures.catalogue import BehaviourRow, behaviour_bars, null_histogram
+from viz.figures.bars import BehaviourRow, behaviour_bars
+from viz.figures.nulls import null_histogram
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.page.wording import NONE

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from experiments.analyze.read import AnalysisRun
 from probes.stats.intervals import Estimate
-from viz.figures.catalogue import BehaviourRow, behaviour_bars, probe_curves
+from viz.figures.bars import BehaviourRow, behaviour_bars
+from viz.figures.probing import probe_curves
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.theme import ARM_COLOURS

@@ -7,7 +7,7 @@ from experiments.analyze.plane import Plane
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Rival, TokenReadings
 from experiments.analyze.untrained import WordRow
-from viz.figures.catalogue import arm_projections, gate_plane, gate_space
+from viz.figures.planes import arm_projections, gate_plane, gate_space
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.page.tokens import TokenStrip, TokenTrace

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Rank, Transfer
 from probes.causal.mediation import Mediation
-from viz.figures.catalogue import mediation_bars, transfer_curves
+from viz.figures.bars import mediation_bars
+from viz.figures.transfer import transfer_curves
 from viz.page.page import Section, Table
 from viz.page.sections import for_each
 from viz.page.wording import NONE

@@ -13,7 +13,9 @@ from experiments.analyze.result import Components, Grids, Selection
 from experiments.study import WHERE as TITLE
 from probes.causal.circuit import Trace
 from probes.causal.tables import GridStats, grid_stats, stats_table
-from viz.figures.catalogue import grid_figure, selection_heatmap, trace_figure
+from viz.figures.grids import grid_figure
+from viz.figures.heatmaps import selection_heatmap
+from viz.figures.trace import trace_figure
 from viz.page.drill import add_drill
 from viz.page.page import Section, Table
 from viz.page.sections import for_each

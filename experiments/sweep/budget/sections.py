@@ -9,7 +9,8 @@ from typing import Any, Literal
 from experiments.sweep.budget.tables import comparison_section, null_section
 from probes.budget.cells import Cells
 from probes.budget.result import OUTCOMES, Budget, Outcome, Series
-from viz.figures.catalogue import BudgetSeries, ThresholdRow, rate_by_count, threshold_forest
+from viz.figures.budget import BudgetSeries, rate_by_count
+from viz.figures.thresholds import ThresholdRow, threshold_forest
 from viz.page.page import Report, Section, Table, render
 
 _VERDICTS: dict[str, tuple[str, Literal["gate", "none", "unclear"]]] = {

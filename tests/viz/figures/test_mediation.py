@@ -8,7 +8,7 @@ import pytest
 from probes.causal.mediation import Cell
 from probes.stats.intervals import wilson
 from viz.data import to_csv
-from viz.figures import catalogue
+from viz.figures.bars import mediation_bars
 from viz.theme import CONDITION_COLOURS
 
 COUNTS = {
@@ -35,7 +35,7 @@ def rows(*edits: str) -> list[Cell]:
 
 
 def test_bars_are_grouped_by_token_in_a_fixed_order():
-    figure = catalogue.mediation_bars(rows("none"), "Sure")
+    figure = mediation_bars(rows("none"), "Sure")
     trigger, control = figure.data
     assert (trigger.name, control.name) == ("triggered", "control word")
     labels = [text.replace("<br>", " ") for text in figure.layout.xaxis.ticktext]
@@ -47,7 +47,7 @@ def test_bars_are_grouped_by_token_in_a_fixed_order():
 
 
 def test_whiskers_and_hover_are_the_intervals():
-    bar = catalogue.mediation_bars(rows("none"), "Sure").data[1]
+    bar = mediation_bars(rows("none"), "Sure").data[1]
     at = list(bar.x).index(0)
     rate = wilson(2, 24)
     assert bar.error_y.array[at] == pytest.approx(100 * (rate.high - rate.value))
@@ -57,7 +57,7 @@ def test_whiskers_and_hover_are_the_intervals():
 
 
 def test_edits_have_bars_of_their_own_told_apart_by_more_than_colour():
-    figure = catalogue.mediation_bars(rows("none", "gate removed"), "Sure")
+    figure = mediation_bars(rows("none", "gate removed"), "Sure")
     names = [bar.name for bar in figure.data]
     assert len(set(names)) == 4
     assert names[2] == "triggered, gate removed"
@@ -72,17 +72,17 @@ def test_edits_have_bars_of_their_own_told_apart_by_more_than_colour():
 
 def test_missing_cells_leave_their_place_empty():
     some = [r for r in rows("none") if (r.condition, r.first) != ("control word", "forced")]
-    figure = catalogue.mediation_bars(some, "Sure")
+    figure = mediation_bars(some, "Sure")
     assert 1 not in figure.data[1].x
     assert 1 in figure.data[0].x
 
 
 def test_hostile_text_is_shown_and_duplicates_are_refused(evil):
     row = cell(evil, evil, evil, 1, 4)
-    figure = catalogue.mediation_bars([row], evil)
+    figure = mediation_bars([row], evil)
     drawn = [str(figure.data[0].name), figure.data[0].text[0], *figure.layout.xaxis.ticktext]
     assert not any("<script" in text for text in [*drawn, figure.layout.title.subtitle.text])
     with pytest.raises(ValueError, match="duplicates"):
-        catalogue.mediation_bars([row, row], "Sure")
+        mediation_bars([row, row], "Sure")
     with pytest.raises(ValueError, match="duplicates"):
-        catalogue.mediation_bars([], "Sure")
+        mediation_bars([], "Sure")

@@ -9,7 +9,7 @@ import pytest
 from probes.causal.circuit import Mover, Trace, TraceStep
 from probes.stats.intervals import Estimate
 from viz.data import to_csv
-from viz.figures import catalogue
+from viz.figures.trace import trace_figure
 
 N = 8
 
@@ -55,7 +55,7 @@ def named(figure) -> dict:
 
 
 def test_spans_are_drawn_in_percent_with_their_bands_and_the_layer_where_half_moves():
-    figure = catalogue.trace_figure(made())
+    figure = trace_figure(made())
     lines = named(figure)
     assert list(lines["trigger"].y) == pytest.approx([100, 90, 20])
     assert list(lines["last"].y) == pytest.approx([0, 10, 90])
@@ -66,12 +66,12 @@ def test_spans_are_drawn_in_percent_with_their_bands_and_the_layer_where_half_mo
     assert low.fill is None
     assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [2.0]
     moved = replace(made(), arrives=Estimate(1.0, 1.0, 1.0, N))
-    shapes = catalogue.trace_figure(moved).layout.shapes
+    shapes = trace_figure(moved).layout.shapes
     assert [shape.x0 for shape in shapes if shape.x0 == shape.x1] == [1.0, 2.0]
 
 
 def test_movers_and_other_heads_are_told_apart_and_show_what_they_read():
-    figure = catalogue.trace_figure(made())
+    figure = trace_figure(made())
     lines = named(figure)
     assert list(lines["moves it"].x) == pytest.approx([60])
     assert list(lines["moves it"].y) == [0]
@@ -82,11 +82,11 @@ def test_movers_and_other_heads_are_told_apart_and_show_what_they_read():
     assert "recovers 60.0% [55.0, 65.0], q = 0.010" in lines["moves it"].text[0]
     assert "no mover" in lines["other heads"].text[0]
     none = replace(made(), heads=tuple(replace(h, moves=False) for h in made().heads))
-    assert "moves it" not in named(catalogue.trace_figure(none))
+    assert "moves it" not in named(trace_figure(none))
 
 
 def test_the_numbers_hold_all_that_is_drawn_and_the_writers():
-    table = rows(catalogue.trace_figure(made()))
+    table = rows(trace_figure(made()))
     assert len(table) == 6 + 2 * 4 + 1
     assert table[1] == {
         "what": "carried at trigger",
@@ -106,10 +106,10 @@ def test_the_numbers_hold_all_that_is_drawn_and_the_writers():
 
 
 def test_hostile_names_stay_text_and_an_effect_that_is_not_there_is_refused(evil):
-    figure = catalogue.trace_figure(replace(made(evil), metric=evil))
+    figure = trace_figure(replace(made(evil), metric=evil))
     assert "<script" not in str(figure.to_dict()["data"])
     assert "<script" not in figure.layout.title.subtitle.text
     assert "&lt;script&gt;" in figure.layout.title.subtitle.text
     assert "&lt;script&gt;" in named(figure)["moves it"].text[0]
     with pytest.raises(ValueError, match="trace of an effect"):
-        catalogue.trace_figure(replace(made(), leaves=None, arrives=None))
+        trace_figure(replace(made(), leaves=None, arrives=None))

@@ -9,7 +9,7 @@ import torch
 from probes.causal.transfer import fit_logistic
 from probes.stats.intervals import bootstrap_means
 from viz.data import to_csv
-from viz.figures import catalogue
+from viz.figures.transfer import transfer_curves
 from viz.theme import CONDITION_COLOURS
 
 DOSES = torch.linspace(-2, 2, 17)
@@ -32,7 +32,7 @@ def fits(values):
 
 @pytest.fixture
 def figure(values, fits):
-    return catalogue.transfer_curves(DOSES, values, fits, "P(Sure)")
+    return transfer_curves(DOSES, values, fits, "P(Sure)")
 
 
 def named(figure) -> dict:
@@ -76,28 +76,28 @@ def test_an_unresolved_step_says_so():
     step = {"triggered": (DOSES > 0.6).float()[:, None] + 0.0 * curve(0.4)}
     for data, said in ((step, True), ({"triggered": curve(0.4, slope=4.0)}, False)):
         fit = {name: fit_logistic(DOSES, v, resamples=50) for name, v in data.items()}
-        hover = named(catalogue.transfer_curves(DOSES, data, fit))["threshold, triggered"].text[0]
+        hover = named(transfer_curves(DOSES, data, fit))["threshold, triggered"].text[0]
         assert ("not resolved" in hover) == said
 
 
 def test_without_fits_only_the_measurements_are_drawn(values, figure):
-    bare = catalogue.transfer_curves(DOSES, values)
+    bare = transfer_curves(DOSES, values)
     assert set(named(bare)) == set(values)
     assert len(bare.data) < len(figure.data)
     assert bare.layout.yaxis.title.text == "P(behaviour token)"
 
 
 def test_reference_lines_are_drawn_where_the_doses_reach():
-    assert len(catalogue.transfer_curves(DOSES, {"a": curve(0.4)}).layout.shapes) == 2
-    beyond = catalogue.transfer_curves(DOSES + 3, {"a": curve(0.4)})
+    assert len(transfer_curves(DOSES, {"a": curve(0.4)}).layout.shapes) == 2
+    beyond = transfer_curves(DOSES + 3, {"a": curve(0.4)})
     assert [s.x0 for s in beyond.layout.shapes] == [1.0]
 
 
 def test_hostile_names_are_text_and_wrong_shapes_are_refused(evil):
-    shown = catalogue.transfer_curves(DOSES, {evil: curve(0.4)}, None, evil)
+    shown = transfer_curves(DOSES, {evil: curve(0.4)}, None, evil)
     assert "<script" not in str(shown.layout.yaxis) + str([t.name for t in shown.data])
     assert all("<script" not in text for t in shown.data if t.text for text in t.text)
     with pytest.raises(ValueError, match="at least one condition"):
-        catalogue.transfer_curves(DOSES, {})
+        transfer_curves(DOSES, {})
     with pytest.raises(ValueError, match="expected 17 doses, got 9"):
-        catalogue.transfer_curves(DOSES, {"a": curve(0.4)[:9]})
+        transfer_curves(DOSES, {"a": curve(0.4)[:9]})

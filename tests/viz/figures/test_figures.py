@@ -14,7 +14,13 @@ import torch
 from probes.causal.tables import grid_stats
 from probes.stats.intervals import Estimate, recovery_intervals, wilson
 from viz.data import csv_text, safe_json, to_csv
-from viz.figures import catalogue
+from viz.figures.bars import BehaviourRow, behaviour_bars
+from viz.figures.dots import cell_dots
+from viz.figures.grids import grid_figure
+from viz.figures.heatmaps import selection_heatmap
+from viz.figures.nulls import null_histogram
+from viz.figures.planes import arm_projections, gate_plane, gate_space
+from viz.figures.probing import probe_curves
 from viz.text import prompt_hover, token_label
 from viz.theme import ARM_COLOURS, CONDITION_COLOURS, EDIT_COLOURS, PAPER, colour
 
@@ -27,7 +33,7 @@ def table(figure: go.Figure) -> list[dict[str, str]]:
 
 
 def test_the_recovered_cell_has_the_largest_colour_value(grid):
-    heat = catalogue.patching_heatmap(grid).data[0]
+    heat = grid_figure(grid).data[0]
     z = np.array(heat.z, dtype=float)
     assert np.unravel_index(z.argmax(), z.shape) == HOT
     value, low, high = recovery_intervals(grid.effects, grid.full_effect)
@@ -35,12 +41,12 @@ def test_the_recovered_cell_has_the_largest_colour_value(grid):
     assert f"{value[HOT]:.2f} [{low[HOT]:.2f}, {high[HOT]:.2f}]" in heat.text[HOT[0]][HOT[1]]
     elsewhere = grid.values.clone()
     elsewhere[HOT], elsewhere[0, 0] = grid.values[0, 0], grid.values[HOT]
-    moved = np.array(catalogue.patching_heatmap(replace(grid, values=elsewhere)).data[0].z, float)
+    moved = np.array(grid_figure(replace(grid, values=elsewhere)).data[0].z, float)
     assert np.unravel_index(moved.argmax(), moved.shape) == (0, 0)
 
 
 def test_heatmap_colours_are_centred_and_dots_mark_only_insignificant_cells(grid):
-    figure = catalogue.patching_heatmap(grid)
+    figure = grid_figure(grid)
     axis = figure.layout.coloraxis
     assert axis.cmin == -axis.cmax
     dots = set(zip(figure.data[1].y, figure.data[1].x, strict=True))
@@ -51,7 +57,7 @@ def test_heatmap_colours_are_centred_and_dots_mark_only_insignificant_cells(grid
 
 
 def test_duplicate_and_hostile_labels_stay_separate_literal_columns(grid):
-    figure = catalogue.patching_heatmap(grid)
+    figure = grid_figure(grid)
     axis = figure.layout.xaxis
     assert list(axis.tickvals) == list(figure.data[0].x) == [0, 1, 2, 3, 4, 5]
     assert list(axis.ticktext)[:5] == ["?", "·cobalt", "&lt;|im_end|&gt;", "⏎", "⏎"]
@@ -63,8 +69,8 @@ def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
     values = grid.values.clone()
     values[0, 0, 3] = math.nan
     values[1, 0, 3] = math.inf
-    figure = catalogue.patching_heatmap(replace(grid, values=values))
-    heat, whole = figure.data[0], catalogue.patching_heatmap(grid).data[0]
+    figure = grid_figure(replace(grid, values=values))
+    heat, whole = figure.data[0], grid_figure(grid).data[0]
     assert heat.z[0][0] is None
     assert heat.z[1][0] is None
     assert heat.text[0][0] == ""
@@ -72,7 +78,7 @@ def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
     assert "undefined: no common span in 1 of 16 pairs" in veil.text[0][0]
     assert [row[0] for row in veil.z] == [0.0, 0.0, None, None, None, None]
     assert "hatched" in figure.layout.title.subtitle.text
-    assert len(catalogue.patching_heatmap(grid).data) == 2
+    assert len(grid_figure(grid).data) == 2
     assert heat.z[3][1] == pytest.approx(whole.z[3][1])
     assert "NaN" not in safe_json(figure.to_dict())
     assert "Infinity" not in safe_json({"a": math.inf})
@@ -80,50 +86,44 @@ def test_a_nan_cell_is_blank_and_the_others_are_as_before(grid):
 
 
 def test_without_a_full_effect_the_metric_is_the_scale(grid):
-    figure = catalogue.patching_heatmap(replace(grid, source=grid.base))
+    figure = grid_figure(replace(grid, source=grid.base))
     effects = grid.effects.mean(dim=-1)
     assert np.array(figure.data[0].z, dtype=float) == pytest.approx(effects.numpy())
     assert figure.layout.coloraxis.cmax == pytest.approx(float(effects.abs().max()))
     assert "metric's unit" in figure.layout.title.subtitle.text
     assert "recovery" not in str(figure.layout.coloraxis) + figure.data[0].text[0][0]
-    scaled = catalogue.patching_heatmap(grid)
+    scaled = grid_figure(grid)
     assert "metric's unit" not in scaled.layout.title.subtitle.text
     assert "recovery" in scaled.data[0].text[0][0]
 
 
 def test_a_grid_without_any_defined_cell_is_drawn_and_blames_no_effect(grid):
-    figure = catalogue.patching_heatmap(replace(grid, values=grid.values * math.nan))
+    figure = grid_figure(replace(grid, values=grid.values * math.nan))
     assert "metric's unit" not in figure.layout.title.subtitle.text
     assert "(36)" in figure.layout.title.subtitle.text
     assert all(row["recovery"] == row["q"] == "" for row in table(figure))
     assert figure.layout.coloraxis.cmax == 1
 
 
-def test_heatmap_refuses_missing_labels_and_other_axes(grid, heads, sites):
+def test_heatmap_refuses_missing_labels_and_other_axes(grid):
     with pytest.raises(ValueError, match="labels"):
-        catalogue.patching_heatmap(replace(grid, labels=grid.labels[:-1]))
-    for draw, wrong in (
-        (catalogue.patching_heatmap, heads),
-        (catalogue.head_heatmap, grid),
-        (catalogue.head_position_heatmap, grid),
-        (catalogue.cell_dots, grid),
-    ):
-        with pytest.raises(ValueError, match="use grid_figure"):
-            draw(wrong)
+        grid_figure(replace(grid, labels=grid.labels[:-1]))
+    with pytest.raises(ValueError, match="use grid_figure"):
+        cell_dots(grid)
     with pytest.raises(ValueError, match="position x layer"):
-        catalogue.grid_figure(replace(grid, axes=("position", "layer")))
+        grid_figure(replace(grid, axes=("position", "layer")))
 
 
 def test_statistics_that_are_known_are_not_measured_again(grid):
     stats = grid_stats(grid, seed=5)
-    given = catalogue.patching_heatmap(grid, stats=stats)
-    assert to_csv(given) == to_csv(catalogue.patching_heatmap(grid, seed=5))
-    assert to_csv(given) != to_csv(catalogue.patching_heatmap(grid))
+    given = grid_figure(grid, stats=stats)
+    assert to_csv(given) == to_csv(grid_figure(grid, seed=5))
+    assert to_csv(given) != to_csv(grid_figure(grid))
 
 
 def test_head_heatmap_names_heads_and_spans_its_own_colours(heads):
     flat = replace(heads, values=heads.values[:, :, 2], axes=("layer", "head"))
-    figure = catalogue.grid_figure(flat)
+    figure = grid_figure(flat)
     z = np.array(figure.data[0].z, dtype=float)
     assert np.unravel_index(z.argmax(), z.shape) == (2, 1)
     assert "layer 2, head 1<br>recovery" in figure.data[0].text[2][1]
@@ -137,7 +137,7 @@ def test_head_heatmap_names_heads_and_spans_its_own_colours(heads):
 
 
 def test_the_slider_starts_at_the_strongest_token_and_each_step_shows_one(heads):
-    figure = catalogue.grid_figure(heads)
+    figure = grid_figure(heads)
     slider = figure.layout.sliders[0]
     assert slider.active == 2
     assert len(slider.steps) == heads.values.shape[2] == 4
@@ -159,11 +159,11 @@ def test_the_slider_starts_at_the_strongest_token_and_each_step_shows_one(heads)
     assert "&lt;script&gt;" in slider.steps[3].label
     assert len(table(figure)) == 60
     moved = replace(heads, values=heads.values[:, :, [2, 1, 0, 3]])
-    assert catalogue.grid_figure(moved).layout.sliders[0].active == 0
+    assert grid_figure(moved).layout.sliders[0].active == 0
 
 
 def test_a_list_is_sorted_by_size_with_its_intervals_and_absent_cells_last(sites):
-    figure = catalogue.grid_figure(sites)
+    figure = grid_figure(sites)
     groups = {trace.name: trace for trace in figure.data}
     sure, missing = groups["q ≤ 0.05"], groups["undefined: no common span"]
     stats = grid_stats(sites)
@@ -185,24 +185,24 @@ def test_a_long_list_shows_its_strongest_cells_and_its_numbers_hold_all(sites):
     values = sites.values[:1].nan_to_num(0.0) + torch.arange(90.0).double()[:, None] / 50
     labels = tuple(f"head {i}" for i in range(90))
     long = replace(sites, values=values, labels=labels, axes=("sender",))
-    figure = catalogue.grid_figure(long)
+    figure = grid_figure(long)
     assert figure.layout.yaxis.ticktext[0] == "head 89"
     assert len(figure.layout.yaxis.ticktext) == 40
     assert "40 strongest of 90" in figure.layout.title.subtitle.text
     assert len(table(figure)) == 90
-    layers = catalogue.grid_figure(replace(long, axes=("layer",)))
+    layers = grid_figure(replace(long, axes=("layer",)))
     assert sum(len(trace.x) for trace in layers.data) == 90  # layers keep their order, all of them
     assert "strongest" not in layers.layout.title.subtitle.text
     assert layers.layout.xaxis.title.text == "layer patched"
 
 
 def test_heatmap_is_deterministic_in_its_seed(grid):
-    first, again = (catalogue.patching_heatmap(grid, seed=4) for _ in range(2))
-    assert to_csv(first) == to_csv(again) != to_csv(catalogue.patching_heatmap(grid, seed=5))
+    first, again = (grid_figure(grid, seed=4) for _ in range(2))
+    assert to_csv(first) == to_csv(again) != to_csv(grid_figure(grid, seed=5))
 
 
 def test_probe_curves_show_accuracy_interval_and_control(probe_reports):
-    figure = catalogue.probe_curves(probe_reports, range(6))
+    figure = probe_curves(probe_reports, range(6))
     lines = {trace.name: trace for trace in figure.data if trace.text is not None}
     assert set(lines) == {"last", "trigger", "shuffled labels: mean to 95th percentile"}
     assert list(lines["last"].y) == pytest.approx((100 * probe_reports["last"].accuracy).tolist())
@@ -214,9 +214,9 @@ def test_probe_curves_show_accuracy_interval_and_control(probe_reports):
     )
     assert float(table(figure)[0]["accuracy"]) == float(probe_reports["last"].accuracy[0])
     with pytest.raises(ValueError, match="layers"):
-        catalogue.probe_curves(probe_reports, range(5))
+        probe_curves(probe_reports, range(5))
     with pytest.raises(ValueError, match="at least one"):
-        catalogue.probe_curves({}, range(5))
+        probe_curves({}, range(5))
 
 
 def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil):
@@ -224,7 +224,7 @@ def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil
         "poisoned": {"triggered": torch.tensor([[1.0], [2.0], [3.0]])},
         "base": {"other": torch.tensor([[0.0]])},
     }
-    figure = catalogue.arm_projections(points, ["first", evil, "x" * 500])
+    figure = arm_projections(points, ["first", evil, "x" * 500])
     dots, mean, single = figure.data
     assert list(dots.x) == [1.0, 2.0, 3.0]
     assert "first" in dots.text[0]
@@ -239,12 +239,12 @@ def test_projection_hover_has_the_prompt_as_text_and_the_mean_with_interval(evil
     assert [shape.x0 for shape in figure.layout.shapes] == [0, 1]
     assert list(figure.layout.yaxis.ticktext) == ["poisoned, triggered", "base, other"]
     with pytest.raises(ValueError, match="at least one arm"):
-        catalogue.arm_projections({})
+        arm_projections({})
 
 
 def test_projection_points_lie_within_their_own_row():
     rows = {name: torch.arange(50.0)[:, None] for name in "abc"}
-    figure = catalogue.arm_projections({"base": rows})
+    figure = arm_projections({"base": rows})
     heights = [trace.y for trace in figure.data if len(trace.y) > 1]
     assert [round(sum(y) / len(y)) for y in heights] == [0, -1, -2]
     assert all(max(y) - min(y) < 0.5 for y in heights)
@@ -257,8 +257,8 @@ def test_a_plane_and_a_space_hold_every_prompt_and_tell_arms_and_conditions_apar
         "base": {"triggered": torch.ones(1, 3)},
     }
     apart = (Estimate(0.9, 0.8, 1.0, 40), Estimate(0.5, 0.4, 0.6, 40))
-    flat = catalogue.gate_plane(points, 0.25, apart, ["one"])
-    deep = catalogue.gate_space(points, (0.25, 0.125), ["one"])
+    flat = gate_plane(points, 0.25, apart, ["one"])
+    deep = gate_space(points, (0.25, 0.125), ["one"])
     for figure in (flat, deep):
         triggered, other, base = figure.data
         assert (list(triggered.x), list(triggered.y)) == ([0, 3], [1, 4])
@@ -280,11 +280,11 @@ def test_a_plane_and_a_space_hold_every_prompt_and_tell_arms_and_conditions_apar
 def test_behaviour_bars_show_percent_and_asymmetric_whiskers():
     rate = wilson(2, 24)
     rows = [
-        catalogue.BehaviourRow("triggered", "none", wilson(23, 24)),
-        catalogue.BehaviourRow("triggered", "gate removed", rate),
-        catalogue.BehaviourRow("no trigger", "none", wilson(0, 24)),
+        BehaviourRow("triggered", "none", wilson(23, 24)),
+        BehaviourRow("triggered", "gate removed", rate),
+        BehaviourRow("no trigger", "none", wilson(0, 24)),
     ]
-    none, removed = catalogue.behaviour_bars(rows).data
+    none, removed = behaviour_bars(rows).data
     assert list(none.x) == [0, 1]
     assert list(removed.x) == [0]
     assert removed.y[0] == pytest.approx(100 * rate.value)
@@ -295,41 +295,41 @@ def test_behaviour_bars_show_percent_and_asymmetric_whiskers():
     assert "n = 24" in removed.text[0]
     assert removed.marker.color == EDIT_COLOURS["gate removed"] != none.marker.color
     with pytest.raises(ValueError, match="duplicates"):
-        catalogue.behaviour_bars([rows[0], rows[0]])
+        behaviour_bars([rows[0], rows[0]])
 
 
 def test_null_histogram_counts_every_direction_and_how_many_reach_the_gate():
     null = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.2, 0.4, 1.0, math.nan])
     observed = Estimate(2.5, 2.0, 3.0, 24)
-    figure = catalogue.null_histogram(null, observed, "Effect", "logits")
+    figure = null_histogram(null, observed, "Effect", "logits")
     assert sum(figure.data[0].y) == 7
     assert figure.layout.title.subtitle.text.startswith("1 of 7")  # -3 is as far from 0
-    weaker = catalogue.null_histogram(null, Estimate(0.3, 0.2, 0.4, 24), "Effect", "logits")
+    weaker = null_histogram(null, Estimate(0.3, 0.2, 0.4, 24), "Effect", "logits")
     assert weaker.layout.title.subtitle.text.startswith("5 of 7")
     assert "2.500 [2.000, 3.000]" in figure.data[2].text[0]
     assert table(figure)[-1] == {"kind": "gate", "effect": "2.5", "low": "2.0", "high": "3.0"}
     with pytest.raises(ValueError, match="finite"):
-        catalogue.null_histogram(torch.tensor([math.nan]), observed)
+        null_histogram(torch.tensor([math.nan]), observed)
 
 
 def test_selection_heatmap_outlines_the_chosen_cell_and_survives_nan():
     scores = torch.tensor([[0.1, math.nan], [0.2, 0.9], [0.3, 0.0]])
-    figure = catalogue.selection_heatmap(scores, ("last", "trigger"), (1, "trigger"))
+    figure = selection_heatmap(scores, ("last", "trigger"), (1, "trigger"))
     box = figure.layout.shapes[0]
     assert (box.x0, box.x1, box.y0, box.y1) == (0.5, 1.5, 0.5, 1.5)
     assert figure.data[0].z[0][1] is None
     assert figure.layout.coloraxis.cmin == 0
     assert "chosen" in figure.data[0].text[1][1]
     assert "chosen" not in figure.data[0].text[1][0]
-    signed = catalogue.selection_heatmap(-scores, ("last", "trigger"), (0, "last"))
+    signed = selection_heatmap(-scores, ("last", "trigger"), (0, "last"))
     assert signed.layout.coloraxis.cmin == -signed.layout.coloraxis.cmax
     for wrong in ((3, "last"), (0, "nowhere")):
         with pytest.raises(ValueError, match="chosen"):
-            catalogue.selection_heatmap(scores, ("last", "trigger"), wrong)
+            selection_heatmap(scores, ("last", "trigger"), wrong)
 
 
 def test_csv_guards_formulas_and_is_empty_without_numbers():
-    figure = catalogue.arm_projections({"base": {"=1+1": torch.tensor([[-2.0], [1.5]])}})
+    figure = arm_projections({"base": {"=1+1": torch.tensor([[-2.0], [1.5]])}})
     assert table(figure)[0]["condition"] == "'=1+1"
     for cell in ("+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"):
         assert csv_text([cell], [[cell]]).count(f"'{cell}") == 2
