@@ -133,24 +133,24 @@ def _compare(
         for at, (name, shuffle) in enumerate(level.shuffles.items())
     }
     targets = torch.cat([target[None], *drawn.values()])
-    found = {
+    held = {
         name: held_out(level.learner, table.columns(part), targets.T, scheme)
         for name, part in sets.items()
     }
-    shown = torch.stack([one.scores[0] for one in found.values()])
+    shown = torch.stack([one.scores[0] for one in held.values()])
     draws = level.figures.resampled(shown, target, effort.resamples, effort.seed)
     booked = {name: (draws[0][at], draws[1][at]) for at, name in enumerate(sets)}
     scores = {
         name: Score(
             sets[name],
-            *estimates(level, found[name], target, booked[name]),
-            nulls(level, found[name], targets, effort.permutations),
+            *estimates(level, held[name], target, booked[name]),
+            nulls(level, held[name], targets, effort.permutations),
         )
         for name in sets
     }
     own = [name for name in sets if name not in (MODEL, ALL_BASELINES, BOTH)]
     pairs = [(MODEL, other) for other in (*own, ALL_BASELINES)] + [(BOTH, ALL_BASELINES)]
-    model = found[MODEL]
+    model = held[MODEL]
     return Comparison(
         rows=level.rows,
         figure=level.figures.name,

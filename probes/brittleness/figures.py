@@ -12,47 +12,60 @@ within schemes, where the ties that resampling makes already widen them (98 % an
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 from torch import Tensor
 
 from probes.stats.checks import generator
-from probes.stats.intervals import Estimate
 
+Measure = Callable[[Float[Tensor, "t n"], Float[Tensor, "t n"]], Float[Tensor, "t"]]
 _FEWEST_RANKED = 3  # the correlation of two is only a sign
 
 
-class RankFigures:
-    """Spearman's correlation over organisms, and its mean within schemes of 3 or more."""
+class _Figures:
+    """How good predictions are over all rows, and on average within parts of them.
 
-    name = "Spearman"
-    lowest = -1.0
+    Attributes:
+        pooled: the figure over all held-out rows, [t n] of scores and of targets to [t].
+        parts: rows that belong together.
+        sizes: how many organisms each part stands for.
+    """
 
-    def __init__(self, scheme: Int[Tensor, "n"]) -> None:
-        self.organisms = len(scheme)
-        self.stretch = _stretch(scheme), 1.0  # of the pooled figure's interval, and of the other's
-        parts = [scheme == number for number in scheme.unique().tolist()]
-        self.parts = [part for part in parts if int(part.sum()) >= _FEWEST_RANKED]
-        self.scheme = scheme
+    def __init__(self, pooled: Measure, parts: list[Bool[Tensor, "n"]], sizes: list[int]) -> None:
+        self.pooled, self.parts, self.sizes = pooled, parts, sizes
 
-    def judged(self, target: Float[Tensor, "n"]) -> int:
-        """How many organisms are in the parts that say something."""
-        return sum(int(p.sum()) for p in self.parts if len(target[p].unique()) > 1)
-
-    def pooled(
+    def each(
         self, scores: Float[Tensor, "t n"], targets: Float[Tensor, "t n"]
-    ) -> Float[Tensor, "t"]:
-        """Over all held-out rows."""
-        return spearman(scores, targets)
+    ) -> Float[Tensor, "parts t"]:
+        """Within every part; NaN where it says nothing."""
+        figures = [self.pooled(scores[:, part], targets[:, part]) for part in self.parts]
+        return torch.stack(figures) if figures else torch.full((1, len(scores)), torch.nan).double()
 
     def within(
         self, scores: Float[Tensor, "t n"], targets: Float[Tensor, "t n"]
     ) -> Float[Tensor, "t"]:
         """Mean over the parts; NaN where no part says anything."""
-        if not self.parts:
-            return torch.full((len(scores),), torch.nan, dtype=torch.float64)
-        return torch.stack([spearman(scores[:, p], targets[:, p]) for p in self.parts]).nanmean(0)
+        return self.each(scores, targets).nanmean(0)
+
+    def judged(self, target: Float[Tensor, "n"]) -> int:
+        """How many organisms are in the parts that say something."""
+        says = (~self.each(target[None], target[None]).isnan()).flatten().tolist()
+        return sum(size for size, known in zip(self.sizes, says, strict=False) if known)
+
+
+class RankFigures(_Figures):
+    """Spearman's correlation over organisms, and its mean within schemes of 3 or more."""
+
+    name, lowest = "Spearman", -1.0
+
+    def __init__(self, scheme: Int[Tensor, "n"]) -> None:
+        schemes = [scheme == number for number in scheme.unique().tolist()]
+        parts = [part for part in schemes if int(part.sum()) >= _FEWEST_RANKED]
+        super().__init__(spearman, parts, [int(part.sum()) for part in parts])
+        self.scheme, self.organisms, self.stretch = scheme, len(scheme), (_stretch(scheme), 1.0)
 
     def resampled(
         self, scores: Float[Tensor, "s n"], target: Float[Tensor, "n"], resamples: int, seed: int
@@ -65,56 +78,44 @@ class RankFigures:
         return torch.stack(pooled), torch.stack(within)
 
 
-class CurveFigures:
+class CurveFigures(_Figures):
     """AUROC over the rows of all organisms, and its mean within organisms with both outcomes."""
 
-    name = "AUROC"
-    lowest = 0.0
+    name, lowest = "AUROC", 0.0
 
     def __init__(self, organism: Int[Tensor, "n"], scheme: Int[Tensor, "n"]) -> None:
-        self.organism = organism
-        first = [int((organism == o).nonzero()[0]) for o in organism.unique().tolist()]
-        self.scheme_of, self.organisms = scheme[first], len(first)
-        stretch = _stretch(self.scheme_of)
-        self.stretch = stretch, stretch
-
-    def judged(self, target: Float[Tensor, "n"]) -> int:
-        """How many organisms have both outcomes."""
-        return int((~self._each(target[None], target[None]).isnan()).sum())
-
-    def pooled(
-        self, scores: Float[Tensor, "t n"], targets: Float[Tensor, "t n"]
-    ) -> Float[Tensor, "t"]:
-        """Over all held-out rows."""
-        return areas(scores, targets)
-
-    def within(
-        self, scores: Float[Tensor, "t n"], targets: Float[Tensor, "t n"]
-    ) -> Float[Tensor, "t"]:
-        """Mean over the organisms with both outcomes; NaN where there are none."""
-        return self._each(scores, targets).nanmean(0)
+        parts = [organism == number for number in organism.unique().tolist()]
+        super().__init__(areas, parts, [1] * len(parts))
+        self.organism, self.scheme, self.organisms = organism, scheme, len(parts)
+        self.stretch = (_stretch(scheme_of(organism, scheme)),) * 2
 
     def resampled(
         self, scores: Float[Tensor, "s n"], target: Float[Tensor, "n"], resamples: int, seed: int
     ) -> tuple[Float[Tensor, "s r"], Float[Tensor, "s r"]]:
         """As `RankFigures.resampled`, with all rows of an organism together."""
-        index = resample(self.scheme_of, resamples, seed)
-        count = torch.zeros(len(index), len(self.scheme_of), dtype=torch.float64)
-        count.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float64))
-        each = self._each(scores, target.expand(len(scores), -1)).T
+        count = organism_counts(self.organism, self.scheme, resamples, seed)
+        each = self.each(scores, target.expand(len(scores), -1)).T
         says = (~each.isnan()).to(torch.float64)
         within = (each.nan_to_num(0.0) @ count.T) / (says @ count.T)
         rows = count[:, self.organism].T
         return torch.stack([weighted_areas(s, target, rows) for s in scores]), within
 
-    def _each(
-        self, scores: Float[Tensor, "t n"], targets: Float[Tensor, "t n"]
-    ) -> Float[Tensor, "organisms t"]:
-        parts = [self.organism == number for number in range(len(self.scheme_of))]
-        return torch.stack([areas(scores[:, p], targets[:, p]) for p in parts])
-
 
 Figures = RankFigures | CurveFigures
+
+
+def scheme_of(organism: Int[Tensor, "n"], scheme: Int[Tensor, "n"]) -> Int[Tensor, "organisms"]:
+    """The scheme of every organism."""
+    return scheme[[int((organism == o).nonzero()[0]) for o in organism.unique().tolist()]]
+
+
+def organism_counts(
+    organism: Int[Tensor, "n"], scheme: Int[Tensor, "n"], resamples: int, seed: int
+) -> Float[Tensor, "r organisms"]:
+    """How often each organism counts when they are resampled within their schemes."""
+    index = resample(scheme_of(organism, scheme), resamples, seed)
+    count = torch.zeros(index.shape, dtype=torch.float64)
+    return count.scatter_add_(1, index, torch.ones_like(count))
 
 
 def resample(group: Int[Tensor, "n"], resamples: int, seed: int) -> Int[Tensor, "r n"]:
@@ -132,17 +133,6 @@ def _stretch(scheme: Int[Tensor, "n"]) -> float:
     return math.sqrt(n / max(1, n - len(scheme.unique())))
 
 
-def of_draws(
-    value: float, draws: Float[Tensor, "r"], n: int, method: str, stretch: float = 1.0
-) -> Estimate:
-    """A value with the middle 95 % of its draws, pushed out from it; undefined ones left out."""
-    kept = draws[~draws.isnan()]
-    ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    low, high = kept.quantile(ends).tolist() if len(kept) else (value, value)
-    low, high = (value + stretch * (end - value) for end in (low, high))
-    return Estimate(value, min(low, value), max(high, value), n, method=method)
-
-
 def spearman(a: Float[Tensor, "t n"], b: Float[Tensor, "t n"]) -> Float[Tensor, "t"]:
     """Rank correlation (Spearman 1904); NaN where ``b`` is constant, else 0 where ``a`` is."""
     x, y = (ranks(part) - (part.shape[-1] + 1) / 2 for part in (a, b))
@@ -153,11 +143,7 @@ def spearman(a: Float[Tensor, "t n"], b: Float[Tensor, "t n"]) -> Float[Tensor, 
 
 def ranks(values: Float[Tensor, "t n"]) -> Float[Tensor, "t n"]:
     """Ranks from 1; equal values (to rounding) share the mean of theirs."""
-    values = tidy(values)
-    ordered = values.sort(-1).values
-    below = torch.searchsorted(ordered, values)
-    not_above = torch.searchsorted(ordered, values, right=True)
-    return (below + not_above + 1).to(torch.float64) / 2
+    return torch.from_numpy(rankdata(tidy(values).numpy(), axis=-1))
 
 
 def areas(scores: Float[Tensor, "t n"], labels: Float[Tensor, "t n"]) -> Float[Tensor, "t"]:

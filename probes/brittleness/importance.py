@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.brittleness.figures import Figures, of_draws, resample
+from probes.brittleness.figures import Figures, organism_counts
 from probes.brittleness.learners import Learner
 from probes.brittleness.nested import HeldOut, tuned
 from probes.brittleness.records import Importance
 from probes.brittleness.table import Table
 from probes.stats.checks import generator
+from probes.stats.intervals import drawn_interval
 
 _SHUFFLES = 200
 
@@ -26,41 +27,30 @@ def importances(
     names: tuple[str, ...],
     learner: Learner,
     figures: Figures,
-    found: HeldOut,
+    held: HeldOut,
     refits: int,
     seed: int,
 ) -> tuple[Importance, ...]:
     """One per feature, the largest mean coefficient first."""
     features, scheme = table.columns(names), table.numbered(table.scheme)
-    target = table.target.to(torch.float64)
-    weights = _weights(table.numbered(table.organism), scheme, refits, seed)
+    organism, target = table.numbered(table.organism), table.target.to(torch.float64)
+    weights = organism_counts(organism, scheme, refits, seed)[:, organism].T
     many = target[:, None].expand(-1, refits)
     theta = tuned(learner, features, many, scheme, weights).theta[:-1]
     mean = theta.mean(1)
     agreement = (theta.sign() == mean.sign()[:, None]).to(torch.float64).mean(1)
-    drops = _drops(features, target, scheme, figures, found, seed)
+    drops = _drops(features, target, scheme, figures, held, seed)
     n = figures.organisms
     rows = [
         Importance(
             name,
-            of_draws(float(mean[at]), theta[at], n, "refits on resampled organisms"),
+            drawn_interval(float(mean[at]), theta[at], n, "refits on resampled organisms"),
             float(agreement[at]),
-            of_draws(float(drops[at].mean()), drops[at], n, "shuffles in held-out rows"),
+            drawn_interval(float(drops[at].mean()), drops[at], n, "shuffles in held-out rows"),
         )
         for at, name in enumerate(names)
     ]
     return tuple(sorted(rows, key=lambda row: -abs(row.coefficient.value)))
-
-
-def _weights(
-    organism: Int[Tensor, "n"], scheme: Int[Tensor, "n"], refits: int, seed: int
-) -> Float[Tensor, "n refits"]:
-    """How often each row counts when organisms are resampled within schemes."""
-    first = [int((organism == o).nonzero()[0]) for o in organism.unique().tolist()]
-    index = resample(scheme[first], refits, seed)
-    count = torch.zeros(refits, len(first), dtype=torch.float64)
-    count.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float64))
-    return count[:, organism].T
 
 
 def _drops(
@@ -68,18 +58,18 @@ def _drops(
     target: Float[Tensor, "n"],
     scheme: Int[Tensor, "n"],
     figures: Figures,
-    found: HeldOut,
+    held: HeldOut,
     seed: int,
 ) -> Float[Tensor, "f shuffles"]:
     """The pooled figure minus what is left of it with one column shuffled over all rows."""
-    own, n = found.scores[0], len(target)
+    own, n = held.scores[0], len(target)
     order = torch.rand(_SHUFFLES, n, generator=generator(seed)).argsort(-1)
     targets = target.expand(_SHUFFLES, -1)
     left = []
     for column in features.unbind(1):
         scores = own.repeat(_SHUFFLES, 1)
         at = len(left)
-        for number, fit in enumerate(found.fits):
+        for number, fit in enumerate(held.fits):
             out, weight = scheme == number, fit.theta[at, 0]
             mean, scale = fit.scaling.mean[at], fit.scaling.scale[at]
             before, after = (

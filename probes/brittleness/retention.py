@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.stats.intervals import Estimate, recovery_intervals, wilson_bounds
+from probes.stats.intervals import Estimate, recovery_intervals, share_interval
 
 _FEWEST = 4
 
@@ -109,9 +109,9 @@ def retention(
     estimates = _intervals(torch.cat([areas, own[None]]), member, seed)
     values = iter(own.tolist())
     return Retention(
-        baseline=_share(baseline.to(torch.float64).mean(), len(every.unique())),
+        baseline=share_interval(baseline.to(torch.float64).mean(), len(every.unique())),
         kept=tuple(
-            Kept(dose, _share(rate, int(member.max()) + 1))
+            Kept(dose, share_interval(rate, int(member.max()) + 1))
             for dose, rate in zip(doses, rates, strict=True)
         ),
         families=dict(zip(by_family, estimates, strict=False)),
@@ -149,16 +149,11 @@ def _intervals(
     sums = torch.zeros(len(values), units).to(values).index_add_(1, member, values)
     parts = (part.tolist() for part in recovery_intervals(sums, sizes, seed=seed))
     return [
-        _share(torch.tensor(value, dtype=torch.float64).clamp(0, 1), units)
+        share_interval(torch.tensor(value, dtype=torch.float64).clamp(0, 1), units)
         if float(high - low) < 1e-12
         else Estimate(value, low, high, units, method="percentile bootstrap")
         for value, low, high in zip(*parts, strict=True)
     ]
-
-
-def _share(share: Float[Tensor, ""], n: int) -> Estimate:
-    low, high = wilson_bounds(share, n)
-    return Estimate(float(share), float(low), float(high), n, method="Wilson score")
 
 
 def _enough(member: Int[Tensor, "m"], n: int) -> None:

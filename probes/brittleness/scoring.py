@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.brittleness.figures import Figures, of_draws
+from probes.brittleness.figures import Figures
 from probes.brittleness.learners import Learner
 from probes.brittleness.nested import HeldOut
 from probes.brittleness.records import Difference, Null, Score
-from probes.stats.intervals import Estimate
+from probes.stats.intervals import Estimate, drawn_interval
 
 _BOOTSTRAP = "percentile bootstrap of organisms within schemes"
 Draws = tuple[Float[Tensor, "r"], Float[Tensor, "r"]]  # pooled, within
@@ -30,32 +30,31 @@ class Level:
 
 
 def estimates(
-    level: Level, found: HeldOut, target: Float[Tensor, "n"], draws: Draws
+    level: Level, held: HeldOut, target: Float[Tensor, "n"], draws: Draws
 ) -> tuple[Estimate, Estimate | None]:
-    """The pooled figure and, where any part says something, the one within parts."""
-    figures, own = level.figures, found.scores[:1]
-    pooled = _interval(figures, float(figures.pooled(own, target[None])), draws, 0)
+    """The pooled figure and, where any part says something, the one within parts.
+
+    Intervals are cut to the figures' own range.
+    """
+    figures, own = level.figures, held.scores[:1]
+    values = figures.pooled(own, target[None]), figures.within(own, target[None])
+
+    def cut(which: int, n: int) -> Estimate:
+        value, stretch = float(values[which]), figures.stretch[which]
+        e = drawn_interval(value, draws[which], n, _BOOTSTRAP, stretch=stretch)
+        return replace(e, low=max(e.low, figures.lowest), high=min(e.high, 1.0))
+
     judged = figures.judged(target)
-    if not judged:
-        return pooled, None
-    within = _interval(figures, float(figures.within(own, target[None])), draws, 1)
-    return pooled, replace(within, n=judged)
-
-
-def _interval(figures: Figures, value: float, draws: Draws, which: int) -> Estimate:
-    """The interval, cut to the figure's own range."""
-    stretch = figures.stretch[which]
-    found = of_draws(value, draws[which], figures.organisms, _BOOTSTRAP, stretch)
-    return replace(found, low=max(found.low, figures.lowest), high=min(found.high, 1.0))
+    return cut(0, figures.organisms), cut(1, judged) if judged else None
 
 
 def nulls(
-    level: Level, found: HeldOut, targets: Float[Tensor, "t n"], count: int
+    level: Level, held: HeldOut, targets: Float[Tensor, "t n"], count: int
 ) -> tuple[Null, ...]:
     """The first target is the true one; then come ``count`` of every shuffle."""
     figures = {
-        "pooled": level.figures.pooled(found.scores, targets),
-        "within": level.figures.within(found.scores, targets),
+        "pooled": level.figures.pooled(held.scores, targets),
+        "within": level.figures.within(held.scores, targets),
     }
     judged = []
     for shuffle, figure in level.judged:
@@ -77,15 +76,12 @@ def difference(
 ) -> Difference:
     """The first of the pair minus the second, over the same resampled organisms."""
     one, other = pair
-    a, b = scores[one], scores[other]
-    pooled = a.pooled.value - b.pooled.value
-    first = of_draws(
-        pooled, draws[one][0] - draws[other][0], a.pooled.n, _BOOTSTRAP, figures.stretch[0]
-    )
-    if a.within is None or b.within is None:
-        return Difference(one, other, first, None)
-    within = a.within.value - b.within.value
-    second = of_draws(
-        within, draws[one][1] - draws[other][1], a.within.n, _BOOTSTRAP, figures.stretch[1]
-    )
-    return Difference(one, other, first, second)
+
+    def lead(which: int) -> Estimate | None:
+        a, b = ((scores[name].pooled, scores[name].within)[which] for name in pair)
+        if a is None or b is None:
+            return None
+        drawn, stretch = draws[one][which] - draws[other][which], figures.stretch[which]
+        return drawn_interval(a.value - b.value, drawn, a.n, _BOOTSTRAP, stretch=stretch)
+
+    return Difference(one, other, lead(0), lead(1))

@@ -30,8 +30,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from probes.stats.intervals import Estimate, difference_interval, is_scale, mean_interval, wilson
-from probes.stats.intervals import recovery_intervals as ratio_intervals
+from probes.stats.intervals import (
+    Estimate,
+    difference_interval,
+    estimates,
+    is_scale,
+    mean_interval,
+    recovery_intervals,
+    wilson,
+)
 
 First = Literal["natural", "forced", "forbidden"]
 FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
@@ -141,5 +148,5 @@ def _ratio(part: Tensor, full: Tensor) -> Estimate | None:
     """A ratio of means with its paired bootstrap interval; None where the denominator may be 0."""
     if not is_scale(full):
         return None
-    value, low, high = (float(x) for x in ratio_intervals(part, full))
-    return Estimate(value, low, high, len(full), method="percentile bootstrap of a ratio of means")
+    method = "percentile bootstrap of a ratio of means"
+    return estimates(*recovery_intervals(part, full), len(full), method)[0]

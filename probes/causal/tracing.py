@@ -25,7 +25,7 @@ from probes.causal.circuit import (
 )
 from probes.causal.tables import GridStats, grid_stats
 from probes.stats.checks import at_least_one, check_level, generator
-from probes.stats.intervals import Estimate, is_scale, mean_interval, recovery_intervals
+from probes.stats.intervals import Estimate, estimates, is_scale, mean_interval, recovery_intervals
 
 _SHARE = "ratio of means, paired percentile bootstrap"
 _LAYER = "layer, percentile bootstrap"
@@ -47,7 +47,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
     if not all(is_scale(side, level, resamples, seed) for side in sides):
         return empty
     judged = partial(_judged, level=level, resamples=resamples, seed=seed)
-    read = {span: tuple(judged(grid).shares) for span, grid in measured.read.items()}
+    read = {span: judged(grid).shares for span, grid in measured.read.items()}
     layer = partial(_layer, level=level, resamples=resamples, seed=seed)
     restored, removed = judged(heads), judged(measured.noised)
     direct = {stream: judged(grid) for stream, grid in measured.direct.items()}
@@ -71,7 +71,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
 class _Judged:
     """A grid's shares, cell after cell, and q in the cells' shape."""
 
-    shares: list[Estimate]
+    shares: tuple[Estimate, ...]
     stats: GridStats
 
     def share(self, *index: int) -> Estimate:
@@ -86,9 +86,7 @@ def _judged(grid: PatchGrid, level: float, resamples: int, seed: int) -> _Judged
     stats = grid_stats(grid, level, resamples, seed)
     n = grid.values.shape[-1]
     parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
-    cells = zip(*(part.flatten().tolist() for part in parts), strict=True)
-    shares = [Estimate(value, low, high, n, level, _SHARE) for value, low, high in cells]
-    return _Judged(shares, stats)
+    return _Judged(estimates(*parts, n, _SHARE, level), stats)
 
 
 def _layer(grid: PatchGrid, arriving: bool, level: float, resamples: int, seed: int) -> Estimate:
@@ -176,12 +174,8 @@ def _together(measured: Measured, level: float, resamples: int, seed: int) -> tu
     if not is_scale(effects[-1], level, resamples, seed):
         return ()
     parts = recovery_intervals(effects, effects[-1], level, resamples, seed)
-    n = effects.shape[-1]
-    shares = zip(*(part.tolist() for part in parts), strict=True)
-    return tuple(
-        Together(size, Estimate(value, low, high, n, level, _SHARE))
-        for size, (value, low, high) in zip(measured.sizes, shares, strict=True)
-    )
+    shares = estimates(*parts, effects.shape[-1], _SHARE, level)
+    return tuple(Together(*row) for row in zip(measured.sizes, shares, strict=True))
 
 
 def _writers(direct: Mapping[str, _Judged], totals: Mapping[str, _Judged]) -> tuple[TraceStep, ...]:

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.stats.checks import at_least_one, check_level, check_vector, generator, rows_of
-from probes.stats.intervals import Estimate
+from probes.stats.intervals import Estimate, drawn_interval
 
 _RISE = math.log(81)  # slope times the width between 10 % and 90 %
 _THRESHOLDS, _SLOPES, _ROUNDS, _FINE = 81, 41, 6, 7
@@ -108,7 +108,10 @@ def fit_logistic(
     drawn = torch.randint(n, (resamples, n), generator=generator(seed))
     resampled = torch.stack([y[:, index].mean(dim=1) for index in drawn])
     parts = zip(best.named(), search.fit(resampled).named(), strict=True)
-    estimates = {name: _estimate(value, spread, n, level) for (name, value), (_, spread) in parts}
+    estimates = {
+        name: drawn_interval(float(value), spread, n, _METHOD, level)
+        for (name, value), (_, spread) in parts
+    }
     spread = (mean - mean.mean()).square().sum()
     return LogisticFit(
         **estimates,
@@ -222,15 +225,6 @@ def _flatness(search: _Search, y: Float[Tensor, "c n"], times: int, seed: int) -
 def _linear_r2(x: Float[Tensor, " c"], mean: Float[Tensor, " c"]) -> float:
     a, b = x - x.mean(), mean - mean.mean()
     return float((a @ b) ** 2 / (a.square().sum() * b.square().sum()))
-
-
-def _estimate(
-    value: Float[Tensor, " 1"], spread: Float[Tensor, " resamples"], n: int, level: float
-) -> Estimate:
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=spread.dtype)
-    low, high = torch.quantile(spread, tails).tolist()
-    found = float(value)
-    return Estimate(found, min(low, found), max(high, found), n, level, _METHOD)
 
 
 def _checked(

@@ -29,9 +29,9 @@ from torch.nn.functional import softplus
 
 from circuits.errors import expect
 from probes.geometry.calibration import platt
-from probes.geometry.spread import Estimates, combined, estimates, student
+from probes.geometry.spread import Estimates, combined, student
 from probes.stats.checks import generator
-from probes.stats.intervals import Estimate
+from probes.stats.intervals import Estimate, estimates
 
 _HALVINGS, _FEWEST = 5, 4  # blocks up to n / 2^5 units, but of at least 4
 

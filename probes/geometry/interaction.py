@@ -13,9 +13,9 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.geometry.folds import check_units, fold_of
-from probes.geometry.spread import Estimates, estimates
+from probes.geometry.spread import Estimates
 from probes.linear import lda, logistic
-from probes.stats.intervals import bootstrap_means
+from probes.stats.intervals import bootstrap_means, estimates
 
 
 @dataclass(frozen=True)

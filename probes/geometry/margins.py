@@ -9,8 +9,9 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.geometry.folds import check_units
-from probes.geometry.spread import Estimates, estimates
+from probes.geometry.spread import Estimates
 from probes.stats.checks import generator
+from probes.stats.intervals import estimates
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,9 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.stats.checks import generator
-from probes.stats.intervals import Estimate
+from probes.stats.intervals import Estimate, estimates
 
 Estimates = tuple[Estimate, ...]  # one per site
-
-
-def estimates(
-    value: Float[Tensor, "sites"],
-    low: Float[Tensor, "sites"],
-    high: Float[Tensor, "sites"],
-    n: int,
-    method: str,
-    level: float = 0.95,
-) -> Estimates:
-    """One estimate per site; the interval is widened by rounding where it must hold the value."""
-    low, high = torch.minimum(low, value), torch.maximum(high, value)
-    rows = zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
-    return tuple(Estimate(*row, n, level, method) for row in rows)
 
 
 def jackknife_error(left_out: Float[Tensor, "sites n"]) -> Float[Tensor, "sites"]:

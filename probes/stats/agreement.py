@@ -16,7 +16,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.stats.checks import at_least_one, check_level, generator
-from probes.stats.intervals import Estimate, wilson
+from probes.stats.intervals import Estimate, drawn_interval, wilson
 
 UNDEFINED = "undefined: both judges gave one and the same label only"
 
@@ -107,10 +107,7 @@ def _kappa_interval(
         return Estimate(0.0, -1.0, 1.0, n, level, UNDEFINED)
     index = torch.randint(n, (at_least_one(resamples), n), generator=generator(seed))
     drawn = cohen_kappa(_tables(cells.cpu()[index], k))
-    drawn = drawn[~drawn.isnan()]
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-    low, high = torch.quantile(drawn, tails).tolist() if len(drawn) else (value, value)
-    return Estimate(value, min(low, value), max(high, value), n, level, "percentile bootstrap")
+    return drawn_interval(value, drawn, n, "percentile bootstrap", level)
 
 
 def _tables(cells: Int[Tensor, "rows n"], k: int) -> Float[Tensor, "rows k k"]:

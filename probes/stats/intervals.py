@@ -77,6 +77,41 @@ def interval_text(value: float, low: float, high: float, spec: str) -> str:
     return f"{first:>{width or 0}} [{low_text}, {high_text}]"
 
 
+def estimates(
+    value: Float[Tensor, "*cells"],
+    low: Float[Tensor, "*cells"],
+    high: Float[Tensor, "*cells"],
+    n: int,
+    method: str,
+    level: float = 0.95,
+) -> tuple[Estimate, ...]:
+    """One estimate per cell; the interval is widened by rounding where it must hold the value."""
+    low, high = torch.minimum(low, value), torch.maximum(high, value)
+    rows = zip(*(part.flatten().tolist() for part in (value, low, high)), strict=True)
+    return tuple(Estimate(*row, n, level, method) for row in rows)
+
+
+def drawn_interval(
+    value: float,
+    draws: Float[Tensor, "r"],
+    n: int,
+    method: str,
+    level: float = 0.95,
+    stretch: float = 1.0,
+) -> Estimate:
+    """A value with the central part of its draws; undefined ones are left out.
+
+    Args:
+        stretch: by which the ends are pushed out from the value.
+    """
+    check_level(level)
+    kept = draws[~draws.isnan()]
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    ends = kept.quantile(tails).tolist() if len(kept) else (value, value)
+    low, high = (value + stretch * (end - value) for end in ends)
+    return Estimate(value, min(low, value), max(high, value), n, level, method)
+
+
 def wilson_bounds(
     share: Float[Tensor, "*cells"], n: float | Float[Tensor, "*cells"], level: float = 0.95
 ) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
@@ -97,7 +132,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
         f"{successes}, {n}",
         "recount",
     )
-    share = torch.tensor(successes / n, dtype=torch.float64)
+    return share_interval(torch.tensor(successes / n, dtype=torch.float64), n, level)
+
+
+def share_interval(share: Float[Tensor, ""], n: int, level: float = 0.95) -> Estimate:
+    """A share of n trials, which need not be a whole number of them, with its score interval."""
     low, high = wilson_bounds(share, n, level)
     return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
 

@@ -8,13 +8,13 @@ from probes.brittleness.figures import (
     CurveFigures,
     RankFigures,
     areas,
-    of_draws,
     ranks,
     resample,
     spearman,
     weighted_areas,
 )
 from probes.stats.auroc import auroc_values
+from probes.stats.intervals import drawn_interval
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -104,8 +104,8 @@ def test_intervals_of_organisms_hold_the_truth_about_as_often_as_claimed():
     for draw in range(150):
         value = float(ranked.pooled(x[draw : draw + 1], y[draw : draw + 1]))
         drawn = ranked.resampled(x[draw : draw + 1], y[draw], 200, draw)[0][0]
-        found = of_draws(value, drawn, 42, "bootstrap", ranked.stretch[0])
-        plain = of_draws(value, drawn, 42, "bootstrap")
+        found = drawn_interval(value, drawn, 42, "bootstrap", stretch=ranked.stretch[0])
+        plain = drawn_interval(value, drawn, 42, "bootstrap")
         held += found.low <= 0.483 <= found.high  # 6 / pi * asin(0.5 / 2)
         wrong += found.low <= 0 <= found.high
         narrow += plain.low <= 0.483 <= plain.high
