@@ -1,6 +1,6 @@
 """Logistic lines in the logarithm of the number of poisons, fitted and resampled in one batch.
 
-Binomial maximum likelihood by Newton steps on two parameters, under a normal prior of standard
+Binomial maximum likelihood, under a normal prior of standard
 deviation 10 on the slope and on the logit at the middle count; ``probes.budget.threshold`` says
 why. A bootstrap resamples seeds and then, within each cell, answers; a second one, of whole seeds
 alone, is pushed out around the estimate by t / z * sqrt(k / (k - 1)), k seeds (Hesterberg 2015).
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.budget.cells import Beyond, Cells, CensoredEstimate
+from probes.stats.algebra import newton
 from probes.stats.checks import at_least_one, generator
 
 FEW = 0.05  # a count with more than this, and less than 1 minus this, resolves the rise
 METHOD = "bootstrap over seeds and answers"
 _PRECISION = 0.01  # of the prior: standard deviation 10
-_STEPS, _FARTHEST, _CONVERGED = 60, 3.0, 1e-9  # Newton steps; the most, and least, of a logit
 
 
 @dataclass(frozen=True)
@@ -83,27 +83,12 @@ def fitted(
     shown: Float[Tensor, "draws counts"],
     n: Float[Tensor, "#draws counts"],
 ) -> Lines:
-    """Penalised maximum likelihood of every row; a falling rate is fitted by a constant one.
-
-    Newton's steps are shortened, because far from the optimum they overshoot.
-    """
+    """Penalised maximum likelihood of every row; a falling rate is fitted by a constant one."""
     centre = float(x.mean())
-    off = x - centre
-    middle = torch.zeros(len(shown), dtype=x.dtype)
-    slope = torch.zeros_like(middle)
-    for _ in range(_STEPS):
-        rate = torch.sigmoid(middle[:, None] + slope[:, None] * off)
-        weight, left = n * rate * (1 - rate), shown - n * rate
-        g, h = left.sum(1) - _PRECISION * middle, (left * off).sum(1) - _PRECISION * slope
-        aa, ab, bb = ((weight * off**power).sum(1) for power in (0, 1, 2))
-        aa, bb = aa + _PRECISION, bb + _PRECISION
-        determinant = aa * bb - ab * ab
-        up, turn = (bb * g - ab * h) / determinant, (aa * h - ab * g) / determinant
-        farthest = up.abs() + turn.abs() * off.abs().max()
-        scale = _FARTHEST / farthest.clamp_min(_FARTHEST)
-        middle, slope = middle + scale * up, slope + scale * turn
-        if float(farthest.max()) < _CONVERGED:
-            break
+    features = torch.stack([torch.ones_like(x), x - centre], dim=-1)
+    share, penalty = shown / n.clamp_min(1), torch.full((2,), _PRECISION).to(x)
+    theta = newton(features.expand(len(shown), -1, -1), share, penalty, n)
+    middle, slope = theta.unbind(-1)
     flat = torch.logit(shown.sum(1) / n.sum(1), eps=1e-6)
     return Lines(centre, torch.where(slope > 0, middle, flat), slope.clamp_min(0))
 

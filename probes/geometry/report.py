@@ -72,6 +72,9 @@ class GeometryReport:
     organism: LayerGeometry
     nulls: Mapping[str, LayerGeometry]
     crossings: Crossings | None = None
+    volume: None = None  # never measured; files have them
+    mass: None = None
+    gate_rank: None = None
 
     def at(self, name: str, layer: int, null: str = "") -> Estimate:
         """The estimate of a name at a layer, in the organism or in a null.
