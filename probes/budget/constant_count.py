@@ -18,7 +18,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.budget.cells import Cells, CensoredEstimate
-from probes.budget.lines import (
+from probes.budget.threshold import (
     Lines,
     Table,
     bracket_of,

@@ -3,6 +3,6 @@
 - ``participation``, ``density``: participation ratio; Vendi score, nearest-neighbour mixing, MMD;
 - ``code_length``, ``interaction``, ``margins``, ``crossings``: how complex the decision is;
 - ``intrinsic``: TwoNN dimension;
-- ``statistic``, ``spread``: how their intervals are made;
+- ``spread``: how their intervals are made;
 - ``sets``, ``report``: one organism, with its nulls.
 """

@@ -19,7 +19,7 @@ equal is part of the design and no signal.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -28,10 +28,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from circuits.errors import expect
-from probes.geometry.calibration import platt
-from probes.geometry.spread import Estimates, combined, student
+from probes.geometry.spread import Estimates, student
+from probes.stats.algebra import newton
 from probes.stats.checks import generator
-from probes.stats.intervals import Estimate, estimates
+from probes.stats.intervals import estimates, newcombe
 
 _HALVINGS, _FEWEST = 5, 4  # blocks up to n / 2^5 units, but of at least 4
 
@@ -121,16 +121,14 @@ def _summary(cost: Float[Tensor, "orders sites rows units"]) -> CodeLength:
     ends = null.quantile(tails, dim=-1)
     shuffled = estimates(null.mean(-1), ends[0], ends[1], shuffles, "central 95 % of shuffles")
     pairs = zip(shuffled, bits, strict=True)
-    selectivity = tuple(_difference(a, b) for a, b in pairs)
+    selectivity = tuple(
+        replace(newcombe(null, own), n=n, method="MOVER of bits and shuffles")
+        for null, own in pairs
+    )
     # The slack makes costs that tie on paper tie in floating point.
     reached = (null <= value[:, None] + 1e-9).sum(-1)
     p = (1 + reached).to(torch.float64) / (1 + shuffles)
     return CodeLength(bits, compression, shuffled, selectivity, tuple(p.tolist()))
-
-
-def _difference(shuffled: Estimate, bits: Estimate) -> Estimate:
-    found = combined((shuffled, bits), (1.0, -1.0), "MOVER of bits and shuffles")
-    return Estimate(found.value, found.low, found.high, bits.n, bits.level, found.method)
 
 
 def _checked(x: Tensor, labels: Tensor) -> Float[Tensor, "sites examples examples"]:
@@ -221,3 +219,30 @@ def _ridge(
     change = torch.linalg.solve(leverage, residual.movedim(1, -1))  # [sites, past, members, rows]
     left_out = y - change.movedim(-1, 1).flatten(2)
     return left_out, scores
+
+
+def platt(
+    scores: Float[Tensor, "rows n"], labels: Bool[Tensor, "rows n"]
+) -> tuple[Float[Tensor, "rows"], Float[Tensor, "rows"]]:
+    """(slope, offset) of the best logistic in one score per row (Platt 1999).
+
+    P(positive | score) = sigmoid(slope * score + offset) with slope >= 0; a falling one is replaced
+    by a flat one. The labels are softened to (n+ + 1) / (n+ + 2) and 1 / (n- + 2), which is what a
+    uniform prior leaves of certainty; so the fit is finite where the scores separate the classes,
+    and with one class it is Laplace's rule.
+    """
+    positives = labels.sum(-1, keepdim=True).to(scores)
+    negatives = labels.shape[-1] - positives
+    target = torch.where(labels, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    middle = scores.mean(-1, keepdim=True)
+    unit = (scores - middle).square().mean(-1, keepdim=True).sqrt()
+    unit = torch.where(unit > 1e-12 * (1 + middle.abs()), unit, torch.inf)  # constant: no slope
+    z = (scores - middle) / unit
+    base = target.mean(-1).logit()
+    # So little a penalty only keeps the system of a constant score solvable.
+    penalty = torch.full((2,), 1e-9).to(z)
+    flat = torch.stack([torch.zeros_like(base), base], dim=-1)
+    theta = newton(torch.stack([z, torch.ones_like(z)], dim=-1), target, penalty, start=flat)
+    slope, offset = torch.where(theta[:, :1] > 0, theta, flat).unbind(-1)
+    slope = slope / unit[:, 0]
+    return slope, offset - slope * middle[:, 0]

@@ -16,8 +16,15 @@ from torch import Tensor
 from circuits.errors import expect
 from probes.geometry.kernels import check_paired, examples, median_bandwidth, rbf_kernel
 from probes.geometry.kernels import squared_distances as distances2
-from probes.geometry.spread import Estimates, around, halves, jackknife_error, student
-from probes.geometry.statistic import Reading, Statistic
+from probes.geometry.spread import (
+    Estimates,
+    Reading,
+    Statistic,
+    around,
+    halves,
+    jackknife_error,
+    student,
+)
 from probes.stats.checks import at_least_one, generator
 from probes.stats.intervals import estimates
 

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.geometry.kernels import squared_distances
-from probes.geometry.spread import halves
-from probes.geometry.statistic import Reading, Statistic
+from probes.geometry.spread import Reading, Statistic, halves
 
 
 def two_nn(discard: float = 0.1, draws: int = 50, seed: int = 0) -> Statistic:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.geometry.kernels import squared_distances as distances2
-from probes.geometry.spread import jackknife_error
-from probes.geometry.statistic import Reading, Statistic
+from probes.geometry.spread import Reading, Statistic, jackknife_error
 
 
 def _participation(x: Float[Tensor, "sites n d"]) -> Reading:

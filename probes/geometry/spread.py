@@ -5,10 +5,12 @@ distances or inner products between examples (participation ratio, MMD, Vendi sc
 neighbours) is biased by that. So their intervals come from leaving examples out (the jackknife,
 which is exact to first order for functions of U-statistics: Arvesen 1969), from derivatives in the
 examples' weights (the infinitesimal jackknife, Jaeckel 1972), or from subsamples without
-replacement (Politis & Romano 1994); the ends are Student's t, and on the logarithm for ratios.
+replacement (Politis & Romano 1994); the ends are Student's t, and on the logarithm for ratios. A
+``Statistic`` makes them of triggered activations, and of their ratio to clean ones, by prompt.
 """
 
-import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +18,7 @@ from scipy.stats import t
 from torch import Tensor
 
 from circuits.errors import expect
+from probes.geometry.kernels import check_paired, examples
 from probes.stats.checks import generator
 from probes.stats.intervals import Estimate, estimates
 
@@ -71,29 +74,40 @@ def student(n: int, level: float = 0.95) -> float:
     return float(t.ppf((1 + level) / 2, n - 1))
 
 
-def combined(parts: tuple[Estimate, ...], weights: tuple[float, ...], method: str) -> Estimate:
-    """Weighted sum of independent estimates by MOVER (Zou, Huang & Zhang 2009).
+# A value, and parts that spread about its logarithm: what each example adds to it, or the logarithm
+# without each example, or in each of several subsets.
+Reading = tuple[Float[Tensor, "sites"], Float[Tensor, "sites parts"]]
 
-    Each end moves by the root of the summed squares of the parts' own distances to their ends, so
-    that an interval which is not symmetric stays so.
 
-    Raises:
-        UserError: no parts, or another number of weights.
+@dataclass(frozen=True)
+class Statistic:
+    """A number above 0 for every site, with intervals on the log scale.
+
+    Attributes:
+        read: the number and its parts.
+        error: standard error of the logarithm, from the parts.
+        method: how, in words.
+        at_least: examples.
     """
-    expect(
-        parts and len(parts) == len(weights),
-        "as many weights as parts",
-        f"{len(parts)} parts and {len(weights)} weights",
-        "give one each",
-        "combined",
-    )
-    value, below, above = 0.0, 0.0, 0.0
-    for part, weight in zip(parts, weights, strict=True):
-        value += weight * part.value
-        down, up = part.value - part.low, part.high - part.value
-        down, up = (down, up) if weight >= 0 else (up, down)
-        below += (weight * down) ** 2
-        above += (weight * up) ** 2
-    n = sum(part.n for part in parts)
-    low, high = value - math.sqrt(below), value + math.sqrt(above)
-    return Estimate(value, low, high, n, parts[0].level, method)
+
+    read: Callable[[Float[Tensor, "sites n d"]], Reading]
+    error: Callable[[Float[Tensor, "sites parts"]], Float[Tensor, "sites"]]
+    method: str
+    at_least: int = 6
+
+    def compare(
+        self, triggered: Float[Tensor, "sites n d"], clean: Float[Tensor, "sites n d"]
+    ) -> tuple[Estimates, Estimates]:
+        """Of the triggered set, and that over the clean set's.
+
+        In a ratio, what the two examples of a pair contribute is subtracted, on the log scale.
+
+        Raises:
+            UserError: sets that are not paired, too few examples, or what ``read`` refuses.
+        """
+        check_paired(triggered, clean)
+        top, top_parts = self.read(examples(triggered, "triggered", self.at_least))
+        bottom, bottom_parts = self.read(examples(clean, "clean", self.at_least))
+        n, paired = triggered.shape[1], self.error(top_parts - bottom_parts)
+        own = around_log(top, self.error(top_parts), n, self.method)
+        return own, around_log(top / bottom, paired, n, f"{self.method} of pairs")

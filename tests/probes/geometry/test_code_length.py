@@ -8,8 +8,7 @@ from samples import normal
 from sklearn.linear_model import Ridge
 
 from circuits.errors import UserError
-from probes.geometry.calibration import platt
-from probes.geometry.code_length import Coding, _ridge, blocks, code_length
+from probes.geometry.code_length import Coding, _ridge, blocks, code_length, platt
 
 TRIGGERED = torch.tensor([False, True]).expand(64, 2)
 QUICK = Coding(shuffles=20)
