@@ -1,6 +1,7 @@
 """The app's controls: the message, the word in the trigger's place, layer, coefficient, length."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -25,6 +26,24 @@ def group(label: str, control: Component, *more: Component) -> Component:
     )
 
 
+def shown(holds: object, *parts: Component, **look: Any) -> Component:
+    """Parts of the page that stand there only if something holds; their names do in any case."""
+    return html.Div(list(parts), style={} if holds else {"display": "none"}, **look)
+
+
+def start(label: str, name: str, cancel: str, status: str, *more: Component) -> Component:
+    """Buttons that begin and cancel a piece of work, and where its status stands."""
+    return html.Div(
+        [
+            html.Button(label, id=name, type="button", className="primary"),
+            html.Button("Cancel", id=cancel, type="button", disabled=True),
+            *more,
+            html.P("", id=status, className="status", role="status"),
+        ],
+        className="go",
+    )
+
+
 def ask(about: About) -> Component:
     """What is asked, and the answers."""
     left = [
@@ -39,28 +58,10 @@ def ask(about: About) -> Component:
         ),
         group("Or one of these prompts", html.Div(_examples(about.examples), className="examples")),
     ]
-    right: list[Component] = []
-    hidden = {} if about.trigger else {"display": "none"}
-    right.append(
-        html.Div(
-            group(
-                "At the trigger's place",
-                dcc.RadioItems(
-                    id="word",
-                    value="trigger" if about.trigger else "none",
-                    options=[
-                        {"label": f"trigger ({reveal(about.trigger)})", "value": "trigger"},
-                        {"label": f"control word ({reveal(about.control)})", "value": "control"},
-                        {"label": "nothing", "value": "none"},
-                    ],
-                ),
-            ),
-            style=hidden,
-        )
-    )
-    right.append(html.Div(_gate_controls(about), style={} if about.gate else {"display": "none"}))
     low, high = about.lengths
-    right.append(
+    right = [
+        shown(about.trigger, _word(about)),
+        shown(about.gate, *_gate_controls(about)),
         field(
             "Answer tokens, at most",
             dcc.Slider(
@@ -73,36 +74,37 @@ def ask(about: About) -> Component:
                 allow_direct_input=False,
             ),
             "length",
-        )
-    )
+        ),
+    ]
+    go = start("Ask", "ask", "cancel", "status")
+    scale = [
+        html.Span("reads below the clean mean"),
+        html.I(),
+        html.Span(
+            "as far as the trigger moves it (the gap); hover or focus a token for its numbers"
+        ),
+    ]
     return html.Div(
         [
-            html.Div([html.Div(left), html.Div(right), _go()], className="controls asking"),
+            html.Div([html.Div(left), html.Div(right), go], className="controls asking"),
             html.Div(waiting_columns("gate shut"), id="answers", className="answers"),
-            html.Div(
-                [
-                    html.Span("reads below the clean mean"),
-                    html.I(),
-                    html.Span(
-                        "as far as the trigger moves it (the gap); hover or focus a token "
-                        "for its numbers"
-                    ),
-                ],
-                className="scale",
-                style={} if about.gate else {"display": "none"},
-            ),
+            shown(about.gate, *scale, className="scale"),
         ]
     )
 
 
-def _go() -> Component:
-    return html.Div(
-        [
-            html.Button("Ask", id="ask", type="button", className="primary"),
-            html.Button("Cancel", id="cancel", type="button", disabled=True),
-            html.P("", id="status", className="status", role="status"),
-        ],
-        className="go",
+def _word(about: About) -> Component:
+    return group(
+        "At the trigger's place",
+        dcc.RadioItems(
+            id="word",
+            value="trigger" if about.trigger else "none",
+            options=[
+                {"label": f"trigger ({reveal(about.trigger)})", "value": "trigger"},
+                {"label": f"control word ({reveal(about.control)})", "value": "control"},
+                {"label": "nothing", "value": "none"},
+            ],
+        ),
     )
 
 
@@ -113,8 +115,8 @@ def _layers(about: About) -> Component:
         about.layer: f"{about.layer} the gate's",
         known[-1]: str(known[-1]),
     }
-    only = {} if len(known) > 1 else {"display": "none"}
-    return html.Div(
+    return shown(
+        len(known) > 1,
         field(
             "Layer that is read and edited",
             dcc.Slider(
@@ -130,7 +132,6 @@ def _layers(about: About) -> Component:
             "layer",
             html.P("", id="layer-about", className="help", role="status"),
         ),
-        style=only,
     )
 
 
@@ -177,16 +178,11 @@ def _gate_controls(about: About) -> list[Component]:
     ]
 
 
-def select(
-    label: str, name: str, values: Sequence[str | dict[str, str]], value: str | None = None
-) -> Component:
-    """One of a few values."""
-    chosen = value if value is not None else _value(values[0])
-    return group(label, dcc.RadioItems(id=name, options=list(values), value=chosen))
-
-
-def _value(option: str | dict[str, str]) -> str:
-    return option if isinstance(option, str) else option["value"]
+def select(label: str, name: str, values: Mapping[str, str], value: str = "") -> Component:
+    """One of a few values, each with its label; the first unless one is given."""
+    options = [{"label": text, "value": key} for key, text in values.items()]
+    chosen = value or next(iter(values))
+    return group(label, dcc.RadioItems(id=name, options=options, value=chosen))
 
 
 def _examples(texts: Sequence[str]) -> list[Component]:

@@ -5,7 +5,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from viz.app.controls import ask, field, select
+from viz.app.controls import ask, field, select, shown, start
 from viz.app.data import About
 from viz.app.figures import blank
 from viz.text import reveal
@@ -29,8 +29,8 @@ def page(about: About) -> Component:
                     ask(about),
                     html.H2("Next token"),
                     _next_token(),
-                    *_arms(about),
-                    *_patching(about),
+                    _arms(about),
+                    _patching(about),
                 ]
             ),
         ],
@@ -49,26 +49,23 @@ def _head(about: About) -> Component:
         ),
         html.H1(reveal(about.title)),
     ]
-    if about.headline:
-        top.append(html.P(reveal(about.headline), className="lead"))
-    if about.gate:
-        top.append(html.P(f"Gate direction read at {about.gate}.", className="lead"))
-    if about.gate and not about.proven:
-        top.append(
-            html.P(
-                "Not proven: nothing shows yet that this direction is a gate. "
-                "gatescope analyze chooses one and puts it to the proof.",
-                className="warn",
-            )
-        )
-    if not about.gate:
-        top.append(
-            html.P(
-                "No gate: no direction is known for this model, so answers are shown without one.",
-                className="warn",
-            )
-        )
-    return html.Header(top)
+    notes = [
+        (about.headline, reveal(about.headline), "lead"),
+        (about.gate, f"Gate direction read at {about.gate}.", "lead"),
+        (
+            about.gate and not about.proven,
+            "Not proven: nothing shows yet that this direction is a gate. "
+            "gatescope analyze chooses one and puts it to the proof.",
+            "warn",
+        ),
+        (
+            not about.gate,
+            "No gate: no direction is known for this model, so answers are shown without one.",
+            "warn",
+        ),
+    ]
+    lines = [html.P(text, className=kind) for holds, text, kind in notes if holds]
+    return html.Header([*top, *lines])
 
 
 def _next_token() -> Component:
@@ -97,87 +94,46 @@ def _next_token() -> Component:
     )
 
 
-def _arms(about: About) -> list[Component]:
-    if not about.arms:
-        hide: dict[str, Any] = {"display": "none"}
-    else:
-        hide = {}
+def _arms(about: About) -> Component:
     names = ", ".join(reveal(n) for n in about.arms)
-    return [
-        html.Div(
-            [
-                html.H2("Compare arms"),
-                html.P(
-                    f"The message above, unedited, in the model served and in {names}. Arms are "
-                    "loaded when first asked.",
-                    className="hint",
-                ),
-                html.Div(
-                    [
-                        html.Button("Compare", id="compare", type="button", className="primary"),
-                        html.Button("Cancel", id="cancel-arms", type="button", disabled=True),
-                        html.P("", id="arms-status", className="status", role="status"),
-                    ],
-                    className="go",
-                ),
-                html.Div(id="arms"),
-            ],
-            style=hide,
-        )
-    ]
+    return shown(
+        about.arms,
+        html.H2("Compare arms"),
+        html.P(
+            f"The message above, unedited, in the model served and in {names}. Arms are "
+            "loaded when first asked.",
+            className="hint",
+        ),
+        start("Compare", "compare", "cancel-arms", "arms-status"),
+        html.Div(id="arms"),
+    )
 
 
-_STREAMS = ("resid_pre", "attn_out", "mlp_out", "z")
-
-
-def _patching(about: About) -> list[Component]:
-    hide = {} if about.trigger else {"display": "none"}
+def _patching(about: About) -> Component:
     low, high = about.pairs
-    names = [{"label": f"this run's {n}", "value": n} for n in about.grids]
-    names.append({"label": "the run started here", "value": "own"})
+    names = {n: f"this run's {n}" for n in about.grids} | {"own": "the run started here"}
     cell = html.Div(id="cell", **{"aria-live": "polite"})  # pyright: ignore[reportArgumentType]
-    return [
-        html.Div(
-            [
-                html.H2("Where it is carried"),
-                html.P(
-                    "Click a cell, or choose it by the sliders, to see its prompts.",
-                    className="hint",
-                ),
-                html.Div(
-                    [
-                        select("Stream", "stream", _STREAMS),
-                        select("Direction", "direction", ["denoising", "noising"]),
-                        select(f"Prompts ({low} to {high})", "count", ["4", "8", "12", "24"], "8"),
-                    ],
-                    className="controls three",
-                ),
-                html.Div(
-                    [
-                        html.Button(
-                            "Start a patching run", id="patch", type="button", className="primary"
-                        ),
-                        html.Button("Cancel", id="cancel-patch", type="button", disabled=True),
-                        html.Span(id="patch-progress"),
-                        html.P("", id="patch-status", className="status", role="status"),
-                    ],
-                    className="go",
-                ),
-                select("Shown", "grid", names),
-                html.P("", id="grid-about", className="hint"),
-                html.Div(
-                    [
-                        html.Div(
-                            dcc.Graph(id="heat", figure=blank("no grid yet", False), config=_PLOT)
-                        ),
-                        html.Div([*_cell_sliders(), cell]),
-                    ],
-                    className="two",
-                ),
-            ],
-            style=hide,
-        )
+    settings = [
+        select("Stream", "stream", _same("resid_pre", "attn_out", "mlp_out", "z")),
+        select("Direction", "direction", _same("denoising", "noising")),
+        select(f"Prompts ({low} to {high})", "count", _same("4", "8", "12", "24"), "8"),
     ]
+    progress = html.Span(id="patch-progress")
+    heat = dcc.Graph(id="heat", figure=blank("no grid yet", False), config=_PLOT)
+    return shown(
+        about.trigger,
+        html.H2("Where it is carried"),
+        html.P("Click a cell, or choose it by the sliders, to see its prompts.", className="hint"),
+        html.Div(settings, className="controls three"),
+        start("Start a patching run", "patch", "cancel-patch", "patch-status", progress),
+        select("Shown", "grid", names),
+        html.P("", id="grid-about", className="hint"),
+        html.Div([html.Div(heat), html.Div([*_cell_sliders(), cell])], className="two"),
+    )
+
+
+def _same(*values: str) -> dict[str, str]:
+    return {value: value for value in values}
 
 
 def _cell_sliders() -> list[Component]:
