@@ -103,7 +103,10 @@ def retention(
     _enough(member, len(baseline))
     left = shown[:, baseline].to(torch.float64)
     rates = left.mean(1)
-    by_family = {family: _areas(doses, left, family) for family in _families(doses)}
+    by_family = {
+        family: _areas(doses, left, family)
+        for family in dict.fromkeys(dose.family for dose in doses)
+    }
     areas = torch.stack(list(by_family.values()))
     own = areas.mean(0)
     estimates = _intervals(torch.cat([areas, own[None]]), member, seed)
@@ -118,10 +121,6 @@ def retention(
         area=estimates[-1],
         prompts=tuple(next(values) if there else None for there in baseline.tolist()),
     )
-
-
-def _families(doses: Sequence[Dose]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(dose.family for dose in doses))
 
 
 def _areas(

@@ -48,9 +48,41 @@ class Table:
             "give each row one of each",
             "table",
         )
-        _check_names(self.names)
-        _check_values(self.features, self.target)
-        _check_origin(self.organism, self.scheme)
+        expect(
+            self.names and len(set(self.names)) == len(self.names),
+            "different names",
+            ", ".join(self.names) or "none",
+            "rename one",
+            "features",
+        )
+        expect(
+            not self.features.isinf().any(),
+            "finite numbers or NaN",
+            f"{int(self.features.isinf().sum())} infinite",
+            "mark them as NaN",
+            "features",
+        )
+        expect(
+            self.target.isfinite().all() and len(self.target.unique()) >= 2,
+            "finite and different values",
+            f"missing ones or one value in all {len(self.target)} rows",
+            "drop rows or add others",
+            "target",
+        )
+        expect(
+            len(set(self.scheme)) >= _FEWEST_SCHEMES,
+            f"{_FEWEST_SCHEMES} or more",
+            ", ".join(sorted(set(self.scheme))),
+            "add organisms of others",
+            "schemes",
+        )
+        expect(
+            len(set(zip(self.organism, self.scheme, strict=True))) <= len(set(self.organism)),
+            "each to be of one scheme",
+            "one of two",
+            "give them different names",
+            "organisms",
+        )
 
     def columns(self, names: Sequence[str]) -> Float[Tensor, "n g"]:
         """The features of these names, in float64.
@@ -72,47 +104,3 @@ class Table:
         """Each row's number of its scheme or organism, in the order of first appearance."""
         order = {name: at for at, name in enumerate(dict.fromkeys(what))}
         return torch.tensor([order[name] for name in what])
-
-
-def _check_names(names: tuple[str, ...]) -> None:
-    expect(
-        names and len(set(names)) == len(names),
-        "different names",
-        ", ".join(names) or "none",
-        "rename one",
-        "features",
-    )
-
-
-def _check_values(features: Float[Tensor, "n f"], target: Float[Tensor, "n"]) -> None:
-    expect(
-        not features.isinf().any(),
-        "finite numbers or NaN",
-        f"{int(features.isinf().sum())} infinite",
-        "mark them as NaN",
-        "features",
-    )
-    expect(
-        target.isfinite().all() and len(target.unique()) >= 2,
-        "finite and different values",
-        f"missing ones or one value in all {len(target)} rows",
-        "drop rows or add others",
-        "target",
-    )
-
-
-def _check_origin(organism: tuple[str, ...], scheme: tuple[str, ...]) -> None:
-    expect(
-        len(set(scheme)) >= _FEWEST_SCHEMES,
-        f"{_FEWEST_SCHEMES} or more",
-        ", ".join(sorted(set(scheme))),
-        "add organisms of others",
-        "schemes",
-    )
-    expect(
-        len(set(zip(organism, scheme, strict=True))) <= len(set(organism)),
-        "each to be of one scheme",
-        "one of two",
-        "give them different names",
-        "organisms",
-    )

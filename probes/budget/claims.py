@@ -11,16 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from probes.budget.cells import Cells, CensoredEstimate
-from probes.budget.constant_count import Conclusion, compare_thresholds
+from probes.budget.constant_count import MEANING, Conclusion, compare_thresholds
 from probes.budget.result import OUTCOMES, Claim, Comparison, Outcome, Rate, Series, Sizes
 
 _STRAY, _PRESENT = 0.10, 0.05  # surely more than this: a stray word works; it is there already
-_MEANING: dict[Conclusion, str] = {
-    "constant count": "as many poisons open the gate at both sizes, not the same share",
-    "constant share": "the poisons needed grow in proportion to the size",
-    "neither": "the poisons needed neither stay the same nor grow in proportion",
-    "undecided": "the data cannot tell a constant count from a constant share",
-}
 _VERDICT: dict[Conclusion, str] = {
     "constant count": "This agrees with a constant count (Souly et al. 2025) over this range.",
     "constant share": "This speaks against a constant count (Souly et al. 2025).",
@@ -151,7 +145,7 @@ def _claim(sizes: Sizes, outcome: str, comparisons: Sequence[Comparison]) -> Cla
 def _mixed(conclusions: Sequence[Conclusion]) -> str:
     parts = [
         f"in {conclusions.count(kind)} {text}"
-        for kind, text in _MEANING.items()
+        for kind, text in MEANING.items()
         if kind in conclusions
     ]
     return f"{len(conclusions)} comparisons differ: {'; '.join(parts)}."
@@ -172,7 +166,7 @@ def _unanimous(conclusion: Conclusion, ratios: Sequence[CensoredEstimate]) -> st
             f"{values[-1]:.3g} times as high, with intervals from {low:.3g} to {high:.3g}"
             f"{' and beyond' * opened}"
         )
-    return f"{_MEANING[conclusion]}{found}. {_VERDICT[conclusion]}"
+    return f"{MEANING[conclusion]}{found}. {_VERDICT[conclusion]}"
 
 
 def _span(kept: Sequence[Comparison]) -> str:

@@ -38,6 +38,12 @@ _CONCLUSIONS: dict[tuple[bool, bool], Conclusion] = {  # interval holds: 1, the 
     (False, True): "constant share",
     (False, False): "neither",
 }
+MEANING: dict[Conclusion, str] = {
+    "constant count": "as many poisons open the gate at both sizes, not the same share",
+    "constant share": "the poisons needed grow in proportion to the size",
+    "neither": "the poisons needed neither stay the same nor grow in proportion",
+    "undecided": "the data cannot tell a constant count from a constant share",
+}
 _MOST_ENUMERATED, _SAMPLED = 12, 4095
 
 
@@ -63,12 +69,6 @@ class ThresholdRatio:
     @property
     def sentence(self) -> str:
         """The conclusion in plain words."""
-        meaning = {
-            "constant count": "as many poisons open the gate at both sizes, not the same share",
-            "constant share": "the poisons needed grow in proportion to the size",
-            "neither": "the poisons needed neither stay the same nor grow in proportion",
-            "undecided": "the data cannot tell a constant count from a constant share",
-        }[self.conclusion]
         if self.p is None:
             few = "one seed: others may differ" if self.ratio.n == 1 else "two seeds"
             test = f"{few}; no difference: not tested"
@@ -76,7 +76,7 @@ class ThresholdRatio:
             test = f"no difference: p = {self.p:.3g}, smallest possible {self.p_smallest:.3g}"
         return (
             f"At {self.ratio_of_size:.3g} times the size the threshold is {self.ratio} "
-            f"times as high: {meaning} ({test})."
+            f"times as high: {MEANING[self.conclusion]} ({test})."
         )
 
 

@@ -103,44 +103,22 @@ def fit_logistic(
     p_flat = _flatness(search, y, at_least_one(resamples), seed)
     if p_flat > _FLAT:
         return None
-    best = search.fit(mean.unsqueeze(0))
+    best, explained = search.fit(mean.unsqueeze(0))
     n = y.shape[1]
     drawn = torch.randint(n, (resamples, n), generator=generator(seed))
-    resampled = torch.stack([y[:, index].mean(dim=1) for index in drawn])
-    parts = zip(best.named(), search.fit(resampled).named(), strict=True)
+    spreads, _ = search.fit(torch.stack([y[:, index].mean(dim=1) for index in drawn]))
     estimates = {
-        name: drawn_interval(float(value), spread, n, _METHOD, level)
-        for (name, value), (_, spread) in parts
+        name: drawn_interval(float(value), spreads[name], n, _METHOD, level)
+        for name, value in best.items()
     }
     spread = (mean - mean.mean()).square().sum()
     return LogisticFit(
         **estimates,
-        r2_logistic=float(best.explained[0] / spread),
+        r2_logistic=float(explained[0] / spread),
         r2_linear=_linear_r2(x, mean),
         p_flat=p_flat,
         spacing=float(x.diff().max()),
     )
-
-
-@dataclass(frozen=True)
-class _Fits:
-    """Best logistic of every row, and how much of the row's sum of squares it explains."""
-
-    threshold: Float[Tensor, " rows"]
-    slope: Float[Tensor, " rows"]
-    lower: Float[Tensor, " rows"]
-    rise: Float[Tensor, " rows"]
-    explained: Float[Tensor, " rows"]
-
-    def named(self) -> list[tuple[str, Tensor]]:
-        return [
-            ("lower", self.lower),
-            ("upper", self.lower + self.rise),
-            ("rise", self.rise),
-            ("threshold", self.threshold),
-            ("slope", self.slope),
-            ("width", _RISE / self.slope),
-        ]
 
 
 class _Search:
@@ -165,8 +143,10 @@ class _Search:
         """The largest explained sum of squares on the coarse grid."""
         return self._coarse(rows).amax(dim=1)
 
-    def fit(self, rows: Float[Tensor, "rows c"]) -> _Fits:
-        """The best threshold and slope of every row, and the asymptotes that belong to them."""
+    def fit(
+        self, rows: Float[Tensor, "rows c"]
+    ) -> tuple[dict[str, Float[Tensor, " rows"]], Float[Tensor, " rows"]]:
+        """The best logistic of every row, by `LogisticFit`'s names, and what it explains."""
         point = self.grid[self._coarse(rows).argmax(dim=1)]
         offsets = torch.linspace(-1, 1, _FINE, dtype=rows.dtype)
         around = torch.cartesian_prod(offsets, offsets)
@@ -183,7 +163,9 @@ class _Search:
         rise = (flat * rows).sum(dim=1) / flat.square().sum(dim=1)
         lower = rows.mean(dim=1) - rise * shape.mean(dim=1)
         explained = rise.square() * flat.square().sum(dim=1)
-        return _Fits(point[:, 0], point[:, 1].exp(), lower, rise, explained)
+        threshold, slope = point[:, 0], point[:, 1].exp()
+        fits = {"lower": lower, "upper": lower + rise, "rise": rise}
+        return {**fits, "threshold": threshold, "slope": slope, "width": _RISE / slope}, explained
 
     def _coarse(self, rows: Float[Tensor, "rows c"]) -> Float[Tensor, "rows points"]:
         shapes = _centred(self._shapes(self.grid))

@@ -101,14 +101,10 @@ def _two_probes(
     known, new = (known - centre) / spread, (new - centre) / spread
     label, truth = designs[2][fit].flatten(), designs[2][test].flatten()
     right = []
-    for extend in (_as_is, _with_product):
+    for extend in (lambda z: z, _with_product):
         scores = logistic(extend(known), label, penalty=0.01).scores(extend(new))
         right.append(((scores > 0) == truth).to(torch.float64))
     return torch.stack(right).unflatten(-1, designs[0][test].shape)
-
-
-def _as_is(z: Float[Tensor, "sites k 3"]) -> Float[Tensor, "sites k 3"]:
-    return z
 
 
 def _with_product(z: Float[Tensor, "sites k 3"]) -> Float[Tensor, "sites k 4"]:
