@@ -18,8 +18,8 @@ from circuits.types import Direction
 from experiments.analyze.arms import arm_names
 from experiments.analyze.examination import Examination
 from experiments.runs import files
-from probes.stats.auroc import auroc
 from probes.stats.intervals import Estimate
+from probes.stats.roc import auroc
 
 OWN = "this model"
 _SIDES = {"triggered": "triggered", "clean": "control word"}

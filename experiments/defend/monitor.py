@@ -19,9 +19,8 @@ from circuits.types import MESSAGE, Direction, Point
 from experiments.defend.losses import Rows
 from experiments.defend.protected import read
 from experiments.defend.setting import Bench, Prompts, controlled, untouched
-from probes.stats.auroc import auroc
 from probes.stats.intervals import Estimate, mean_interval, wilson
-from probes.stats.roc import Roc, roc, threshold
+from probes.stats.roc import Roc, auroc, roc, threshold
 
 ALARMS = 0.01  # of the validation split's clean prompts
 _REPEATS, _TRIES, _TIMED = 15, 5, 16

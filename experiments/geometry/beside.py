@@ -17,7 +17,7 @@ from probes.brittleness.retention import Retention
 from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 from viz.figures.geometry import crossing_curves, geometry_by_layer
-from viz.figures.organism_map import MapPoint, density_complexity_map
+from viz.figures.prediction import MapPoint, density_complexity_map
 from viz.page.page import Section, Table
 from viz.page.sections import missing
 

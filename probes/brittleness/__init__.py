@@ -4,7 +4,7 @@
 - ``learners``, ``nested``: ridge and logistic fits; penalties and scales chosen without the
   held-out scheme;
 - ``figures``, ``shuffles``: how good the predictions are, and what nothing would give;
-- ``compare``, ``scoring``, ``importance``, ``records``: features against baselines, with intervals
+- ``compare``, ``scoring``, ``records``: features against baselines, with intervals
   and nulls;
 - ``predictor``: the fit on everything, for organisms that come later.
 """

@@ -20,11 +20,10 @@ import torch
 
 from circuits.errors import expect
 from probes.brittleness.figures import CurveFigures, RankFigures
-from probes.brittleness.importance import importances
 from probes.brittleness.learners import Logistic, Ridge
 from probes.brittleness.nested import held_out
 from probes.brittleness.records import ALL_BASELINES, BOTH, MODEL, Comparison, Score
-from probes.brittleness.scoring import Level, difference, estimates, nulls
+from probes.brittleness.scoring import Level, difference, estimates, importances, nulls
 from probes.brittleness.shuffles import everywhere, inside, two_level
 from probes.brittleness.table import Table
 

@@ -16,7 +16,7 @@ from experiments.runs.codec import as_json
 from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
 from experiments.sweep.zoo.tables import Row, measured
 from probes.stats.intervals import Estimate
-from viz.figures.organism_map import MapPoint
+from viz.figures.prediction import MapPoint
 
 
 def map_points(rows: Sequence[Row]) -> list[MapPoint]:

@@ -8,10 +8,10 @@ from experiments.sweep.zoo.map import map_points
 from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, schemes
 from probes.brittleness.records import MODEL, Comparison
-from viz.figures.organism_map import density_complexity_map
 from viz.figures.prediction import (
     PredictedPoint,
     against_baselines,
+    density_complexity_map,
     importances,
     predicted_against_measured,
 )

@@ -13,8 +13,8 @@ from probes.brittleness.figures import (
     spearman,
     weighted_areas,
 )
-from probes.stats.auroc import auroc_values
 from probes.stats.intervals import drawn_interval
+from probes.stats.roc import auroc_values
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -15,8 +15,7 @@ from probes.causal.tables import grid_stats
 from probes.stats.intervals import Estimate, recovery_intervals, wilson
 from viz.data import csv_text, safe_json, to_csv
 from viz.figures.bars import BehaviourRow, behaviour_bars
-from viz.figures.dots import cell_dots
-from viz.figures.grids import grid_figure
+from viz.figures.grids import cell_dots, grid_figure
 from viz.figures.heatmaps import selection_heatmap
 from viz.figures.nulls import null_histogram
 from viz.figures.planes import arm_projections, gate_plane, gate_space

@@ -6,10 +6,11 @@ from circuits.errors import UserError
 from probes.brittleness.records import Importance
 from probes.stats.intervals import Estimate, wilson
 from viz.data import to_csv
-from viz.figures.organism_map import MapPoint, density_complexity_map
 from viz.figures.prediction import (
+    MapPoint,
     PredictedPoint,
     against_baselines,
+    density_complexity_map,
     importances,
     predicted_against_measured,
 )
