@@ -156,16 +156,16 @@ def chance(values: Float[Tensor, " n"], spared: int = 10) -> Float[Tensor, " n"]
     """
     n = len(values)
     count = int(_TAIL * n)
-    found = torch.ones_like(values, dtype=torch.float64)
+    chances = torch.ones_like(values, dtype=torch.float64)
     if count < max(_LEAST, 2 * spared):
-        return found
+        return chances
     ordered = values.double().sort(descending=True).values
     start = float(ordered[count])
     excess = ordered[:count] - start
     scale = float(excess[spared:].sum() + spared * excess[spared]) / (count - spared)
     beyond = (values.double() - start).clamp_min(0)
     expected = count * torch.exp(-beyond / max(scale, 1e-12))
-    return torch.where(values > start, -torch.expm1(-expected), found)
+    return torch.where(values > start, -torch.expm1(-expected), chances)
 
 
 def fisher_more(hits: int, n: int, others: int, m: int) -> float:

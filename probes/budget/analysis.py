@@ -171,7 +171,7 @@ def _rates(rows: Sequence[Row], prompts: str, what: str, level: float) -> tuple[
     if any(pd.isna(row.get(name)) or not row.get(f"{prompts}n") for row in rows for name in names):
         return ()
     counts = sorted({row["poisons"] for row in rows})
-    found = []
+    rates = []
     for count in counts:
         here = [row for row in rows if row["poisons"] == count]
         hits, n = (sum(int(row[name]) for row in here) for name in names)
@@ -182,5 +182,5 @@ def _rates(rows: Sequence[Row], prompts: str, what: str, level: float) -> tuple[
             "measure those cells again",
             f"table: {names[0]}",
         )
-        found.append(Rate(count, wilson(hits, n, level)))
-    return tuple(found)
+        rates.append(Rate(count, wilson(hits, n, level)))
+    return tuple(rates)

@@ -74,13 +74,13 @@ def _pairs(
     if len(ordered) > 2:
         pairs.append((ordered[0], ordered[-1]))
     for a, b in pairs:
-        found = a.series.outcome(outcome), b.series.outcome(outcome)
-        if a.size == b.size or found[0] is None or found[1] is None:
+        outcomes = a.series.outcome(outcome), b.series.outcome(outcome)
+        if a.size == b.size or outcomes[0] is None or outcomes[1] is None:
             continue
         extreme = (a, b) == (ordered[0], ordered[-1])
         yield _compared(
             Comparison(sizes, outcome, at, (a.name, b.name), extreme, 0, None, ""),
-            (found[0], found[1]),
+            (outcomes[0], outcomes[1]),
             b.size / a.size,
             sampling,
         )
@@ -135,11 +135,11 @@ def _claim(sizes: Sizes, outcome: str, comparisons: Sequence[Comparison]) -> Cla
     results = [c.result for c in kept if c.result is not None]
     conclusions: list[Conclusion] = [result.conclusion for result in results]
     same = conclusions[0] if len(set(conclusions)) == 1 else None
-    said = _mixed(conclusions) if same is None else _unanimous(same, [r.ratio for r in results])
+    finding = _mixed(conclusions) if same is None else _unanimous(same, [r.ratio for r in results])
     seeds = min(c.seeds for c in kept)
     few = "" if seeds > 2 else f" Only {seeds} training seed{'s' * (seeds > 1)}: others may differ."
     text = f"From the smallest to the largest {what} ({_span(kept)}; {OUTCOMES[outcome]})"
-    return Claim(sizes, outcome, same or "mixed", len(kept), f"{text}, {said}{few}")
+    return Claim(sizes, outcome, same or "mixed", len(kept), f"{text}, {finding}{few}")
 
 
 def _mixed(conclusions: Sequence[Conclusion]) -> str:
@@ -154,19 +154,19 @@ def _mixed(conclusions: Sequence[Conclusion]) -> str:
 def _unanimous(conclusion: Conclusion, ratios: Sequence[CensoredEstimate]) -> str:
     known = [ratio for ratio in ratios if ratio.beyond != "unknown"]
     if not known:
-        found = ": no threshold lies within the counts tried"
+        times = ": no threshold lies within the counts tried"
     elif len(ratios) == 1:
-        found = f": the threshold is {known[0]} times as high"
+        times = f": the threshold is {known[0]} times as high"
     else:
         low, high = min(r.low for r in ratios), max(r.high for r in ratios)
         values = sorted(r.value for r in known)
         opened = any(r.low_open or r.high_open for r in ratios)
-        found = (
+        times = (
             f" in all {len(ratios)} comparisons: thresholds are {values[0]:.3g} to "
             f"{values[-1]:.3g} times as high, with intervals from {low:.3g} to {high:.3g}"
             f"{' and beyond' * opened}"
         )
-    return f"{MEANING[conclusion]}{found}. {_VERDICT[conclusion]}"
+    return f"{MEANING[conclusion]}{times}. {_VERDICT[conclusion]}"
 
 
 def _span(kept: Sequence[Comparison]) -> str:
@@ -179,11 +179,11 @@ def _span(kept: Sequence[Comparison]) -> str:
 def cautions(series: Sequence[Series], missing: int, unknown: Sequence[str]) -> Iterator[str]:
     """What speaks against reading the claims at face value."""
     for name, label in OUTCOMES.items():
-        found = [(s, o) for s in series if (o := s.outcome(name)) is not None]
-        stray = [(s, r) for s, o in found for r in o.control if r.rate.low > _STRAY]
+        judged = [(s, o) for s in series if (o := s.outcome(name)) is not None]
+        stray = [(s, r) for s, o in judged for r in o.control if r.rate.low > _STRAY]
         present = [
             (s, r)
-            for s, o in found
+            for s, o in judged
             for r in o.triggered
             if r.poisons == 0 and r.rate.low > _PRESENT
         ]
@@ -221,13 +221,12 @@ def _undone(series: Series) -> list[Rate]:
     return [r for r in series.refused if before is not None and r.rate.high < before.low]
 
 
-def _worst(found: Sequence[tuple[Series, Rate]], least: bool = False) -> str:
-    series, worst = sorted(found, key=lambda pair: pair[1].rate.value, reverse=not least)[0]
+def _worst(cases: Sequence[tuple[Series, Rate]], least: bool = False) -> str:
+    series, worst = sorted(cases, key=lambda pair: pair[1].rate.value, reverse=not least)[0]
     e = worst.rate
-    rate = f"{100 * e.value:.0f}% [{100 * e.low:.0f}, {100 * e.high:.0f}] of {e.n} answers"
-    return f"{rate} ({series.name}, {worst.poisons} poisons)"
+    return f"{e:.0%p} of {e.n} answers ({series.name}, {worst.poisons} poisons)"
 
 
-def _more(found: Sequence[tuple[Series, Rate]]) -> str:
-    more = len(found) - 1
+def _more(cases: Sequence[tuple[Series, Rate]]) -> str:
+    more = len(cases) - 1
     return f", and likewise in {more} other case{'s' * (more > 1)}" if more else ""

@@ -134,12 +134,12 @@ def _ratio(
     """Second threshold over first, and whether the unclipped interval holds 1 and ``size``."""
     first, second = tables
     limits = second.low - first.high, second.high - first.low
-    found = [
+    crossings = [
         [line.crossing(0.0, table.low, table.high) for line in fits]
         for fits, table in zip(sides, tables, strict=True)
     ]
     least, most = [], []
-    for here, there in zip(*found, strict=True):
+    for here, there in zip(*crossings, strict=True):
         nearest = there.clamp(second.low, second.high) - here.clamp(first.low, first.high)
         least.append(torch.where((there == -math.inf) | (here == math.inf), -math.inf, nearest))
         most.append(torch.where((there == math.inf) | (here == -math.inf), math.inf, nearest))
@@ -149,7 +149,7 @@ def _ratio(
     if all(map(math.isfinite, bounds)):  # what is not resolved may be anywhere in its bracket
         here, there = (
             bracket_of(table) or (float(part[0]),) * 2
-            for table, part in zip(tables, found, strict=True)
+            for table, part in zip(tables, crossings, strict=True)
         )
         low, high = low.clamp(max=there[0] - here[1]), high.clamp(min=there[1] - here[0])
     ends = float(low), float(high)
@@ -179,8 +179,8 @@ def _swap_p(a: Cells, b: Cells, seed: int) -> tuple[float, float]:
             mine.sum(0) + swapped @ (theirs - mine)
             for mine, theirs in ((one.shown, other.shown), (one.n, other.n))
         )
-        found = fitted(one.x, shown, n).crossing(0.0, one.low, one.high)
-        return found.clamp(one.low, one.high)
+        crossing = fitted(one.x, shown, n).crossing(0.0, one.low, one.high)
+        return crossing.clamp(one.low, one.high)
 
     distance = (thresholds(second, first) - thresholds(first, second)).abs()
     p = float((distance >= distance[0] - 1e-6).double().mean())

@@ -162,34 +162,34 @@ def _read_text(leaves: Estimate, arrives: Estimate, layers: int) -> str:
     return f"{text}; from layer {_layers(arrives)} on the last token alone carries half of it."
 
 
-def _moved_text(found: Trace) -> list[str]:
-    said = []
-    if found.movers:
-        names = _listed([f"{head.name} ({_percent(head.restored)})" for head in found.movers])
-        said.append(f"It is moved by {_plural('head', len(found.movers))} {names}.")
+def _moved_text(trace: Trace) -> list[str]:
+    sentences = []
+    if trace.movers:
+        names = _listed([f"{head.name} ({head.restored:.0%p})" for head in trace.movers])
+        sentences.append(f"It is moved by {_plural('head', len(trace.movers))} {names}.")
     else:
-        said.append("No single head was found to move it.")
-        if found.n < (needed := pairs_needed(found.tests)):
-            said.append(
-                f"With {found.n} pairs one head alone cannot reach q ≤ {SIGNIFICANT} among "
-                f"{found.tests}; use {needed} or more."
+        sentences.append("No single head was found to move it.")
+        if trace.n < (needed := pairs_needed(trace.tests)):
+            sentences.append(
+                f"With {trace.n} pairs one head alone cannot reach q ≤ {SIGNIFICANT} among "
+                f"{trace.tests}; use {needed} or more."
             )
-    if enough := found.enough:
-        said.append(
+    if enough := trace.enough:
+        sentences.append(
             f"Patched together, the strongest {_plural('head', enough.size, enough.size)} of "
-            f"{found.tests} {'recovers' if enough.size == 1 else 'recover'} "
-            f"{_percent(enough.share)} of what all heads do."
+            f"{trace.tests} {'recovers' if enough.size == 1 else 'recover'} "
+            f"{enough.share:.0%p} of what all heads do."
         )
-    return said
+    return sentences
 
 
 def _written_text(writers: Sequence[TraceStep]) -> str:
-    said = {(step.stream, step.layer) for step in writers if step.head is not None}
+    named = {(step.stream, step.layer) for step in writers if step.head is not None}
     # An attention output is named only where none of its heads is.
     positive = [
-        f"{step.name} ({_percent(step.direct)})"
+        f"{step.name} ({step.direct:.0%p})"
         for step in writers
-        if step.direct.value > 0 and not (step.stream == "attn_out" and ("z", step.layer) in said)
+        if step.direct.value > 0 and not (step.stream == "attn_out" and ("z", step.layer) in named)
     ]
     if not positive:
         return "No single part writes it straight into the logits."
@@ -199,10 +199,6 @@ def _written_text(writers: Sequence[TraceStep]) -> str:
 def _layers(layer: Estimate, shift: int = 0) -> str:
     value, low, high = (int(x) + shift for x in (layer.value, layer.low, layer.high))
     return f"{value} [{max(low, 0)}, {high}]"
-
-
-def _percent(share: Estimate) -> str:
-    return f"{100 * share.value:.0f}% [{100 * share.low:.0f}, {100 * share.high:.0f}]"
 
 
 def _listed(names: Sequence[str]) -> str:

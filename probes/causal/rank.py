@@ -97,22 +97,22 @@ def rank_needed(
         rows.device
     )
     every = _needed(missing.mean(dim=1, keepdim=True), share)
-    found = _needed(missing[:, index.to(rows.device)].mean(dim=1), share).sort().values
-    counts = torch.bincount(found, minlength=sizes + 1)
+    needed = _needed(missing[:, index.to(rows.device)].mean(dim=1), share).sort().values
+    counts = torch.bincount(needed, minlength=sizes + 1)
 
     def named(r: int | Tensor) -> int | None:
         return None if int(r) == sizes else int(r)
 
     tail = (1 - level) / 2
-    last = len(found) - 1
-    low, high = found[int(tail * last)], found[last - int(tail * last)]
-    reached = counts.cumsum(dim=0) >= level * len(found)
+    last = len(needed) - 1
+    low, high = needed[int(tail * last)], needed[last - int(tail * last)]
+    reached = counts.cumsum(dim=0) >= level * len(needed)
     return RankNeeded(
         value=named(every[0]),
         low=named(low),
         high=named(high),
         enough=named(reached.nonzero()[0, 0]),
-        chances=tuple((counts / len(found)).tolist()),
+        chances=tuple((counts / len(needed)).tolist()),
         share=share,
         level=level,
         n=n,

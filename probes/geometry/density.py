@@ -82,8 +82,8 @@ def neighbour_mixing(
     def share(index: Tensor, nearest: int) -> Float[Tensor, "sites"]:
         at = index[:, None], index
         both = torch.cat([within[:, *at], across[:, *at]], dim=-1)
-        found = both.topk(nearest, largest=False, sorted=False).indices
-        return (found >= len(index)).to(torch.float64).mean((1, 2))
+        neighbours = both.topk(nearest, largest=False, sorted=False).indices
+        return (neighbours >= len(index)).to(torch.float64).mean((1, 2))
 
     drawn = torch.stack([share(index, max(1, k // 2)) for index in halves(n, draws, seed)], dim=-1)
     value, half = share(torch.arange(n), k), student(n) * drawn.std(-1)
@@ -122,8 +122,8 @@ def mean_discrepancy(
     swapped = ((terms @ signs) * signs).sum(1)
     reached = swapped >= total[:, None] - 1e-12 * terms.abs().sum((1, 2))[:, None]
     p = (1 + reached.sum(-1)).to(torch.float64) / (1 + permutations)
-    found = around(value, jackknife_error(left_out), n, "jackknife of pairs")
-    return found, tuple(p.tolist())
+    discrepancy = around(value, jackknife_error(left_out), n, "jackknife of pairs")
+    return discrepancy, tuple(p.tolist())
 
 
 def vendi(kernel: Pairwise) -> Reading:

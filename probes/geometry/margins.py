@@ -81,10 +81,10 @@ def margins(
     value = _quantiles(distances.flatten(1))
     drawn = torch.stack([_quantiles(site[index].flatten(1)) for site in distances], dim=1)
     low, high = drawn.quantile(tails, dim=-1)
-    found = [
+    quantiles = [
         estimates(value[i], low[i], high[i], n, "percentile bootstrap of units") for i in (0, 1)
     ]
-    return Margins(tuple(distances.flatten(1).min(-1).values.tolist()), found[0], found[1])
+    return Margins(tuple(distances.flatten(1).min(-1).values.tolist()), quantiles[0], quantiles[1])
 
 
 def _quantiles(rows: Float[Tensor, "rows k"]) -> Float[Tensor, "2 rows"]:

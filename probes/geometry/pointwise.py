@@ -39,7 +39,7 @@ def pointwise(sets: ActivationSets, seed: int = 0) -> Mapping[str, Float[Tensor,
     scores = scores / within_class_spread(x, sets.gate)[:, None, None]
     moved = triggered - clean
     lengths = moved.norm(dim=-1)
-    found = {
+    numbers = {
         "boundary": scores[..., 1],
         "clean_boundary": scores[..., 0],
         "projection": _projection(clean, triggered),
@@ -47,7 +47,7 @@ def pointwise(sets: ActivationSets, seed: int = 0) -> Mapping[str, Float[Tensor,
         "crowding": _crowding(triggered),
         "mixing": _mixing(clean, triggered),
     }
-    return {name: value.mean(0) for name, value in found.items()}
+    return {name: value.mean(0) for name, value in numbers.items()}
 
 
 def _projection(

@@ -56,8 +56,8 @@ class Estimate:
     def __format__(self, spec: str) -> str:
         if not spec:
             return str(self)
-        said = interval_text(self.value, self.low, self.high, spec.removesuffix("n"))
-        return f"{said} (n={self.n})" if spec.endswith("n") else said
+        text = interval_text(self.value, self.low, self.high, spec.removesuffix("n"))
+        return f"{text} (n={self.n})" if spec.endswith("n") else text
 
     def __str__(self) -> str:
         width = self.high - self.low
