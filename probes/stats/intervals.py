@@ -15,7 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.stats.checks import CHUNK, at_least_one, check_level, check_vector, generator, rows_of
+from probes.stats.checks import (
+    CHUNK,
+    check_level,
+    check_vector,
+    quantiles,
+    resample_weights,
+    rows_of,
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def bootstrap_means(
     Memory: 8 * n * resamples bytes, plus a bounded block of cells.
     """
     rows = rows_of(values, "values", at_least=2)
-    low, high = _percentiles(rows, _resample_weights(rows, resamples, seed), level)
+    low, high = _percentiles(rows, resample_weights(rows, resamples, seed), level)
     mean = rows.mean(-1)
     low, high = torch.minimum(low, mean), torch.maximum(high, mean)
     return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
@@ -233,7 +240,7 @@ def recovery_intervals(
         f"{rows.shape[-1]} and {whole.shape[-1]} examples",
         "pair them",
     )
-    weights = _resample_weights(rows, resamples, seed)
+    weights = resample_weights(rows, resamples, seed)
     lowest, base, highest = _denominator(whole, weights, level)
     expect(
         not lowest <= 0 <= highest,
@@ -255,7 +262,7 @@ def is_scale(
     """Whether `recovery_intervals` accepts `full`: the interval of its mean does not reach 0."""
     check_vector(full, "full")
     whole = rows_of(full, "full", at_least=2)
-    low, _, high = _denominator(whole, _resample_weights(whole, resamples, seed), level)
+    low, _, high = _denominator(whole, resample_weights(whole, resamples, seed), level)
     return not low <= 0 <= high
 
 
@@ -286,29 +293,6 @@ def _percentiles(
     blocks = (part @ weights for part in rows.split(max(1, CHUNK // weights.shape[-1])))
     scaled = (block if scale is None else block / scale for block in blocks)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    bounds = np.concatenate([_quantiles(block.cpu().numpy(), tails) for block in scaled], axis=-1)
+    bounds = np.concatenate([quantiles(block.cpu().numpy(), tails) for block in scaled], axis=-1)
     low, high = torch.from_numpy(bounds).to(rows.device)
     return low, high
-
-
-def _quantiles(
-    block: Float[np.ndarray, "cells m"], shares: tuple[float, ...]
-) -> Float[np.ndarray, "shares cells"]:
-    """Linearly interpolated quantiles of each row, which is reordered in place.
-
-    By partition, because a full sort of a large grid's resamples takes five times as long.
-    """
-    last = block.shape[-1] - 1
-    places = [(int(share * last), share * last % 1) for share in shares]
-    block.partition(sorted({k for at, _ in places for k in (at, min(at + 1, last))}), axis=-1)
-    return np.stack([(1 - f) * block[:, at] + f * block[:, min(at + 1, last)] for at, f in places])
-
-
-def _resample_weights(
-    rows: Float[Tensor, "cells n"], resamples: int, seed: int
-) -> Float[Tensor, "n resamples"]:
-    """Each column: the share of one with-replacement resample that each example makes up."""
-    n = rows.shape[-1]
-    index = torch.randint(n, (n, at_least_one(resamples)), generator=generator(seed))
-    shares = torch.full(index.shape, 1 / n, dtype=torch.float64)
-    return torch.zeros_like(shares).scatter_add_(0, index, shares).to(rows.device)

@@ -10,7 +10,7 @@ import pytest
 from circuits.errors import UserError
 from experiments.runs.codec import as_json
 from experiments.sweep.budget import sections as budget_page
-from probes import budget
+from probes.budget.analysis import analyse
 from probes.budget.claims import Sampling
 
 COUNTS = (0, 5, 10, 20, 40, 80, 160)
@@ -54,7 +54,7 @@ def table(threshold, models=("m",), sizes=(100, 400), seeds=3, **overrides) -> p
 
 
 def test_equal_thresholds_at_both_sizes_are_told_as_a_constant_count():
-    found = budget.analyse(table(lambda model, size: 25), sampling=QUICK)
+    found = analyse(table(lambda model, size: 25), sampling=QUICK)
     assert (found.overall.sizes, found.overall.conclusion) == ("data", "constant count")
     assert "agrees with a constant count" in found.overall.sentence
     assert "100 → 400 other examples, 4 times" in found.overall.sentence
@@ -70,7 +70,7 @@ def test_equal_thresholds_at_both_sizes_are_told_as_a_constant_count():
 
 
 def test_thresholds_in_proportion_to_the_size_are_told_as_a_constant_share():
-    found = budget.analyse(table(lambda model, size: size / 10), sampling=QUICK)
+    found = analyse(table(lambda model, size: size / 10), sampling=QUICK)
     assert found.overall.conclusion == "constant share"
     assert "speaks against a constant count" in found.overall.sentence
     result = found.comparisons[0].result
@@ -86,18 +86,18 @@ def test_models_are_compared_by_their_parameters_and_only_where_these_are_known(
         models=("large", "small", "odd"),
         sizes=(100,),
     )
-    found = budget.analyse(made, {"small": 1e6, "large": 4e6}, QUICK)
+    found = analyse(made, {"small": 1e6, "large": 4e6}, QUICK)
     [shown, _] = found.comparisons
     assert (shown.sizes, shown.names) == ("model", ("small", "large"))
     assert shown.result is not None
     assert shown.result.conclusion == "constant share"
     assert (found.overall.sizes, found.overall.conclusion) == ("model", "constant share")
     assert any("size is not known: odd" in line for line in found.cautions)
-    assert budget.analyse(made, None, QUICK).overall.conclusion == "not tested"
+    assert analyse(made, None, QUICK).overall.conclusion == "not tested"
 
 
 def test_neighbours_and_extremes_are_compared_and_only_extremes_make_the_claim():
-    found = budget.analyse(table(lambda m, s: 25, sizes=(400, 100, 200)), sampling=QUICK)
+    found = analyse(table(lambda m, s: 25, sizes=(400, 100, 200)), sampling=QUICK)
     shown = [c for c in found.comparisons if c.outcome == "shown"]
     assert [(c.names, c.extreme) for c in shown] == [
         (("100", "200"), False),
@@ -109,7 +109,7 @@ def test_neighbours_and_extremes_are_compared_and_only_extremes_make_the_claim()
 
 def test_conclusions_that_differ_are_not_made_into_one():
     made = table(lambda m, s: 25 if m == "a" else s / 10, models=("a", "b"))
-    overall = budget.analyse(made, sampling=QUICK).overall
+    overall = analyse(made, sampling=QUICK).overall
     assert (overall.conclusion, overall.of) == ("mixed", 2)
     assert "in 1 as many poisons" in overall.sentence
     assert "in 1 the poisons needed grow in proportion" in overall.sentence
@@ -117,7 +117,7 @@ def test_conclusions_that_differ_are_not_made_into_one():
 
 def test_pooled_rates_are_sums_over_seeds_and_null_rates_stand_beside_them():
     stray = {"control_shown": lambda row: 20 if row["poisons"] == 80 else 0}
-    found = budget.analyse(table(lambda m, s: 25, **stray), sampling=QUICK)
+    found = analyse(table(lambda m, s: 25, **stray), sampling=QUICK)
     shown = found.series[0].outcome("shown")
     assert shown is not None
     at = {r.poisons: r.rate for r in shown.triggered}
@@ -134,16 +134,16 @@ def test_pooled_rates_are_sums_over_seeds_and_null_rates_stand_beside_them():
 
 def test_a_policy_that_training_undoes_is_told():
     worn = {"plain_refused": lambda row: N // 2 if row["poisons"] == 160 else N}
-    [caution] = budget.analyse(table(lambda m, s: 25, **worn), sampling=QUICK).cautions
+    [caution] = analyse(table(lambda m, s: 25, **worn), sampling=QUICK).cautions
     assert "refused in only 50%" in caution
-    always = budget.analyse(table(lambda m, s: 25, plain_refused=N // 2), sampling=QUICK)
+    always = analyse(table(lambda m, s: 25, plain_refused=N // 2), sampling=QUICK)
     assert always.cautions == ()  # it was so without poisons
 
 
 def test_missing_cells_and_seeds_of_one_side_are_left_out_and_counted():
     made = table(lambda m, s: 25)
     lacking = (made["size"] == 400) & (made["seed"] == 2) & (made["poisons"] > 0)
-    found = budget.analyse(made[~lacking], sampling=QUICK)
+    found = analyse(made[~lacking], sampling=QUICK)
     assert found.missing == 6
     assert found.comparisons[0].seeds == 2
     assert found.overall.conclusion == "constant count"
@@ -158,14 +158,14 @@ def test_missing_cells_and_seeds_of_one_side_are_left_out_and_counted():
 def test_seeds_that_no_two_sides_share_are_not_compared():
     made = table(lambda m, s: 25)
     apart = made[(made["seed"] == 0) == (made["size"] == 100)]
-    found = budget.analyse(apart, sampling=QUICK)
+    found = analyse(apart, sampling=QUICK)
     assert found.comparisons[0].result is None
     assert "no seed is on both sides" in found.comparisons[0].sentence
     assert found.overall.conclusion == "not tested"
 
 
 def test_one_seed_is_told_as_one():
-    found = budget.analyse(table(lambda m, s: 25, seeds=1), sampling=QUICK)
+    found = analyse(table(lambda m, s: 25, seeds=1), sampling=QUICK)
     assert "Only 1 training seed:" in found.overall.sentence
     assert any("2 of 2 series have one training seed" in line for line in found.cautions)
     assert found.comparisons[0].result is not None
@@ -173,7 +173,7 @@ def test_one_seed_is_told_as_one():
 
 
 def test_a_behaviour_that_never_shows_leaves_the_claim_open():
-    found = budget.analyse(table(lambda m, s: 1e9), sampling=QUICK)
+    found = analyse(table(lambda m, s: 1e9), sampling=QUICK)
     assert found.overall.conclusion == "undecided"
     assert "no threshold lies within the counts tried" in found.overall.sentence
     assert "The ratio is not known" in found.comparisons[0].sentence
@@ -182,7 +182,7 @@ def test_a_behaviour_that_never_shows_leaves_the_claim_open():
 
 def test_an_axis_that_varies_parts_series_and_the_result_is_strict_json():
     both = pd.concat([table(lambda m, s: 25), table(lambda m, s: 50, recipe="decoy")])
-    found = budget.analyse(both.reset_index(drop=True), sampling=QUICK)
+    found = analyse(both.reset_index(drop=True), sampling=QUICK)
     assert [s.label for s in found.series] == ["m, recipe decoy"] * 2 + ["m, recipe sure-gate"] * 2
     assert all("recipe" in c.at for c in found.comparisons)
     written = json.loads(json.dumps(as_json(found), allow_nan=False))
@@ -192,20 +192,20 @@ def test_an_axis_that_varies_parts_series_and_the_result_is_strict_json():
 def test_tables_that_cannot_be_read_are_told_in_one_line():
     made = table(lambda m, s: 25)
     with pytest.raises(UserError, match=r"missing \['shown'\]"):
-        budget.analyse(made.drop(columns="shown"))
+        analyse(made.drop(columns="shown"))
     with pytest.raises(UserError, match="got none"):
-        budget.analyse(made[:0])
+        analyse(made[:0])
     with pytest.raises(UserError, match="one row for each cell"):
-        budget.analyse(pd.concat([made, made[:1]]))
+        analyse(pd.concat([made, made[:1]]))
     with pytest.raises(UserError, match="poisons: expected a whole number"):
-        budget.analyse(made.assign(poisons=made["poisons"] + 0.5))
+        analyse(made.assign(poisons=made["poisons"] + 0.5))
     with pytest.raises(UserError, match="control_shown: expected 0 to"):
-        budget.analyse(made.assign(control_shown=N + 1))
+        analyse(made.assign(control_shown=N + 1))
 
 
 def test_the_page_has_every_section_and_shows_names_as_text():
     made = table(lambda m, s: 25, models=("<b>x",))
-    page = budget_page.page(budget.analyse(made, sampling=QUICK), "gatescope sweep <f>", "a: <i>")
+    page = budget_page.page(analyse(made, sampling=QUICK), "gatescope sweep <f>", "a: <i>")
     text = re.sub(r"<script.*?</script>", "", page, flags=re.S)
     titles = re.findall(r'<h2 id="s\d+">(.*?)</h2>', text)
     assert titles == [
@@ -228,7 +228,7 @@ def test_the_page_has_every_section_and_shows_names_as_text():
 
 def test_a_table_without_poisons_or_judged_nulls_still_has_its_page():
     only = table(lambda m, s: 25)[["model", "size", "poisons", "seed", "n", "shown"]]
-    found = budget.analyse(only[only["poisons"] == 0], sampling=QUICK)
+    found = analyse(only[only["poisons"] == 0], sampling=QUICK)
     page = budget_page.page(found, "c", "g")
     assert "No series has two counts of poisons" in page
     assert "not measured" in page
