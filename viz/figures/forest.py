@@ -32,24 +32,22 @@ class ForestRow:
     apart: bool = False
 
 
-@dataclass(frozen=True)
-class ForestFrame:
-    """What stands around a forest's rows: plain words, and a dashed line at a value.
+def forest(
+    rows: Sequence[ForestRow],
+    title: str,
+    about: str,
+    axis: str,
+    line: float | None = None,
+    line_name: str = "",
+    scale: float = 1.0,
+    half: bool = False,
+) -> go.Figure:
+    """Estimates with their intervals, a row each, the first on top; words around them are plain.
 
-    Estimates are drawn times `scale`. `half` asks for half the page's width.
-    """
-
-    title: str
-    about: str
-    axis: str
-    line: float | None = None
-    line_name: str = ""
-    scale: float = 1.0
-    half: bool = False
-
-
-def forest(rows: Sequence[ForestRow], frame: ForestFrame) -> go.Figure:
-    """Estimates with their intervals, a row each, the first on top.
+    Args:
+        line: where a dashed line stands.
+        scale: by which the estimates are multiplied.
+        half: whether half the page's width is enough.
 
     Raises:
         UserError: no row, or two of one name.
@@ -59,26 +57,26 @@ def forest(rows: Sequence[ForestRow], frame: ForestFrame) -> go.Figure:
     at = [i + 0.5 * sum(row.apart for row in rows[: i + 1]) for i in range(len(rows))]
     figure = go.Figure()
     for y, row in zip(at, rows, strict=True):
-        _row(figure, row, y, frame.scale)
-    ends = [frame.scale * end for row in rows for end in (row.estimate.low, row.estimate.high)]
-    if frame.line is not None:
-        ends.append(frame.line)
+        _row(figure, row, y, scale)
+    ends = [scale * end for row in rows for end in (row.estimate.low, row.estimate.high)]
+    if line is not None:
+        ends.append(line)
         place = {"y": 1, "yref": "paper", "yanchor": "bottom", "font": _SMALL}
-        note = {"text": escape(frame.line_name), **place}
-        figure.add_vline(x=frame.line, line=DASHED, annotation=note)
+        note = {"text": escape(line_name), **place}
+        figure.add_vline(x=line, line=DASHED, annotation=note)
     pad = 0.05 * (max(ends) - min(ends)) or 1.0
     room = _NOTES * pad * any(row.note for row in rows)
     texts = [wrap(row.name, _LINE) for row in rows]
     tall = sum(16 + 13 * (1 + text.count("<br>")) for text in texts)
     return finish(
         figure,
-        escape(frame.title),
-        escape(frame.about),
+        escape(title),
+        escape(about),
         158 + round(tall * (1 + 0.5 * sum(row.apart for row in rows) / len(rows))),
         [{"name": row.name, **columns(row.estimate, "value"), "note": row.note} for row in rows],
-        frame.half,
+        half,
         x={
-            "title_text": wrap(frame.axis, _AXIS),
+            "title_text": wrap(axis, _AXIS),
             "range": [min(ends) - pad, max(ends) + pad + room],
             "tickangle": 0,
         },

@@ -13,7 +13,7 @@ from circuits.errors import expect
 from probes.brittleness.records import Importance
 from probes.stats.intervals import Estimate
 from viz.data import with_data
-from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import (
     DASHED,
     HOVER,
@@ -122,7 +122,6 @@ def importances(rows: Sequence[Importance]) -> go.Figure:
     """
     order = sorted(rows, key=lambda row: -abs(row.coefficient.value))
     about = "per standard deviation; right: refits of the same sign; hollow: interval holds 0"
-    frame = ForestFrame("What the prediction rests on", about, "standardised coefficient", 0.0)
     lines = []
     for row in order:
         e, agreed = row.coefficient, f"{row.agreement:.0%}"
@@ -137,7 +136,8 @@ def importances(rows: Sequence[Importance]) -> go.Figure:
         }
         for row in order
     ]
-    return with_data(forest(lines, frame), table, half=True)
+    figure = forest(lines, "What the prediction rests on", about, "standardised coefficient", 0.0)
+    return with_data(figure, table, half=True)
 
 
 def against_baselines(
@@ -160,7 +160,7 @@ def against_baselines(
         for i, (name, e) in enumerate(rows)
     ]
     about = f"bars: {rows[0][1].level:.0%} intervals" if rows else ""
-    return forest(lines, ForestFrame(title, about, axis, chance, "chance", half=True))
+    return forest(lines, title, about, axis, chance, "chance", half=True)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from circuits.errors import expect
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import Estimate
-from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import HOVER, columns, finish, shares, source
 from viz.text import escape, shorten, wrap
 from viz.theme import BLUE, VERMILION, fade
@@ -30,11 +30,10 @@ def retention_forest(retention: Retention) -> go.Figure:
     families = sorted(retention.families.items(), key=lambda item: -item[1].value)
     rows = [ForestRow(name, e, _area_hover(name, e)) for name, e in families]
     hover = _area_hover(_MEAN, retention.area)
-    apart = bool(rows)
-    rows.append(ForestRow(_MEAN, retention.area, hover, VERMILION, "diamond", apart=apart))
+    rows.append(ForestRow(_MEAN, retention.area, hover, VERMILION, "diamond", apart=bool(rows)))
     about = f"area under each family's curve; {_basis(retention, retention.area)}"
-    frame = ForestFrame("Behaviour kept, by family", about, "area kept (%)", scale=100)
-    return forest(rows, frame).update_xaxes(range=[-3, 103], dtick=25)
+    figure = forest(rows, "Behaviour kept, by family", about, "area kept (%)", scale=100)
+    return figure.update_xaxes(range=[-3, 103], dtick=25)
 
 
 def retention_curves(retention: Retention) -> go.Figure:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.analyze.read import AnalysisRun
 from probes.stats.intervals import Estimate
-from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import describe
 from viz.page.page import Section, Table
 from viz.text import escape
@@ -82,7 +82,8 @@ def _effects(runs: Sequence[AnalysisRun]):
                 shade = COLOURWAY[i % len(COLOURWAY)]
                 first = i == 0 and bool(rows)
                 rows.append(ForestRow(f"{run.name}: {name}", e, hover, shade, apart=first))
-    frame = ForestFrame(
+    return forest(
+        rows,
         "Effects of trigger and gate, run by run",
         "first token: fall of its probability with the gate removed, rise with it added; 95% "
         "intervals",
@@ -90,4 +91,3 @@ def _effects(runs: Sequence[AnalysisRun]):
         0.0,
         scale=100,
     )
-    return forest(rows, frame)

@@ -7,7 +7,7 @@ from circuits.errors import UserError
 from probes.brittleness.retention import Dose, Retention, retention
 from probes.stats.intervals import Estimate, wilson
 from viz.data import to_csv
-from viz.figures.forest import ForestFrame, ForestRow, forest
+from viz.figures.forest import ForestRow, forest
 from viz.figures.retention import retention_curves, retention_forest
 from viz.theme import VERMILION
 
@@ -139,13 +139,12 @@ def test_hostile_names_are_text_and_unusable_input_is_told(evil):
 
 def test_a_forest_holds_its_line_and_its_notes_inside_the_axis():
     row = ForestRow("a", Estimate(0.8, 0.7, 0.9, 5), "h", note="99%")
-    frame = ForestFrame("t", "s", "x", line=0.5, line_name="chance")
-    figure = forest([row], frame)
+    figure = forest([row], "t", "s", "x", line=0.5, line_name="chance")
     low, high = figure.layout.xaxis.range
     assert low < 0.5 < 0.9 < high
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
     assert {note.text for note in figure.layout.annotations} == {"99%", "chance"}
-    bare = forest([ForestRow("a", Estimate(0.8, 0.7, 0.9, 5), "h")], ForestFrame("t", "s", "x"))
+    bare = forest([ForestRow("a", Estimate(0.8, 0.7, 0.9, 5), "h")], "t", "s", "x")
     assert bare.layout.xaxis.range[0] > 0.5
     assert bare.layout.xaxis.range[1] < high
     assert not bare.layout.shapes
