@@ -100,7 +100,14 @@ def retention(
     _check(doses, shown, baseline, groups)
     every = torch.arange(len(baseline)) if groups is None else groups.unique(return_inverse=True)[1]
     member = every[baseline].unique(return_inverse=True)[1]
-    _enough(member, len(baseline))
+    known = len(member.unique())
+    expect(
+        len(member) >= _FEWEST and known >= 2,
+        f"{_FEWEST} or more prompts of 2 or more groups that show the behaviour unperturbed",
+        f"{len(member)} of {len(baseline)}, in {known} groups",
+        "add prompts",
+        "retention",
+    )
     left = shown[:, baseline].to(torch.float64)
     rates = left.mean(1)
     by_family = {
@@ -153,17 +160,6 @@ def _intervals(
         else Estimate(value, low, high, units, method="percentile bootstrap")
         for value, low, high in zip(*parts, strict=True)
     ]
-
-
-def _enough(member: Int[Tensor, "m"], n: int) -> None:
-    groups = len(member.unique())
-    expect(
-        len(member) >= _FEWEST and groups >= 2,
-        f"{_FEWEST} or more prompts of 2 or more groups that show the behaviour unperturbed",
-        f"{len(member)} of {n}, in {groups} groups",
-        "add prompts",
-        "retention",
-    )
 
 
 def _check(

@@ -7,7 +7,8 @@ count, its null rates, and the threshold fitted by ``probes.budget.threshold``; 
 sizes are compared by ``probes.budget.constant_count``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -80,7 +81,10 @@ def _checked(table: pd.DataFrame) -> list[dict[str, Any]]:
     seen: dict[tuple[Any, ...], int] = {}
     for index, row in enumerate(rows):
         for name in ("size", "poisons", "seed", "n", "shown"):
-            row[name] = _whole(row, name, index)
+            value, where = row[name], f"{row[name]} in row {index}"
+            whole = not pd.isna(value) and int(value) == value
+            expect(whole, "a whole number", where, of=f"table: {name}")
+            row[name] = int(value)
         key = tuple(row[axis] for axis in _AXES if axis in row)
         expect(
             not any(pd.isna(value) for value in key),
@@ -99,26 +103,16 @@ def _checked(table: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _whole(row: Row, name: str, index: int) -> int:
-    value = row[name]
-    expect(
-        not pd.isna(value) and int(value) == value,
-        "a whole number",
-        f"{value} in row {index}",
-        of=f"table: {name}",
-    )
-    return int(value)
-
-
-def _grouped(rows: Iterable[Row]) -> list[list[Row]]:
+def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of one series together, models as they come, sizes rising."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        key = tuple(row[axis] for axis in ("model", "size", *_SETTING) if axis in row)
-        groups.setdefault(key, []).append(row)
-    models = list(dict.fromkeys(key[0] for key in groups))
-    ordered = sorted(groups, key=lambda key: (models.index(key[0]), key[2:], key[1]))
-    return [sorted(groups[key], key=lambda r: (r["poisons"], r["seed"])) for key in ordered]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+
+    def key(row: Row) -> tuple[Any, ...]:
+        setting = [row[axis] for axis in _SETTING if axis in row]
+        return models.index(row["model"]), setting, row["size"]
+
+    ordered = sorted(rows, key=lambda row: (*key(row), row["poisons"], row["seed"]))
+    return [list(group) for _, group in groupby(ordered, key)]
 
 
 def _series(rows: Sequence[Row], varying: Sequence[str], sampling: Sampling) -> Series:

@@ -141,15 +141,12 @@ def ends_of(
         push = float(t.isf(tail, seeds - 1) / norm.isf(tail)) * math.sqrt(seeds / (seeds - 1))
     ends = []
     for sign in (1.0, -1.0):
-        both, alone = (_quantile(sign * draws, tail) for draws in values[1:])
+        ordered = ((sign * draws).sort(0).values for draws in values[1:])
+        both, alone = (draws[int(tail * (len(draws) - 1))] for draws in ordered)
         middle = sign * centre
         pushed = torch.where(middle.isfinite(), middle + push * (alone - middle), both)
         ends.append(sign * torch.stack([both, pushed, middle]).amin(0))
     return ends[0], ends[1]
-
-
-def _quantile(draws: Float[Tensor, "_ *parts"], share: float) -> Float[Tensor, "*parts"]:
-    return draws.sort(0).values[int(share * (len(draws) - 1))]
 
 
 def bracket_of(table: Table) -> tuple[float, float] | None:

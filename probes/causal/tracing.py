@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,7 +24,7 @@ from probes.causal.circuit import (
     Trace,
     TraceStep,
 )
-from probes.causal.tables import GridStats, grid_stats
+from probes.causal.tables import grid_stats
 from probes.stats.checks import at_least_one, check_level, generator
 from probes.stats.intervals import Estimate, estimates, is_scale, mean_interval, recovery_intervals
 
@@ -47,7 +48,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
     if not all(is_scale(side, level, resamples, seed) for side in sides):
         return empty
     judged = partial(_judged, level=level, resamples=resamples, seed=seed)
-    read = {span: judged(grid).shares for span, grid in measured.read.items()}
+    read = {span: tuple(judged(grid).shares) for span, grid in measured.read.items()}
     layer = partial(_layer, level=level, resamples=resamples, seed=seed)
     restored, removed = judged(heads), judged(measured.noised)
     direct = {stream: judged(grid) for stream, grid in measured.direct.items()}
@@ -69,24 +70,18 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """A grid's shares, cell after cell, and q in the cells' shape."""
+    """A grid's shares and their q, in the cells' shape."""
 
-    shares: tuple[Estimate, ...]
-    stats: GridStats
-
-    def share(self, *index: int) -> Estimate:
-        width = self.stats.q.shape[-1]
-        return self.shares[index[0] * width + index[1] if len(index) == 2 else index[0]]
-
-    def q(self, *index: int) -> float:
-        return float(self.stats.q[index])
+    shares: np.ndarray  # of estimates
+    q: np.ndarray
 
 
 def _judged(grid: PatchGrid, level: float, resamples: int, seed: int) -> _Judged:
     stats = grid_stats(grid, level, resamples, seed)
     n = grid.values.shape[-1]
     parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
-    return _Judged(estimates(*parts, n, _SHARE, level), stats)
+    shares = np.array(estimates(*parts, n, _SHARE, level), dtype=object)
+    return _Judged(shares.reshape(stats.q.shape), stats.q.numpy())
 
 
 def _layer(grid: PatchGrid, arriving: bool, level: float, resamples: int, seed: int) -> Estimate:
@@ -125,44 +120,31 @@ def _movers(
 ) -> tuple[Mover, ...]:
     """The strongest heads with all that is known of them."""
     trigger = measured.spans[0]
+    grids = {"written": measured.written, "sources": measured.sources, "values": measured.values}
     lists = {
-        name: {span: judged(grid) for span, grid in part.items()}
-        for name, part in (
-            ("written", measured.written),
-            ("sources", measured.sources),
-            ("values", measured.values),
-        )
+        name: {span: judged(grid) for span, grid in part.items()} for name, part in grids.items()
     }
+    sides = {"attention": measured.attention, "attention_clean": measured.attention_clean}
     heads = []
-    for i, (layer, head) in enumerate(measured.strong):
-        at = (layer, head)
-        effect, reading = restored.share(*at), lists["sources"][trigger]
+    for i, at in enumerate(measured.strong):
+        effect, reading = restored.shares[at], lists["sources"][trigger]
         moves = (
-            max(restored.q(*at), reading.q(i)) <= SIGNIFICANT
+            max(restored.q[at], reading.q[i]) <= SIGNIFICANT
             and effect.value >= LEAST_HEAD
-            and reading.share(i).value >= HALF * effect.value
+            and reading.shares[i].value >= HALF * effect.value
         )
-        weights = {
-            side: {span: mean(weight[i]) for span, weight in part.items()}
-            for side, part in (
-                ("attention", measured.attention),
-                ("attention_clean", measured.attention_clean),
-            )
-        }
-        spans = {k: {span: part.share(i) for span, part in v.items()} for k, v in lists.items()}
         heads.append(
             Mover(
-                layer,
-                head,
-                moves,
+                *at,
+                bool(moves),
                 effect,
-                restored.q(*at),
-                removed.share(*at),
-                removed.q(*at),
-                **spans,
-                source_q=reading.q(i),
-                **weights,
-                direct=direct.share(*at),
+                float(restored.q[at]),
+                removed.shares[at],
+                float(removed.q[at]),
+                **{k: {span: p.shares[i] for span, p in v.items()} for k, v in lists.items()},
+                source_q=float(reading.q[i]),
+                **{k: {span: mean(w[i]) for span, w in v.items()} for k, v in sides.items()},
+                direct=direct.shares[at],
             )
         )
     return tuple(heads)
@@ -180,11 +162,17 @@ def _together(measured: Measured, level: float, resamples: int, seed: int) -> tu
 
 def _writers(direct: Mapping[str, _Judged], totals: Mapping[str, _Judged]) -> tuple[TraceStep, ...]:
     """What acts on the logits directly, by falling size."""
-    steps = []
-    for stream, part in direct.items():
-        reached = (part.stats.q <= SIGNIFICANT) & (part.stats.recovery.abs() >= LEAST_WRITER)
-        for index in reached.nonzero().tolist():
-            head = index[1] if len(index) == 2 else None
-            share, total = part.share(*index), totals[stream].share(*index)
-            steps.append(TraceStep(stream, index[0], head, share, part.q(*index), total))
+    steps = [
+        TraceStep(
+            stream,
+            index[0],
+            index[1] if len(index) == 2 else None,
+            share,
+            float(part.q[index]),
+            totals[stream].shares[index],
+        )
+        for stream, part in direct.items()
+        for index, share in np.ndenumerate(part.shares)
+        if part.q[index] <= SIGNIFICANT and abs(share.value) >= LEAST_WRITER
+    ]
     return tuple(sorted(steps, key=lambda step: -abs(step.direct.value)))

@@ -104,18 +104,18 @@ def drawn_interval(
     n: int,
     method: str,
     level: float = 0.95,
-    stretch: float = 1.0,
+    stretch: float | None = None,
 ) -> Estimate:
     """A value with the central part of its draws; undefined ones are left out.
 
     Args:
-        stretch: by which the ends are pushed out from the value.
+        stretch: by which the ends are pushed out from the value; None leaves them.
     """
     check_level(level)
     kept = draws[~draws.isnan()]
     tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     ends = kept.quantile(tails).tolist() if len(kept) else (value, value)
-    low, high = (value + stretch * (end - value) for end in ends)
+    low, high = (end if stretch is None else value + stretch * (end - value) for end in ends)
     return Estimate(value, min(low, value), max(high, value), n, level, method)
 
 

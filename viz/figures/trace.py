@@ -88,7 +88,8 @@ def _bars(figure: go.Figure, heads: Sequence[Mover]) -> None:
                 **_LOWER,
             )
     figure.add_scatter(
-        x=[100 * _reading(head).value for head in heads],
+        # The trigger is the first of the spans.
+        x=[100 * next(iter(head.sources.values())).value for head in heads],
         y=list(range(len(heads))),
         mode="markers",
         name="by reading the trigger",
@@ -97,11 +98,6 @@ def _bars(figure: go.Figure, heads: Sequence[Mover]) -> None:
         hovertemplate=HOVER,
         **_LOWER,
     )
-
-
-def _reading(head: Mover) -> Estimate:
-    """What the head recovers by its reading at the trigger, the first of the spans."""
-    return next(iter(head.sources.values()))
 
 
 def _hover(head: Mover) -> str:

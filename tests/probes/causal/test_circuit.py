@@ -10,7 +10,7 @@ from planted import COPY, planted
 from circuits.metrics import logit_difference
 from circuits.patching.trace import measure
 from circuits.tokens import pairs
-from circuits.types import PatchGrid
+from circuits.types import Measured, PatchGrid
 from probes.causal.circuit import Trace, pairs_needed
 from probes.causal.tracing import trace
 
@@ -36,8 +36,8 @@ def by_layer(*shares: float) -> PatchGrid:
     return made(SHARES(shares), ("layer",), noise=0.0)
 
 
-@dataclass(frozen=True)
-class Made:
+@dataclass(frozen=True, kw_only=True)
+class Made(Measured):
     """Two strong heads: 2.1 reads the trigger, 3.0 the template; MLP 4 writes out."""
 
     heads: PatchGrid
@@ -95,7 +95,7 @@ def head_grid(shares=None, direction="denoising") -> PatchGrid:
 
 
 def measured(**changes) -> Made:
-    return replace(Made(head_grid(), head_grid(direction="noising")), **changes)
+    return replace(Made(heads=head_grid(), noised=head_grid(direction="noising")), **changes)
 
 
 @pytest.fixture(scope="module")
