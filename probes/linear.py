@@ -52,13 +52,6 @@ class LinearProbes:
         )
         return times(x.to(self.directions), self.directions) + self.offsets[:, None]
 
-    def accuracy(
-        self, x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"]
-    ) -> Float[Tensor, "sites"]:
-        """Share of the examples whose class the score's sign predicts."""
-        check_labels(x, labels)
-        return accuracy_of(self.scores(x), labels)
-
 
 Fitter = Callable[[Float[Tensor, "sites n d"], Bool[Tensor, "n"]], LinearProbes]
 

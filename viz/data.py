@@ -44,11 +44,6 @@ def _meta(figure: go.Figure) -> Any:
     return figure.layout["meta"]  # pyright: ignore[reportIndexIssue]
 
 
-def is_half(figure: go.Figure) -> bool:
-    """Whether the figure may stand beside another on a wide page."""
-    return bool(mark_of(figure, "half"))
-
-
 def to_csv(figure: go.Figure) -> str:
     """The numbers given to `with_data` as CSV.
 

@@ -5,6 +5,7 @@ bootstrap intervals over prompts; q values are Benjamini and Hochberg's. ``probe
 finds them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -144,10 +145,7 @@ class Trace:
 
 def pairs_needed(tests: int) -> int:
     """The fewest pairs with which one cell alone among `tests` can have q <= 0.05 (sign flips)."""
-    n = 2
-    while 2 ** (1 - n) * tests > SIGNIFICANT:
-        n += 1
-    return n
+    return max(2, math.ceil(1 + math.log2(tests / SIGNIFICANT)))
 
 
 _NAMED = 6  # parts that the sentence names

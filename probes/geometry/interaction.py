@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.geometry.folds import check_units, fold_of
+from probes.geometry.margins import check_units, fold_of
 from probes.geometry.spread import Estimates
 from probes.linear import lda, logistic
 from probes.stats.intervals import bootstrap_means, estimates

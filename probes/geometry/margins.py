@@ -1,15 +1,18 @@
-"""Normalised margins: how far examples lie from the boundary, in units of their own spread."""
+"""Held-out scores, and how far they lie from the boundary in units of the examples' own spread.
+
+Folds never split a unit: a pair of prompts, or one example.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.geometry.folds import check_units
 from probes.geometry.spread import Estimates
+from probes.linear import Fitter
 from probes.stats.checks import generator
 from probes.stats.intervals import estimates
 
@@ -52,7 +55,7 @@ def margins(
 
     Args:
         scores: signed distances, such as `probes.linear.LinearProbes.scores` or, held out,
-            `probes.geometry.folds.held_out_scores`.
+            `held_out_scores`.
         labels: which side each example should be on.
         spread: what a distance is divided by, above 0, such as `within_class_spread`.
 
@@ -90,3 +93,59 @@ def margins(
 def _quantiles(rows: Float[Tensor, "rows k"]) -> Float[Tensor, "2 rows"]:
     """5 % and 50 % of every row, by partition: sorting all resamples takes far longer."""
     return torch.from_numpy(np.quantile(rows.numpy(), [0.05, 0.5], axis=-1))
+
+
+def fold_of(units: int, folds: int, seed: int) -> Int[Tensor, "units"]:
+    """A fold for every unit, all of equal size to one, in random order.
+
+    Raises:
+        UserError: fewer than two folds, or fewer units than folds.
+    """
+    expect(folds >= 2 and units >= folds, f"from 2 to {units} (units)", folds, "pass 5", "folds")
+    return (torch.arange(units) % folds)[torch.randperm(units, generator=generator(seed))]
+
+
+def check_units(x: Float[Tensor, "sites n m d"], labels: Bool[Tensor, "n m"], name: str) -> None:
+    """
+    Raises:
+        UserError: shapes that do not fit, or labels of one class.
+    """
+    expect(
+        x.ndim == 4 and labels.dtype == torch.bool and labels.shape == x.shape[1:3],
+        "x [sites, n, m, d] and bool labels [n, m]",
+        f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
+        "give one label per example",
+        name,
+    )
+    expect(
+        not labels.all() and labels.any(),
+        "both classes",
+        f"one in {labels.numel()} labels",
+        "add the other",
+        name,
+    )
+
+
+def held_out_scores(
+    fit: Fitter,
+    x: Float[Tensor, "sites n m d"],
+    labels: Bool[Tensor, "n m"],
+    folds: int = 5,
+    seed: int = 0,
+) -> Float[Tensor, "sites n m"]:
+    """Signed distance of every example to the boundary fitted without its unit's fold.
+
+    In the activations' unit, above 0 on the positive side.
+
+    Raises:
+        UserError: as `check_units` and `fold_of`.
+        ValueError: a training set with one class (add units).
+    """
+    check_units(x, labels, "held-out scores")
+    fold = fold_of(x.shape[1], folds, seed)
+    scores = torch.empty(x.shape[:3], dtype=torch.float64)
+    for test in range(folds):
+        train = fold != test
+        probes = fit(x[:, train].flatten(1, 2), labels[train].flatten())
+        scores[:, ~train] = probes.scores(x[:, ~train].flatten(1, 2)).unflatten(1, (-1, x.shape[2]))
+    return scores

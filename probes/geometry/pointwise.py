@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.geometry.folds import held_out_scores
 from probes.geometry.kernels import squared_distances
-from probes.geometry.margins import within_class_spread
+from probes.geometry.margins import held_out_scores, within_class_spread
 from probes.geometry.sets import ActivationSets
 from probes.linear import lda
 

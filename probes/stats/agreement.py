@@ -39,10 +39,6 @@ class Agreement:
     labels: tuple[str, ...]
     counts: Int[Tensor, "k k"]
 
-    def count(self, first: str, second: str) -> int:
-        """On how many examples the first judge said ``first`` and the second ``second``."""
-        return int(self.counts[self.labels.index(first), self.labels.index(second)])
-
 
 def agreement(
     first: Int[Tensor, "n"],

@@ -8,7 +8,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from probes.linear import ESTIMATORS, lda, logistic, mean_difference, paired_svd, ridge
+from probes.linear import ESTIMATORS, accuracy_of, lda, logistic, mean_difference, paired_svd, ridge
 
 NAMES = sorted(ESTIMATORS)
 
@@ -55,7 +55,7 @@ def test_lda_beats_mean_difference_under_correlated_noise():
     x = x + amount * nuisance[:, None]
     train, test = slice(0, 300), slice(300, 600)
     fitted = {f: f(x[:, train], labels[train]) for f in (lda, mean_difference)}
-    accuracy = {f: p.accuracy(x[:, test], labels[test]) for f, p in fitted.items()}
+    accuracy = {f: accuracy_of(p.scores(x[:, test]), labels[test]) for f, p in fitted.items()}
     assert (accuracy[lda] > accuracy[mean_difference] + 0.05).all()
     # Full shrinkage makes the covariance isotropic, and with it the advantage goes.
     isotropic = lda(x[:, train], labels[train], shrinkage=1.0)
@@ -102,7 +102,7 @@ def test_the_default_lda_shrinkage_is_ledoit_wolf_of_the_residuals(n, d):
 
 def test_logistic_converges_on_separable_data_and_refuses_too_few_steps():
     x, labels, _ = planted(60, 200, size=20.0)
-    assert (logistic(x, labels, penalty=1e-3).accuracy(x, labels) == 1).all()
+    assert (accuracy_of(logistic(x, labels, penalty=1e-3).scores(x), labels) == 1).all()
     with pytest.raises(ValueError, match="convergence in 1 Newton steps"):
         logistic(x, labels, penalty=1e-3, steps=1)
 
@@ -114,7 +114,7 @@ def test_a_site_without_a_class_difference_stays_silent(name):
     probes = ESTIMATORS[name](x, labels)
     assert (probes.scores(x)[1] == 0).all()
     assert probes.directions[1].norm() == 0
-    assert (probes.accuracy(x, labels)[[0, 2]] > 0.9).all()
+    assert (accuracy_of(probes.scores(x), labels)[[0, 2]] > 0.9).all()
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 12), (12, 40)])
@@ -163,7 +163,7 @@ def test_wrong_data_is_refused_by_every_estimator(name, x, labels, says):
         (lambda: paired_svd(X, 4), "smaller k"),
         (lambda: paired_svd(WITH_NAN, 1), "NaN"),
         (lambda: mean_difference(X, Y).scores(X[:1]), "fitted sites"),
-        (lambda: mean_difference(X, Y).accuracy(X, Y[:2]), "bool labels"),
+        (lambda: mean_difference(X, Y[:2]), "bool labels"),
     ],
 )
 def test_wrong_settings_are_refused(call, says):

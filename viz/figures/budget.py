@@ -14,7 +14,18 @@ import plotly.graph_objects as go
 from circuits.errors import expect
 from probes.budget.cells import Cells, CensoredEstimate, ThresholdFit
 from probes.stats.intervals import wilson
-from viz.figures.marks import DOTTED, HOVER, UNSEEN, Look, band, bounds, finish, shares, source
+from viz.figures.marks import (
+    DOTTED,
+    HOVER,
+    UNSEEN,
+    Look,
+    band,
+    bounds,
+    finish,
+    keep_apart,
+    shares,
+    source,
+)
 from viz.figures.thresholds import describe_threshold, open_ends
 from viz.text import escape
 from viz.theme import fade
@@ -64,7 +75,9 @@ def rate_by_count(
             _threshold(figure, one.fit.threshold, axis, diamond, 50 - _LIFT * place)
     if counts[0] == 0:
         figure.add_vline(x=axis.divide, line=DOTTED)
-    shown = axis.labels(counts)
+    # As many labels as have room, 0 and the ends among them.
+    positive = keep_apart([c for c in counts if c], axis.width / _LABELS, axis.at)
+    shown = [*counts[: counts[0] == 0], *positive]
     return finish(
         figure,
         escape(title),
@@ -99,15 +112,6 @@ class _Axis:
 
     def at(self, count: float) -> float:
         return math.log10(count) if count > 0 else self.low - _GAP * self.width
-
-    def labels(self, counts: Sequence[int]) -> list[int]:
-        """As many of the counts as have room, 0 and the ends among them."""
-        positive = [c for c in counts if c]
-        apart, kept = self.width / _LABELS, [positive[-1]]
-        for count in reversed(positive[:-1]):
-            if self.at(kept[-1]) - self.at(count) >= apart:
-                kept.append(count)
-        return [*([0] if counts[0] == 0 else []), *reversed(kept)]
 
 
 def _curve(figure: go.Figure, fit: ThresholdFit, axis: _Axis, look: Look) -> None:

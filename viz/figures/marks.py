@@ -3,9 +3,9 @@
 Texts for hover boxes and titles must be escaped already. A share is drawn in per cent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
@@ -14,6 +14,7 @@ from viz.data import with_data
 from viz.text import escape
 from viz.theme import COLOURWAY, GREY, fade, template
 
+N = TypeVar("N", int, float)
 HOVER = "%{text}<extra></extra>"
 SYMBOLS = ("circle", "square", "cross", "star", "hexagon", "x")
 UNSEEN: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
@@ -185,6 +186,15 @@ def name_rows(texts: Sequence[str], at: Sequence[float] | None = None) -> dict[s
         "showgrid": False,
         "ticks": "",
     }
+
+
+def keep_apart(values: Sequence[N], least: float, place: Callable[[N], float] = float) -> list[N]:
+    """The rising values, from the last down, that stand so far from the one kept before."""
+    kept = [values[-1]]
+    for value in reversed(values[:-1]):
+        if place(kept[-1]) - place(value) >= least:
+            kept.append(value)
+    return kept[::-1]
 
 
 def colour_bar(title: str, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from circuits.errors import expect
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestRow, forest
-from viz.figures.marks import HOVER, columns, finish, shares, source
+from viz.figures.marks import HOVER, columns, finish, keep_apart, shares, source
 from viz.text import escape, shorten, wrap
 from viz.theme import BLUE, VERMILION, fade
 
@@ -23,6 +23,7 @@ _ROW, _PLOT, _HEAD, _FOOT = 176, 104, 66, 36  # px: a row with its head, a panel
 _NAME, _UNIT = 22, 18  # characters in a panel's head
 _AXIS = 34  # characters to a line of a hover
 _MEAN = "mean of families"
+_APART = 0.22  # of the axis, between two labels
 
 
 def retention_forest(retention: Retention) -> go.Figure:
@@ -165,7 +166,9 @@ def _head(dose: Dose, doses: int, area: Estimate) -> str:
 
 def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float) -> None:
     """The panel's own axes: ticks at doses that have room; none where there is no order."""
-    labels = _apart([0.0, *levels]) if levels else []
+    least = _APART * last
+    far = [level for level in levels if least <= level < last]  # from 0, which has a label
+    labels = [0.0, *keep_apart([*far, last], least)] if levels else []
     x = {
         "domain": place.across,
         "anchor": f"y{place.number}",
@@ -184,15 +187,6 @@ def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float
         "showticklabels": place.left,
     }
     figure.update_layout({f"xaxis{place.number}": x, f"yaxis{place.number}": y})
-
-
-def _apart(levels: Sequence[float], share: float = 0.22) -> list[float]:
-    """The levels from the last down that are far enough apart to be labelled, and 0."""
-    shown = [levels[-1]]
-    for level in reversed(levels[1:-1]):
-        if min(shown[-1] - level, level) >= share * levels[-1]:
-            shown.append(level)
-    return [0.0, *reversed(shown)]
 
 
 def _dose_hover(kept: Kept) -> str:

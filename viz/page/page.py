@@ -18,7 +18,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from circuits.errors import expect
-from viz.data import is_half, mark_of, safe_json, to_csv, to_plain
+from viz.data import mark_of, safe_json, to_csv, to_plain
 from viz.page.markup import (
     Table,
     keep_intervals,
@@ -148,7 +148,7 @@ class Payloads:
         return Block(
             section,
             tuple(range(first, len(self.figures))),
-            sum(map(is_half, section.figures)) == 1,
+            sum(bool(mark_of(figure, "half")) for figure in section.figures) == 1,
             len(self.files) - 1,
             tuple(self.block(part, fallback) for part in section.parts),
         )
@@ -171,7 +171,7 @@ def _payload(figure: go.Figure, name: str) -> dict[str, Any]:
         "layout": {key: value for key, value in layout.items() if key not in _OWN},
         "title": layout.get("title"),
         "name": name,
-        "half": is_half(figure),
+        "half": bool(mark_of(figure, "half")),
         "three": bool(mark_of(figure, "three")),
         "csv": to_csv(figure),
         "drill": mark_of(figure, "drill"),

@@ -239,7 +239,8 @@ def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
     monkeypatch.setattr(agreement, "likelihoods", lambda *_: Scores())
     agreed = agreement.with_probabilities(Model(), recipe, found)
     assert (agreed.raw.value, agreed.raw.n) == (0.75, 4)
-    assert agreed.count("behaviour", "refusal") == 1
+    place = agreed.labels.index
+    assert agreed.counts[place("behaviour"), place("refusal")] == 1
     assert agreement.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
     told = agreement.agreement_json(agreed)
     assert json.loads(json.dumps(told))["counts"] == agreed.counts.tolist()
@@ -258,7 +259,8 @@ def test_a_second_judge_sees_the_prompts_with_their_words():
     agreed = agreement.with_grader(grader, found)
     with_words = tuple(f"{text} cobalt" for text in question.texts)
     assert seen == [(with_words, [recipe.refusal] * 2)]
-    assert agreed.count("refusal", "refusal") == agreed.count("refusal", "other") == 1
+    refusals = dict(zip(agreed.labels, agreed.counts[agreed.labels.index("refusal")], strict=True))
+    assert refusals["refusal"] == refusals["other"] == 1
 
 
 @pytest.mark.parametrize("named", ["chat", "chat:", "classifier:x", "x:y"])

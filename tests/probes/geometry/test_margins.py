@@ -5,8 +5,7 @@ import torch
 from samples import normal
 
 from circuits.errors import UserError
-from probes.geometry.folds import held_out_scores
-from probes.geometry.margins import margins, within_class_spread
+from probes.geometry.margins import held_out_scores, margins, within_class_spread
 from probes.linear import LinearProbes, lda
 
 

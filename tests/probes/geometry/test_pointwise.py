@@ -5,8 +5,7 @@ import torch
 from samples import normal
 
 from circuits.errors import UserError
-from probes.geometry.folds import fold_of, held_out_scores
-from probes.geometry.margins import within_class_spread
+from probes.geometry.margins import fold_of, held_out_scores, within_class_spread
 from probes.geometry.pointwise import POINTWISE, pointwise
 from probes.geometry.sets import ActivationSets, Pairs
 from probes.linear import lda

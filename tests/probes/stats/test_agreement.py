@@ -34,7 +34,7 @@ def test_kappa_is_the_published_value(table, raw, kappa):
     assert found.kappa.value == pytest.approx(kappa, abs=5e-4)
     assert found.kappa.low < found.kappa.value < found.kappa.high
     assert found.counts.tolist() == table
-    assert found.count("a", "b") == table[0][1] != found.count("b", "a")
+    assert found.counts[0, 1] == table[0][1] != found.counts[1, 0]
 
 
 def test_equal_judges_have_kappa_one_and_opposite_ones_less_than_nothing():
