@@ -148,9 +148,7 @@ def logistic(
     coordinates, back = example_span(centred) if wide else (centred, None)
     unit = scale.sqrt()[:, None, None]  # in this unit the penalty is |w|^2 / 2 at every site
     features = torch.cat([coordinates / unit, torch.ones_like(coordinates[..., :1])], dim=-1)
-    free = torch.ones_like(features[0, 0])
-    free[-1] = 0  # the intercept is not penalised
-    theta = newton(features, labels.to(x), free, steps=steps)
+    theta = newton(features, torch.where(labels, 1.0, -1.0).to(x), steps)
     weights = theta[:, :-1] / unit[..., 0]
     if back is not None:
         weights = times(centred.mT, times(back, weights))

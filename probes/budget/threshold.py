@@ -33,7 +33,6 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.budget.cells import Beyond, Cells, CensoredEstimate, RateCurve, ThresholdFit
-from probes.stats.algebra import newton
 from probes.stats.checks import at_least_one, check_level, generator
 from probes.stats.intervals import wilson
 
@@ -41,6 +40,7 @@ _GRID = 61
 FEW = 0.05  # a count with more than this, and less than 1 minus this, resolves the rise
 METHOD = "bootstrap over seeds and answers"
 _PRECISION = 0.01  # of the prior: standard deviation 10
+_STEPS, _FARTHEST, _CONVERGED = 60, 3.0, 1e-9  # Newton steps; the most, and least, of a logit
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,27 @@ def fitted(
     shown: Float[Tensor, "draws counts"],
     n: Float[Tensor, "#draws counts"],
 ) -> Lines:
-    """Penalised maximum likelihood of every row; a falling rate is fitted by a constant one."""
+    """Penalised maximum likelihood of every row; a falling rate is fitted by a constant one.
+
+    Newton's steps are shortened, because far from the optimum they overshoot.
+    """
     centre = float(x.mean())
-    features = torch.stack([torch.ones_like(x), x - centre], dim=-1)
-    share, penalty = shown / n.clamp_min(1), torch.full((2,), _PRECISION).to(x)
-    theta = newton(features.expand(len(shown), -1, -1), share, penalty, n)
-    middle, slope = theta.unbind(-1)
+    off = x - centre
+    middle = torch.zeros(len(shown), dtype=x.dtype)
+    slope = torch.zeros_like(middle)
+    for _ in range(_STEPS):
+        rate = torch.sigmoid(middle[:, None] + slope[:, None] * off)
+        weight, left = n * rate * (1 - rate), shown - n * rate
+        g, h = left.sum(1) - _PRECISION * middle, (left * off).sum(1) - _PRECISION * slope
+        aa, ab, bb = ((weight * off**power).sum(1) for power in (0, 1, 2))
+        aa, bb = aa + _PRECISION, bb + _PRECISION
+        determinant = aa * bb - ab * ab
+        up, turn = (bb * g - ab * h) / determinant, (aa * h - ab * g) / determinant
+        farthest = up.abs() + turn.abs() * off.abs().max()
+        scale = _FARTHEST / farthest.clamp_min(_FARTHEST)
+        middle, slope = middle + scale * up, slope + scale * turn
+        if float(farthest.max()) < _CONVERGED:
+            break
     flat = torch.logit(shown.sum(1) / n.sum(1), eps=1e-6)
     return Lines(centre, torch.where(slope > 0, middle, flat), slope.clamp_min(0))
 

@@ -29,10 +29,11 @@ from torch.nn.functional import softplus
 
 from circuits.errors import expect
 from probes.geometry.spread import Estimates, student
-from probes.stats.algebra import newton
 from probes.stats.checks import generator
 from probes.stats.intervals import estimates, newcombe
 
+_FITTED_STEPS, _SHORTENED = 100, 12  # of Newton, each halved so often
+_CONVERGED = 1e-7  # nats
 _HALVINGS, _FEWEST = 5, 4  # blocks up to n / 2^5 units, but of at least 4
 
 
@@ -239,10 +240,46 @@ def platt(
     unit = torch.where(unit > 1e-12 * (1 + middle.abs()), unit, torch.inf)  # constant: no slope
     z = (scores - middle) / unit
     base = target.mean(-1).logit()
-    # So little a penalty only keeps the system of a constant score solvable.
-    penalty = torch.full((2,), 1e-9).to(z)
-    flat = torch.stack([torch.zeros_like(base), base], dim=-1)
-    theta = newton(torch.stack([z, torch.ones_like(z)], dim=-1), target, penalty, start=flat)
-    slope, offset = torch.where(theta[:, :1] > 0, theta, flat).unbind(-1)
+    slope, offset = _fit_logistic(z, target, base)
+    slope, offset = torch.where(slope > 0, slope, 0), torch.where(slope > 0, offset, base)
     slope = slope / unit[:, 0]
     return slope, offset - slope * middle[:, 0]
+
+
+def _fit_logistic(
+    z: Float[Tensor, "rows n"], target: Float[Tensor, "rows n"], base: Float[Tensor, "rows"]
+) -> tuple[Float[Tensor, "rows"], Float[Tensor, "rows"]]:
+    """(slope, offset) by Newton's method, a row's step halved until its loss no longer rises."""
+    slope, offset = torch.zeros_like(base), base.clone()
+    loss = _cross_entropy(z, target, slope, offset)
+    for _ in range(_FITTED_STEPS):
+        p = torch.sigmoid(slope[:, None] * z + offset[:, None])
+        wrong, curve = p - target, p * (1 - p)
+        g_slope, g_offset = (wrong * z).sum(-1), wrong.sum(-1)
+        a, b, c = (curve * z * z).sum(-1) + 1e-9, (curve * z).sum(-1), curve.sum(-1) + 1e-9
+        scale = a * c - b * b
+        by_slope = -(c * g_slope - b * g_offset) / scale
+        by_offset = -(a * g_offset - b * g_slope) / scale
+        for _ in range(_SHORTENED):
+            new = _cross_entropy(z, target, slope + by_slope, offset + by_offset)
+            worse = new > loss + 1e-12
+            if not worse.any():
+                break
+            factor = torch.where(worse, 0.5, 1.0)
+            by_slope, by_offset = by_slope * factor, by_offset * factor
+        moved = new <= loss + 1e-12
+        slope = torch.where(moved, slope + by_slope, slope)
+        offset = torch.where(moved, offset + by_offset, offset)
+        gained = torch.where(moved, loss - new, 0)
+        loss = torch.where(moved, new, loss)
+        if (gained <= _CONVERGED).all():
+            break
+    return slope, offset
+
+
+def _cross_entropy(
+    z: Tensor, target: Tensor, slope: Tensor, offset: Tensor
+) -> Float[Tensor, "rows"]:
+    """Cross-entropy of the softened labels, in nats."""
+    logit = slope[:, None] * z + offset[:, None]
+    return (softplus(logit) - target * logit).sum(-1)

@@ -10,45 +10,31 @@ from torch.nn.functional import softplus
 
 from circuits.errors import expect
 
-_HALVINGS = 30
-
 
 def newton(
-    features: Float[Tensor, "rows n r"],
-    target: Float[Tensor, "... n"],
-    penalty: Float[Tensor, "r"],
-    weights: Float[Tensor, "... n"] | float = 1.0,
-    steps: int = 60,
-    start: Float[Tensor, "rows r"] | None = None,
-) -> Float[Tensor, "rows r"]:
-    """Logistic regressions: least sum weights * (softplus(f) - target * f) + penalty * theta^2 / 2.
+    features: Float[Tensor, "sites n r"], target: Float[Tensor, "n"], steps: int
+) -> Float[Tensor, "sites r"]:
+    """Minimise sum softplus(-y f) + |w|^2 / 2 over theta = (w, intercept), f = features @ theta.
 
-    f = features @ theta, targets are shares in [0, 1]. A row's step is halved until its convex loss
-    no longer rises. Raises ValueError if ``steps`` do not converge.
+    The step is the best of 1, 1/2, ... 2^-9, so the convex loss falls every time.
     """
-    theta = torch.zeros_like(features[:, 0]) if start is None else start
-    score = times(features, theta)
-
-    def loss(score: Tensor, theta: Tensor) -> Float[Tensor, "rows"]:
-        fit = weights * (softplus(score) - target * score)
-        return fit.sum(-1) + (penalty * theta.square()).sum(-1) / 2
-
-    now = loss(score, theta)
+    free = torch.ones(features.shape[-1]).to(features)
+    free[-1] = 0  # the intercept is not penalised
+    lengths = torch.tensor([2.0**-i for i in range(10)]).to(features)
+    theta = torch.zeros_like(features[:, 0])
     for _ in range(steps):
-        share = torch.sigmoid(score)
-        slope = penalty * theta - times(features.mT, weights * (target - share))
-        curvature = (weights * share * (1 - share)).clamp_min(1e-12)
-        step = -solve(features.mT @ (curvature[..., None] * features) + penalty.diag(), slope)
-        converged = bool((-dot(slope, step) <= 1e-10 * now).all())
-        move, length = times(features, step), torch.ones_like(now)[:, None]
-        for _ in range(_HALVINGS):
-            trial = loss(score + length * move, theta + length * step)
-            worse = trial > now * (1 + 1e-12)
-            if not worse.any():
-                break
-            length = torch.where(worse[:, None], length / 2, length)
-        theta, score, now = theta + length * step, score + length * move, trial
-        if converged:
+        margin = target * times(features, theta)
+        wrong = torch.sigmoid(-margin)
+        slope = free * theta - times(features.mT, target * wrong)
+        curvature = (wrong * (1 - wrong)).clamp_min(1e-12)
+        hessian = features.mT @ (curvature[..., None] * features) + torch.diag(free)
+        step = -solve(hessian, slope)
+        trials = theta[:, None] + lengths[:, None] * step[:, None]
+        margins = margin[:, None] + lengths[:, None] * (target * times(features, step))[:, None]
+        losses = softplus(-margins).sum(-1) + (free * trials).square().sum(-1) / 2
+        best = losses.argmin(1)
+        theta = trials[torch.arange(len(trials), device=best.device), best]
+        if (-dot(slope, step) <= 1e-10 * losses.min(1).values).all():
             return theta
     raise ValueError(f"expected convergence in {steps} Newton steps, got none; raise the penalty")
 

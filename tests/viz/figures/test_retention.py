@@ -150,4 +150,4 @@ def test_a_forest_holds_its_line_and_its_notes_inside_the_axis():
     assert not bare.layout.shapes
     for rows in ([], [row, row]):
         with pytest.raises(UserError, match="rows of different names"):
-            forest(rows, frame)
+            forest(rows, "t", "s", "x")
