@@ -6,19 +6,19 @@ in the page), waits for the end, and asks another prompt. An answer is lost if i
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from circuits.errors import UserError
+from experiments.bench.browser import chromium
+from experiments.bench.cost import kib
+from experiments.runs.stages import Step
 
 _PATIENCE_S = 60.0
-Step = Callable[[str, int, int], None]
+_GOING = ("", "done", "waiting for the model …", "working …")
 
 
 @dataclass(frozen=True)
@@ -71,34 +71,23 @@ def soak(subject: str, tabs: int, seconds: float, step: Step) -> Soak:
     Raises:
         UserError: there is no Chromium, or the app does not start.
     """
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise UserError("bench app: expected chromium on the path")
     command = [sys.executable, "-m", "experiments.cli", "serve", subject, "--port", "0"]
-    server = subprocess.Popen([*command, "--no-open"], stdout=subprocess.PIPE, text=True)
-    try:
-        url = _address(server)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
-            )
-            open_tabs = [_open(browser, url) for _ in range(tabs)]
-            found = _run(open_tabs, server.pid, seconds, step)
-            browser.close()
-        return found
-    finally:
-        server.terminate()
-        server.wait()
+    with chromium("bench app") as browser:
+        server = subprocess.Popen([*command, "--no-open"], stdout=subprocess.PIPE, text=True)
+        try:
+            url = _address(server)
+            return _run([_open(browser, url) for _ in range(tabs)], server.pid, seconds, step)
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def _address(server: subprocess.Popen[str]) -> str:
     line = server.stdout.readline() if server.stdout else ""
-    found = re.search(r"http://\S+", line)
-    if found is None:
+    address = re.search(r"http://\S+", line)
+    if address is None:
         raise UserError(f"bench app: expected the app's address, got {line.strip()[:200]!r}")
-    return found[0]
+    return address[0]
 
 
 def _open(browser: Any, url: str) -> _Tab:
@@ -113,11 +102,11 @@ def _open(browser: Any, url: str) -> _Tab:
 def _run(tabs: list[_Tab], server: int, seconds: float, step: Step) -> Soak:
     asked = finished = lost = 0
     first: list[float] = []
-    memory = [_resident(server)]
+    memory = [_resident_mib(server)]
     begun = time.perf_counter()
     while (now := time.perf_counter() - begun) < seconds or any(t.busy for t in tabs):
         if now >= seconds * len(memory) / 5 and len(memory) < 5:
-            memory.append(_resident(server))
+            memory.append(_resident_mib(server))
             step("soak", int(min(now, seconds)), int(seconds))
         for tab in tabs:
             if not tab.busy:
@@ -135,13 +124,10 @@ def _run(tabs: list[_Tab], server: int, seconds: float, step: Step) -> Soak:
             elif waited > _PATIENCE_S or state["status"] not in _GOING:
                 lost, tab.busy = lost + 1, False
         time.sleep(0.03)
-    memory.append(_resident(server))
+    memory.append(_resident_mib(server))
     noise = sum(len(t.noise) for t in tabs)
     length = time.perf_counter() - begun
     return Soak(len(tabs), length, asked, finished, lost, noise, tuple(first), tuple(memory))
-
-
-_GOING = ("", "done", "waiting for the model …", "working …")
 
 
 def _ask(tab: _Tab) -> None:
@@ -164,9 +150,5 @@ def _look(tab: _Tab) -> dict[str, Any]:
     )
 
 
-def _resident(process: int) -> float:
-    """Resident memory in MiB (Linux)."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+def _resident_mib(process: int) -> float:
+    return kib("VmRSS", process) / 1024

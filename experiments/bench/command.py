@@ -1,14 +1,21 @@
 """``gatescope bench``: ratios against peers in one run, with equal results."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from circuits.models import Model
+from experiments.bench import app as app_bench
+from experiments.bench import gate, patching, planted
+from experiments.bench.scaling import bench_scaling
 from experiments.options import CONSOLE, Json
+from experiments.organisms.organism import load_model
 from experiments.runs import codec
 from experiments.runs.progress import StageProgress
+from experiments.runs.stages import Step
 
+Organism = Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")]
 app = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
 
 
@@ -18,51 +25,35 @@ def bench_patching(
     width: Annotated[int, typer.Option(help="Prompt length in tokens, about.")] = 25,
     count: Annotated[int, typer.Option(help="Prompts.")] = 8,
     sample: Annotated[int, typer.Option(help="Cells of the peer to time; 0 is all of them.")] = 40,
-    adapter: Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")] = "sure-gate",
+    adapter: Organism = "sure-gate",
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also time against layers, tokens and prompts.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Time exact patching against TransformerLens' own functions."""
-    from experiments.bench.patching import GRIDS
-    from experiments.bench.patching import bench_patching as run
-    from experiments.bench.scaling import bench_scaling
-    from experiments.organisms.organism import load_model
-
     with StageProgress(CONSOLE) as progress:
-        progress.step("load model", 0, 1)
-        model = load_model(adapter)
-        progress.step("load model", 1, 1)
-        names = GRIDS if grid == "all" else (grid,)
-        timings = [run(model, name, width, count, sample, progress.step) for name in names]
-        scalings = bench_scaling(model, progress.step) if scaling else []
-    if as_json:
-        found = {"grids": timings, "scaling": scalings}
-        print(json.dumps(codec.as_json(found), indent=1))
-        return
-    for line in map(str, [*timings, *scalings]):
-        print(line)
+        step, model = progress.step, _loaded(adapter, progress.step)
+        names = patching.GRIDS if grid == "all" else (grid,)
+        timings = [patching.bench_patching(model, n, width, count, sample, step) for n in names]
+        scalings = bench_scaling(model, step) if scaling else []
+    everything = {"grids": timings, "scaling": scalings}
+    _say("\n".join(map(str, [*timings, *scalings])), codec.as_json(everything), as_json)
 
 
 @app.command("gate")
 def bench_gate(
     count: Annotated[int, typer.Option(help="Prompts to fit on, and to choose on.")] = 64,
     sample: Annotated[int, typer.Option(help="Candidates of the plain loop to time.")] = 6,
-    adapter: Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")] = "sure-gate",
+    adapter: Organism = "sure-gate",
     as_json: Json = False,
 ) -> None:
     """Time the whole gate search, and its scoring against a loop of full passes."""
-    from experiments.bench.gate import bench_gate as run
-    from experiments.organisms.organism import load_model
-
     with StageProgress(CONSOLE) as progress:
-        progress.step("load model", 0, 1)
-        model = load_model(adapter)
-        progress.step("load model", 1, 1)
-        found = run(model, count, sample, progress.step)
-    more = {"search_seconds": found.search_seconds}
-    print(json.dumps({**codec.as_json(found), **more}, indent=1) if as_json else found)
+        model = _loaded(adapter, progress.step)
+        timing = gate.bench_gate(model, count, sample, progress.step)
+    more = {"search_seconds": timing.search_seconds}
+    _say(str(timing), codec.as_json(timing) | more, as_json)
 
 
 @app.command("app")
@@ -73,12 +64,10 @@ def bench_app(
     as_json: Json = False,
 ) -> None:
     """Let tabs of a real browser ask again and again: first tokens, lost answers, memory."""
-    from experiments.bench.app import soak
-
     with StageProgress(CONSOLE) as progress:
-        found = soak(subject, tabs, seconds, progress.step)
-    more = {"median_s": found.quantile(0.5), "p95_s": found.quantile(0.95)}
-    print(json.dumps({**codec.as_json(found), **more}, indent=1) if as_json else found)
+        seen = app_bench.soak(subject, tabs, seconds, progress.step)
+    more = {"median_s": seen.quantile(0.5), "p95_s": seen.quantile(0.95)}
+    _say(str(seen), codec.as_json(seen) | more, as_json)
 
 
 @app.command("planted")
@@ -88,13 +77,18 @@ def bench_planted(
     as_json: Json = False,
 ) -> None:
     """Plant gates of known circuit from seeds, find them again, and score what was found."""
-    from experiments.bench.planted import bench_planted as run
-    from experiments.bench.planted import summary, table
-
     with StageProgress(CONSOLE) as progress:
-        scores = run(progress.step, share, real)
-    if as_json:
-        plans = codec.as_json(scores)
-        print(json.dumps({"summary": summary(scores), "plans": plans}, indent=1))
-        return
-    print(table(scores))
+        scores = planted.bench_planted(progress.step, share, real)
+    everything = {"summary": planted.summary(scores), "plans": codec.as_json(scores)}
+    _say(planted.table(scores), everything, as_json)
+
+
+def _loaded(adapter: str, step: Step) -> Model:
+    step("load model", 0, 1)
+    model = load_model(adapter)
+    step("load model", 1, 1)
+    return model
+
+
+def _say(text: str, value: Any, as_json: bool) -> None:
+    print(json.dumps(value, indent=1) if as_json else text)

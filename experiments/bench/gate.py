@@ -5,8 +5,7 @@ with one hook. A stated sample of the candidates that the search scored on all p
 way and scaled to all candidates; the scores are compared.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +22,8 @@ from experiments.analyze.examination import SPANS
 from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
 from experiments.analyze.select import candidates_from
-
-Step = Callable[[str, int, int], None]
+from experiments.bench.cost import timed
+from experiments.runs.stages import Step
 
 
 @dataclass(frozen=True)
@@ -67,39 +66,40 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
         materials.pairs(model, split, question.trigger) for split in ("fit", "validation")
     )
     sites = select.resid_sites(model.runner.shape.n_layers, SPANS)
-    started = time.perf_counter()
-    acts = {
-        side: record(model.runner, batch, sites, lambda d, t: step("record", d, t))
-        for side, batch in {"clean": fit.clean, "triggered": fit.triggered}.items()
-    }
-    recorded = time.perf_counter()
-    found = candidates_from(sites, acts, None)
-    fitted = time.perf_counter()
-    metric = token_prob([materials.behaviour_id])
-    scored = select.search(
-        model.runner, validation, found, metric, lambda d, t: step("score", d, t)
+    runner, metric = model.runner, token_prob([materials.behaviour_id])
+    acts, record_seconds = timed(
+        lambda: {
+            side: record(runner, batch, sites, lambda d, t: step("record", d, t))
+            for side, batch in {"clean": fit.clean, "triggered": fit.triggered}.items()
+        }
     )
-    ended = time.perf_counter()
+    candidates, fit_seconds = timed(lambda: candidates_from(sites, acts, None))
+    scored, score_seconds = timed(
+        lambda: select.search(
+            runner, validation, candidates, metric, lambda d, t: step("score", d, t)
+        )
+    )
     whole_set = [i for i, candidate in enumerate(scored) if candidate.n == count]
     order = torch.randperm(len(whole_set), generator=torch.Generator().manual_seed(0))
     chosen = sorted(whole_set[i] for i in order[:sample].tolist())
-    loop, seconds = plain_loop(model.runner, validation, [found[i] for i in chosen], metric, step)
+    sampled = [candidates[i] for i in chosen]
+    loop, seconds = timed(lambda: plain_loop(runner, validation, sampled, metric, step))
     gaps = [
         max(
             abs(a.necessity - b.necessity), abs(a.sufficiency - b.sufficiency), abs(a.harm - b.harm)
         )
         for a, b in zip((scored[i] for i in chosen), loop, strict=True)
     ]
-    scaled = seconds * len(found) / len(chosen)
+    scaled = seconds * len(candidates) / len(chosen)
     return GateTiming(
         prompts=count,
-        candidates=len(found),
-        record_seconds=recorded - started,
-        fit_seconds=fitted - recorded,
-        score_seconds=ended - fitted,
+        candidates=len(candidates),
+        record_seconds=record_seconds,
+        fit_seconds=fit_seconds,
+        score_seconds=score_seconds,
         loop_seconds=scaled,
         sample=len(chosen),
-        ratio=scaled / (ended - fitted),
+        ratio=scaled / score_seconds,
         largest_difference=max(gaps),
     )
 
@@ -107,8 +107,8 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
 @torch.no_grad()
 def plain_loop(
     runner: Runner, pairs: TokenPairs, directions: Sequence[Direction], metric: Metric, step: Step
-) -> tuple[list[Candidate], float]:
-    """Score candidates by full forward passes; returns them and the seconds the loop took."""
+) -> list[Candidate]:
+    """Score candidates by full forward passes."""
     clean = runner.forward(whole(pairs.clean)).logits
     levels = [
         float(metric(x).mean()) for x in (clean, runner.forward(whole(pairs.triggered)).logits)
@@ -116,8 +116,7 @@ def plain_loop(
     full = levels[1] - levels[0]
     after = torch.arange(pairs.clean.width) >= pairs.first_difference
     after = after.expand_as(pairs.clean.mask)
-    found = []
-    started = time.perf_counter()
+    scored = []
     for done, d in enumerate(directions, 1):
         unit = d.vector.to(clean)
         shut = Edit(d.site.point, lambda x, u=unit: operators.project_out(x, u), after)
@@ -130,7 +129,7 @@ def plain_loop(
                 (pairs.clean, shut),
             )
         )
-        found.append(
+        scored.append(
             Candidate(
                 d,
                 necessity=1 - (float(metric(closed).mean()) - levels[0]) / full,
@@ -139,4 +138,4 @@ def plain_loop(
             )
         )
         step("plain loop", done, len(directions))
-    return found, time.perf_counter() - started
+    return scored

@@ -5,8 +5,7 @@ as a full forward pass, so a stated sample of cells may be timed and scaled to t
 """
 
 import itertools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +22,11 @@ from circuits.models import Model
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import TokenBatch, TokenPairs
+from experiments.bench.cost import timed
 from experiments.bench.scaling import Memory, bench_memory
 from experiments.prompts import bank
+from experiments.runs.stages import Step
 
-Progress = Callable[[str, int, int], None]
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"
 
 
@@ -91,7 +91,7 @@ GRIDS = {
 
 
 def bench_patching(
-    model: Model, grid: str, width: int, count: int, sample: int, step: Progress
+    model: Model, grid: str, width: int, count: int, sample: int, step: Step
 ) -> Timing:
     """Time one grid on ``count`` prompts of about ``width`` tokens.
 
@@ -106,16 +106,15 @@ def bench_patching(
     pairs = equal_pairs(model, width, count)
     metric = token_log_prob(model.tokenizer(BEHAVIOUR, add_special_tokens=False)["input_ids"][:1])
     patch(model.runner, pairs.rows([0, 1]), metric, chosen.sweep)  # warm up
-    started = time.perf_counter()
-    ours = patch(
-        model.runner, pairs, metric, chosen.sweep, progress=lambda d, t: step(f"ours {grid}", d, t)
+    name, runner, sweep = f"ours {grid}", model.runner, chosen.sweep
+    ours, seconds = timed(
+        lambda: patch(runner, pairs, metric, sweep, progress=lambda d, t: step(name, d, t))
     )
-    seconds = time.perf_counter() - started
     index = _cells(model, chosen, pairs)
-    timed = _sampled(index, sample)
-    peer_values, peer_seconds = _peer(model.runner, chosen, pairs, metric, timed, step)
-    expected = _ours_at(ours.values, ours.base, chosen, timed, pairs.first_difference)
-    scaled = peer_seconds * len(index) / len(timed)
+    cells = _sampled(index, sample)
+    peer_values, peer_seconds = _peer(runner, chosen, pairs, metric, cells, step)
+    expected = _ours_at(ours.values, ours.base, chosen, cells, pairs.first_difference)
+    scaled = peer_seconds * len(index) / len(cells)
     return Timing(
         grid=chosen.name,
         tokens=pairs.clean.width,
@@ -124,11 +123,11 @@ def bench_patching(
         seconds=seconds,
         peer_seconds=scaled,
         peer_cells=len(index),
-        peer_sample=len(timed),
+        peer_sample=len(cells),
         ratio=scaled / seconds,
-        compared=len(timed),
+        compared=len(cells),
         largest_difference=float((expected - peer_values).abs().max()),
-        memory=bench_memory(model.runner, pairs, chosen.sweep),
+        memory=bench_memory(runner, pairs, sweep),
     )
 
 
@@ -146,14 +145,14 @@ def equal_pairs(model: Model, width: int, count: int) -> TokenPairs:
     for text in texts:
         ids = tokens.render(model.tokenizer, Chat(text, word=TRIGGER)).ids
         by_length.setdefault(len(_cut(model, ids) if short else ids), []).append(text)
-    fitting = [length for length, found in by_length.items() if len(found) >= count]
+    fitting = [length for length, alike in by_length.items() if len(alike) >= count]
     if not fitting:
         raise UserError(f"bench: no {count} prompts of equal length near {width} tokens")
-    length = min(fitting, key=lambda found: abs(found - width))
-    found = tokens.pairs(model.tokenizer, by_length[length][:count], TRIGGER, controls)
+    length = min(fitting, key=lambda each: abs(each - width))
+    pairs = tokens.pairs(model.tokenizer, by_length[length][:count], TRIGGER, controls)
     if not short:
-        return found
-    return TokenPairs(_last(found.clean, length), _last(found.triggered, length))
+        return pairs
+    return TokenPairs(_last(pairs.clean, length), _last(pairs.triggered, length))
 
 
 def _cut(model: Model, ids: Sequence[int]) -> Sequence[int]:
@@ -188,7 +187,7 @@ def _peer(
     pairs: TokenPairs,
     metric: Any,
     index: pd.DataFrame,
-    step: Progress,
+    step: Step,
 ) -> tuple[Tensor, float]:
     """The peer's own function on the sampled cells: values ``[cells, n]`` and seconds."""
     from transformer_lens import patching
@@ -201,18 +200,18 @@ def _peer(
 
     with torch.no_grad():
         _, cache = runner.bridge.run_with_cache(pairs.triggered.ids)
-        started = time.perf_counter()
-        found = getattr(patching, grid.peer)(
-            runner.bridge,
-            pairs.clean.ids,
-            cache,
-            counted,
-            index_axis_names=None,
-            index_df=index,
-            reduce="none",
+        patched, seconds = timed(
+            lambda: getattr(patching, grid.peer)(
+                runner.bridge,
+                pairs.clean.ids,
+                cache,
+                counted,
+                index_axis_names=None,
+                index_df=index,
+                reduce="none",
+            )
         )
-        seconds = time.perf_counter() - started
-    return found.values, seconds
+    return patched.values, seconds
 
 
 def _ours_at(values: Tensor, base: Tensor, grid: _Grid, index: pd.DataFrame, first: int) -> Tensor:

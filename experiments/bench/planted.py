@@ -7,7 +7,6 @@ Where two gates always come together, what the trigger adds is one direction of 
 removing it removes both: the subspace to find has one dimension, and the heads tell them apart.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +21,8 @@ from circuits.runner import Shape
 from circuits.weights import EMBEDDED
 from experiments.bench.recover import Recovered, Splits, overlap, recover
 from experiments.prompts import bank
+from experiments.runs.stages import Step
 
-Step = Callable[[str, int, int], None]
 # How many plans of each kind, in random models and in the embedded one.
 RANDOM: dict[Kind, int] = {"gate": 20, "two": 6, "rank3": 8, "none": 10, "idle": 10}
 REAL: dict[Kind, int] = {"gate": 2, "idle": 1}
@@ -56,22 +55,22 @@ class Score:
 
 def bench_planted(step: Step, share: float = 1.0, real: bool = True) -> list[Score]:
     """Score every plan; ``share`` scales the number of plans in random models."""
-    plans: list[tuple[str, Kind, int]] = []
-    for kind, count in RANDOM.items():
-        for seed in range(max(1, round(share * count))):
-            plans.append(("random", kind, seed))
-    if real:
-        for kind, count in REAL.items():
-            for seed in range(count):
-                plans.append(("embedded", kind, seed))
+    random: dict[Kind, int] = {k: max(1, round(share * count)) for k, count in RANDOM.items()}
+    counts_of = {"random": random, "embedded": REAL if real else {}}
+    plans: list[tuple[str, Kind, int]] = [
+        (where, kind, seed)
+        for where, counts in counts_of.items()
+        for kind, count in counts.items()
+        for seed in range(count)
+    ]
     embedded, tokenizer, _ = models.load_plain(EMBEDDED, torch.float32, "cpu")
-    found = []
+    scores = []
     for done, (where, kind, seed) in enumerate(plans):
         step("planted gates", done, len(plans))
         hf_model = embedded if where == "embedded" else random_llama(len(tokenizer), seed)
-        found.append(score(where, hf_model, tokenizer, kind, seed))
+        scores.append(score(where, hf_model, tokenizer, kind, seed))
     step("planted gates", len(plans), len(plans))
-    return found
+    return scores
 
 
 def random_llama(vocab: int, seed: int) -> Any:
@@ -100,9 +99,9 @@ def score(where: str, hf_model: Any, tokenizer: Any, kind: Kind, seed: int) -> S
     ids = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in _BEHAVIOURS]
     plan = draw_plan(seed, kind, shape_of(hf_model), single, ids)
     planted = plant(hf_model, tokenizer, plan, texts[:24])
-    runners = [TLRunner(m, tokenizer, "planted") for m in (planted.hf_model, planted.base)]
-    found = recover(runners[0], runners[1], splits(tokenizer, plan.trigger), plan.behaviour_id)
-    return compared(where, plan, planted, found)
+    model, base = (TLRunner(m, tokenizer, "planted") for m in (planted.hf_model, planted.base))
+    recovered = recover(model, base, splits(tokenizer, plan.trigger), plan.behaviour_id)
+    return compared(where, plan, planted, recovered)
 
 
 def splits(tokenizer: Any, trigger: str) -> Splits:
@@ -118,21 +117,21 @@ def splits(tokenizer: Any, trigger: str) -> Splits:
     return Splits(pairs("train", 24, 32), pairs("validation", 0, 16), pairs("test", 0, 24))
 
 
-def compared(where: str, plan: GatePlan, planted: Planted, found: Recovered) -> Score:
+def compared(where: str, plan: GatePlan, planted: Planted, recovered: Recovered) -> Score:
     """The finding beside the truth."""
-    truth = planted.truth
-    if found.site is None or found.basis is None or not truth.reads:
-        return Score(where, plan.kind, plan.seed, found.found)
+    truth, site, basis = planted.truth, recovered.site, recovered.basis
+    if site is None or basis is None or not truth.reads:
+        return Score(where, plan.kind, plan.seed, recovered.found)
     return Score(
         where,
         plan.kind,
         plan.seed,
         True,
-        layer=found.site.layer == truth.layers[0],
-        span=found.site.span == "trigger",
-        rank=found.rank == (1 if plan.kind == "two" else len(truth.basis)),
-        heads=set(found.heads) == set(truth.reads),
-        cosine=overlap(found.basis, truth.basis.to(found.basis)),
+        layer=site.layer == truth.layers[0],
+        span=site.span == "trigger",
+        rank=recovered.rank == (1 if plan.kind == "two" else len(truth.basis)),
+        heads=set(recovered.heads) == set(truth.reads),
+        cosine=overlap(basis, truth.basis.to(basis)),
     )
 
 

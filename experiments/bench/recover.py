@@ -5,7 +5,7 @@ subspace of a site. The gate is reported at the earliest site where a subspace o
 necessary and sufficient on validation pairs; what is claimed of it is measured on test pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.gates.rank import RankCurves, rank_curves
-from circuits.gates.select import HARM, LATEST, NECESSITY, SUFFICIENCY
+from circuits.gates.select import LATEST, NECESSITY, SUFFICIENCY
 from circuits.metrics import token_log_prob, token_prob
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.record import record
 from circuits.runner import Runner, whole
-from circuits.types import Metric, Site, TokenPairs
+from circuits.types import Site, TokenPairs
 from probes.linear import paired_svd
 from probes.stats.intervals import Estimate, difference_interval
 
@@ -74,15 +74,14 @@ def recover(model: Runner, base: Runner, splits: Splits, behaviour: int) -> Reco
     if effect.low <= EFFECT:
         return Recovered(effect)
     for site, directions in _candidates(model, base, splits.fit):
-        curves = rank_curves(model, splits.validation, site, directions, metric)
-        rank = _rank(curves)
+        rank = _needed(rank_curves(model, splits.validation, site, directions, metric))
         if rank is None:
             continue
         basis = directions[:rank]
-        shares = [_shares(c)[-1] for c in _both(model, splits.test, site, basis, metric)]
-        if shares[0] >= NECESSITY and shares[1] >= SUFFICIENCY:
+        necessity, sufficiency = _shares(rank_curves(model, splits.test, site, basis, metric))[-1]
+        if necessity >= NECESSITY and sufficiency >= SUFFICIENCY:
             heads = moving_heads(model, splits.validation, behaviour)
-            return Recovered(effect, site, basis, shares[0], shares[1], heads)
+            return Recovered(effect, site, basis, necessity, sufficiency, heads)
     return Recovered(effect)
 
 
@@ -97,7 +96,7 @@ def first_token_effect(model: Runner, pairs: TokenPairs, behaviour: int) -> Esti
 
 def _candidates(
     model: Runner, base: Runner, pairs: TokenPairs
-) -> list[tuple[Site, Float[Tensor, "k d_model"]]]:
+) -> Iterator[tuple[Site, Float[Tensor, "k d_model"]]]:
     """Subspaces of what the trigger adds in the model only, earliest site first."""
     layers = range(int(LATEST * model.shape.n_layers + 0.999))
     sites = [Site(layer, "resid_pre", span) for layer in layers for span in SPANS]
@@ -106,43 +105,35 @@ def _candidates(
     ]
     learned = shift[0] - shift[1]
     scale = shift[0].flatten(1).norm(dim=1)
-    found = []
     for i, site in enumerate(sites):
         if float(learned[i].norm()) > 1e-3 * max(float(scale[i]), 1e-12):
-            found.append((site, paired_svd(learned[i : i + 1], MOST)[0].float()))
-    return found
+            yield site, paired_svd(learned[i : i + 1], MOST)[0].float()
 
 
-def _rank(curves: RankCurves) -> int | None:
+def _needed(curves: RankCurves) -> int | None:
     """The fewest directions that are necessary and sufficient; None if not even all are."""
-    for rank, (removed, opened) in enumerate(
-        zip(_shares(curves.removed), _shares(curves.opened), strict=True)
-    ):
-        if removed >= NECESSITY and opened >= SUFFICIENCY:
-            return rank
-    return None
+    enough = (
+        rank
+        for rank, (necessity, sufficiency) in enumerate(_shares(curves))
+        if necessity >= NECESSITY and sufficiency >= SUFFICIENCY
+    )
+    return next(enough, None)
 
 
-def _shares(curve) -> list[float]:
-    return curve.shares().tolist()
-
-
-def _both(model: Runner, pairs: TokenPairs, site: Site, basis: Tensor, metric: Metric):
-    curves = rank_curves(model, pairs, site, basis, metric)
-    return curves.removed, curves.opened
+def _shares(curves: RankCurves) -> list[tuple[float, float]]:
+    """Necessity and sufficiency of every number of directions."""
+    sides = (curve.shares().tolist() for curve in (curves.removed, curves.opened))
+    return list(zip(*sides, strict=True))
 
 
 def moving_heads(model: Runner, pairs: TokenPairs, behaviour: int) -> tuple[tuple[int, int], ...]:
     """Heads that alone carry a tenth of the effect to the output."""
     sweep = Sweep("z", position=False, head=True)
     grid = patch(model, pairs, token_log_prob([behaviour]), sweep)
-    found = (grid.recovery() >= HEAD).nonzero()
-    return tuple((int(layer), int(head)) for layer, head in found)
+    moving = (grid.recovery() >= HEAD).nonzero()
+    return tuple((int(layer), int(head)) for layer, head in moving)
 
 
 def overlap(a: Float[Tensor, "k d"], b: Float[Tensor, "m d"]) -> float:
     """Smallest cosine between the larger subspace's directions and the other; |cos| for one."""
     return float(torch.linalg.svdvals(a @ b.T).min())
-
-
-__all__: Sequence[str] = ("HARM", "Recovered", "Splits", "moving_heads", "overlap", "recover")

@@ -6,9 +6,9 @@ in tokens times layers over both unedited runs and all passes.
 """
 
 import copy
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import transformers
@@ -22,9 +22,9 @@ from circuits.patching.patch import patch
 from circuits.patching.schedule import token_layers
 from circuits.runner import Runner, Window
 from circuits.types import TokenBatch, TokenPairs
-from experiments.bench.memory import measurable, peak_bytes
+from experiments.bench.cost import measurable, peak_bytes, timed
+from experiments.runs.stages import Step
 
-Progress = Callable[[str, int, int], None]
 _AXES: dict[str, tuple[int, ...]] = {
     "layers": (6, 12, 24),
     "tokens": (16, 32, 64),
@@ -76,9 +76,9 @@ class Memory:
         )
 
 
-def bench_scaling(model: Model, step: Progress, repeats: int = 3) -> list[Scaling]:
+def bench_scaling(model: Model, step: Step, repeats: int = 3) -> list[Scaling]:
     """Vary each size with the others at their usual values; the fastest of ``repeats`` counts."""
-    found = []
+    scalings = []
     for axis, sizes in _AXES.items():
         seconds, work = [], []
         for done, size in enumerate(sizes):
@@ -87,20 +87,13 @@ def bench_scaling(model: Model, step: Progress, repeats: int = 3) -> list[Scalin
             runner = random_model(model, at["layers"])
             pairs = random_pairs(runner.shape.d_vocab, at["prompts"], at["tokens"])
             patch(runner, pairs.rows([0, 1]), _METRIC)  # warm up
-            seconds.append(min(_timed(lambda r=runner, p=pairs: patch(r, p, _METRIC), repeats)))
+            call = partial(patch, runner, pairs, _METRIC)
+            seconds.append(min(timed(call)[1] for _ in range(repeats)))
             work.append(_work(runner, pairs))
         step(f"scaling with {axis}", len(sizes), len(sizes))
-        found.append(
-            Scaling(
-                axis,
-                sizes,
-                tuple(seconds),
-                tuple(work),
-                exponent(sizes, seconds),
-                exponent(sizes, work),
-            )
-        )
-    return found
+        exponents = exponent(sizes, seconds), exponent(sizes, work)
+        scalings.append(Scaling(axis, sizes, tuple(seconds), tuple(work), *exponents))
+    return scalings
 
 
 def random_model(model: Model, layers: int) -> Runner:
@@ -123,15 +116,6 @@ def random_pairs(d_vocab: int, prompts: int, width: int) -> TokenPairs:
     other[:, width // 2] = (other[:, width // 2] + 1) % d_vocab
     mask = torch.ones_like(ids, dtype=torch.bool)
     return TokenPairs(TokenBatch(ids, mask), TokenBatch(other, mask))
-
-
-def _timed(call: Callable[[], object], repeats: int) -> list[float]:
-    found = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - started)
-    return found
 
 
 def _work(runner: Runner, pairs: TokenPairs) -> int:

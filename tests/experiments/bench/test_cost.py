@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from experiments.bench.memory import measurable, peak_bytes
+from experiments.bench.cost import measurable, peak_bytes
 
 pytestmark = pytest.mark.skipif(not measurable(), reason="the peak cannot be reset here")
 
