@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuits.errors import UserError
-from experiments.bench.browser import chromium
 from experiments.bench.cost import kib
 from experiments.runs.stages import Step
+from viz.browser import chromium
 
 _PATIENCE_S = 60.0
 _GOING = ("", "done", "waiting for the model …", "working …")

@@ -1,5 +1,5 @@
-"""Pictures of the pages: ``python -m experiments.bench.pictures report REPORT OUT [SECTION]`` and
-``python -m experiments.bench.pictures app OUT [SUBJECT]``.
+"""Pictures of the pages: ``python -m experiments.serve.pictures report REPORT OUT [SECTION]`` and
+``python -m experiments.serve.pictures app OUT [SUBJECT]``.
 
 The app's are the page at 1180 px and, beside it, ``NAME-phone.png`` at 390 px in the dark theme.
 """
@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from circuits.errors import UserError
-from experiments.bench.browser import chromium
 from experiments.serve.security import Access
 from experiments.serve.server import in_background
 from experiments.serve.subject import open_subject
+from viz.browser import chromium
 
 app = typer.Typer(add_completion=False)
 
