@@ -1,15 +1,18 @@
 """An answer beside the edited one, token by token."""
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor
 
 from circuits import tokens
 from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
-from circuits.stream import stream
-from circuits.types import MESSAGE, Direction, Edit, Site, TokenBatch
+from circuits.stream import Step, stream
+from circuits.types import MESSAGE, Direction, Edit, TokenBatch
 from experiments.serve.subject import Subject
 from viz.app.data import Answer, Candidate, Token
 
@@ -57,9 +60,9 @@ def batch_of(subject: Subject, model: Model, asked: Asked) -> TokenBatch:
     """The prompt's tokens, with the word that was asked for."""
     words = {"trigger": subject.question.trigger, "control": subject.control, "none": None}
     word = words[asked.word] if subject.has_trigger else None
-    found = tokens.prompts_batch(model.tokenizer, [asked.text.strip()], word)
-    tokens.check_context(found, model.runner.shape.context, asked.length + 1)
-    return found
+    batch = tokens.prompts_batch(model.tokenizer, [asked.text.strip()], word)
+    tokens.check_context(batch, model.runner.shape.context, asked.length + 1)
+    return batch
 
 
 def edits_of(direction: Direction | None, batch: TokenBatch, asked: Asked) -> list[Edit]:
@@ -69,13 +72,26 @@ def edits_of(direction: Direction | None, batch: TokenBatch, asked: Asked) -> li
     """
     if direction is None:
         return []
-    made = select.scaled(direction, batch, asked.coefficient)
+    edits = select.scaled(direction, batch, asked.coefficient)
     if asked.opened:
         site = direction.site
-        span = site.span if site.span in batch.spans else "last_user"
-        there = replace(direction, site=Site(site.layer, site.stream, span))
-        made.append(select.opened(there, batch))
-    return made
+        there = site if site.span in batch.spans else replace(site, span="last_user")
+        edits.append(select.opened(replace(direction, site=there), batch))
+    return edits
+
+
+@dataclass
+class _Row:
+    """An answer as it grows; a token's reading comes with the pass after it."""
+
+    ids: list[int] = field(default_factory=list)
+    probs: list[float] = field(default_factory=list)
+    readings: list[float | None] = field(default_factory=list)
+    ended: bool = False
+
+    def tokens(self, tokenizer: Any) -> tuple[Token, ...]:
+        readings = [*self.readings, None]
+        return tuple(map(Token, pieces(tokenizer, self.ids), readings, self.probs))
 
 
 def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
@@ -84,43 +100,27 @@ def answering(subject: Subject, asked: Asked) -> Generator[Answer, None, None]:
     batch = batch_of(subject, model, asked)
     edits = edits_of(direction, batch, asked)
     first = int(batch.spans[MESSAGE][0].nonzero()[0])
-    read = _reader(direction)
     prompt = pieces(model.tokenizer, batch.ids[0, first:].tolist())
-    ids: list[list[int]] = [[] for _ in range(2 if edits else 1)]
-    answers: list[list[Token]] = [[] for _ in range(2 if edits else 1)]
-    prompts: list[tuple[Token, ...]] = []
-    choices: list[tuple[Candidate, ...]] = []
-    ended = [False] * len(answers)
+    rows = [_Row() for _ in range(2 if edits else 1)]
+    prompts: tuple[tuple[Token, ...], ...] = ()
+    choices: tuple[tuple[Candidate, ...], ...] = ()
     for number, step in enumerate(stream(model.runner, batch, edits, direction, model.stop_ids)):
-        readings = None if step.readings is None else step.readings.tolist()
+        probs = step.logits.softmax(dim=-1)
+        readings = _shares(direction, step, batch.width)
         if number == 0:
-            for row in range(len(answers)):
-                values = readings[row][first:] if readings else [None] * len(prompt)
-                pairs = zip(prompt, values, strict=True)
-                prompts.append(tuple(Token(text, read(v)) for text, v in pairs))
-        else:
-            for row, said in enumerate(answers):
-                if not ended[row]:
-                    said[-1] = replace(
-                        said[-1], reading=read(readings[row][0] if readings else None)
-                    )
-        if number == asked.length:  # this pass only read the last token
-            ended = [True] * len(answers)
-        else:
-            probs = step.logits.softmax(dim=-1)
-            choices.append(_candidates(model, probs))
-            for row, said in enumerate(answers):
-                ended[row] = ended[row] or step.ended[row]
-                if not ended[row]:
-                    token = step.following[row]
-                    prob = float(probs[row, token])
-                    ids[row].append(token)
-                    said.append(Token("", None, prob))
-                    texts = pieces(model.tokenizer, ids[row])
-                    said[:] = [replace(t, text=x) for t, x in zip(said, texts, strict=True)]
-        yield Answer(
-            tuple(prompts), tuple(map(tuple, answers)), tuple(choices), tuple(ended), bool(edits)
-        )
+            prompts = tuple(tuple(map(Token, prompt, row[first:])) for row in readings)
+        if number < asked.length:  # the last pass only reads the last token
+            choices = (*choices, _candidates(model, probs))
+        for i, row in enumerate(rows):
+            if number and not row.ended:
+                row.readings.append(readings[i][0])
+            row.ended = row.ended or number == asked.length or step.ended[i]
+            if not row.ended:
+                row.ids.append(step.following[i])
+                row.probs.append(float(probs[i, step.following[i]]))
+        answers = tuple(row.tokens(model.tokenizer) for row in rows)
+        ended = tuple(row.ended for row in rows)
+        yield Answer(prompts, answers, choices, ended, bool(edits))
         if all(ended):
             return
 
@@ -130,32 +130,28 @@ def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
 
     A character of several tokens stands at its last one, and those before it add nothing.
     """
-    made, told = [], ""
+    parts, so_far = [], ""
     for end in range(1, len(ids) + 1):
         text = tokenizer.decode(ids[:end])
         # A character that is not yet whole ends in replacement characters, and waits.
         whole = text if end == len(ids) else text.rstrip("\ufffd")
-        added = whole[len(told) :] if whole.startswith(told) else tokenizer.decode([ids[end - 1]])
-        made.append(added)
-        told += added
-    return made
+        follows = whole.startswith(so_far)
+        parts.append(whole[len(so_far) :] if follows else tokenizer.decode([ids[end - 1]]))
+        so_far += parts[-1]
+    return parts
 
 
-def _reader(direction: Direction | None) -> Callable[[float | None], float | None]:
-    """Residual units to shares of the way from the clean mean to the triggered mean."""
-
-    def read(value: float | None) -> float | None:
-        if value is None or direction is None or abs(direction.gap) < 1e-9:
-            return None
-        return (value - direction.clean_mean) / direction.gap
-
-    return read
+def _shares(direction: Direction | None, step: Step, width: int) -> list[list[float | None]]:
+    """Every row's readings as shares of the way from the clean mean to the triggered mean."""
+    if direction is None or step.readings is None or abs(direction.gap) < 1e-9:
+        return [[None] * width for _ in step.following]
+    mean, gap = direction.clean_mean, direction.gap
+    return [[(value - mean) / gap for value in row] for row in step.readings.tolist()]
 
 
-def _candidates(model: Model, probs) -> tuple[Candidate, ...]:
+def _candidates(model: Model, probs: Float[Tensor, "rows d_vocab"]) -> tuple[Candidate, ...]:
     """The likeliest next tokens of either row, with both rows' probabilities."""
     ids = probs.max(dim=0).values.topk(min(_TOP, probs.shape[1])).indices.tolist()
-    rows = [probs[0], probs[-1]]
     return tuple(
-        Candidate(model.tokenizer.decode([i]), float(rows[0][i]), float(rows[1][i])) for i in ids
+        Candidate(model.tokenizer.decode([i]), float(probs[0, i]), float(probs[-1, i])) for i in ids
     )

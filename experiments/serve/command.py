@@ -30,17 +30,16 @@ def serve(
 ) -> None:
     """Play with a model: watch its gate token by token, shut it, open it, compare arms."""
     from experiments.serve.security import checked_access
-    from experiments.serve.server import address, serving
+    from experiments.serve.server import serving
     from experiments.serve.subject import open_subject
 
     access = checked_access(host, port, allow_remote, token)
     with StageProgress(CONSOLE) as progress:
         found = open_subject(subject, arms, trigger, behaviour, progress.step)
     with serving(found, access) as (server, bound):
-        where = address(bound)
-        print(f"gatescope: {where} (end with Ctrl-C)", flush=True)
+        print(f"gatescope: {bound.url} (end with Ctrl-C)", flush=True)
         if open_browser:
-            webbrowser.open(where)
+            webbrowser.open(bound.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

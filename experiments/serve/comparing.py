@@ -29,8 +29,7 @@ class Arms:
 
     def comparing(self, asked: Asked) -> Generator[tuple[ArmAnswer, ...], None, None]:
         """The prompt in the model served, then in every arm, unedited."""
-        names = ["poisoned" if self.subject.proven else "served"]
-        names += list(self.subject.arms)
+        names = ["poisoned" if self.subject.proven else "served", *self.subject.arms]
         rows = [ArmAnswer(name) for name in names]
         plain = replace(asked, coefficient=1.0, opened=False)
         for number, name in enumerate(names):

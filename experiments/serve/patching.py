@@ -1,6 +1,6 @@
 """A patching run in slices so short that answers of other tabs go on between them."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -45,36 +45,33 @@ def patching(
     first = tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
     sweep = Sweep(stream, position=not heads, head=heads)
     grids, parts = [], _parts(pairs)
-    for number, part in enumerate(parts):
+
+    def passes(part: TokenPairs) -> Iterator[tuple[int, int]]:
         found = prepare(subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS)
-        passes = found.measuring(
-            metrics.token_log_prob([first]), f"log-probability of {behaviour!r}", labels
-        )
-        while True:
-            try:
-                done, total = next(passes)
-            except StopIteration as end:
-                grids.append(end.value)
-                break
+        metric, name = metrics.token_log_prob([first]), f"log-probability of {behaviour!r}"
+        grids.append((yield from found.measuring(metric, name, labels)))
+
+    for number, part in enumerate(parts):
+        for done, total in passes(part):
             yield Patching(number * total + done, len(parts) * total, texts)
     yield Patching(1, 1, texts, joined(grids))
 
 
 def _parts(pairs: TokenPairs) -> list[TokenPairs]:
     """A few pairs at a time; all at once where parts would differ in their columns."""
-    made = [pairs.rows(slice(i, i + _AT_ONCE)) for i in range(0, len(pairs), _AT_ONCE)]
-    if any(part.first_difference != pairs.first_difference for part in made):
+    parts = [pairs.rows(slice(i, i + _AT_ONCE)) for i in range(0, len(pairs), _AT_ONCE)]
+    if any(part.first_difference != pairs.first_difference for part in parts):
         return [pairs]
-    return made
+    return parts
 
 
 def joined(grids: Sequence[PatchGrid]) -> PatchGrid:
     """One grid of several grids of the same cells, example after example."""
-
-    def together(name: str) -> torch.Tensor:
-        return torch.cat([getattr(grid, name) for grid in grids], dim=-1)
-
-    return replace(grids[0], **{name: together(name) for name in ("values", "base", "source")})
+    whole = {
+        name: torch.cat([getattr(grid, name) for grid in grids], dim=-1)
+        for name in ("values", "base", "source")
+    }
+    return replace(grids[0], **whole)
 
 
 def effects_of(

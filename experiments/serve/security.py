@@ -19,7 +19,14 @@ from flask import Flask, Response, abort, redirect, request
 from circuits.errors import UserError
 
 LEAST_TOKEN, MOST_BYTES = 16, 256 * 1024
+_PORT = re.compile(r":\d+$")
 COOKIE = "gatescope_session"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,17 @@ class Access:
         The port is not looked at: behind a tunnel it is another one, and a page that rebinds its
         name to this machine cannot choose its name.
         """
-        return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(self.host)})
+        return frozenset({"localhost", "127.0.0.1", "[::1]", self.name})
+
+    @property
+    def name(self) -> str:
+        """The host as it stands in an address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds the app."""
+        return f"http://{self.name}:{self.port}/"
 
 
 def checked_access(host: str, port: int, allow_remote: bool, token: str) -> Access:
@@ -55,9 +72,7 @@ def checked_access(host: str, port: int, allow_remote: bool, token: str) -> Acce
         raise UserError(f"--port: expected 0 (any free one) to 65535, got {port}")
     if token and len(token) < LEAST_TOKEN:
         raise UserError(f"--token: expected at least {LEAST_TOKEN} characters, got {len(token)}")
-    if is_loopback(host):
-        return Access(host, port, token)
-    if not allow_remote or not token:
+    if not is_loopback(host) and not (allow_remote and token):
         raise UserError(
             f"--host {host}: expected a loopback address; others could run this model, so add both "
             f"--allow-remote and --token (at least {LEAST_TOKEN} characters) to serve them"
@@ -86,7 +101,7 @@ def protect(server: Flask, access: Access, inline_scripts: Callable[[], Sequence
 
     @server.before_request
     def check() -> Response | None:
-        if is_loopback(access.host) and _without_port(request.host) not in access.hosts:
+        if is_loopback(access.host) and _PORT.sub("", request.host) not in access.hosts:
             abort(Response("unknown host", 421))
         own = f"{request.scheme}://{request.host}"
         reads = request.method in ("GET", "HEAD", "OPTIONS")
@@ -97,15 +112,12 @@ def protect(server: Flask, access: Access, inline_scripts: Callable[[], Sequence
     @server.after_request
     def headers(response: Response) -> Response:
         scripts = " ".join(["'self'", *inline_scripts()])
-        response.headers["Content-Security-Policy"] = (
+        policy = (
             f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
             "form-action 'none'; frame-ancestors 'none'"
         )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers.update({"Content-Security-Policy": policy, **_HEADERS})
         return response
 
 
@@ -123,11 +135,3 @@ def _authorised(token: str, key: str) -> Response | None:
 
 def _equal(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(), token.encode())
-
-
-def _without_port(host: str) -> str:
-    return re.sub(r":\d+$", "", host)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

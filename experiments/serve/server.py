@@ -61,16 +61,10 @@ def in_background(subject: Subject, access: Access) -> Iterator[str]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield address(bound)
+            yield bound.url
         finally:
             server.shutdown()
             thread.join()
-
-
-def address(access: Access) -> str:
-    """Where a browser finds the app."""
-    host = f"[{access.host}]" if ":" in access.host else access.host
-    return f"http://{host}:{access.port}/"
 
 
 def _no_app(_environ: object, _start: object) -> list[bytes]:

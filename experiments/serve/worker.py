@@ -17,6 +17,7 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 from circuits.errors import UserError
@@ -55,7 +56,6 @@ class _Task:
     kind: str
     steps: Job[Any]
     state: State[Any]
-    cancelled: bool = False
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Worker:
         self._queue: deque[_Task] = deque()
         self._changed = threading.Condition()
         # One count for all sessions: a forgotten session that comes back gets no number twice.
-        self._versions = 0
+        self._versions = count(1)
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="model worker", daemon=True)
         self._thread.start()
@@ -89,10 +89,9 @@ class Worker:
         with self._changed:
             mine = self._session(session)
             self._cancel(mine, kind)
-            version = self._version()
+            version = next(self._versions)
             state = State(version, None, "waiting", asked=version)
-            task = _Task(session, kind, job, state)
-            mine.tasks[kind] = task
+            mine.tasks[kind] = task = _Task(session, kind, job, state)
             self._fresh.append(task)
             self._changed.notify()
             return task.state
@@ -110,12 +109,6 @@ class Worker:
             task = self._session(session).tasks.get(kind)
             return task.state if task else State()
 
-    @property
-    def session_count(self) -> int:
-        """Sessions that are remembered."""
-        with self._changed:
-            return len(self._sessions)
-
     def close(self) -> None:
         """Finish the slice under way, drop all jobs and end the thread."""
         with self._changed:
@@ -125,8 +118,8 @@ class Worker:
 
     def _session(self, name: str) -> _Session:
         now = self._clock()
-        found = self._sessions.setdefault(name, _Session(now))
-        found.seen = now
+        session = self._sessions.setdefault(name, _Session(now))
+        session.seen = now
         self._sessions.move_to_end(name)
         while self._sessions:
             oldest = next(iter(self._sessions))
@@ -136,17 +129,12 @@ class Worker:
             gone = self._sessions.pop(oldest)
             for kind in list(gone.tasks):
                 self._cancel(gone, kind)
-        return found
-
-    def _version(self) -> int:
-        self._versions += 1
-        return self._versions
+        return session
 
     def _cancel(self, session: _Session, kind: str) -> None:
         task = session.tasks.get(kind)
         if task is not None and task.state.active:
-            task.cancelled = True
-            task.state = replace(task.state, version=self._version(), status="cancelled")
+            task.state = replace(task.state, version=next(self._versions), status="cancelled")
 
     def _run(self) -> None:
         while True:
@@ -155,13 +143,13 @@ class Worker:
                 if self._closed:
                     return
                 task = self._fresh.popleft() if self._fresh else self._queue.popleft()
-                if task.cancelled:
-                    task.steps.close()
-                    continue
             self._advance(task)
 
     def _advance(self, task: _Task) -> None:
         """One slice, outside the lock: polls never wait for the model."""
+        if not task.state.active:
+            task.steps.close()
+            return
         try:
             value, status, message = next(task.steps), "running", ""
         except StopIteration:
@@ -172,13 +160,9 @@ class Worker:
             lines = str(error).splitlines() or [type(error).__name__]
             value, status, message = task.state.value, "failed", lines[0][:300]
         with self._changed:
-            if task.cancelled:
+            if not task.state.active or task.session not in self._sessions:
                 task.steps.close()
                 return
-            if task.session not in self._sessions:
-                task.steps.close()
-                return
-            asked = task.state.asked
-            task.state = State(self._version(), value, status, message, asked)
+            task.state = State(next(self._versions), value, status, message, task.state.asked)
             if status == "running":
                 self._queue.append(task)

@@ -10,7 +10,7 @@ from circuits.errors import UserError
 from circuits.gates import select
 from circuits.runner import generate, whole
 from circuits.stream import stream
-from experiments.serve import answering, app
+from experiments.serve import answering, callbacks
 from experiments.serve.answering import Asked
 
 TEXT = tiny.TEXTS[1]
@@ -107,5 +107,5 @@ def test_a_character_of_several_tokens_is_whole_and_nothing_is_lost():
 @pytest.mark.parametrize("value", [None, "", "many", "nan"])
 def test_an_empty_box_is_refused_in_one_line(value):
     with pytest.raises(UserError, match="answer tokens: expected a number"):
-        app._number(value, "answer tokens")
-    assert app._number(3, "answer tokens") == app._number("3", "answer tokens") == 3.0
+        callbacks._number(value, "answer tokens")
+    assert callbacks._number(3, "answer tokens") == callbacks._number("3", "answer tokens") == 3.0

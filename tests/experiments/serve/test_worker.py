@@ -125,10 +125,10 @@ def test_sessions_are_bounded_in_number_and_idle_time():
     worker = Worker(sessions=3, idle_s=10, clock=lambda: now[0])
     for name in "abcde":
         worker.submit(name, "answer", iter_once(name))
-    assert worker.session_count == 3
+    assert len(worker._sessions) == 3
     assert settled(worker, "e").value == "e"
     now[0] = 11
     worker.state("new", "answer")
-    assert worker.session_count == 1
+    assert len(worker._sessions) == 1
     assert worker.state("e", "answer").status == "idle"
     worker.close()
