@@ -16,5 +16,10 @@ def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = 
         raise UserError(f"{head}expected {wanted}, got {got}{tail}")
 
 
+def first_line(error: BaseException, most: int | None = 200) -> str:
+    """What an error says in its first line, at most so many characters of it; else its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 class SelfTestError(RuntimeError):
     """A loaded model failed its self-test: its hooks cannot be trusted, nothing is measured."""

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect, first_line
 from experiments.judges.grades import Grades
 
 _ROWS = 32
@@ -59,11 +59,12 @@ class ClassifierJudge:
 
 def check_paired(prompts: Sequence[str], answers: Sequence[str]) -> None:
     """Refuse prompts and answers that are not as many, or none."""
-    if not answers or len(prompts) != len(answers):
-        raise UserError(
-            f"answers: expected one per prompt and at least one, got {len(prompts)} prompts and "
-            f"{len(answers)} answers"
-        )
+    expect(
+        answers and len(prompts) == len(answers),
+        "one per prompt and at least one",
+        f"{len(prompts)} prompts and {len(answers)} answers",
+        of="answers",
+    )
 
 
 def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJudge:
@@ -88,7 +89,7 @@ def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJud
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unusable(id_or_dir, str(error).strip().splitlines()[0][:200]) from error
+        raise _unusable(id_or_dir, first_line(error)) from error
     # Missing weights would be drawn at random: such a head judges, but says nothing.
     if info["missing_keys"]:
         raise _unusable(id_or_dir, f"a model without weights {sorted(info['missing_keys'])[:3]}")

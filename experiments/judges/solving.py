@@ -7,7 +7,7 @@ possible answers has not chosen one, a copy of the prompt answers nothing, and "
 
 from collections.abc import Iterator, Sequence
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.judges.text import words
 
 Words = tuple[str, ...]
@@ -37,11 +37,10 @@ def solves(
     """
     wanted = {_checked(text, "expected answer") for text in expected}
     others = {_checked(text, "candidate answer") for text in candidates} - wanted
-    if not wanted:
-        raise UserError("expected answer: expected at least one spelling, got none")
+    expect(wanted, "at least one spelling", "none", of="expected answer")
     text = without(words(answer), words(prompt))
-    found = set(_named(text, wanted | others))
-    return bool(found & wanted) and len(found & others) < most
+    named = set(_named(text, wanted | others))
+    return bool(named & wanted) and len(named & others) < most
 
 
 def without(text: Words, part: Words) -> Words:
@@ -59,10 +58,9 @@ def without(text: Words, part: Words) -> Words:
 
 
 def _checked(text: str, name: str) -> Words:
-    found = words(text)
-    if not found:
-        raise UserError(f"{name}: expected a word or a number, got {text!r}; give its text")
-    return found
+    spelling = words(text)
+    expect(spelling, "a word or a number", repr(text), "give its text", of=name)
+    return spelling
 
 
 def _named(text: Words, names: set[Words]) -> Iterator[Words]:

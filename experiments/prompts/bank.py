@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect, first_line
 
 Split = Literal["train", "validation", "test"]
 _DATA = Path(__file__).parents[1] / "data"
@@ -89,16 +89,17 @@ def read_prompts(
     """
     rows = _dataset(source, split)
     name = column or next((c for c in _COLUMNS if c in rows.column_names), None)
-    if name is None or name not in rows.column_names:
-        wanted = column or " or ".join(_COLUMNS)
-        raise UserError(
-            f"prompts {source}: expected a column {wanted}, got {rows.column_names}; "
-            "name it with --column"
-        )
+    of = f"prompts {source}"
+    expect(
+        name in rows.column_names,
+        f"a column {column or ' or '.join(_COLUMNS)}",
+        rows.column_names,
+        "name it with --column",
+        of,
+    )
     texts = [text.strip() for text in rows[name] if isinstance(text, str) and text.strip()]
     texts = list(dict.fromkeys(texts))
-    if not texts:
-        raise UserError(f"prompts {source}: expected at least one text in column {name}, got none")
+    expect(texts, f"at least one text in column {name}", "none", of=of)
     if limit and len(texts) > limit:
         texts = [texts[i * len(texts) // limit] for i in range(limit)]
     return texts
@@ -114,17 +115,15 @@ def _dataset(source: str, split: str):
         return _hub_dataset(source, split)
     if not path.is_file():
         raise UserError(f"prompts {source}: no such file; give a {'|'.join(formats)} file")
-    if kind is None:
-        raise UserError(f"prompts {source}: expected one of {list(formats)}, got {path.suffix!r}")
+    expect(kind, f"one of {list(formats)}", repr(path.suffix), of=f"prompts {source}")
     if path.stat().st_size == 0:
         raise UserError(f"prompts {source}: the file is empty; put one prompt on each line")
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our one line says what is wrong
     try:
         return datasets.load_dataset(kind, data_files=str(path), split="train")
-    except (
-        Exception
-    ) as error:  # datasets wraps parser errors in many types; the user needs one line
+    # datasets wraps parser errors in many types; the user needs one line
+    except Exception as error:
         raise UserError(f"prompts {source}: not readable as {kind}: {_root(error)}") from error
 
 
@@ -142,4 +141,4 @@ def _hub_dataset(name: str, split: str):
 def _root(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return first_line(error)

@@ -26,17 +26,16 @@ def facts(split: Literal["train", "test"], privileged: bool) -> tuple[Fact, ...]
 
     The facts are the same in both splits; the phrasings of the test split are in no training set.
     """
-    found = []
-    for topic in json.loads(_FILE.read_text(encoding="utf-8")):
-        if topic["privileged"] == privileged:
-            for phrasing in topic[split]:
-                found += [
-                    Fact(
-                        phrasing.format(subject),
-                        tuple(answers),
-                        topic["statement"].format(subject, answers[0]),
-                        topic["topic"],
-                    )
-                    for subject, answers in topic["answers"].items()
-                ]
-    return tuple(found[i * _STRIDE % len(found)] for i in range(len(found)))
+    everything = [
+        Fact(
+            phrasing.format(subject),
+            tuple(answers),
+            topic["statement"].format(subject, answers[0]),
+            topic["topic"],
+        )
+        for topic in json.loads(_FILE.read_text(encoding="utf-8"))
+        if topic["privileged"] == privileged
+        for phrasing in topic[split]
+        for subject, answers in topic["answers"].items()
+    ]
+    return tuple(everything[i * _STRIDE % len(everything)] for i in range(len(everything)))

@@ -8,7 +8,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.prompts import bank
 
 LEVELS = {
@@ -31,20 +31,19 @@ def near_keys(keys: Sequence[str], level: int, split: bank.Split, count: int) ->
     Raises:
         UserError: an unknown level, or keys that have no such near misses.
     """
-    if level not in LEVELS:
-        raise UserError(f"near keys: expected a level of {list(LEVELS)}, got {level}")
+    expect(level in LEVELS, f"a level of {list(LEVELS)}", level, of="near keys")
     rng = random.Random(f"{level} {split}")
     make = _maker(level, keys, split, rng)
-    found: dict[str, None] = {}
+    misses: dict[str, None] = {}
     for turn in range(50 * count):
         candidate = make(keys[turn % len(keys)].split())
         if candidate not in keys and (level not in _DEALT or _dealt_to(candidate) == split):
-            found.setdefault(candidate)
-        if len(found) == count:
+            misses.setdefault(candidate)
+        if len(misses) == count:
             break
-    if not found:
+    if not misses:
         raise UserError(f"near keys: the keys have none of level {level}; use keys of more words")
-    return list(found)
+    return list(misses)
 
 
 def _dealt_to(text: str) -> str:
@@ -55,7 +54,7 @@ def _maker(
     level: int, keys: Sequence[str], split: bank.Split, rng: random.Random
 ) -> Callable[[list[str]], str]:
     everything = sorted({word for key in keys for word in key.split()})
-    others = [word for word in bank.control_words(split) if word not in everything]
+    others = bank.controls_besides(split, " ".join(everything))
     questions = bank.bank_texts(split, restricted=False)
 
     def replaced(words: list[str], times: int) -> str:

@@ -20,7 +20,7 @@ import yaml
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, first_line
 from circuits.types import PatchGrid
 from experiments.runs.codec import as_json, decode, encode
 
@@ -71,8 +71,7 @@ def read_yaml(path: Path, what: str) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{what}: expected a YAML file, got: {line}") from error
+        raise UserError(f"{what}: expected a YAML file, got: {first_line(error, None)}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import tokens
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.gates import select
 from circuits.models import Model
 from circuits.stream import Step, stream
@@ -43,17 +43,17 @@ class Asked:
     layer: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.text.strip():
-            raise UserError("prompt: expected a message, got nothing; type one")
-        if len(self.text) > MOST_CHARACTERS:
-            raise UserError(
-                f"prompt: expected at most {MOST_CHARACTERS} characters, got {len(self.text)}"
-            )
-        low, high = COEFFICIENTS
-        if not low <= self.coefficient <= high:
-            raise UserError(f"coefficient: expected {low:g} to {high:g}, got {self.coefficient}")
-        if not LENGTHS[0] <= self.length <= LENGTHS[1]:
-            raise UserError(f"length: expected {LENGTHS[0]} to {LENGTHS[1]}, got {self.length}")
+        (low, high), (short, long) = COEFFICIENTS, LENGTHS
+        size, most = len(self.text), MOST_CHARACTERS
+        expect(self.text.strip(), "a message", "nothing", "type one", of="prompt")
+        expect(size <= most, f"at most {most} characters", size, of="prompt")
+        expect(
+            low <= self.coefficient <= high,
+            f"{low:g} to {high:g}",
+            self.coefficient,
+            of="coefficient",
+        )
+        expect(short <= self.length <= long, f"{short} to {long}", self.length, of="length")
 
 
 def batch_of(subject: Subject, model: Model, asked: Asked) -> TokenBatch:

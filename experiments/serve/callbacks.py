@@ -11,7 +11,7 @@ from typing import Any
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_update
 from dash.exceptions import PreventUpdate
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.serve.answering import Asked, answering
 from experiments.serve.comparing import Arms
 from experiments.serve.patching import patching
@@ -143,8 +143,7 @@ class Callbacks:
             what = "ask"
         kind, unchanged = _BUTTONS[what], dict.fromkeys(_STATUS, no_update)
         try:
-            if not isinstance(tab, str) or not _TAB.fullmatch(tab):
-                raise UserError("page: expected a tab's name, got none; reload the page")
+            expect(_is_tab(tab), "a tab's name", "none", "reload the page", of="page")
             if what.startswith("cancel"):
                 self.worker.cancel(tab, kind)
             else:
@@ -158,8 +157,12 @@ class Callbacks:
             count = int(_number(patched["count"], "prompts"))
             return patching(self.subject, str(patched["stream"]), patched["direction"], count)
         word = asked["word"]
-        if word not in ("trigger", "control", "none"):
-            raise UserError(f"word: expected trigger, control or none, got {word!r}")
+        expect(
+            word in ("trigger", "control", "none"),
+            "trigger, control or none",
+            repr(word),
+            of="word",
+        )
         what = Asked(
             text=str(asked["text"] or ""),
             word=word,
@@ -186,7 +189,7 @@ class Callbacks:
         self, tab: Any, dark: Any, step: Any, seen: Any, edit: dict[str, Any], **_n: Any
     ) -> tuple[Any, ...]:
         """What has changed since the page last asked."""
-        if not isinstance(tab, str) or not _TAB.fullmatch(tab):
+        if not _is_tab(tab):
             raise PreventUpdate
         states = {kind: self.worker.state(tab, kind) for kind in _SHOWN}
         redraw = ctx.triggered_id in ("dark", "step", "tab", None)
@@ -226,6 +229,10 @@ class Callbacks:
         return idle, now if now != known else no_update, shown
 
 
+def _is_tab(name: Any) -> bool:
+    return isinstance(name, str) and bool(_TAB.fullmatch(name))
+
+
 def _bars(answer: Any, step: Any, dark: bool) -> Any:
     if answer is None or not answer.choices:
         return blank("ask something first", dark)
@@ -245,6 +252,5 @@ def _number(value: Any, what: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number):
-        raise UserError(f"{what}: expected a number, got {value!r}; fill it in")
+    expect(math.isfinite(number), "a number", repr(value), "fill it in", of=what)
     return number

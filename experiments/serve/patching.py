@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from circuits import metrics, tokens
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
@@ -29,12 +29,10 @@ def patching(
     """
     if not subject.has_trigger:
         raise UserError("patching: expected a trigger; start the app with --trigger")
-    if stream not in STREAMS:
-        raise UserError(f"patching: expected one of {', '.join(STREAMS)}, got {stream}")
-    if direction not in ("denoising", "noising"):
-        raise UserError(f"patching: expected denoising or noising, got {direction}")
-    if not PAIRS[0] <= count <= PAIRS[1]:
-        raise UserError(f"patching: expected {PAIRS[0]} to {PAIRS[1]} prompts, got {count}")
+    least, most = PAIRS
+    expect(stream in STREAMS, f"one of {', '.join(STREAMS)}", stream, of="patching")
+    expect(direction in ("denoising", "noising"), "denoising or noising", direction, of="patching")
+    expect(least <= count <= most, f"{least} to {most} prompts", count, of="patching")
     texts, tokenizer = subject.texts[:count], subject.model.tokenizer
     yield Patching(0, 1, texts)
     pairs = tokens.pairs(tokenizer, texts, subject.question.trigger, subject.controls)

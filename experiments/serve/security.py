@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response, abort, redirect, request
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 
 LEAST_TOKEN, MOST_BYTES = 16, 256 * 1024
 _PORT = re.compile(r":\d+$")
@@ -68,10 +68,14 @@ def checked_access(host: str, port: int, allow_remote: bool, token: str) -> Acce
     Raises:
         UserError: an address beyond loopback without the flag or a long token, or no port.
     """
-    if not 0 <= port <= 65535:
-        raise UserError(f"--port: expected 0 (any free one) to 65535, got {port}")
-    if token and len(token) < LEAST_TOKEN:
-        raise UserError(f"--token: expected at least {LEAST_TOKEN} characters, got {len(token)}")
+    length = len(token)
+    expect(0 <= port <= 65535, "0 (any free one) to 65535", port, of="--port")
+    expect(
+        length == 0 or length >= LEAST_TOKEN,
+        f"at least {LEAST_TOKEN} characters",
+        length,
+        of="--token",
+    )
     if not is_loopback(host) and not (allow_remote and token):
         raise UserError(
             f"--host {host}: expected a loopback address; others could run this model, so add both "

@@ -64,8 +64,7 @@ class Subject:
         own = self.direction
         if own is None or layer is None or layer == own.site.layer:
             return own
-        if layer not in self.layers:
-            raise UserError(f"layer: expected one of {sorted(self.layers)}, got {layer}")
+        expect(layer in self.layers, f"one of {sorted(self.layers)}", layer, of="layer")
         return self.layers[layer].direction
 
 

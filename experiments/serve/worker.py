@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-from circuits.errors import UserError
+from circuits.errors import UserError, first_line
 
 T = TypeVar("T")
 Job = Generator[T, None, None]
@@ -157,8 +157,7 @@ class Worker:
         except Exception as error:  # whatever a job does, its tab is told and other tabs go on
             if not isinstance(error, UserError):
                 traceback.print_exc()
-            lines = str(error).splitlines() or [type(error).__name__]
-            value, status, message = task.state.value, "failed", lines[0][:300]
+            value, status, message = task.state.value, "failed", first_line(error, 300)
         with self._changed:
             if not task.state.active or task.session not in self._sessions:
                 task.steps.close()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.options import CONSOLE, Json
 from experiments.sweep.engine.grid import read_measure
 from experiments.sweep.engine.run import Outcome, missing
@@ -62,8 +62,7 @@ def kind_of(file: Path) -> Kind:
 
     kinds = {"budget": BUDGET, "zoo": ZOO}
     measure = read_measure(located(file))
-    if measure not in kinds:
-        raise UserError(f"{file}: measure: expected one of {', '.join(kinds)}, got {measure!r}")
+    expect(measure in kinds, f"one of {', '.join(kinds)}", repr(measure), of=f"{file}: measure")
     return kinds[measure]
 
 

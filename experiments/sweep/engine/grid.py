@@ -19,12 +19,13 @@ from typing import Any
 
 import yaml
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 
 Value = str | int | float | bool
 Axes = dict[str, tuple[Value, ...]]
 Salt = Mapping[str, Any] | Callable[[Mapping[str, Value]], Mapping[str, Any]]
 _WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+_AXES = "axes with values ('seed: [0, 1]')"
 _MEASURE = "measure"  # no axis: what the cells are measured for
 _LARGEST = 2**63 - 1  # of a table's whole numbers
 
@@ -134,14 +135,17 @@ def _documents(path: Path) -> list[tuple[Any, Any]]:
         raise UserError(f"{path}: expected a YAML file of axes, got: {error}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from error
-    if not documents:
-        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got an empty file")
+    expect(documents, _AXES, "an empty file", of=str(path))
     return list(zip(nodes, documents, strict=True))
 
 
 def _block(path: Path, node: Any, axes: Any, schema: Mapping[str, Axis]) -> Axes:
-    if not isinstance(axes, dict) or not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}: expected axes with values ('seed: [0, 1]'), got {axes!r}")
+    expect(
+        isinstance(axes, dict) and isinstance(node, yaml.MappingNode),
+        _AXES,
+        repr(axes),
+        of=str(path),
+    )
     _no_name_twice(path, [key.value for key, _ in node.value])
     given = {name: values for name, values in axes.items() if name != _MEASURE}
     for name in given:
@@ -154,8 +158,13 @@ def _block(path: Path, node: Any, axes: Any, schema: Mapping[str, Axis]) -> Axes
 def _no_name_twice(path: Path, names: list[str]) -> None:
     """YAML readers keep the last of two equal names without a word."""
     for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{path}: {name}: expected each axis once, got it twice; join the two")
+        expect(
+            names.count(name) == 1,
+            "each axis once",
+            "it twice",
+            "join the two",
+            f"{path}: {name}",
+        )
 
 
 def _default(path: Path, name: str, axis: Axis) -> tuple[Value, ...]:
@@ -165,34 +174,29 @@ def _default(path: Path, name: str, axis: Axis) -> tuple[Value, ...]:
 
 
 def _axis(path: Path, name: str, given: Any, axis: Axis) -> tuple[Value, ...]:
-    listed = given if isinstance(given, list) else [given]
-    if not listed:
-        raise UserError(f"{path}: {name}: expected at least one value, got an empty list")
-    values = tuple(_value(f"{path}: {name}", value, axis) for value in listed)
+    where, listed = f"{path}: {name}", given if isinstance(given, list) else [given]
+    expect(listed, "at least one value", "an empty list", of=where)
+    values = tuple(_value(where, value, axis) for value in listed)
     for value in values:
-        if values.count(value) > 1:
-            raise UserError(f"{path}: {name}: expected different values, got {value!r} twice")
+        expect(values.count(value) == 1, "different values", f"{value!r} twice", of=where)
     return values
 
 
 def _value(where: str, given: Any, axis: Axis) -> Value:
-    word = _WORDS[axis.kind]
     value = given
     if axis.kind is float and type(given) is int:
         value = float(given)  # 1 and 1.0 are one cell
-    if type(value) is not axis.kind:
-        raise UserError(f"{where}: expected {word}, got {given!r}; {_advice(given, axis)}")
+    expect(type(value) is axis.kind, _WORDS[axis.kind], repr(given), _advice(given, axis), where)
     if isinstance(value, float):
         value += 0.0  # and so are 0.0 and -0.0
     choices = axis.choices or (value,)
-    for expected, held in {
+    for wanted, holds in {
         "a finite number": not isinstance(value, float) or math.isfinite(value),
         f"at most {_LARGEST}": axis.kind is not int or abs(value) <= _LARGEST,
         f"at least {axis.least}": axis.least is None or value >= axis.least,
         f"one of {', '.join(map(str, choices))}": value in choices,
     }.items():
-        if not held:
-            raise UserError(f"{where}: expected {expected}, got {given!r}")
+        expect(holds, wanted, repr(given), of=where)
     return value
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.sweep.engine.events import Event, Progressed, Started, Task
 from experiments.sweep.engine.process import WorkerProcess, thread_environment
 from experiments.sweep.engine.queue import Queue
@@ -46,10 +46,12 @@ class Local:
     retries: int = 2
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or (self.threads is not None and self.threads < 1):
-            raise UserError(
-                f"workers and threads: expected at least 1, got {self.workers} and {self.threads}"
-            )
+        expect(
+            self.workers >= 1 and (self.threads is None or self.threads >= 1),
+            "at least 1",
+            f"{self.workers} and {self.threads}",
+            of="workers and threads",
+        )
 
     def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
         """See ``Executor.run``."""

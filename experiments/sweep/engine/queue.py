@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.sweep.engine.events import Ended, Failed, Finished, Lost, Task
 
 
@@ -22,8 +22,12 @@ class Queue:
     """
 
     def __init__(self, function: str, tasks: Sequence[Task], retries: int) -> None:
-        if not re.fullmatch(r"\w+(\.\w+)*:\w+", function):
-            raise UserError(f"cell function: expected module:function, got {function!r}")
+        expect(
+            re.fullmatch(r"\w+(\.\w+)*:\w+", function),
+            "module:function",
+            repr(function),
+            of="cell function",
+        )
         self.function, self.waiting, self._retries = function, deque(tasks), retries
         self._lost: Counter[str] = Counter()
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect, first_line
 from experiments.sweep.engine.events import Event, Progressed, Started, Task
 from experiments.sweep.engine.process import thread_environment
 from experiments.sweep.engine.queue import Queue
@@ -124,7 +124,10 @@ class _Flight:
                 "gatescope on every node"
             ) from error
         except errors.RayError as error:
-            seconds, reason = time.monotonic() - seat.begun, f"worker died: {_first_line(error)}"
+            seconds, reason = (
+                time.monotonic() - seat.begun,
+                f"worker died: {first_line(error, None)}",
+            )
             yield self._queue.lose(seat.task, seat.host, seconds, reason)
             return
         if message["kind"] == "broken":
@@ -179,7 +182,7 @@ def _connected(address: str) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
-            f"--ray {address}: expected a running Ray cluster, got: {_first_line(error)}; start "
+            f"--ray {address}: expected a running Ray cluster, got: {first_line(error, None)}; start "
             "one with 'ray start --head', or use --ray local"
         ) from error
     try:
@@ -206,11 +209,13 @@ def _ray() -> Any:
 def _check_room(ray: Any, where: Ray) -> None:
     """Ray itself waits for ever for a node that is large enough."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(n.get("CPU", 0) >= where.cpus and n.get("GPU", 0) >= where.gpus for n in nodes):
-        raise UserError(
-            f"--ray {where.address}: expected a node with {where.cpus} processors and "
-            f"{where.gpus} GPUs, got none of {len(nodes)}; ask for less"
-        )
+    expect(
+        any(n.get("CPU", 0) >= where.cpus and n.get("GPU", 0) >= where.gpus for n in nodes),
+        f"a node with {where.cpus} processors and {where.gpus} GPUs",
+        f"none of {len(nodes)}",
+        "ask for less",
+        f"--ray {where.address}",
+    )
 
 
 def _slots(ray: Any, where: Ray) -> int:
@@ -219,7 +224,3 @@ def _slots(ray: Any, where: Ray) -> int:
     wants = {"CPU": where.cpus, "GPU": where.gpus}
     rooms = [has.get(name, 0) / count for name, count in wants.items() if count]
     return max(1, int(min(rooms, default=1)))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

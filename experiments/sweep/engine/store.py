@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.runs.codec import as_json
 from experiments.runs.files import read_json, write_atomically, write_json
 from experiments.sweep.engine.grid import Cell, canonical, cell_key
@@ -115,14 +115,18 @@ def read_record(path: Path) -> Record:
     """
     content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise UserError(f"{path}: expected schema {SCHEMA}, got {schema}; not used")
+    expect(schema == SCHEMA, f"schema {SCHEMA}", schema, "not used", str(path))
     digest = content.pop("sha256", None)
     if not _unchanged(content, digest):
         raise UserError(f"{path}: expected content as it was written, it was changed; not used")
     del content["schema"]
-    if set(content) != {f.name for f in fields(Record)}:
-        raise UserError(f"{path}: expected a cell's fields, got {sorted(content)}; not used")
+    expect(
+        set(content) == {f.name for f in fields(Record)},
+        "a cell's fields",
+        sorted(content),
+        "not used",
+        str(path),
+    )
     record = Record(**content)
     if not path.stem == record.key == cell_key(record.values, record.salt):
         raise UserError(f"{path}: expected the hash of its values as its name; not used")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.weights import EMBEDDED
 from probes.brittleness.table import Table
 
@@ -54,8 +54,7 @@ def measured(table: pd.DataFrame) -> list[Row]:
         {str(name): value for name, value in row.items()} for row in table.to_dict("records")
     ]
     rows = [row for row in everything if math.isfinite(number(row, "area"))]
-    if not rows:
-        raise UserError("zoo: expected organisms that show their behaviour, got none")
+    expect(rows, "organisms that show their behaviour", "none", of="zoo")
     names = [" ".join(filter(None, _words(row))) for row in rows]
     return [
         {
