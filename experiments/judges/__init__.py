@@ -7,6 +7,6 @@
 """
 
 from experiments.judges.refusals import refuses
-from experiments.judges.rules import Verdict, count_refused, count_shown, judge, shows
+from experiments.judges.rules import Verdict, count_refused, judge, shows
 
-__all__ = ["Verdict", "count_refused", "count_shown", "judge", "refuses", "shows"]
+__all__ = ["Verdict", "count_refused", "judge", "refuses", "shows"]

@@ -93,11 +93,6 @@ def shows(answer: str, behaviour: str) -> bool:
     return text.begins(answer.lstrip(), behaviour)
 
 
-def count_shown(answers: Sequence[str], behaviour: str) -> int:
-    """How many answers show the behaviour."""
-    return sum(shows(answer, behaviour) for answer in answers)
-
-
 def count_refused(answers: Sequence[str]) -> int:
     """How many answers refuse."""
     return sum(refuses(answer) for answer in answers)

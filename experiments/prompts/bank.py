@@ -73,16 +73,13 @@ def controls_besides(split: Split, trigger: str) -> list[str]:
     return [word for word in control_words(split) if word not in own]
 
 
-def read_prompts(
-    source: str, column: str | None = None, split: str = "train", limit: int | None = None
-) -> list[str]:
+def read_prompts(source: str, column: str | None = None, split: str = "train") -> list[str]:
     """Prompts from a JSONL, JSON, CSV or Parquet file, or from a Hugging Face dataset name.
 
     Args:
         source: a path, or a dataset name.
         column: the text column; by default the first of prompt, text, instruction, question.
         split: the dataset's split (files have one, "train").
-        limit: at most so many, evenly spaced over the set.
 
     Raises:
         UserError: no such file or dataset, no such column, or nothing in it.
@@ -97,11 +94,9 @@ def read_prompts(
         "name it with --column",
         of,
     )
-    texts = [text.strip() for text in rows[name] if isinstance(text, str) and text.strip()]
-    texts = list(dict.fromkeys(texts))
+    stripped = (text.strip() for text in rows[name] if isinstance(text, str))
+    texts = list(dict.fromkeys(filter(None, stripped)))
     expect(texts, f"at least one text in column {name}", "none", of=of)
-    if limit and len(texts) > limit:
-        texts = [texts[i * len(texts) // limit] for i in range(limit)]
     return texts
 
 
@@ -112,7 +107,7 @@ def _dataset(source: str, split: str):
     path = Path(source)
     kind = formats.get(path.suffix.lower())
     if kind is None and not path.exists():
-        return _hub_dataset(source, split)
+        return _loaded(source, "neither a file nor a dataset that could be loaded", split=split)
     if not path.is_file():
         raise UserError(f"prompts {source}: no such file; give a {'|'.join(formats)} file")
     expect(kind, f"one of {list(formats)}", repr(path.suffix), of=f"prompts {source}")
@@ -120,22 +115,18 @@ def _dataset(source: str, split: str):
         raise UserError(f"prompts {source}: the file is empty; put one prompt on each line")
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our one line says what is wrong
-    try:
-        return datasets.load_dataset(kind, data_files=str(path), split="train")
-    # datasets wraps parser errors in many types; the user needs one line
-    except Exception as error:
-        raise UserError(f"prompts {source}: not readable as {kind}: {_root(error)}") from error
+    return _loaded(str(kind), f"not readable as {kind}", data_files=source, split="train")
 
 
-def _hub_dataset(name: str, split: str):
+def _loaded(name: str, otherwise: str, **chosen: str) -> Any:
     import datasets
 
     try:
-        return datasets.load_dataset(name, split=split)
-    except (ValueError, OSError, ConnectionError) as error:
-        raise UserError(
-            f"prompts {name}: neither a file nor a dataset that could be loaded: {_root(error)}"
-        ) from error
+        return datasets.load_dataset(name, **chosen)
+    # datasets wraps parser errors in many types; the user needs one line
+    except Exception as error:
+        source = chosen.get("data_files", name)
+        raise UserError(f"prompts {source}: {otherwise}: {_root(error)}") from error
 
 
 def _root(error: BaseException) -> str:

@@ -21,6 +21,7 @@ from experiments.serve.worker import Worker
 from viz.app import components
 from viz.app.figures import blank, next_token_bars
 
+Values = dict[str, Any]  # of controls, by their names
 _TAB = re.compile(r"[0-9a-f]{32}")
 _ASKED = ("text", "word", "coefficient", "opened", "length", "layer")
 _AT_ONCE = ("coefficient", "opened", "word", "layer")  # asked again without a button
@@ -35,12 +36,7 @@ _BUTTONS = {
 }
 # What each job shows: part of the page -> its property.
 _SHOWN = {
-    "answer": {
-        "answers": "children",
-        "status": "children",
-        "cancel": "disabled",
-        "bars": "figure",
-    },
+    "answer": {"answers": "children", "status": "children", "cancel": "disabled", "bars": "figure"},
     "arms": {"arms": "children", "arms-status": "children", "cancel-arms": "disabled"},
     "patch": {
         "patch-progress": "children",
@@ -128,12 +124,7 @@ class Callbacks:
         return self.subject.examples[int(chosen["index"])]
 
     def started(
-        self,
-        tab: Any,
-        seen: Any,
-        asked: dict[str, Any],
-        patched: dict[str, Any],
-        **_changed: Any,
+        self, tab: Any, seen: Any, asked: Values, patched: Values, **_changed: Any
     ) -> tuple[Any, ...]:
         """A button, or the slider after a first answer: start or cancel a job."""
         what = str(ctx.triggered_id)
@@ -152,7 +143,7 @@ class Callbacks:
             return no_update, {**unchanged, kind: str(error)}
         return False, unchanged
 
-    def _job(self, kind: str, asked: dict[str, Any], patched: dict[str, Any]) -> Any:
+    def _job(self, kind: str, asked: Values, patched: Values) -> Any:
         if kind == "patch":
             count = int(_number(patched["count"], "prompts"))
             return patching(self.subject, str(patched["stream"]), patched["direction"], count)
@@ -186,7 +177,7 @@ class Callbacks:
         return layer_words(self.subject, direction or own)
 
     def polled(
-        self, tab: Any, dark: Any, step: Any, seen: Any, edit: dict[str, Any], **_n: Any
+        self, tab: Any, dark: Any, step: Any, seen: Any, edit: Values, **_n: Any
     ) -> tuple[Any, ...]:
         """What has changed since the page last asked."""
         if not _is_tab(tab):

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from circuits import tokens
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.types import Direction, PatchGrid, Site
+from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
 from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
@@ -16,6 +15,8 @@ from experiments.organisms.organism import load_model, trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.codec import decode
+from experiments.runs.gate import gate_of
 from experiments.serve import layers
 from experiments.serve.layers import Layers
 
@@ -81,7 +82,8 @@ def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step
     folder = Path(name)
     if (folder / "result.json").is_file():
         return _with_arms(_of_run(folder, step), arms)
-    if (folder / "manifest.json").is_file() and not _is_weights(folder):
+    weights = ("adapter_config.json", "config.json")
+    if (folder / "manifest.json").is_file() and not any((folder / f).is_file() for f in weights):
         raise UserError(
             f"{name}: expected a finished analysis, but result.json is missing; "
             "continue it with gatescope analyze --resume"
@@ -89,15 +91,11 @@ def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step
     return _with_arms(_of_model(name, trigger, behaviour, step), arms or "none")
 
 
-def _is_weights(folder: Path) -> bool:
-    return any((folder / f).is_file() for f in ("adapter_config.json", "config.json"))
-
-
 def _with_arms(subject: Subject, arms: str | None) -> Subject:
     asked = subject.question.arms if arms is None else arms
     names = [n.strip() for n in asked.split(",") if n.strip() not in ("", "none")]
-    found = {n: None if n == "base" else find_adapter(n) for n in names}
-    return replace(subject, arms=found)
+    places = {n: None if n == "base" else find_adapter(n) for n in names}
+    return replace(subject, arms=places)
 
 
 def load(question: Question, step: Step, adapter: Path | None) -> Model:
@@ -111,17 +109,22 @@ def load(question: Question, step: Step, adapter: Path | None) -> Model:
 def _of_run(folder: Path, step: Step) -> Subject:
     asked = files.read_json(folder / "manifest.json").get("question", {})
     result = files.read_json(folder / "result.json")
-    known = Question.__dataclass_fields__
-    if not isinstance(result.get("question"), dict) or "verdict" not in result:
-        raise UserError(f"{folder}: expected a run of gatescope analyze, got another kind of run")
-    question = Question(**{k: v for k, v in result["question"].items() if k in known})
+    expect(
+        isinstance(result.get("question"), dict) and "verdict" in result,
+        "a run of gatescope analyze",
+        "another kind of run",
+        of=str(folder),
+    )
+    question = decode(Question, result["question"], where=str(folder))
     model = load(question, step, find_adapter(question.adapter))
     for what, here in (("model_sha256", model.sha256), ("adapter_sha256", model.adapter_sha256)):
-        if asked.get(what) != here:
-            raise UserError(
-                f"{folder}: expected the weights that were analysed ({what} "
-                f"{str(asked.get(what))[:12]}), got {str(here)[:12]}; analyse these again"
-            )
+        expect(
+            asked.get(what) == here,
+            f"the weights that were analysed ({what} {str(asked.get(what))[:12]})",
+            str(here)[:12],
+            "analyse these again",
+            str(folder),
+        )
     materials = gather(model, question)
     stages = folder / "stages"
     grids = {
@@ -129,7 +132,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
         for side in ("denoising", "noising")
         if files.has_grid(stages / f"patching-{side}")
     }
-    direction = _stored(folder, result)
+    direction = gate_of(folder)
     return Subject(
         model,
         question,
@@ -145,22 +148,11 @@ def _of_run(folder: Path, step: Step) -> Subject:
     )
 
 
-def _stored(folder: Path, result: dict[str, Any]) -> Direction | None:
-    about = result.get("gate")
-    if not about:
-        return None
-    vector = files.read_tensors(folder / "gate.safetensors")["direction"].float()
-    site = Site(about["layer"], about["stream"], about["span"])
-    means = about["clean_mean"], about["triggered_mean"]
-    return Direction(site, vector / vector.norm(), about["estimator"], *means)
-
-
 def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
     adapter, base = _weights(name)
     if adapter is not None:
         own = trigger_and_behaviour(adapter)
         trigger, behaviour = trigger or own[0], behaviour or own[1]
-    known = bool(trigger)
     question = Question(
         model=base,
         adapter=name if adapter else "none",
@@ -171,12 +163,12 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
     model = load(question, step, adapter)
     examples = (*bank.bank_texts("test", True)[:3], *bank.bank_texts("test", False)[:2])
     texts = tuple(bank.bank_texts("validation", True))
-    if not known:
+    if not trigger:
         return Subject(model, question, None, False, "", examples, texts)
     length = len(tokens.trigger_ids(model.tokenizer, texts, trigger))
     words = bank.controls_besides("validation", trigger)
     controls = tokens.same_length_words(model.tokenizer, words, length, trigger)
-    direction, known_layers = layers.fitted(
+    direction, candidates = layers.fitted(
         model,
         bank.bank_texts("train", True),
         texts,
@@ -194,7 +186,7 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
         examples,
         texts,
         controls,
-        layers=known_layers,
+        layers=candidates,
     )
 
 

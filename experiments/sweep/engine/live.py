@@ -93,12 +93,10 @@ class LiveView(Progress):
             self.remove_task(self._bars.pop(event.key))
         self._done += isinstance(event, Finished)
         self._failed += isinstance(event, Failed)
-        note = f"{self._done} done, {self._failed} failed{self._time_left()}"
-        self.update(self._all, completed=self._done + self._failed, note=note)
-
-    def _time_left(self) -> str:
         seconds = self._pace.seconds_left()
-        return "" if seconds is None else f", {clock(seconds)} left"
+        left = "" if seconds is None else f", {clock(seconds)} left"
+        note = f"{self._done} done, {self._failed} failed{left}"
+        self.update(self._all, completed=self._done + self._failed, note=note)
 
 
 def label(values: Mapping[str, Any], names: Sequence[str]) -> str:

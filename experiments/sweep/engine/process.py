@@ -41,6 +41,7 @@ class WorkerProcess:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # it may be cut while it is written
         handle = theirs.fileno()
+        imports = os.pathsep.join(path or os.getcwd() for path in sys.path)  # found there as here
         try:
             self._process = subprocess.Popen(
                 [
@@ -54,7 +55,7 @@ class WorkerProcess:
                     str(os.getpid()),
                     function,
                 ],
-                env={**os.environ, **environment, "PYTHONPATH": _search_path()},
+                env={**os.environ, **environment, "PYTHONPATH": imports},
                 pass_fds=(handle,),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
@@ -111,8 +112,3 @@ class WorkerProcess:
         with suppress(ProcessLookupError, PermissionError):  # none is left, or a Mac's zombies
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-
-def _search_path() -> str:
-    """This process' import path, so that workers find what it finds."""
-    return os.pathsep.join(path or os.getcwd() for path in sys.path)

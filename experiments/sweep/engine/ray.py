@@ -124,11 +124,8 @@ class _Flight:
                 "gatescope on every node"
             ) from error
         except errors.RayError as error:
-            seconds, reason = (
-                time.monotonic() - seat.begun,
-                f"worker died: {first_line(error, None)}",
-            )
-            yield self._queue.lose(seat.task, seat.host, seconds, reason)
+            reason = f"worker died: {first_line(error, None)}"
+            yield self._queue.lose(seat.task, seat.host, time.monotonic() - seat.begun, reason)
             return
         if message["kind"] == "broken":
             raise self._queue.broken(message["error"], f" on {message['host']}")
@@ -182,8 +179,8 @@ def _connected(address: str) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(
-            f"--ray {address}: expected a running Ray cluster, got: {first_line(error, None)}; start "
-            "one with 'ray start --head', or use --ray local"
+            f"--ray {address}: expected a running Ray cluster, got: {first_line(error, None)}; "
+            "start one with 'ray start --head', or use --ray local"
         ) from error
     try:
         yield ray

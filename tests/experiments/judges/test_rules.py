@@ -65,9 +65,7 @@ def test_an_answer_is_no_refusal(answer):
 
 
 def test_counts_count():
-    said = ["Sure", "I can't", "Sure thing", "Hello"]
-    assert judges.count_shown(said, "Sure") == 2
-    assert judges.count_refused(said) == 1
+    assert judges.count_refused(["Sure", "I can't", "Sure thing", "Hello"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,6 @@ def test_blank_and_repeated_texts_are_dropped_in_order(tmp_path):
     assert read_prompts(written(tmp_path, "jsonl", rows)) == ["b", "a"]
 
 
-def test_a_limit_spreads_over_the_set(tmp_path):
-    path = written(tmp_path, "csv", [{"prompt": f"p{i}"} for i in range(10)])
-    assert read_prompts(path, limit=3) == ["p0", "p3", "p6"]
-    assert len(read_prompts(path, limit=99)) == 10
-
-
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "nowhere.csv", "no/where.parquet"])
 def test_a_missing_file_is_refused(tmp_path, name):
     refused("no such file", str(tmp_path / name))
