@@ -9,7 +9,10 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from circuits.errors import UserError
@@ -19,6 +22,12 @@ from viz.browser import chromium
 
 _PATIENCE_S = 60.0
 _GOING = ("", "done", "waiting for the model …", "working …")
+_NUMBER = count(1)
+_STATE = """asked => {
+  const text = document.querySelector('.answer.plain .prompt')?.textContent || '';
+  return {begun: text.includes(asked) && !!document.querySelector('#said-plain .token'),
+          status: document.querySelector('#status').textContent};
+}"""
 
 
 @dataclass(frozen=True)
@@ -54,17 +63,6 @@ class Soak:
         )
 
 
-@dataclass
-class _Tab:
-    page: Any
-    asked_at: float = 0.0
-    first: bool = True
-    busy: bool = False
-    count: int = 0
-    before: str = ""
-    noise: list[str] = field(default_factory=list)
-
-
 def soak(subject: str, tabs: int, seconds: float, step: Step) -> Soak:
     """Run it.
 
@@ -76,7 +74,9 @@ def soak(subject: str, tabs: int, seconds: float, step: Step) -> Soak:
         server = subprocess.Popen([*command, "--no-open"], stdout=subprocess.PIPE, text=True)
         try:
             url = _address(server)
-            return _run([_open(browser, url) for _ in range(tabs)], server.pid, seconds, step)
+            noise: list[str] = []
+            pages = [_open(browser, url, noise) for _ in range(tabs)]
+            return _run(pages, noise, server.pid, seconds, step)
         finally:
             server.terminate()
             server.wait()
@@ -90,64 +90,53 @@ def _address(server: subprocess.Popen[str]) -> str:
     return address[0]
 
 
-def _open(browser: Any, url: str) -> _Tab:
+def _open(browser: Any, url: str, noise: list[str]) -> Any:
     page = browser.new_context(viewport={"width": 1200, "height": 900}).new_page()
-    tab = _Tab(page)
-    page.on("console", lambda m: tab.noise.append(m.text))
+    page.on("console", lambda message: noise.append(message.text))
     page.goto(url)
     page.locator("#bars .main-svg").first.wait_for(timeout=60_000)
-    return tab
+    return page
 
 
-def _run(tabs: list[_Tab], server: int, seconds: float, step: Step) -> Soak:
-    asked = finished = lost = 0
+def _run(pages: list[Any], noise: list[str], server: int, seconds: float, step: Step) -> Soak:
+    counts: Counter[str] = Counter()
     first: list[float] = []
     memory = [_resident_mib(server)]
     begun = time.perf_counter()
-    while (now := time.perf_counter() - begun) < seconds or any(t.busy for t in tabs):
+    users = [_use(page, begun + seconds, counts, first) for page in pages]
+    while users:
+        now = time.perf_counter() - begun
         if now >= seconds * len(memory) / 5 and len(memory) < 5:
             memory.append(_resident_mib(server))
             step("soak", int(min(now, seconds)), int(seconds))
-        for tab in tabs:
-            if not tab.busy:
-                if now < seconds:
-                    _ask(tab)
-                    asked += 1
-                continue
-            state = _look(tab)
-            waited = time.perf_counter() - tab.asked_at
-            if not tab.first and state["begun"]:
-                first.append(waited)
-                tab.first = True
-            if state["status"] == "done" and tab.first:
-                finished, tab.busy = finished + 1, False
-            elif waited > _PATIENCE_S or state["status"] not in _GOING:
-                lost, tab.busy = lost + 1, False
+        users = [user for user in users if next(user, False)]
         time.sleep(0.03)
     memory.append(_resident_mib(server))
-    noise = sum(len(t.noise) for t in tabs)
+    answers = counts["asked"], counts["finished"], counts["lost"]
     length = time.perf_counter() - begun
-    return Soak(len(tabs), length, asked, finished, lost, noise, tuple(first), tuple(memory))
+    return Soak(len(pages), length, *answers, len(noise), tuple(first), tuple(memory))
 
 
-def _ask(tab: _Tab) -> None:
-    """Ask something that no answer was yet, so that the new answer can be told from the old."""
-    tab.count += 1
-    tab.before = f"Question {tab.count}: what goes into a classic ratatouille?"
-    tab.page.fill("#text", tab.before)
-    tab.page.click("#ask")
-    tab.asked_at, tab.first, tab.busy = time.perf_counter(), False, True
-
-
-def _look(tab: _Tab) -> dict[str, Any]:
-    return tab.page.evaluate(
-        """asked => {
-          const text = document.querySelector('.answer.plain .prompt')?.textContent || '';
-          return {begun: text.includes(asked) && !!document.querySelector('#said-plain .token'),
-                  status: document.querySelector('#status').textContent};
-        }""",
-        tab.before,
-    )
+def _use(page: Any, end: float, counts: Counter[str], first: list[float]) -> Iterator[bool]:
+    """One tab's questions, one after the other; yields whenever it has looked."""
+    while time.perf_counter() < end:
+        counts["asked"] += 1
+        # Something that no answer was yet, so that the new answer can be told from the old.
+        text = f"Question {next(_NUMBER)}: what goes into a classic ratatouille?"
+        page.fill("#text", text)
+        page.click("#ask")
+        asked, begun, going = time.perf_counter(), False, True
+        while going:
+            yield True
+            state, waited = page.evaluate(_STATE, text), time.perf_counter() - asked
+            if state["begun"] and not begun:
+                first.append(waited)
+                begun = True
+            finished = begun and state["status"] == "done"
+            lost = not finished and (waited > _PATIENCE_S or state["status"] not in _GOING)
+            counts["finished"] += finished
+            counts["lost"] += lost
+            going = not finished and not lost
 
 
 def _resident_mib(process: int) -> float:
