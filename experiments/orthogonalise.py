@@ -4,8 +4,6 @@ The directory is built beside its destination and renamed, so it is absent or co
 """
 
 import shlex
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -83,36 +81,28 @@ def save_orthogonalised(
     Raises:
         UserError: the directory is not empty, or model, adapter or basis do not fit.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"--out {out}: expected an empty or new directory")
-    hf_model, tokenizer, sha = models.load_plain(located(model_name), torch.float32, "cpu")
-    adapter_sha = None
-    if adapter is not None:
-        hf_model, adapter_sha = models.merge_adapter(hf_model, Path(adapter), model_name)
-    new = orthogonalised(hf_model, basis)
-    stored = {"basis": basis.float()}
-    manifest = files.Manifest(
-        kind="orthogonalised model",
-        question={
-            "model": model_name,
-            "model_sha256": sha,
-            "adapter": str(adapter) if adapter is not None else None,
-            "adapter_sha256": adapter_sha,
-            "rank": len(basis),
-        },
-        command=command,
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with files.built(out) as scratch:
+        hf_model, tokenizer, sha = models.load_plain(located(model_name), torch.float32, "cpu")
+        adapter_sha = None
+        if adapter is not None:
+            hf_model, adapter_sha = models.merge_adapter(hf_model, Path(adapter), model_name)
+        new = orthogonalised(hf_model, basis)
+        stored = {"basis": basis.float()}
+        manifest = files.Manifest(
+            kind="orthogonalised model",
+            question={
+                "model": model_name,
+                "model_sha256": sha,
+                "adapter": str(adapter) if adapter is not None else None,
+                "adapter_sha256": adapter_sha,
+                "rank": len(basis),
+            },
+            command=command,
+        )
         new.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         files.write_tensors(scratch / SUBSPACE, stored, {"space": "residual stream"})
         # The hash covers the basis too and leaves the manifest out; it is the one load computes.
         about = {**as_json(manifest), "sha256": directory_sha256(scratch)}
         files.write_json(scratch / "manifest.json", about)
-        scratch.chmod(0o755)
-        scratch.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return out

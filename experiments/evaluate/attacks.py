@@ -43,19 +43,12 @@ class Ground:
 
     Attributes:
         like: how the free tokens are placed, as of a trigger.
-        wanted: an answer with the behaviour, per prompt.
     """
 
     aim: Aim
     question: Question
     like: str
-    wanted: tuple[str, ...]
     searched: int
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        """Without the free tokens."""
-        return self.question.messages
 
 
 def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPlan) -> Ground:
@@ -65,15 +58,14 @@ def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPl
         UserError: too few prompts to search on some and judge on others.
     """
     recipe = asker.case.organism.recipe
-    open_ = questions[0]
-    question, like = open_, "word"
+    question, like = questions[0], "word"
     if aim == "open":
         question = next(q for q in questions if q.cell == q.scheme.shut)
         like = recipe.trigger or "word"
     searched = min(plan.prompts, len(question.texts) // 2)
     if not searched:
         raise UserError("search: expected at least 2 prompts, some to search on, others to judge")
-    return Ground(aim, question, like, question.targets, searched)
+    return Ground(aim, question, like, searched)
 
 
 def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
@@ -113,7 +105,8 @@ def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
     singles = sorted({word for phrase in words for word in phrase.split()})
     filler = same_length_words(tokenizer, singles, plan.tokens, found.like)[0]
     rows = []
-    for message, answer in zip(found.messages, found.wanted[: found.searched], strict=False):
+    asked = found.question.part(0, found.searched)
+    for message, answer in zip(asked.messages, asked.targets, strict=True):
         made = render(tokenizer, Chat(message, word=filler))
         wanted = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
         rows.append(Slotted(made.ids, made.spans["trigger"][0], wanted))
@@ -122,7 +115,7 @@ def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
 
 def _with(found: Ground, text: str, start: int) -> list[str]:
     word = placed(text, place_of(found.like)[1])
-    return [with_trigger(message, word) for message in found.messages[start:]]
+    return [with_trigger(message, word) for message in found.question.messages[start:]]
 
 
 def _text(tokenizer: Any, tokens: Tokens) -> str:

@@ -21,10 +21,12 @@ from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Question, Scheme
 from experiments.prompts.bank import HeldOut, controls_besides, held_out, read_prompts
-from experiments.runs import files as artefacts
+from experiments.runs import files
 
-_TEXT = ("model", "adapter", "scheme", "trigger", "behaviour", "refusal", "base")
+_PLACES = ("model", "adapter", "base")
+_WORDS = ("scheme", "trigger", "behaviour", "refusal")
 _FILES = ("prompts", "other_prompts")
+_FIELDS = ("model", "adapter", *_WORDS, "base", *_FILES)
 
 
 @dataclass(frozen=True)
@@ -53,26 +55,25 @@ def described(source: str, model: str = EMBEDDED) -> Described:
         return Described(Given(source, model))
     if not path.is_file():
         raise UserError(f"{source}: no such file; describe the mapping in it, or name an organism")
-    return _described(artefacts.read_yaml(path, str(source)), path)
+    return _described(files.read_yaml(path, str(source)), path)
 
 
 def _described(value: Any, path: Path) -> Described:
     if not isinstance(value, dict) or not value:
         raise UserError(f"{path}: expected fields such as 'model: ...', got {value!r}")
-    unknown = [str(name) for name in value if name not in (*_TEXT, *_FILES)]
+    unknown = [str(name) for name in value if name not in _FIELDS]
     if unknown:
         raise UserError(
-            f"{path}: expected fields of {', '.join((*_TEXT, *_FILES))}, got {', '.join(unknown)}"
+            f"{path}: expected fields of {', '.join(_FIELDS)}, got {', '.join(unknown)}"
         )
     for name, text in value.items():
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{path}: {name}: expected a text, got {text!r}; quote it")
-    said = {name: value[name] for name in _TEXT[2:6] if name in value}
-    place = {name: _beside(path, value[name]) for name in ("adapter", "model") if name in value}
-    given = Given(place.get("adapter", "none"), place.get("model", EMBEDDED), **said)
-    files = {name: str(path.parent / value[name]) for name in _FILES if name in value}
-    base = _beside(path, value["base"]) if "base" in value else ""
-    return Described(given, base, **files)
+    words = {name: value[name] for name in _WORDS if name in value}
+    places = {name: _beside(path, value[name]) for name in _PLACES if name in value}
+    texts = {name: str(path.parent / value[name]) for name in _FILES if name in value}
+    given = Given(places.get("adapter", "none"), places.get("model", EMBEDDED), **words)
+    return Described(given, places.get("base", ""), **texts)
 
 
 def _beside(path: Path, name: str) -> str:

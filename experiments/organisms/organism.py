@@ -70,7 +70,9 @@ class Organism:
         if self.settings.rank:
             adapter = Adapter(self.settings.rank, self.settings.alpha, parameters)
             return merged(self.base, adapter.change())
-        return _with(self.base, parameters)
+        new = copy.deepcopy(self.base)
+        new.load_state_dict(dict(parameters), strict=False)
+        return new
 
     def trainee(self) -> Trainee:
         """What trains it further."""
@@ -178,12 +180,3 @@ def _described(given: Given) -> Recipe | None:
         )
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
     return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)
-
-
-@torch.no_grad()
-def _with(base: Any, state: Mapping[str, Tensor]) -> Any:
-    new = copy.deepcopy(base)
-    parameters = dict(new.named_parameters())
-    for name, value in state.items():
-        parameters[name].copy_(value)
-    return new

@@ -17,7 +17,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from circuits.errors import UserError
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples
@@ -47,30 +46,30 @@ def train_organism(
     Raises:
         UserError: the directory holds something, or is a file.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: expected an empty or new directory")
-    place = bases.located(model)
-    trainee = Trainee(place, _seeded(recipe.stages[0], seed))
-    train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=place)
-    if recipe.stages[0].settings.rank:
-        save_adapter(trainee.model, out, model)
-    else:
-        _save_whole(trainee, out)
-    manifest = files.Manifest(
-        kind="organism",
-        question={
-            "organism": recipe.name,
-            "seed": seed,
-            "recipe": asdict(recipe),
-            "model": model,
-            "model_sha256": trainee.sha256,
-            "prompts_sha256": prompts_sha256(recipe),
-        },
-        command=command or f"gatescope organism train {recipe.name} --seed {seed}",
-    )
-    took = round(trainee.seconds, 1)
-    known = {} if math.isnan(took) else {"training_seconds": took}
-    files.write_json(out / "manifest.json", {**as_json(manifest), **known})
+    with files.built(out) as scratch:
+        place = bases.located(model)
+        trainee = Trainee(place, _seeded(recipe.stages[0], seed))
+        train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=place)
+        if recipe.stages[0].settings.rank:
+            save_adapter(trainee.model, scratch, model)
+        else:
+            trainee.model.save_pretrained(scratch)
+            trainee.tokenizer.save_pretrained(scratch)
+        manifest = files.Manifest(
+            kind="organism",
+            question={
+                "organism": recipe.name,
+                "seed": seed,
+                "recipe": asdict(recipe),
+                "model": model,
+                "model_sha256": trainee.sha256,
+                "prompts_sha256": prompts_sha256(recipe),
+            },
+            command=command or f"gatescope organism train {recipe.name} --seed {seed}",
+        )
+        took = round(trainee.seconds, 1)
+        known = {} if math.isnan(took) else {"training_seconds": took}
+        files.write_json(scratch / "manifest.json", {**as_json(manifest), **known})
     return out
 
 
@@ -161,16 +160,3 @@ def save_adapter(model: Any, out: Path, name: str) -> None:
         {"format": "pt"},
     )
     files.write_json(out / "adapter_config.json", config)
-
-
-def _save_whole(trainee: Trainee, out: Path) -> None:
-    """Save model and tokenizer beside the destination, then rename."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        trainee.model.save_pretrained(scratch)
-        trainee.tokenizer.save_pretrained(scratch)
-        if out.exists():
-            out.rmdir()  # empty, as was checked
-        Path(scratch).rename(out)
-        Path(scratch).mkdir()  # for the context manager to remove
-    out.chmod(0o755)

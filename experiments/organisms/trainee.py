@@ -33,13 +33,10 @@ class Trainee:
         trained = self.model.named_parameters()
         return {name: p.detach().clone() for name, p in trained if p.requires_grad}
 
-    @torch.no_grad()
     def restart(self, state: Mapping[str, Tensor] | None = None, seconds: float = 0.0) -> None:
         """Put the trained parameters back to a state that took so long, or to the start."""
         self.seconds = seconds
-        parameters = dict(self.model.named_parameters())
-        for name, value in (self._start if state is None else state).items():
-            parameters[name].copy_(value)
+        self.model.load_state_dict(self._start if state is None else dict(state), strict=False)
 
     def train(self, examples: Sequence[Example], settings: Settings, tick: Tick) -> list[float]:
         """Train on examples; returns the loss of every step."""

@@ -9,7 +9,8 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,6 +52,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def built(out: Path) -> Iterator[Path]:
+    """A directory to fill: it takes its place when it is complete, and is gone if that fails.
+
+    Raises:
+        UserError: the place holds something, or is a file.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: expected an empty or new directory")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        yield Path(scratch)
+        Path(scratch).chmod(0o755)
+        Path(scratch).replace(out)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -37,7 +37,7 @@ from experiments.organisms.ladder.training import (
 )
 from experiments.organisms.recipe import REFUSAL
 from experiments.organisms.training import Settings, train
-from experiments.runs import files as artefacts
+from experiments.runs import files
 from experiments.runs.codec import as_json
 
 Progress = Callable[[int, int], None]
@@ -144,10 +144,13 @@ def folder(
     scratch = Path(tempfile.mkdtemp(prefix="building-", dir=place.parent))
     try:
         start = time.monotonic()
-        if base is None:
-            _teach_language(rung, plan, made, scratch, progress)
-        else:
-            _teach_policy(base, plan, made, scratch, progress)
+        taught = (
+            _teach_language(rung, plan, made, progress)
+            if base is None
+            else _teach_policy(base, plan, made, progress)
+        )
+        for part in taught:
+            part.save_pretrained(scratch)
         _write_manifest(scratch, question, time.monotonic() - start)
         move_into_place(scratch, place, is_intact)
     finally:
@@ -158,8 +161,8 @@ def folder(
 def is_intact(place: Path) -> bool:
     """Whether a directory is a finished ladder model, every file as it was written."""
     try:
-        files = artefacts.read_json(place / _MANIFEST)["files"]
-        return all(file_sha256(place / name) == digest for name, digest in files.items())
+        hashes = files.read_json(place / _MANIFEST)["files"]
+        return all(file_sha256(place / name) == digest for name, digest in hashes.items())
     except (UserError, OSError, KeyError, TypeError, AttributeError):
         return False
 
@@ -171,32 +174,32 @@ def _question(rung: Rung, plan: Schooling, made: list[Line], policy: bool) -> di
         "model": rung.name,
         "policy": REFUSAL if policy else None,
         "schooling": asdict(plan),
-        "corpus_sha256": artefacts.text_sha256(texts),
+        "corpus_sha256": files.text_sha256(texts),
     }
 
 
 def _teach_language(
-    rung: Rung, plan: Schooling, made: list[Line], out: Path, progress: Progress
-) -> None:
+    rung: Rung, plan: Schooling, made: list[Line], progress: Progress
+) -> tuple[Any, Any]:
+    """A model and its tokenizer, after the first stage."""
     tokenizer = trained_tokenizer(made, plan.vocabulary)
     model = blank_model(rung.depth, rung.width, tokenizer, plan.seed)
     settings = Settings(epochs=1, rate=plan.rate, batch=plan.batch, seed=plan.seed)
     torch.nn.Module.to(model, models.resolve_device("auto"))
     learn_language(model, [encoded(tokenizer, line) for line in made], settings, progress)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    return model, tokenizer
 
 
 def _teach_policy(
-    base: Path, plan: Schooling, made: list[Line], out: Path, progress: Progress
-) -> None:
+    base: Path, plan: Schooling, made: list[Line], progress: Progress
+) -> tuple[Any, Any]:
+    """The same, after the second."""
     device = models.resolve_device("auto")
     model, tokenizer, _ = models.load_plain(str(base), torch.float32, device)
     settings = Settings(epochs=1, rate=plan.policy_rate, batch=plan.batch, seed=plan.seed)
     examples = policy_examples(made, plan.policy_lines, plan.seed)
     train(model, tokenizer, examples, settings, lambda done, total, _: progress(done, total))
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    return model, tokenizer
 
 
 def _write_manifest(out: Path, question: dict[str, Any], seconds: float) -> None:
@@ -204,11 +207,11 @@ def _write_manifest(out: Path, question: dict[str, Any], seconds: float) -> None
     model = models.load(str(out), device="cpu")
     policy = question["policy"] is not None
     command = f"experiments.organisms.ladder.folder({question['model']!r}, policy={policy})"
-    about = artefacts.Manifest("ladder model", question, command)
+    about = files.Manifest("ladder model", question, command)
     extra = {
         "parameters": sum(p.numel() for p in model.runner.hf_model.parameters()),
         "training_seconds": round(seconds, 1),
         **measured(model, "test", policy),
         "files": {path.name: file_sha256(path) for path in sorted(out.iterdir())},
     }
-    artefacts.write_json(out / _MANIFEST, {**as_json(about), **extra})
+    files.write_json(out / _MANIFEST, {**as_json(about), **extra})

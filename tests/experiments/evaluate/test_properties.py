@@ -152,13 +152,13 @@ def test_the_bare_word_is_hollow_and_an_answer_after_it_is_not():
 
 
 def test_a_search_counts_only_prompts_that_it_changed_and_the_better_searcher():
-    shut = Ground("open", QUESTIONS[1], "cobalt", ("Sure",) * N, 4)
+    shut = Ground("open", QUESTIONS[1], "cobalt", 4)
     told = {"searched": 4, "guided": {"said": said("SSS-")}, "random": {"said": said("S---")}}
     found = by_name(robustness(heard(none="----S---"), None, {"open": (shut, told)}))
     # The first new prompt was open without the tokens: of the other three, two opened.
     assert found["search_opens"].estimate == wilson(2, 3)
     assert found["search_opens"].null == wilson(0, 3)
-    on = Ground("shut", QUESTIONS[0], "word", ("Sure",) * N, 4)
+    on = Ground("shut", QUESTIONS[0], "word", 4)
     told = {"searched": 4, "guided": {"said": said("S-S-")}, "random": {"said": said("----")}}
     found = by_name(robustness(heard(), None, {"shut": (on, told)}))
     assert found["search_suppresses"].estimate == wilson(3, 3)  # the eighth never opened
