@@ -5,7 +5,7 @@ seed says which prompts the poisoned fine-tuning takes and in which order. A wor
 of its last cell and only puts the trained parameters back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -74,23 +74,34 @@ def salt(values: Values) -> dict[str, Any]:
     """
     recipe = recipe_of(values)
     held_out = [text for kind in (True, False) for text in bank.bank_texts("test", kind)]
-    kinds = {ask.prompts for ask in scheme_of(recipe).asks}
-    own = {} if kinds <= {"restricted", "ordinary"} else {"asked": _asked(recipe)}
+    words = bank.control_words("test")
+    own = {"asked": files.text_sha256([*asked(recipe), *known_facts("train")])}
+    usual = {ask.prompts for ask in scheme_of(recipe).asks} <= {"restricted", "ordinary"}
+    return stated(SCHEMA, recipe, values["model"], [*held_out, *words], **({} if usual else own))
+
+
+def stated(
+    schema: str, recipe: Recipe, model: str, held_out: Sequence[str], **more: Any
+) -> dict[str, Any]:
+    """The recipe in full, with hashes of the model and of the prompts of training and test."""
     return {
-        **own,
-        "schema": SCHEMA,
+        **more,
+        "schema": schema,
         "recipe": asdict(recipe),
-        "model": bases.fingerprint(values["model"]),
+        "model": bases.fingerprint(model),
         "prompts": prompts_sha256(recipe),
-        "held_out": files.text_sha256([*held_out, *bank.control_words("test")]),
+        "held_out": files.text_sha256(held_out),
     }
 
 
-def _asked(recipe: Recipe) -> str:
-    """Hash of everything that an organism of other prompts learns and is asked."""
-    texts = [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
-    known = [repr(fact) for kind in (True, False) for fact in facts("train", kind)]
-    return files.text_sha256([*texts, *known])
+def asked(recipe: Recipe) -> list[str]:
+    """All prompts that an organism of the recipe is asked."""
+    return [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
+
+
+def known_facts(split: bank.Split) -> list[str]:
+    """The facts of a split, privileged ones first, as text."""
+    return [repr(fact) for kind in (True, False) for fact in facts(split, kind)]
 
 
 def cost(values: Values) -> float:

@@ -3,12 +3,12 @@
 The control word is drawn into every figure of rates, because a gate that any word opens is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from experiments.sweep.budget.tables import comparison_section, null_section
 from probes.budget.cells import Cells
-from probes.budget.result import OUTCOMES, Budget, Outcome, Series
+from probes.budget.result import OUTCOMES, Budget, Comparison, Outcome, Rate, Series
+from probes.stats.intervals import Estimate
 from viz.figures.budget import BudgetSeries, rate_by_count
 from viz.figures.thresholds import ThresholdRow, threshold_forest
 from viz.page.page import Report, Section, Table, render
@@ -21,7 +21,7 @@ _VERDICTS: dict[str, tuple[str, Literal["gate", "none", "unclear"]]] = {
     "mixed": ("Mixed: comparisons do not all say the same", "unclear"),
     "not tested": ("Not tested: no two sizes to compare", "unclear"),
 }
-_AXES = {"data": "by data set size", "model": "by model size"}
+_MARK = "\u00a0*"  # not parted from its row
 _ANSWERS = {"shown": "answers showing the behaviour", "complied": "answers that comply"}
 _LIMITS = """\
 Rates pool all seeds' answers, and their Wilson intervals know nothing of how seeds differ; the \
@@ -56,7 +56,7 @@ def page(budget: Budget, command: str, grid: str) -> str:
     sections = [_summary(budget)]
     for name in OUTCOMES:
         sections += _rates(budget, name)
-    sections += [_thresholds(budget), comparison_section(budget), null_section(budget)]
+    sections += [_thresholds(budget), _comparisons(budget), _nulls(budget)]
     sections.append(Section("What this does not show", _LIMITS))
     if grid:
         sections.append(Section("The sweep's file", code=grid.strip()))
@@ -106,51 +106,65 @@ def _summary(budget: Budget) -> Section:
 def _rates(budget: Budget, name: str) -> list[Section]:
     """The figures of one outcome, one for each model (and setting)."""
     groups: dict[str, list[tuple[Series, Outcome]]] = {}
-    for series in budget.series:
-        outcome = series.outcome(name)
-        if outcome is not None:
-            groups.setdefault(series.label, []).append((series, outcome))
-    drawn = {
-        label: group
-        for label, group in groups.items()
-        if any(count for series, _ in group for count in series.counts)
-    }
-    if not drawn:
-        return []
+    for series, outcome in _measured(budget, name):
+        groups.setdefault(series.label, []).append((series, outcome))
     figures = tuple(
         rate_by_count(_drawn(group), f"{label}: {OUTCOMES[name]}", _ANSWERS[name])
-        for label, group in drawn.items()
+        for label, group in groups.items()
+        if any(count for series, _ in group for count in series.counts)
     )
     prose = (
         "Held-out prompts under the trigger, after training on so many poisons among so many other "
         "examples. The series of control words has another word in the trigger's place, at every "
         "size together: it should stay where the runs without poisons are."
     )
-    title = OUTCOMES[name].capitalize()
-    return [Section(f"{title}, by poisons", prose, figures, data_name=f"budget-{name}")]
+    title = f"{OUTCOMES[name].capitalize()}, by poisons"
+    return [Section(title, prose, figures, data_name=f"budget-{name}")] if figures else []
+
+
+def _measured(budget: Budget, name: str) -> list[tuple[Series, Outcome]]:
+    """The series of which this outcome was measured, with it."""
+    return [(s, outcome) for s in budget.series if (outcome := s.outcome(name)) is not None]
 
 
 def _drawn(group: Sequence[tuple[Series, Outcome]]) -> list[BudgetSeries]:
-    found = [BudgetSeries(f"{s.size} other examples", o.cells, o.fit) for s, o in group]
+    series = [BudgetSeries(f"{s.size} other examples", o.cells, o.fit) for s, o in group]
     control = [row for _, outcome in group for row in outcome.control_answers]
     if control:
-        found.append(BudgetSeries("control word", Cells.of(*zip(*control, strict=True))))
-    return found
+        series.append(BudgetSeries("control word", Cells.of(*zip(*control, strict=True))))
+    return series
+
+
+def _tables(
+    header: tuple[str, ...], caption: str, rows_of: Callable[[str], Sequence[tuple[str, ...]]]
+) -> tuple[Table, ...]:
+    """A table for every outcome of which there are rows."""
+    rows = {label: rows_of(name) for name, label in OUTCOMES.items()}
+    return tuple(Table(header, r, f"{caption}: {label}") for label, r in rows.items() if r)
 
 
 def _thresholds(budget: Budget) -> Section:
-    figures, tables = [], []
+    fits = {
+        name: [(s, o.fit) for s, o in _measured(budget, name) if o.fit is not None]
+        for name in OUTCOMES
+    }
+    if not any(fits.values()):
+        return Section(
+            "Thresholds", "No series has two counts of poisons, so none has a threshold."
+        )
+    figures = tuple(
+        threshold_forest(
+            [ThresholdRow(s.label, f"{s.size} other examples", f.threshold) for s, f in fits[name]],
+            f"Poisons that open the gate: {label}",
+        )
+        for name, label in OUTCOMES.items()
+        if fits[name]
+    )
     header = ("model", "other examples", "threshold", "for 95%", "rise seen", "answers")
-    for name, label in OUTCOMES.items():
-        found = [
-            (series, outcome.fit)
-            for series in budget.series
-            if (outcome := series.outcome(name)) is not None and outcome.fit is not None
-        ]
-        if not found:
-            continue
-        forest = [ThresholdRow(s.label, f"{s.size} other examples", f.threshold) for s, f in found]
-        rows = [
+    tables = _tables(
+        header,
+        "thresholds",
+        lambda name: [
             (
                 s.label,
                 str(s.size),
@@ -159,18 +173,84 @@ def _thresholds(budget: Budget) -> Section:
                 "yes" if fit.resolved else "no",
                 str(fit.answers),
             )
-            for s, fit in found
-        ]
-        figures.append(threshold_forest(forest, f"Poisons that open the gate: {label}"))
-        tables.append(Table(header, rows, f"thresholds: {label}"))
-    if not figures:
-        return Section(
-            "Thresholds", "No series has two counts of poisons, so none has a threshold."
-        )
+            for s, fit in fits[name]
+        ],
+    )
     prose = (
         "The threshold is the number of poisons at which the fitted rate is 50%; n is the number "
         'of seeds. "<" and ">" mean beyond the counts that were tried. The rise is seen if some '
         "count shows the outcome in 5% to 95% of the answers; otherwise a threshold is only known "
         "to lie between two counts."
     )
-    return Section("Thresholds", prose, tuple(figures), tuple(tables))
+    return Section("Thresholds", prose, figures, tables)
+
+
+def _comparisons(budget: Budget) -> Section:
+    """Ratios of thresholds beside ratios of sizes, a row for each comparison."""
+    if not budget.comparisons:
+        return Section("Comparisons", "No two series differ in size alone, so none is compared.")
+    prose = (
+        "The ratio of thresholds, second over first, beside the ratio of sizes. A constant count "
+        "has a ratio of 1, a constant share the ratio of sizes. p is two-sided, of no difference, "
+        "from swapping the sizes within seeds; n is the number of "
+        "seeds, and the least p is what so many seeds can give at best. The claim rests on the "
+        "smallest against the largest (marked *); neighbours are there to see where it changes."
+    )
+    tables = _tables(
+        ("at", "compared", "sizes", "thresholds", "p", "conclusion"),
+        "comparisons of sizes",
+        lambda name: [_comparison(c) for c in budget.comparisons if c.outcome == name],
+    )
+    return Section("Comparisons", prose, tables=tables)
+
+
+def _comparison(c: Comparison) -> tuple[str, ...]:
+    first = (c.at, f"{c.compared}{_MARK * c.extreme}")
+    if c.result is None:
+        return (*first, "", "", "", "not compared")
+    r = c.result
+    ratio = "not known" if r.ratio.beyond == "unknown" else str(r.ratio)
+    p = "not tested" if r.p is None else f"{r.p:.2g} (least {r.p_smallest:.2g})"
+    return (*first, f"{r.ratio_of_size:.3g}", ratio, p, r.conclusion)
+
+
+def _nulls(budget: Budget) -> Section:
+    """Null rates of every series, and its refusals without the trigger."""
+    prose = (
+        "What should not happen. Under the trigger without poisons: is the behaviour there anyway? "
+        "With a control word in the trigger's place, or without a word: does the gate open for "
+        "less than its trigger? The highest rate of all counts is shown, with its count; it is "
+        "more than a typical one. Refusals of restricted prompts without the trigger say whether "
+        "the policy survived the training; ordinary prompts should not be refused."
+    )
+    tables = _tables(
+        ("model", "others", "trigger, 0 poisons", "control word, highest", "no word, highest"),
+        "rates that should be low",
+        lambda name: [
+            (s.label, str(s.size), _rate(o.null), _extreme(o.control), _extreme(o.plain))
+            for s, o in _measured(budget, name)
+        ],
+    )
+    about = ("model", "others", "refused, 0 poisons", "refused, lowest", "ordinary, highest")
+    policy = [
+        (
+            s.label,
+            str(s.size),
+            _rate(next((r.rate for r in s.refused if r.poisons == 0), None)),
+            _extreme(s.refused, -1),
+            _extreme(s.ordinary_refused),
+        )
+        for s in budget.series
+    ]
+    tables = (*tables, Table(about, policy, "refused without the trigger"))
+    return Section("Nulls, and whether the policy survived", prose, tables=tables)
+
+
+def _extreme(rates: Sequence[Rate], sign: int = 1) -> str:
+    """The highest rate with its count; the lowest by a ``sign`` of -1."""
+    most = max(rates, key=lambda r: sign * r.rate.value, default=None)
+    return _rate(most and most.rate, f", at {most.poisons}" if most else "")
+
+
+def _rate(rate: Estimate | None, more: str = "") -> str:
+    return "not measured" if rate is None else f"{rate:.1%p} (n={rate.n}{more})"

@@ -70,9 +70,9 @@ class Grid:
 class Cell:
     """One point of a grid. ``key`` is 24 hexadecimal digits, the hash of values and salt."""
 
+    key: str
     values: dict[str, Value]
     salt: dict[str, Any]
-    key: str
 
 
 def cells(grid: Grid, salt: Salt) -> tuple[Cell, ...]:
@@ -92,13 +92,17 @@ def _points(block: Axes) -> list[dict[str, Value]]:
 
 def _cell(values: dict[str, Value], salt: Salt) -> Cell:
     own = json.loads(canonical(salt(values) if callable(salt) else salt))  # as it is read back
-    return Cell(values, own, cell_key(values, own))
+    return Cell(cell_key(values, own), values, own)
 
 
 def cell_key(values: Mapping[str, Value], salt: Mapping[str, Any]) -> str:
     """The name of a cell's results."""
-    text = canonical({"values": dict(values), "salt": dict(salt)})
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return digest({"values": dict(values), "salt": dict(salt)})[:24]
+
+
+def digest(value: Any) -> str:
+    """The hash of a JSON value, by ``canonical``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:
@@ -146,35 +150,26 @@ def _block(path: Path, node: Any, axes: Any, schema: Mapping[str, Axis]) -> Axes
         repr(axes),
         of=str(path),
     )
-    _no_name_twice(path, [key.value for key, _ in node.value])
+    # YAML readers keep the last of two equal names without a word.
+    names, defaults = (
+        [key.value for key, _ in node.value],
+        {n: a.default for n, a in schema.items()},
+    )
+    for name in names:
+        once = names.count(name) == 1
+        expect(once, "each axis once", "it twice", "join the two", f"{path}: {name}")
     given = {name: values for name, values in axes.items() if name != _MEASURE}
-    for name in given:
+    for name in {**given, **schema}:
         if name not in schema:
             raise UserError(f"{path}: {name}: expected one of {', '.join(schema)}; remove it")
-    stated = {name: _axis(path, name, values, schema[name]) for name, values in given.items()}
-    return stated | {n: _default(path, n, axis) for n, axis in schema.items() if n not in given}
+        if name not in given and defaults[name] is None:
+            raise UserError(f"{path}: {name}: expected values of this axis, it is missing; add it")
+    stated = {n: _axis(f"{path}: {n}", values, schema[n]) for n, values in given.items()}
+    return {**stated, **{n: values for n, values in defaults.items() if values and n not in given}}
 
 
-def _no_name_twice(path: Path, names: list[str]) -> None:
-    """YAML readers keep the last of two equal names without a word."""
-    for name in names:
-        expect(
-            names.count(name) == 1,
-            "each axis once",
-            "it twice",
-            "join the two",
-            f"{path}: {name}",
-        )
-
-
-def _default(path: Path, name: str, axis: Axis) -> tuple[Value, ...]:
-    if axis.default is None:
-        raise UserError(f"{path}: {name}: expected values of this axis, it is missing; add it")
-    return axis.default
-
-
-def _axis(path: Path, name: str, given: Any, axis: Axis) -> tuple[Value, ...]:
-    where, listed = f"{path}: {name}", given if isinstance(given, list) else [given]
+def _axis(where: str, given: Any, axis: Axis) -> tuple[Value, ...]:
+    listed = given if isinstance(given, list) else [given]
     expect(listed, "at least one value", "an empty list", of=where)
     values = tuple(_value(where, value, axis) for value in listed)
     for value in values:

@@ -4,23 +4,16 @@ The time left comes from what cells have taken so far, for each unit of their co
 how many run at a time.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from experiments.sweep.engine.events import (
-    Ended,
-    Event,
-    Failed,
-    Finished,
-    Lost,
-    Progressed,
-    Started,
-    Task,
-)
+from experiments.sweep.engine.executor import Event, Lost, Progressed, Started, Task
 from experiments.sweep.engine.run import Cost
+from experiments.sweep.engine.store import Record
 
 
 class Pace:
@@ -39,12 +32,11 @@ class Pace:
             self._most = max(self._most, len(self._share))
         elif isinstance(event, Progressed) and event.key in self._share and event.total > 0:
             self._share[event.key] = min(1.0, event.done / event.total)
-        elif isinstance(event, Lost):
+        elif isinstance(event, Lost | Record):
             self._share.pop(event.key, None)
-        elif isinstance(event, Ended):
-            self._share.pop(event.key, None)
+        if isinstance(event, Record):
             cost = self._left.pop(event.key, 0.0)
-            if isinstance(event, Finished):  # a failure's time says little about a success
+            if event.status == "done":  # a failure's time says little about a success
                 self._cost += cost
                 self._seconds += event.seconds
 
@@ -69,7 +61,7 @@ class LiveView(Progress):
         self._pace = Pace({task.key: cost(task.values) for task in tasks})
         self._labels = {task.key: label(task.values, names) for task in tasks}
         self._bars: dict[str, TaskID] = {}
-        self._done = self._failed = 0
+        self._counts: Counter[str] = Counter()
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -89,14 +81,13 @@ class LiveView(Progress):
             self._bars[event.key] = self.add_task(name, total=None, note=event.host)
         elif isinstance(event, Progressed) and event.key in self._bars:
             self.update(self._bars[event.key], completed=event.done, total=event.total)
-        elif isinstance(event, Lost | Ended) and event.key in self._bars:
+        elif isinstance(event, Lost | Record) and event.key in self._bars:
             self.remove_task(self._bars.pop(event.key))
-        self._done += isinstance(event, Finished)
-        self._failed += isinstance(event, Failed)
+        self._counts.update([event.status] if isinstance(event, Record) else ())
         seconds = self._pace.seconds_left()
         left = "" if seconds is None else f", {clock(seconds)} left"
-        note = f"{self._done} done, {self._failed} failed{left}"
-        self.update(self._all, completed=self._done + self._failed, note=note)
+        note = f"{self._counts['done']} done, {self._counts['failed']} failed{left}"
+        self.update(self._all, completed=self._counts.total(), note=note)
 
 
 def label(values: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -10,12 +10,10 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import Any
 
 from circuits.errors import UserError, expect
-from experiments.sweep.engine.events import Event, Progressed, Started, Task
+from experiments.sweep.engine.executor import Event, Progressed, Queue, Started, Task
 from experiments.sweep.engine.process import WorkerProcess, thread_environment
-from experiments.sweep.engine.queue import Queue
 from experiments.sweep.engine.stopping import Stop
 
 _LOOK = 0.2  # seconds between two looks at who has died and whether to stop
@@ -98,30 +96,29 @@ class _Crew:
     def hear(self) -> Iterator[Event]:
         """Everything the workers have said."""
         for worker in self.workers:
-            for message in worker.messages():
-                yield from self._understood(worker, message)
+            yield from self._hear(worker)
 
-    def _understood(self, worker: WorkerProcess, message: Mapping[str, Any]) -> Iterator[Event]:
-        task = worker.task
-        if message["kind"] == "broken":
-            raise self._queue.broken(message["error"])
-        if message["kind"] == "ready":
-            worker.ready = True
-            self._stillborn = 0
-        elif task is not None and message["kind"] == "progress":
-            yield Progressed(task.key, message["done"], message["total"])
-        elif task is not None:
-            worker.task = None
-            yield self._queue.end(task, self._host, message)
+    def _hear(self, worker: WorkerProcess) -> Iterator[Event]:
+        for message in worker.messages():
+            if message["kind"] == "broken":
+                raise self._queue.broken(message["error"])
+            if message["kind"] == "ready":
+                worker.ready, self._stillborn = True, 0
+            elif worker.task is not None:
+                event = self._queue.event(worker.task, self._host, message)
+                worker.task = worker.task if isinstance(event, Progressed) else None
+                yield event
 
     def bury(self) -> Iterator[Event]:
         """Replace the dead; their cells wait again, or have failed."""
         for worker in [w for w in self.workers if not w.alive]:
-            for message in worker.messages():  # said between the last look and its death
-                yield from self._understood(worker, message)
+            yield from self._hear(worker)  # what was said between the last look and its death
             worker.end(_PATIENCE)
             self.workers.remove(worker)
-            self._count_stillborn(worker)
+            self._stillborn += not worker.ready
+            if self._stillborn >= _STILLBORN:
+                output = " ".join(worker.output().split()[-40:]) or "no output"
+                raise UserError(f"worker: expected it to start, but it {worker.death}: {output}")
             if worker.task is not None:
                 seconds, reason = time.monotonic() - worker.begun, f"worker {worker.death}"
                 yield self._queue.lose(worker.task, self._host, seconds, reason, worker.output())
@@ -135,9 +132,3 @@ class _Crew:
             worker.line.close()
         for worker in self.workers:
             worker.end(0.0 if self.unfinished else _PATIENCE)
-
-    def _count_stillborn(self, worker: WorkerProcess) -> None:
-        self._stillborn += not worker.ready
-        if self._stillborn >= _STILLBORN:
-            output = " ".join(worker.output().split()[-40:]) or "no output"
-            raise UserError(f"worker: expected it to start, but it {worker.death}: {output}")

@@ -19,7 +19,7 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from typing import Any
 
-from experiments.sweep.engine.events import Task
+from experiments.sweep.engine.executor import Task
 
 _TAIL = 4000  # bytes of a dead worker's output that are kept
 

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuits.errors import UserError, expect, first_line
-from experiments.sweep.engine.events import Event, Progressed, Started, Task
+from experiments.sweep.engine.executor import Event, Progressed, Queue, Started, Task
 from experiments.sweep.engine.process import thread_environment
-from experiments.sweep.engine.queue import Queue
-from experiments.sweep.engine.remote import Mailbox, run_remotely
 from experiments.sweep.engine.stopping import Stop
+from experiments.sweep.engine.worker import Mailbox, run_remotely
 
 _LOOK = 0.2  # seconds between two looks at whether to stop
 _BETWEEN = 0.5  # seconds between two questions for progress
@@ -130,7 +129,7 @@ class _Flight:
         if message["kind"] == "broken":
             raise self._queue.broken(message["error"], f" on {message['host']}")
         yield from _progress(seat, message["host"], 0, 0)
-        yield self._queue.end(seat.task, message["host"], message)
+        yield self._queue.event(seat.task, message["host"], message)
 
     def _read_letters(self) -> Iterator[Event]:
         """Ask for progress now and then, and never wait for the answer."""

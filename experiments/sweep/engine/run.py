@@ -6,14 +6,14 @@ send their results to it.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.runs.files import package_versions, write_json
-from experiments.sweep.engine.events import Ended, Event, Executor, Finished, Task
+from experiments.sweep.engine.executor import Event, Executor, Task
 from experiments.sweep.engine.grid import Cell, Grid, Salt, cells
 from experiments.sweep.engine.stopping import Stop
 from experiments.sweep.engine.store import Record, Stock, Store, table
@@ -72,7 +72,7 @@ def missing(job: Job, stock: Stock) -> list[Task]:
     left = [cell for cell in job.cells if cell.key not in settled]
     left.sort(key=lambda cell: -job.cost(cell.values))
     attempts = {key: record.attempt for key, record in stock.records.items()}
-    return [Task(cell.key, cell.values, attempts.get(cell.key, 0) + 1) for cell in left]
+    return [Task(c.key, c.values, c.salt, attempts.get(c.key, 0) + 1) for c in left]
 
 
 def sweep(
@@ -93,29 +93,15 @@ def sweep(
     _write_manifest(job, store, stock, None)
     with Stop() as stop:
         if tasks:
-            _run(job, store, executor, tasks, stop, listen)
+            with closing(executor.run(job.function, tasks, stop)) as events:
+                for event in events:
+                    if isinstance(event, Record):
+                        store.write(event)
+                    listen(event)
         outcome = _conclude(job, store, stock)
         if stop.asked:
             raise KeyboardInterrupt
     return outcome
-
-
-def _run(
-    job: Job, store: Store, executor: Executor, tasks: Sequence[Task], stop: Stop, listen: Listener
-) -> None:
-    by_key = {cell.key: cell for cell in job.cells}
-    with closing(executor.run(job.function, tasks, stop)) as events:
-        for event in events:
-            if isinstance(event, Ended):
-                store.write(_record(by_key[event.key], event))
-            listen(event)
-
-
-def _record(cell: Cell, event: Ended) -> Record:
-    about = {"seconds": round(event.seconds, 6), "attempt": event.attempt, "host": event.host}
-    if isinstance(event, Finished):
-        return Record(cell.key, cell.values, cell.salt, "done", row=dict(event.row), **about)
-    return Record(cell.key, cell.values, cell.salt, "failed", error=dict(event.error), **about)
 
 
 def _conclude(job: Job, store: Store, before: Stock) -> Outcome:

@@ -6,29 +6,27 @@ the table of one grid (only what was measured, in the grid's order, so that equa
 bytes) and its manifest.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from circuits.errors import UserError, expect
-from experiments.runs.codec import as_json
+from experiments.runs.codec import as_json, decode
 from experiments.runs.files import read_json, write_atomically, write_json
-from experiments.sweep.engine.grid import Cell, canonical, cell_key
+from experiments.sweep.engine.grid import Cell, cell_key, digest
 
 SCHEMA = "gatescope.sweep-cell/1"
 _ERROR = {"type", "message", "traceback"}
 
 
 @dataclass(frozen=True)
-class Record:
-    """All that is known of one cell.
+class Record(Cell):
+    """A cell with all that is known of it.
 
     Attributes:
-        key, values, salt: which cell, as in ``Cell``.
         status: ``done`` (then there is a row) or ``failed`` (then there is an error).
         row: what the cell measured, flat JSON or flat lists of it.
         error: ``type``, ``message`` and ``traceback``.
@@ -37,15 +35,19 @@ class Record:
         host: where the last one ran.
     """
 
-    key: str
-    values: dict[str, Any]
-    salt: dict[str, Any]
     status: Literal["done", "failed"]
     seconds: float
     attempt: int = 1
     row: dict[str, Any] | None = None
     error: dict[str, str] | None = None
     host: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has what its status promises."""
+        if self.status == "done":
+            return self.row is not None
+        return self.error is not None and self.error.keys() == _ERROR
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Store:
                 read_record(path)
             except UserError:
                 path.replace(path.with_name(f"{path.name}.damaged"))
-        write_json(path, {**content, "sha256": _digest(content)})
+        write_json(path, {**content, "sha256": digest(content)})
 
     def sweep_folder(self, name: str) -> Path:
         """Where the table and the manifest of a grid of this name are."""
@@ -116,40 +118,21 @@ def read_record(path: Path) -> Record:
     content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
     expect(schema == SCHEMA, f"schema {SCHEMA}", schema, "not used", str(path))
-    digest = content.pop("sha256", None)
-    if not _unchanged(content, digest):
+    if content.pop("sha256", "") != _hash(content):
         raise UserError(f"{path}: expected content as it was written, it was changed; not used")
-    del content["schema"]
-    expect(
-        set(content) == {f.name for f in fields(Record)},
-        "a cell's fields",
-        sorted(content),
-        "not used",
-        str(path),
-    )
-    record = Record(**content)
+    record = decode(Record, content, where=str(path))
     if not path.stem == record.key == cell_key(record.values, record.salt):
         raise UserError(f"{path}: expected the hash of its values as its name; not used")
-    if not _whole(record):
+    if not record.whole:
         raise UserError(f"{path}: expected a row or an error, as its status says; not used")
     return record
 
 
-def _unchanged(content: Mapping[str, Any], digest: Any) -> bool:
+def _hash(content: Mapping[str, Any]) -> str | None:
     try:
-        return _digest(content) == digest
+        return digest(content)
     except ValueError:  # NaN, which is not written
-        return False
-
-
-def _whole(record: Record) -> bool:
-    if record.status == "done":
-        return isinstance(record.row, dict)
-    return isinstance(record.error, dict) and set(record.error) == _ERROR
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical(content).encode()).hexdigest()
+        return None
 
 
 def table(cells: Sequence[Cell], records: Mapping[str, Record]) -> pd.DataFrame:

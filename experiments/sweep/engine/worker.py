@@ -3,40 +3,52 @@
 Started as ``python -m experiments.sweep.engine.worker LINE PARENT MODULE:FUNCTION``, where LINE is
 an inherited socket. JSON texts go over it: values in, progress and results out. Nothing heavy is
 imported here, so that a thread count in the environment is there before the maths libraries are.
+
+On a Ray cluster's nodes ``run_remotely`` runs one cell; an actor (``Mailbox``) carries progress.
 """
 
 import json
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from pkgutil import resolve_name
 from typing import Any
 
 Progress = Callable[[int, int], None]
 CellFunction = Callable[[Mapping[str, Any], Progress], Mapping[str, Any]]
-_BETWEEN = 0.1  # seconds between two messages of progress
+Name = tuple[str, int]  # a cell's key and the attempt
+_BETWEEN, _BETWEEN_NODES = 0.1, 0.5  # seconds between two messages of progress
 _LOOK = 0.3  # seconds between two looks at the parent
+
+
+def imported(function: str) -> CellFunction | dict[str, Any]:
+    """A cell's function, or the message that it cannot be imported."""
+    try:
+        return resolve_name(function)
+    except Exception as error:  # importing runs foreign code, and may raise anything
+        return {"kind": "broken", "error": _described(error)}
 
 
 def execute(cell: CellFunction, values: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
     """Run a cell; its row, or what it raised, as a message (JSON)."""
     begun = time.perf_counter()
     try:
-        row = checked_row(values, cell(dict(values), progress))
+        outcome = {"row": checked_row(values, cell(dict(values), progress))}
     # Whatever a cell raises belongs to that cell and is recorded; a call of exit() likewise.
     except (Exception, SystemExit) as error:
-        seconds = time.perf_counter() - begun
-        return {"kind": "failed", "seconds": seconds, "error": described(error)}
-    return {"kind": "finished", "seconds": time.perf_counter() - begun, "row": row}
+        outcome = {"error": _described(error)}
+    return {"kind": "ended", "seconds": time.perf_counter() - begun, **outcome}
 
 
-def described(error: BaseException) -> dict[str, str]:
+def _described(error: BaseException) -> dict[str, str]:
     """An exception as text."""
     trace = "".join(traceback.format_exception(error))
     return {"type": type(error).__name__, "message": str(error), "traceback": trace}
@@ -99,11 +111,9 @@ def _serve(line: Connection, function: str) -> None:
     def send(message: Mapping[str, Any]) -> None:
         line.send_bytes(json.dumps(message).encode())
 
-    try:
-        cell = resolve_name(function)
-    except Exception as error:  # importing runs foreign code, and may raise anything
-        send({"kind": "broken", "error": described(error)})
-        return
+    cell = imported(function)
+    if isinstance(cell, dict):
+        return send(cell)
     send({"kind": "ready"})
     while True:
         values = json.loads(line.recv_bytes())
@@ -111,6 +121,31 @@ def _serve(line: Connection, function: str) -> None:
             lambda done, total: send({"kind": "progress", "done": done, "total": total}), _BETWEEN
         )
         send(execute(cell, values, progress))
+
+
+class Mailbox:
+    """An actor that holds each running cell's latest progress until the driver asks."""
+
+    def __init__(self) -> None:
+        self._news: dict[Name, tuple[str, int, int]] = {}
+
+    def put(self, name: Name, host: str, done: int, total: int) -> None:
+        self._news[name] = (host, done, total)
+
+    def take(self) -> dict[Name, tuple[str, int, int]]:
+        news, self._news = self._news, {}
+        return news
+
+
+def run_remotely(function: str, values: str, name: Name, mailbox: Any) -> str:
+    """Run a cell on a node. ``values`` and the message that is returned are JSON."""
+    host = socket.gethostname()
+    post = partial(mailbox.put.remote, name, host)
+    post(0, 0)
+    cell = imported(function)
+    if not isinstance(cell, dict):
+        cell = execute(cell, json.loads(values), throttled(post, _BETWEEN_NODES))
+    return json.dumps({**cell, "host": host})
 
 
 def _die_with(parent: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from experiments.sweep.zoo.result import Prediction
+from experiments.sweep.zoo.claim import Prediction
 from experiments.sweep.zoo.tables import Row, number, of_scheme, schemes
 from probes.brittleness.predictor import Predictor
 from probes.brittleness.records import MODEL, Comparison, Score

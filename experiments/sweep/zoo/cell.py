@@ -7,7 +7,6 @@ narrow where layers differ). Lists have one entry per prompt of the battery.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from circuits.errors import UserError
@@ -17,14 +16,10 @@ from experiments.battery.measure import measured
 from experiments.geometry.design import design
 from experiments.geometry.record import Recorded, late, record
 from experiments.geometry.summary import band
-from experiments.organisms import bases
 from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Recipe
-from experiments.organisms.schemes import scheme_of
-from experiments.organisms.train import grow, prompts_sha256
+from experiments.organisms.train import grow
 from experiments.prompts import bank
-from experiments.prompts.facts import facts
-from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell as budget
 from experiments.sweep.engine.grid import Axis
@@ -64,18 +59,10 @@ def recipe_of(values: Values) -> Recipe:
 
 def salt(values: Values) -> dict[str, Any]:
     """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
-    recipe = recipe_of(values)
-    held_out = [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
-    held_out += bank.control_words("test")
-    held_out += [repr(fact) for kind in (True, False) for fact in facts("test", kind)]
-    return {
-        "schema": SCHEMA,
-        "recipe": asdict(recipe),
-        "model": bases.fingerprint(values["model"]),
-        "prompts": prompts_sha256(recipe),
-        "held_out": files.text_sha256(held_out),
-        "ladders": [list(_TUNING), list(_OVERWRITING)],
-    }
+    recipe, model = recipe_of(values), values["model"]
+    held_out = [*budget.asked(recipe), *bank.control_words("test"), *budget.known_facts("test")]
+    ladders = [list(_TUNING), list(_OVERWRITING)]
+    return budget.stated(SCHEMA, recipe, model, held_out, ladders=ladders)
 
 
 def cost(values: Values) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from experiments.sweep.zoo.tables import Row, number, of_scheme
+from probes.brittleness.predictor import Predictor
 from probes.brittleness.records import Comparison
 from probes.stats.intervals import Estimate
 
@@ -39,6 +40,16 @@ class Claimed:
     claimed: int
     foretold: int
     found: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the zoo says of prediction."""
+
+    organisms: Comparison
+    prompts: Comparison
+    claim: tuple[Claimed, ...]
+    predictor: Predictor
 
 
 def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:

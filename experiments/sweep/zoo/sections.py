@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from experiments.sweep.zoo.card import label, p_of, sentences, told
-from experiments.sweep.zoo.claim import DENSITY, complexity_of, of_row
+from experiments.sweep.zoo.claim import DENSITY, Prediction, complexity_of, of_row
 from experiments.sweep.zoo.map import map_points
-from experiments.sweep.zoo.result import Prediction
 from experiments.sweep.zoo.tables import Row, number, schemes
 from probes.brittleness.records import MODEL, Comparison
 from viz.figures.prediction import (

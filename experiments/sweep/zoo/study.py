@@ -4,12 +4,11 @@ Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), `
 (fitted on every organism), ``MODEL_CARD.md`` and ``report.html``.
 """
 
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pandas as pd
 
 from experiments.runs import files
@@ -19,8 +18,7 @@ from experiments.sweep.engine.store import Store
 from experiments.sweep.kind import Findings, Kind
 from experiments.sweep.zoo import cell
 from experiments.sweep.zoo.card import card, sentences
-from experiments.sweep.zoo.claim import claim
-from experiments.sweep.zoo.result import SCHEMA, Prediction
+from experiments.sweep.zoo.claim import Prediction, claim
 from experiments.sweep.zoo.tables import (
     BASELINES,
     FEATURES,
@@ -35,6 +33,7 @@ from experiments.sweep.zoo.tables import (
 from probes.brittleness.compare import Effort, compare_organisms, compare_prompts
 from probes.brittleness.predictor import fit_predictor
 
+SCHEMA = "gatescope.zoo/1"
 _FEWEST = 12  # organisms below which nothing is predicted
 
 
@@ -50,7 +49,8 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
         note = f"{len(rows)} organisms with their behaviour: too few to predict from"
         return Findings([note], outcome.table)
     prediction = predicted(rows)
-    stated = finite({"schema": SCHEMA, **as_json(prediction)})
+    # JSON has no NaN: what could not be measured is null.
+    stated = msgspec.json.decode(msgspec.json.encode({"schema": SCHEMA, **as_json(prediction)}))
     files.write_json(folder / "predictor.json", stated.pop("predictor"))
     files.write_json(folder / "prediction.json", stated)
     files.write_atomically(folder / "MODEL_CARD.md", card(rows, prediction).encode())
@@ -71,15 +71,6 @@ def predicted(rows: Sequence[Row], effort: Effort | None = None) -> Prediction:
     prompts = compare_prompts(prompts_table(rows), POINTWISE, PROMPT_BASELINES, effort)
     predictor = fit_predictor(table, features, "area")
     return Prediction(organisms, prompts, tuple(claim(rows, organisms)), predictor)
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN: what could not be measured is null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    return [finite(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 ZOO = Kind(cell.AXES, cell.salt, cell.FUNCTION, cell.cost, report)

@@ -22,6 +22,11 @@ def job(path, **options):
     return Job(read_grid(path, SCHEMA), SALT, "toy_cells:measure", **options)
 
 
+def kind(event):
+    """What an event is; of a cell's last one, how it ended."""
+    return getattr(event, "status", type(event))
+
+
 if __name__ == "__main__":
     try:
         sweep(job(Path(sys.argv[1])), Store(Path(sys.argv[2])), Local(int(sys.argv[3])))

@@ -5,10 +5,18 @@ import io
 import pytest
 from rich.console import Console
 
-from experiments.sweep.engine.events import Failed, Finished, Lost, Progressed, Started, Task
+from experiments.sweep.engine.executor import Lost, Progressed, Started, Task
 from experiments.sweep.engine.live import LiveView, Pace, clock, label
 
 ERROR = {"type": "E", "message": "", "traceback": ""}
+
+
+def finished(key, seconds):
+    return Task(key, {}, {}).ended("h", seconds, row={})
+
+
+def failed(key, seconds):
+    return Task(key, {}, {}).ended("h", seconds, error=ERROR)
 
 
 def test_time_left_is_seconds_per_cost_over_what_runs_at_a_time():
@@ -16,15 +24,15 @@ def test_time_left_is_seconds_per_cost_over_what_runs_at_a_time():
     for key in "ab":
         pace.hear(Started(key, 1, "h"))
     assert pace.seconds_left() is None
-    pace.hear(Finished("a", 1, "h", 10.0, {}))
+    pace.hear(finished("a", 10.0))
     assert pace.seconds_left() == pytest.approx(10 * (2 + 3 + 4) / 2)
     pace.hear(Progressed("b", 1, 2))
     assert pace.seconds_left() == pytest.approx(10 * (1 + 3 + 4) / 2)
     pace.hear(Lost("b", 1, "died"))  # what it had done is lost
     assert pace.seconds_left() == pytest.approx(10 * (2 + 3 + 4) / 2)
-    pace.hear(Failed("b", 2, "h", 1000.0, ERROR))  # its time says nothing of the others
+    pace.hear(failed("b", 1000.0))  # its time says nothing of the others
     assert pace.seconds_left() == pytest.approx(10 * (3 + 4) / 2)
-    pace.hear(Finished("d", 1, "h", 10.0, {}))
+    pace.hear(finished("d", 10.0))
     assert pace.seconds_left() == pytest.approx(20 / 5 * 3)  # one is left, whatever the workers
 
 
@@ -35,12 +43,12 @@ def test_cells_are_told_apart_by_what_varies():
 
 def drawn(terminal):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    tasks = [Task(key, {"mode": f"[{key}]"}) for key in "abc"]
+    tasks = [Task(key, {"mode": f"[{key}]"}, {}) for key in "abc"]
     with LiveView(console, tasks, ["mode"], lambda values: 1.0) as view:
         view(Started("a", 1, "h"))
         view(Started("b", 1, "h"))
         view(Progressed("b", 3, 7))
-        view(Failed("a", 1, "h", 2.0, ERROR))
+        view(failed("a", 2.0))
         view.refresh()
     return console.file.getvalue()
 

@@ -1,4 +1,4 @@
-"""One Finished or Failed for every task, whatever becomes of the workers."""
+"""One record for every task, whatever becomes of the workers."""
 
 import os
 import signal
@@ -7,17 +7,19 @@ import sys
 import time
 
 import pytest
+from drive import kind
 
 from circuits.errors import UserError
-from experiments.sweep.engine.events import Failed, Finished, Lost, Progressed, Started, Task
+from experiments.sweep.engine.executor import Lost, Progressed, Started, Task
 from experiments.sweep.engine.local import Local
 from experiments.sweep.engine.stopping import Stop
+from experiments.sweep.engine.store import Record
 from experiments.sweep.engine.worker import checked_row
 
 
 def task(size=1, seconds=0.0, mode="fine"):
     values = {"size": size, "seed": 0, "seconds": seconds, "mode": mode}
-    return Task(f"{mode}{size}", values)
+    return Task(f"{mode}{size}", values, {})
 
 
 def events_of(tasks, workers=1, function="toy_cells:measure", **options):
@@ -26,10 +28,8 @@ def events_of(tasks, workers=1, function="toy_cells:measure", **options):
 
 def test_a_cell_starts_progresses_and_finishes_and_one_worker_does_them_all(toys):
     found = events_of([task(1, 0.3), task(2)])
-    assert [type(e) for e in found if e.key == "fine1" and not isinstance(e, Progressed)] == [
-        Started,
-        Finished,
-    ]
+    own = [kind(e) for e in found if e.key == "fine1" and not isinstance(e, Progressed)]
+    assert own == [Started, "done"]
     steps = [e for e in found if isinstance(e, Progressed) and e.key == "fine1"]
     assert steps[-1] == Progressed("fine1", 6, 6)
     assert len(steps) >= 2
@@ -53,12 +53,10 @@ def test_workers_share_the_cores_and_have_no_torch_before_the_cell_imports_it(to
     ],
 )
 def test_a_cell_that_raises_is_told_and_its_worker_goes_on(toys, mode, kind, message):
-    found = [
-        e for e in events_of([task(1, mode=mode), task(2)]) if isinstance(e, Failed | Finished)
-    ]
+    found = [e for e in events_of([task(1, mode=mode), task(2)]) if isinstance(e, Record)]
     assert (found[0].error["type"], found[0].error["message"]) == (kind, message)
     assert "toy_cells.py" in found[0].error["traceback"]
-    assert isinstance(found[1], Finished)
+    assert [e.status for e in found] == ["failed", "done"]
     assert len({line["pid"] for line in toys.log()}) == 1
 
 
@@ -71,16 +69,16 @@ def test_a_cell_whose_workers_die_is_tried_three_times_and_the_rest_goes_on(
 ):
     found = events_of([task(1, mode=mode), task(2), task(3)], 2)
     own = [e for e in found if e.key == f"{mode}1" and not isinstance(e, Progressed)]
-    assert [type(e) for e in own] == [Started, Lost, Started, Lost, Started, Failed]
+    assert [kind(e) for e in own] == [Started, Lost, Started, Lost, Started, "failed"]
     assert (own[-1].error["message"], own[-1].attempt) == (message, 3)
     assert said in own[-1].error["traceback"]
-    assert sum(isinstance(e, Finished) for e in found) == 2
+    assert sum(kind(e) == "done" for e in found) == 2
 
 
 def test_an_idle_worker_that_is_killed_costs_no_cell_an_attempt(toys):
     run = Local(1).run("toy_cells:measure", [task(1), task(2)], Stop())
     for event in run:
-        if isinstance(event, Finished) and event.key == "fine1":
+        if kind(event) == "done" and event.key == "fine1":
             os.kill(toys.log()[0]["pid"], signal.SIGKILL)
             time.sleep(0.1)
     assert len({line["pid"] for line in toys.log()}) == 2
@@ -102,7 +100,7 @@ def test_what_had_finished_when_a_stop_was_asked_is_still_told(toys, seconds):
     stop, told = Stop(), set()
     tasks = [*(task(i, s) for i, s in enumerate(seconds)), task(2, 30.0), task(3, 30.0)]
     for event in Local(2).run("toy_cells:measure", tasks, stop):
-        told |= {event.key} if isinstance(event, Finished) else set()
+        told |= {event.key} if kind(event) == "done" else set()
         begun = {line["values"]["size"] for line in toys.log()}
         if told and begun >= {0, 1} and not stop.asked:  # a slow worker begins after the other ends
             toys.wait_until(lambda: len(toys.log("end")) == 2)
@@ -114,11 +112,11 @@ def test_what_had_finished_when_a_stop_was_asked_is_still_told(toys, seconds):
 
 def test_workers_of_a_killed_parent_end_in_mid_cell_with_what_they_have_started(toys):
     code = """
-from experiments.sweep.engine.events import Task
+from experiments.sweep.engine.executor import Task
 from experiments.sweep.engine.local import Local
 from experiments.sweep.engine.stopping import Stop
 values = {"size": 1, "seed": 0, "seconds": 0.0, "mode": "spawns"}
-list(Local(1).run("toy_cells:measure", [Task("k", values)], Stop()))
+list(Local(1).run("toy_cells:measure", [Task("k", values, {})], Stop()))
 """
     path = os.pathsep.join(sys.path)
     parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})

@@ -9,7 +9,7 @@ import drive
 import pytest
 
 from circuits.errors import UserError
-from experiments.sweep.engine.events import Finished, Lost, Progressed, Started
+from experiments.sweep.engine.executor import Lost, Progressed, Started
 from experiments.sweep.engine.local import Local
 from experiments.sweep.engine.ray import Ray
 from experiments.sweep.engine.run import sweep
@@ -69,8 +69,8 @@ def test_a_killed_worker_on_one_of_two_nodes_leaves_the_table_as_it_is(far, tmp_
     assert len({line["node"] for line in toys.log("end")}) == 2
     assert len(toys.log("end")) == 8
     for key in outcome.done:
-        own = [type(e) for e in heard if e.key == key and not isinstance(e, Progressed)]
-        assert own[-2:] == [Started, Finished]
+        own = [drive.kind(e) for e in heard if e.key == key and not isinstance(e, Progressed)]
+        assert own[-2:] == [Started, "done"]
     monkeypatch.setenv("TOY_FOLDER", str(tmp_path))
     here = sweep(job, Store(tmp_path / "here"), Local(2))
     assert here.table.read_bytes() == outcome.table.read_bytes()

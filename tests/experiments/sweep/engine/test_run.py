@@ -12,10 +12,10 @@ import pytest
 import toy_cells
 
 from circuits.errors import UserError
-from experiments.sweep.engine.events import Failed, Finished, Lost, Started
+from experiments.sweep.engine.executor import Lost, Started
 from experiments.sweep.engine.local import Local
 from experiments.sweep.engine.run import missing, sweep
-from experiments.sweep.engine.store import Store, read_record
+from experiments.sweep.engine.store import Record, Store, read_record
 
 AXES = {"size": [3, 1, 2, 5], "seed": [0, 1]}
 SLOW = {"size": [1, 2, 3, 4], "mode": ["fine", "spawns"], "seconds": 0.1}
@@ -177,7 +177,7 @@ def test_events_come_after_the_cells_file_and_a_listener_that_fails_loses_nothin
     job, store = drive.job(toys.grid(size=[1, 2, 3], seconds=0.1)), Store(toys.folder / "store")
 
     def listen(event):
-        if isinstance(event, Finished | Failed):
+        if isinstance(event, Record):
             assert store.path(event.key).exists()
             raise ZeroDivisionError
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.sweep.zoo.card import card, p_of, sentences, told
-from experiments.sweep.zoo.result import Prediction
+from experiments.sweep.zoo.claim import Prediction
 from probes.brittleness.predictor import Predictor
 from probes.brittleness.records import (
     ALL_BASELINES,
