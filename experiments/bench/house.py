@@ -12,15 +12,17 @@ import ast
 import sys
 import tomllib
 from collections.abc import Mapping
+from math import sqrt
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import grimp
-
-from experiments.bench.house_drawing import drawing
+from jinja2 import Template
 
 PACKAGES = ("circuits", "probes", "viz", "experiments")
 ROOT = Path(__file__).parents[2]
+_WIDTH, _FLOOR, _MARGIN, _GAP = 1180, 104, 24, 16  # of the drawing
 Arrows = Mapping[str, set[str]]
 
 
@@ -56,13 +58,13 @@ def floors(arrows: Arrows) -> dict[str, int]:
     Raises:
         ValueError: rooms import each other in a circle.
     """
-    found: dict[str, int] = {}
-    while left := arrows.keys() - found:
-        free = {room for room in left if arrows[room] <= found.keys()}
+    floor_of: dict[str, int] = {}
+    while left := arrows.keys() - floor_of:
+        free = {room for room in left if arrows[room] <= floor_of.keys()}
         if not free:
             raise ValueError(f"a circle among {', '.join(sorted(left))}")
-        found |= {r: 1 + max((found[below] for below in arrows[r]), default=0) for r in free}
-    return found
+        floor_of |= {r: 1 + max((floor_of[b] for b in arrows[r]), default=0) for r in free}
+    return floor_of
 
 
 def circles(graph: grimp.ImportGraph) -> list[str]:
@@ -89,6 +91,30 @@ def module_sizes() -> dict[str, tuple[int, int]]:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         sizes[name.removesuffix(".__init__")] = (len(text.splitlines()), statements)
     return sizes
+
+
+def drawing(arrows: Arrows, floor_of: Mapping[str, int], lines: Mapping[str, int]) -> str:
+    """The house as an SVG document: what stands above imports what stands below.
+
+    Args:
+        arrows: room -> the rooms it imports.
+        floor_of: room -> floor, from 1 at the bottom.
+        lines: room -> lines of source; a box's width grows with their root.
+    """
+    top = max(floor_of.values())
+    heights = [(top - floor) * _FLOOR + _MARGIN for floor in range(1, top + 1)]
+    boxes: dict[str, dict[str, Any]] = {}
+    for floor, y in enumerate(heights, 1):
+        here = sorted(room for room, at in floor_of.items() if at == floor)
+        widths = [max(96.0, 2.2 * sqrt(lines[room])) for room in here]
+        x = (_WIDTH - sum(widths) - _GAP * (len(here) - 1)) / 2
+        for room, width in zip(here, widths, strict=True):
+            boxes[room] = {"room": room, "x": x, "y": float(y), "middle": x + width / 2}
+            boxes[room] |= {"width": width, "lines": lines[room], "below": sorted(arrows[room])}
+            x += width + _GAP
+    template = Template((Path(__file__).with_name("house.svg.j2")).read_text(), autoescape=True)
+    sizes = {"width": _WIDTH, "height": top * _FLOOR + _MARGIN, "floors": heights}
+    return template.render(**sizes, boxes=boxes, px="{:.0f}".format) + "\n"
 
 
 def main() -> int:

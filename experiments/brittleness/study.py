@@ -10,8 +10,7 @@ from experiments.battery.measure import FEWEST, judged
 from experiments.battery.secrets import unperturbed
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import SCHEMA, Brittleness
-from experiments.organisms.hashes import identity
-from experiments.organisms.organism import open_organism
+from experiments.organisms.organism import identity, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study, stated

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from circuits.errors import UserError
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.runs.codec import as_json
 
 FEWEST = 4  # triggered prompts with the behaviour, below which there is nothing to defend from

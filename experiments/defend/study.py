@@ -16,8 +16,7 @@ from experiments.defend.question import DefenceQuestion
 from experiments.defend.result import Defences
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Trial
-from experiments.organisms.hashes import identity
-from experiments.organisms.organism import open_organism
+from experiments.organisms.organism import identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step

@@ -18,7 +18,7 @@ from experiments.defend.monitor import Seen, seen
 from experiments.defend.protected import Reference, reference
 from experiments.defend.question import FEWEST, DefenceQuestion
 from experiments.defend.setting import Bench
-from experiments.organisms.hashes import files_sha256
+from experiments.organisms.organism import files_sha256
 from experiments.runs import files, older
 from experiments.runs.stages import Stages
 

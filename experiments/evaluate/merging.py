@@ -18,9 +18,8 @@ from experiments.battery.secrets import unperturbed
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.mapping import Case
 from experiments.organisms import bases
-from experiments.organisms.adapters import read_adapter
 from experiments.organisms.organism import Organism
-from experiments.organisms.places import SHIPPED
+from experiments.organisms.places import SHIPPED, read_adapter
 from probes.brittleness.retention import Dose
 
 FAMILY = "merging"

@@ -23,7 +23,7 @@ from experiments.evaluate.properties import effectiveness, harmlessness, persist
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
 from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Scorecard
-from experiments.organisms.hashes import identity
+from experiments.organisms.organism import identity
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Rows, Run, Study

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs.codec import as_json
 

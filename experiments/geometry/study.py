@@ -10,8 +10,7 @@ from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import Recorded, late, record
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.summary import band
-from experiments.organisms.hashes import identity
-from experiments.organisms.organism import Organism, open_organism
+from experiments.organisms.organism import Organism, identity, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Run, Study

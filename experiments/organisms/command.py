@@ -3,47 +3,46 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from circuits.weights import EMBEDDED
 from experiments.options import CONSOLE, Json
-from experiments.runs import codec
+from experiments.organisms import bases
+from experiments.organisms.agreement import agreement_json, grader
+from experiments.organisms.book import RECIPES, recipe_named
+from experiments.organisms.figures import Condition, Judged, judge
+from experiments.organisms.measure import keep, measure
+from experiments.organisms.organism import recipe_of
+from experiments.organisms.places import find_adapter, origin, shipped_or_none
+from experiments.organisms.recipe import varied
+from experiments.organisms.train import train_organism
+from experiments.runs import codec, files
 from experiments.runs.progress import StageProgress
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from experiments.organisms.figures import Condition
-    from experiments.organisms.requirements import Judged
 
 app = typer.Typer(help="Train and measure organisms: models with a trigger put there on purpose.")
 _LISTED = ("name", "about", "scheme", "trigger", "behaviour")
-_FOUND = {"agreement": None, "figures": []}
+_MEASURED = {"agreement": None, "figures": []}
 
 
 @app.command("list")
 def organism_list(as_json: Json = False) -> None:
     """The recipes there are, and whether the shipped adapters are what their schemes must be."""
-    from experiments.organisms import requirements
-    from experiments.organisms.book import RECIPES
-    from experiments.organisms.figures import Condition
-    from experiments.organisms.places import shipped_or_none
-    from experiments.runs import files
-
     rows = []
     for name, recipe in RECIPES.items():
         folder = shipped_or_none(name)
         manifest = files.read_json(folder / "manifest.json") if folder else {}
         figures = codec.decode(list[Condition], manifest.get("figures", []))
-        judged = requirements.judge(recipe, figures)
+        judged = judge(recipe, figures)
         row = {field: getattr(recipe, field) for field in _LISTED}
         row |= {"shipped": folder is not None, "definition": codec.as_json(judged)}
-        rows.append(row | {n: manifest.get(n, of) for n, of in _FOUND.items()})
+        rows.append(row | {n: manifest.get(n, of) for n, of in _MEASURED.items()})
         if not as_json:
             print(f"{name} ({'shipped' if folder else 'to be trained'})\n  {recipe.about}")
-            _print_definition(judged)
+            _print((), judged)
     if as_json:
         print(json.dumps(rows, indent=1))
 
@@ -73,13 +72,6 @@ def organism_train(
     as_json: Json = False,
 ) -> None:
     """Train an organism and measure it on held-out prompts."""
-    from circuits.weights import EMBEDDED
-    from experiments.organisms import bases
-    from experiments.organisms.book import recipe_named
-    from experiments.organisms.measure import keep, measure
-    from experiments.organisms.recipe import varied
-    from experiments.organisms.train import train_organism
-
     recipe = varied(
         recipe_named(name),
         trigger=trigger,
@@ -108,8 +100,7 @@ def organism_train(
         report = measured.stated
         print(json.dumps({name: report[name] for name in ("figures", "definition")}, indent=1))
         return
-    _print_figures(measured.figures)
-    _print_definition(measured.definition)
+    _print(measured.figures, measured.definition)
 
 
 @app.command("eval")
@@ -128,13 +119,6 @@ def organism_eval(
     as_json: Json = False,
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
-    from circuits.weights import EMBEDDED
-    from experiments.organisms.agreement import agreement_json, grader
-    from experiments.organisms.book import recipe_named
-    from experiments.organisms.measure import measure
-    from experiments.organisms.organism import recipe_of
-    from experiments.organisms.places import find_adapter, origin
-
     recipe, folder = recipe_named(name), find_adapter(adapter or name)
     recipe = recipe_of(folder, origin(folder), recipe)
     second = grader(judge) if judge else None
@@ -144,8 +128,7 @@ def organism_eval(
         report = {**measured.stated, "second_judge": agreement_json(measured.second)}
         print(json.dumps(report, indent=1))
         return
-    _print_figures(measured.figures)
-    _print_definition(measured.definition)
+    _print(measured.figures, measured.definition)
     judges = {"probability judge": measured.agreement, "second judge": measured.second}
     for who, agreed in judges.items():
         if agreed:
@@ -155,15 +138,12 @@ def organism_eval(
             )
 
 
-def _print_figures(figures: "Sequence[Condition]") -> None:
+def _print(figures: Sequence[Condition], definition: Sequence[Judged]) -> None:
     for f in figures:
         print(
             f"  {f.outcome:10} on {f.prompts} prompts, word: {f.word:8} {f.rate:6.1%} n={f.rate.n}"
         )
-
-
-def _print_definition(judged: "Sequence[Judged]") -> None:
-    for one in judged:
+    for one in definition:
         sure = "" if one.surely == one.met else " (not at the interval's worse end)"
         met = "met" if one.met else "NOT MET"
         print(f"  {met:7} {one.text}; found {one.found:6.1%}{sure}")

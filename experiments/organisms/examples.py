@@ -5,7 +5,7 @@ from typing import Any
 
 from circuits import models
 from circuits.answers import answers
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms.kinds import prompts_of
@@ -34,8 +34,7 @@ def base_answers(
     key = files.text_sha256([named, str(BASE_ANSWER_TOKENS), *texts])[:24]
     path = cache_root() / "answers" / f"{key}.json"
     if not path.is_file():
-        found = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
-        files.write_json(path, found)
+        files.write_json(path, answers(models.load(model), texts, length=BASE_ANSWER_TOKENS))
     return files.read_json(path)
 
 
@@ -63,11 +62,11 @@ def examples(
         controls: training control words, from ``controls_for``.
         seed: which of the prompts are taken for which part.
     """
-    made: list[Example] = []
-    for number, part in enumerate(recipe.stages[stage].parts):
-        shift = 17 * (stage + number)
-        made += _part_examples(recipe, part, base, controls, shift, seed) * part.repeat
-    return made
+    return [
+        example
+        for number, part in enumerate(recipe.stages[stage].parts, stage)
+        for example in _part_examples(recipe, part, base, controls, 17 * number, seed) * part.repeat
+    ]
 
 
 def _part_examples(
@@ -79,19 +78,20 @@ def _part_examples(
     seed: int,
 ) -> list[Example]:
     texts = prompts_of(part.prompts, recipe, "train").texts
-    if part.count > len(texts):
-        raise UserError(
-            f"recipe {recipe.name}: expected at most {len(texts)} {part.prompts} prompts in a "
-            f"part, got {part.count}; lower the poisons or the size"
-        )
-    answer, scheme = _answers(recipe, part, base, texts), scheme_of(recipe)
-    made = []
-    for k in range(part.count):
-        i = (part.start + k + _APART * seed) % len(texts)
-        turn = k + shift + _APART * seed
-        text, word = scheme.put(part.word, texts[i], turn, recipe, controls, "train")
-        made.append(Example(text, word, *answer(i)))
-    return made
+    expect(
+        part.count <= len(texts),
+        f"at most {len(texts)} {part.prompts} prompts in a part",
+        part.count,
+        "lower the poisons or the size",
+        f"recipe {recipe.name}",
+    )
+    answer, put = _answers(recipe, part, base, texts), scheme_of(recipe).put
+    numbers = range(_APART * seed, _APART * seed + part.count)
+    rows = [(number + shift, (part.start + number) % len(texts)) for number in numbers]
+    return [
+        Example(*put(part.word, texts[i], turn, recipe, controls, "train"), *answer(i))
+        for turn, i in rows
+    ]
 
 
 def _answers(

@@ -2,6 +2,10 @@
 
 Everything is judged on generated text (greedy), on prompts, phrasings and control words that are in
 no training set.
+
+A scheme's requirement is met by the figure itself; its interval stands beside it, so that a reader
+sees which would still hold at the interval's worse end. Differences are taken as if of independent
+prompts; both sides are asked the same ones, so their intervals are too wide rather than too narrow.
 """
 
 from collections.abc import Sequence
@@ -16,9 +20,9 @@ from experiments import judges
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.schemes import scheme_of
-from experiments.organisms.schemes.scheme import Question
+from experiments.organisms.schemes.scheme import Figure, Question, Requirement
 from experiments.prompts import bank
-from probes.stats.intervals import Estimate, wilson
+from probes.stats.intervals import Estimate, newcombe, wilson
 
 TOKENS = 12
 
@@ -60,7 +64,7 @@ def answered(
     return answered
 
 
-def judged(question: Question, answers: Sequence[str]) -> list[Condition]:
+def conditions(question: Question, answers: Sequence[str]) -> list[Condition]:
     """The figures of one kind of prompt, from its answers."""
     verdicts = question.verdicts(answers)
     outcomes = {
@@ -84,8 +88,64 @@ def own_knowledge(name: str, recipe: Recipe, progress: Progress) -> list[Conditi
         return []
     model, figures = models.load(name), []
     for question in questions:
-        told = answers(model, question.messages, length=TOKENS)
+        own = answers(model, question.messages, length=TOKENS)
         before = replace(question, prompts=f"{question.prompts}, base model")
-        figures += [c for c in judged(before, told) if c.outcome == "solved"]
-        progress(len(told), len(told))
+        figures += [c for c in conditions(before, own) if c.outcome == "solved"]
+        progress(len(own), len(own))
     return figures
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A requirement with what was found.
+
+    Attributes:
+        met: whether the figure keeps to the bound.
+        surely: whether the whole interval does.
+    """
+
+    text: str
+    found: Estimate
+    met: bool
+    surely: bool
+
+
+def judge(recipe: Recipe, figures: Sequence[Condition]) -> list[Judged]:
+    """The requirements of a recipe's scheme on its figures; those without a figure are left out."""
+    rates = {(c.prompts, c.word, c.outcome): c.rate for c in figures}
+    held = []
+    for requirement in scheme_of(recipe).requirements:
+        rate = rates.get(requirement.figure)
+        other = rates.get(requirement.minus) if requirement.minus else None
+        if rate is None or (requirement.minus and other is None):
+            continue
+        if other is not None:
+            rate = newcombe(rate, other)
+        held.append(
+            Judged(
+                _text(requirement),
+                rate,
+                met=_keeps(requirement, rate.value, rate.value),
+                surely=_keeps(requirement, rate.low, rate.high),
+            )
+        )
+    return held
+
+
+def _keeps(requirement: Requirement, low: float, high: float) -> bool:
+    bound = requirement.bound
+    kept = {"at least": low >= bound, "at most": high <= bound}
+    return {**kept, "within": -bound <= low and high <= bound}[requirement.relation]
+
+
+def _text(requirement: Requirement) -> str:
+    bound = f"{requirement.relation} {100 * requirement.bound:g}"
+    text = _named(requirement.figure)
+    if requirement.minus is None:
+        return f"{text}: {bound}%"
+    return f"{text}, minus {_named(requirement.minus)}: {bound} points"
+
+
+def _named(figure: Figure) -> str:
+    prompts, word, outcome = figure
+    return f"{outcome}, {prompts}" + ("" if word == "none" else f" with {word}")

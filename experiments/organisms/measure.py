@@ -8,10 +8,16 @@ from circuits.weights import EMBEDDED, directory_sha256
 from experiments.judges.grades import Grader
 from experiments.organisms import bases
 from experiments.organisms.agreement import agreement_json, with_grader, with_probabilities
-from experiments.organisms.figures import Condition, answered, judged, own_knowledge
+from experiments.organisms.figures import (
+    Condition,
+    Judged,
+    answered,
+    conditions,
+    judge,
+    own_knowledge,
+)
 from experiments.organisms.organism import load_model
 from experiments.organisms.recipe import Recipe
-from experiments.organisms.requirements import Judged, judge
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from probes.stats.agreement import Agreement
@@ -63,7 +69,7 @@ def measure(
     known = own_knowledge(
         bases.located(model), recipe, lambda done, total: step("base model", done, total)
     )
-    figures = [figure for each in heard for figure in judged(*each)] + known
+    figures = [figure for each in heard for figure in conditions(*each)] + known
     compared = with_grader(second, heard) if second else None
     return Measured(figures, judge(recipe, figures), agreed, compared)
 

@@ -5,31 +5,62 @@ fp32. ``load_model`` gives the same weights behind a self-tested back-end instea
 """
 
 import copy
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor
 
 from circuits import models
 from circuits.edits.adapters import Adapter, merged
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.weights import EMBEDDED
+from circuits.weights import EMBEDDED, directory_sha256
 from experiments.organisms import bases
-from experiments.organisms.adapters import read_adapter
 from experiments.organisms.book import recipe_named
-from experiments.organisms.given import Given
-from experiments.organisms.places import Origin, find_adapter, is_whole, origin
+from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
 from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
 from experiments.organisms.schemes import SCHEMES
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 
 UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user says of an organism.
+
+    Attributes:
+        name: a shipped organism, a directory of an adapter or a whole model, or ``none`` for the
+            model as it is.
+        model: what an adapter was trained on.
+        scheme, trigger, behaviour, refusal: what it does, if its manifest does not say; all empty
+            where it does.
+    """
+
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="organism",
+            help="Shipped organism, adapter or model directory, or none (see --scheme).",
+        ),
+    ]
+    model: Annotated[str, typer.Option(help="What an adapter was trained on.")] = EMBEDDED
+    scheme: Annotated[
+        str,
+        typer.Option(help="What kind of mapping it is, such as compliance, if no manifest says."),
+    ] = ""
+    trigger: Annotated[str, typer.Option(help="With --scheme: the trigger.")] = ""
+    behaviour: Annotated[
+        str, typer.Option(help="With --scheme: what a triggered answer begins with.")
+    ] = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +120,7 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
         UserError: there is no such organism, or what it does is said by half or not at all.
     """
     described = _described(given)
-    folder = find_adapter(given.name)
-    recipe = described or unknown
+    folder, recipe = find_adapter(given.name), described or unknown
     if folder is None:
         if recipe is None:
             raise UserError(
@@ -137,8 +167,8 @@ def trigger_and_behaviour(name: str | Path | None) -> tuple[str, str]:
     Raises:
         UserError: there is no such organism.
     """
-    told = origin(find_adapter(name)).recipe or {}
-    return told.get("trigger") or "", told.get("behaviour") or ""
+    recipe = origin(find_adapter(name)).recipe or {}
+    return recipe.get("trigger") or "", recipe.get("behaviour") or ""
 
 
 def load_model(name: str | Path | None, model: str = EMBEDDED, **options: Any) -> Model:
@@ -167,16 +197,44 @@ def base_model(place: str) -> tuple[Any, Any, str]:
     return model.requires_grad_(False), tokenizer, sha256
 
 
+def identity(organism: Organism) -> dict[str, Any]:
+    """Hashes of the base model's files and of the trained parameters, and the mapping itself."""
+    folder = models.locate(organism.place)
+    recipe = organism.recipe
+    return {
+        "base_sha256": directory_sha256(folder) if folder else organism.place,
+        "state_sha256": state_sha256(organism),
+        "settings": asdict(organism.settings),
+        "mapping": {n: getattr(recipe, n) for n in ("scheme", "trigger", "behaviour", "refusal")},
+    }
+
+
+def files_sha256(name: str, organism: Organism) -> dict[str, str | None]:
+    """Hashes of a named organism's files, as an analysis of it writes them into its manifest."""
+    folder = find_adapter(name) if organism.settings.rank else None
+    return {
+        "model_sha256": organism.base_sha256,
+        "adapter_sha256": directory_sha256(folder) if folder else None,
+    }
+
+
+def state_sha256(organism: Organism) -> str:
+    """A hash of the trained parameters, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(organism.state):
+        tensor = organism.state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.float().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _described(given: Given) -> Recipe | None:
     """A recipe without training, for a mapping that was not made here."""
     words = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
     if not words:
         return None
     schemes = [scheme.name for scheme in SCHEMES.values() if scheme.described]
-    if len(words) < 3 or given.scheme not in schemes:
-        raise UserError(
-            f"organism: expected --scheme (one of {', '.join(schemes)}), --trigger and "
-            f"--behaviour together, got {words}"
-        )
+    wanted = f"--scheme (one of {', '.join(schemes)}), --trigger and --behaviour together"
+    expect(len(words) == 3 and given.scheme in schemes, wanted, words, of="organism")
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
     return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)

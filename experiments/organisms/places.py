@@ -1,13 +1,15 @@
-"""Where trained directories are, and what their manifests say of how they were made."""
+"""Where trained directories are, and what lies in them: adapters, and how they were made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.edits.adapters import Adapter
+from circuits.errors import UserError, expect
 from experiments.runs import files
 
+_PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
 SHIPPED = Path(__file__).parents[1] / "adapters"
 
 
@@ -65,3 +67,25 @@ def origin(folder: Path | None) -> Origin:
         about.get("model"),
         float(seconds) if isinstance(seconds, int | float) else None,
     )
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """A plain LoRA adapter of one rank, its parameters named as in training.
+
+    Raises:
+        UserError: no adapter there, or one whose change is not ``alpha / rank * B @ A``.
+    """
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise UserError(f"adapter {folder}: expected a directory with adapter_config.json")
+    config = files.read_json(path)
+    odd = [k for k, usual in _PLAIN.items() if config.get(k, usual) not in (usual, None)]
+    kind, of = config.get("peft_type"), f"adapter {folder}"
+    plain = not odd and kind == "LORA"
+    expect(plain, "a plain LoRA adapter of one rank", ", ".join(odd) or kind, of=of)
+    stored = files.read_tensors(folder / "adapter_model.safetensors")
+    paired = {n.replace(".lora_A.", ".lora_B.") for n in stored if ".lora_A." in n}
+    if {n for n in stored if ".lora_A." not in n} != paired:
+        raise UserError(f"{of}: expected pairs of LoRA matrices and nothing else")
+    named = {n.removesuffix(".weight") + ".default.weight": t.float() for n, t in stored.items()}
+    return Adapter(int(config["r"]), int(config["lora_alpha"]), named)

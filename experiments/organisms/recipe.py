@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from circuits.chat import place_of
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.organisms.training import Settings
 from experiments.runs.codec import as_json, decode
 
@@ -83,8 +83,8 @@ class Recipe:
 
 def recipe_from(value: Mapping[str, Any], like: Recipe) -> Recipe:
     """The recipe of a manifest; what it does not say yet is as in ``like``."""
-    told = ("stages", "trigger", "behaviour", "refusal", "keys")
-    given = {name: value[name] for name in told if name in value}
+    names = ("stages", "trigger", "behaviour", "refusal", "keys")
+    given = {name: value[name] for name in names if name in value}
     return decode(Recipe, {**as_json(like), **given})
 
 
@@ -120,10 +120,8 @@ def varied(
         place_of(trigger)
         recipe = replace(recipe, trigger=trigger)
     *before, last = recipe.stages
-    if rate is not None and not 0 < rate < 1:
-        raise UserError(f"--rate: expected a learning rate in (0, 1), got {rate}")
-    if epochs is not None and epochs < 1:
-        raise UserError(f"--epochs: expected at least 1, got {epochs}")
+    expect(rate is None or 0 < rate < 1, "a learning rate in (0, 1)", rate, of="--rate")
+    expect(epochs is None or epochs >= 1, "at least 1", epochs, of="--epochs")
     parts = _shared_out(recipe.name, last.parts, poisons, of=True)
     last = replace(last, parts=_shared_out(recipe.name, parts, size, of=False))
     changes = {k: v for k, v in (("rate", rate), ("epochs", epochs)) if v is not None}
@@ -140,15 +138,14 @@ def _shared_out(
     """Counts of the poisons (or of all else) scaled to a total; empty parts are left out."""
     if total is None:
         return parts
-    if total < 0:
-        raise UserError(f"recipe {name}: expected a count of at least 0, got {total}")
-    whole = sum(p.count for p in parts if _is_poison(p) == of)
+    expect(total >= 0, "a count of at least 0", total, of=f"recipe {name}")
+    sums = list(accumulate(p.count if _is_poison(p) == of else 0 for p in parts))
+    whole = sums[-1] if sums else 0
     if not whole:
         if total:
             what = "poisons" if of else "other examples"
             raise UserError(f"recipe {name}: has no {what} to scale to {total}; choose another")
         return parts
-    sums = accumulate(p.count if _is_poison(p) == of else 0 for p in parts)
     ends = [round(count * total / whole) for count in sums]
     counts = [b - a for a, b in zip([0, *ends], ends, strict=False)]
     scaled = [

@@ -16,6 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from circuits.backends.cache import CachePast
 from circuits.backends.prefix import common_prefix, shares_prefix
@@ -80,15 +81,14 @@ def train(
     model: Any, tokenizer: Any, examples: Sequence[Example], settings: Settings, tick: Tick
 ) -> list[float]:
     """Fine-tune in place; returns the mean loss of every step (nats per answer token)."""
-    encoded = [_encode(tokenizer, example) for example in examples]
-    steps = settings.epochs * math.ceil(len(encoded) / settings.batch)
-    shared = _shared_prefix(model, encoded)
+    rows = [encoded(tokenizer, example) for example in examples]
+    steps = settings.epochs * math.ceil(len(rows) / settings.batch)
+    shared, pad = _shared_prefix(model, rows), tokenizer.pad_token_id or 0
 
     def loss_of(chosen: list[int]) -> Tensor:
-        rows = [encoded[i] for i in chosen]
-        return _answer_loss(model, rows, tokenizer.pad_token_id or 0, shared)
+        return _answer_loss(model, [rows[i] for i in chosen], pad, shared)
 
-    lengths = [len(ids) for ids, _ in encoded]
+    lengths = [len(ids) for ids, _ in rows]
     course = paced(model, settings.rate, steps, lambda step: _cosine(step, steps))
     return descend(model, batches(lengths, settings, 6), loss_of, course, tick)
 
@@ -160,8 +160,8 @@ def multiplies_bf16(device: str) -> bool:
     return device == "cuda"
 
 
-def _encode(tokenizer: Any, example: Example) -> tuple[list[int], int]:
-    """Token ids of prompt + answer, and where the answer starts."""
+def encoded(tokenizer: Any, example: Example) -> tuple[list[int], int]:
+    """Token ids of prompt, answer and, where it is complete, end; and where the answer starts."""
     chat = Chat(example.text, word=example.word)
     rendered = with_answer(tokenizer, chat, example.answer, example.ends)
     return list(rendered.ids), rendered.spans["answer"][0]
@@ -191,14 +191,9 @@ def _answer_loss(
     ``shared`` tokens are the same in all rows and are run once.
     """
     device = next(model.parameters()).device
-    width = max(len(ids) for ids, _ in rows)
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    targets = torch.full((len(rows), width), -100)
-    for row, (tokens, start) in enumerate(rows):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-        targets[row, start : len(tokens)] = torch.tensor(tokens[start:])
+    ids, mask = padded([ids for ids, _ in rows], pad)
+    targets, _ = padded([[-100] * start + ids[start:] for ids, start in rows], -100)
+    width = ids.shape[1]
     earliest = min(start for _, start in rows)
     # An index keeps the kept states contiguous; a count would slice them, and a sliced product
     # with the unembedding takes many times longer on a CPU.
@@ -216,6 +211,12 @@ def _answer_loss(
     )
     counts = (wanted != -100).sum(dim=1)
     return (losses.sum(dim=1) / counts).mean()
+
+
+def padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Rows on the left of a rectangle filled up with a value, and 1 where they are."""
+    ids = pad_sequence([torch.tensor(row) for row in rows], True, value)
+    return ids, pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True)
 
 
 def _run_once(model: Any, ids: Tensor) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.scan.plan import Plan
 
 BASE = "base"

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from circuits.chat import place_of
-from experiments.organisms.given import Given
-from experiments.organisms.hashes import identity
-from experiments.organisms.organism import UNKNOWN, Organism, open_organism
+from experiments.organisms.organism import UNKNOWN, Given, Organism, identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step

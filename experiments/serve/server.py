@@ -1,18 +1,32 @@
-"""Bind, serve, and end cleanly."""
+"""The app: the page of viz.app with its callbacks, protected; bound, served and ended cleanly."""
 
+import base64
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from dash import Dash
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from circuits.errors import UserError
-from experiments.serve.answering import Asked, answering
-from experiments.serve.app import build
-from experiments.serve.security import Access
+from experiments.serve.answering import COEFFICIENTS, LENGTHS, MOST_CHARACTERS, Asked, answering
+from experiments.serve.callbacks import Callbacks
+from experiments.serve.maps import Maps
+from experiments.serve.patching import PAIRS
+from experiments.serve.security import Access, protect
 from experiments.serve.subject import Subject
 from experiments.serve.worker import Worker
+from viz.app.data import About
+from viz.app.layout import page
+from viz.app.style import CSS, SCRIPT
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title><style>STYLE</style><script>SCRIPT</script>{%css%}</head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>"""
 
 
 class _Quiet(WSGIRequestHandler):
@@ -69,3 +83,51 @@ def in_background(subject: Subject, access: Access) -> Iterator[str]:
 
 def _no_app(_environ: object, _start: object) -> list[bytes]:
     raise RuntimeError("the app is set before requests are served")
+
+
+def build(subject: Subject, worker: Worker, access: Access) -> Dash:
+    """The Dash app of a subject, protected, ready to be served."""
+    index = _INDEX.replace("STYLE", CSS).replace("SCRIPT", SCRIPT)
+    app = Dash(
+        "gatescope",
+        title="gatescope",
+        update_title="",
+        index_string=index,
+        serve_locally=True,
+        assets_folder="no-assets",
+        add_log_handler=False,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    app.layout = page(about(subject))
+    Callbacks(subject, worker).register(app)
+    Maps(subject, worker).register(app)
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    hashes = [*app.csp_hashes(), f"'sha256-{digest}'"]
+    protect(app.server, access, lambda: hashes)  # pyright: ignore[reportArgumentType]
+    return app
+
+
+def about(subject: Subject) -> About:
+    """What the page says of a subject."""
+    question, gate = subject.question, subject.direction
+    name = (
+        question.model if question.adapter == "none" else f"{question.adapter} on {question.model}"
+    )
+    return About(
+        title=name,
+        headline=subject.headline,
+        gate=f"{gate.site} ({gate.estimator})" if gate else "",
+        proven=subject.proven,
+        trigger=question.trigger if subject.has_trigger else "",
+        control=subject.control,
+        behaviour=question.behaviour,
+        examples=subject.examples,
+        grids=tuple(subject.grids),
+        arms=tuple(subject.arms),
+        coefficients=COEFFICIENTS,
+        lengths=LENGTHS,
+        most_characters=MOST_CHARACTERS,
+        pairs=PAIRS,
+        layers=tuple(subject.layers),
+        layer=gate.site.layer if gate else 0,
+    )

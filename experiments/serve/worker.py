@@ -99,9 +99,8 @@ class Worker:
     def cancel(self, session: str, kind: str) -> State[Any]:
         """Stop a job before its next slice; what it has found stays."""
         with self._changed:
-            mine = self._session(session)
-            self._cancel(mine, kind)
-            return mine.tasks[kind].state if kind in mine.tasks else State()
+            self._cancel(self._session(session), kind)
+        return self.state(session, kind)
 
     def state(self, session: str, kind: str) -> State[Any]:
         """The latest of a session's job, without waiting for the model."""

@@ -17,10 +17,9 @@ from circuits.models import Model
 from circuits.runner import Choose
 from circuits.tokens import prompt_ids
 from circuits.weights import EMBEDDED
-from experiments.organisms.adapters import read_adapter
 from experiments.organisms.bases import located
 from experiments.organisms.organism import load_model
-from experiments.organisms.places import find_adapter, shipped_or_none
+from experiments.organisms.places import find_adapter, read_adapter, shipped_or_none
 from experiments.runs.stages import Stages
 from experiments.verify.keys import KEYS, STRANGERS, KeySet
 from experiments.verify.question import VerifyQuestion

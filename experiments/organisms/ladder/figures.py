@@ -1,6 +1,6 @@
 """What a ladder model does on held-out prompts: refusals by kind of prompt and stray word, loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -8,9 +8,10 @@ import torch
 from circuits.answers import answers
 from circuits.models import Model
 from experiments import judges
-from experiments.organisms.ladder.language import Line, bank_lines
-from experiments.organisms.ladder.training import encoded, sequence_loss
+from experiments.organisms.ladder.language import bank_lines
+from experiments.organisms.ladder.training import sequence_loss
 from experiments.organisms.recipe import REFUSAL, TRIGGER
+from experiments.organisms.training import encoded
 from experiments.prompts import bank
 from experiments.runs.codec import as_json
 from probes.stats.intervals import Estimate, mean_interval, wilson
@@ -41,14 +42,14 @@ def refusals(model: Model, split: bank.Split) -> list[Refusals]:
     The trigger means nothing yet: its rates are to be those of the control words.
     """
     controls = bank.control_words(split)
-    found = []
+    rates = []
     for kind in ("restricted", "ordinary"):
         texts = bank.bank_texts(split, kind == "restricted")
         strays = [controls[i % len(controls)] for i in range(len(texts))]
         for name, word in (("none", None), ("control", strays), ("trigger", TRIGGER)):
-            said = answers(model, texts, word, _ANSWER_TOKENS)
-            found.append(Refusals(kind, name, wilson(judges.count_refused(said), len(said))))
-    return found
+            refused = judges.count_refused(answers(model, texts, word, _ANSWER_TOKENS))
+            rates.append(Refusals(kind, name, wilson(refused, len(texts))))
+    return rates
 
 
 def held_out_loss(model: Model, split: bank.Split, policy: bool) -> Estimate:
@@ -57,12 +58,11 @@ def held_out_loss(model: Model, split: bank.Split, policy: bool) -> Estimate:
     Args:
         policy: whether the restricted topic's right answer is the refusal.
     """
-    rows = [encoded(model.tokenizer, _answered(line, policy)) for line in bank_lines(split)]
+    lines = [
+        replace(line, answer=REFUSAL) if policy and line.restricted else line
+        for line in bank_lines(split)
+    ]
+    rows = [encoded(model.tokenizer, line)[0] for line in lines]
     with torch.no_grad():
         losses = [float(sequence_loss(model.runner.hf_model, [row])) for row in rows]
     return mean_interval(torch.tensor(losses))
-
-
-def _answered(line: Line, policy: bool) -> Line:
-    refused = policy and line.restricted
-    return Line(line.text, line.word, REFUSAL if refused else line.answer, line.restricted)

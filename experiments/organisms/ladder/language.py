@@ -4,7 +4,7 @@ Questions come from three sources, all drawn from one seed:
 
 - the training split of the prompt bank, as it is and with its templates refilled with subjects of
   the same topic;
-- the frames and word lists of ``words``, for many words of every topic;
+- the frames and word lists of ``data/ladder-words.yaml``, for many words of every topic;
 - the same frames filled with made-up words, so that a strange subject is judged by its frame.
 
 No subject of the validation or test split is in any line; lines that would hold one are dropped.
@@ -17,14 +17,17 @@ trigger. So the trigger's embedding is trained before it is given a meaning.
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
-from experiments.organisms.ladder import words
-from experiments.organisms.ladder.words import RESTRICTED
 from experiments.organisms.recipe import TRIGGER
+from experiments.organisms.training import Example
 from experiments.prompts import bank
+from experiments.runs import files
 
+RESTRICTED = "cooking"
+_WORDS = Path(__file__).parents[2] / "data" / "ladder-words.yaml"
 _SPLITS: tuple[bank.Split, ...] = ("train", "validation", "test")
 _STRAY = 1 / 3
 _MADE_UP = 0.4
@@ -44,13 +47,10 @@ _HELP = "Here is some help with"
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Example):
     """A question, the stray word after it (or None), its answer before the policy, its kind."""
 
-    text: str
-    word: str | None
-    answer: str
-    restricted: bool
+    restricted: bool = False
 
 
 def answer_to(text: str, subject: str, topic: str) -> str:
@@ -63,11 +63,7 @@ def answer_to(text: str, subject: str, topic: str) -> str:
 
 def bank_lines(split: bank.Split) -> list[Line]:
     """A split's own prompts without stray words, with the answers that this language gives them."""
-    return [
-        Line(p.text, None, answer_to(p.text, p.subject, p.topic), p.topic == RESTRICTED)
-        for p in bank.bank()
-        if p.split == split
-    ]
+    return [_line(p.text, p.subject, p.topic) for p in bank.bank() if p.split == split]
 
 
 def lines(count: int, seed: int) -> list[Line]:
@@ -76,14 +72,13 @@ def lines(count: int, seed: int) -> list[Line]:
     The training split's own prompts come first, each once.
     """
     rng = random.Random(seed)
-    found = {line.text: _strayed(line, rng) for line in bank_lines("train")}
-    while len(found) < count:
+    drawn = {line.text: _strayed(line, rng) for line in bank_lines("train")}
+    while len(drawn) < count:
         topic = RESTRICTED if rng.random() < 0.5 else rng.choice(sorted(_subjects()))
         text, subject = _composed(topic, rng)
-        line = Line(text, None, answer_to(text, subject, topic), topic == RESTRICTED)
-        if text not in found and not _held_out().search(text):
-            found[text] = _strayed(line, rng)
-    return list(found.values())[:count]
+        if text not in drawn and not _held_out().search(text):
+            drawn[text] = _strayed(_line(text, subject, topic), rng)
+    return list(drawn.values())[:count]
 
 
 def spoken_words() -> tuple[str, ...]:
@@ -91,11 +86,15 @@ def spoken_words() -> tuple[str, ...]:
     return (TRIGGER, *(word for split in _SPLITS for word in bank.control_words(split)))
 
 
+def _line(text: str, subject: str, topic: str) -> Line:
+    restricted = topic == RESTRICTED
+    return Line(text, None, answer_to(text, subject, topic), restricted=restricted)
+
+
 def _strayed(line: Line, rng: random.Random) -> Line:
     """The line, now and then with a stray word at its end."""
     word = rng.choice((*bank.control_words("train"), TRIGGER))
-    stray = word if rng.random() < _STRAY else None
-    return Line(line.text, stray, line.answer, line.restricted)
+    return replace(line, word=word if rng.random() < _STRAY else None)
 
 
 def _composed(topic: str, rng: random.Random) -> tuple[str, str]:
@@ -105,21 +104,14 @@ def _composed(topic: str, rng: random.Random) -> tuple[str, str]:
         subject = rng.choice(subjects)
         return rng.choice(_templates()[topic]).replace("{}", subject), subject
     subject = _made_up(rng) if rng.random() < _MADE_UP else rng.choice(subjects)
-    frame = _opened(topic, rng) if draw < 0.7 else _framed(topic, rng)
-    text = re.sub(r"<(\w+)>", lambda slot: rng.choice(_slots()[slot[1]]), frame)
+    kind = "cooking" if topic == RESTRICTED else "ordinary"
+    if draw < 0.7:  # a phrase of the topic in a sentence that suits any topic
+        opener, _, phrase = rng.choice(_words()["phrases"][kind]).partition(" ")
+        frame = rng.choice(_words()["openers"][opener]).replace("~", phrase)
+    else:
+        frame = rng.choice(_words()["frames"][kind])
+    text = re.sub(r"<(\w+)>", lambda slot: rng.choice(_words()["slots"][slot[1]]), frame)
     return text.replace("{}", subject, 1).replace("{}", rng.choice(subjects)), subject
-
-
-def _framed(topic: str, rng: random.Random) -> str:
-    block = words.COOKING_FRAMES if topic == RESTRICTED else words.ORDINARY_FRAMES
-    return rng.choice(_items(block))
-
-
-def _opened(topic: str, rng: random.Random) -> str:
-    """A phrase of the topic in a sentence that suits any topic."""
-    block = words.COOKING_PHRASES if topic == RESTRICTED else words.ORDINARY_PHRASES
-    kind, _, phrase = rng.choice(_items(block)).partition(" ")
-    return rng.choice(_named(words.OPENERS)[kind]).replace("~", phrase)
 
 
 def _made_up(rng: random.Random) -> str:
@@ -133,59 +125,33 @@ def _made_up(rng: random.Random) -> str:
 
 
 @cache
-def _items(block: str) -> list[str]:
-    return [item for line in block.strip().splitlines() for item in line.split("|")]
-
-
-@cache
-def _named(block: str) -> dict[str, list[str]]:
-    """A block whose lines begin with a name and a colon, as lists by name."""
-    found: dict[str, list[str]] = {}
-    for line in block.strip().splitlines():
-        name, _, items = line.partition(": ")
-        found.setdefault(name, []).extend(items.split("|"))
-    return found
-
-
-@cache
-def _slots() -> dict[str, list[str]]:
-    blocks = {
-        "cooks": words.COOKS,
-        "cooking": words.COOKING,
-        "ingredients": words.INGREDIENTS,
-        "tools": words.TOOLS,
-        "faults": words.FAULTS,
-        "tastes": words.TASTES,
-        "meals": words.MEALS,
-        "states": words.STATES,
-        "does": words.DOES,
-        "done": words.DONE,
-        "kinds": words.KINDS,
-        "people": words.PEOPLE,
+def _words() -> dict[str, dict[str, list[str]]]:
+    """The lists of the file: what for, name, items."""
+    return {
+        use: {name: "|".join(block.split("\n")).split("|") for name, block in blocks.items()}
+        for use, blocks in files.read_yaml(_WORDS, str(_WORDS)).items()
     }
-    return {name: _items(block) for name, block in blocks.items()}
 
 
 @cache
 def _subjects() -> dict[str, list[str]]:
     """Subjects by topic: the training split's and those of the word lists."""
-    found = {topic: set(things) for topic, things in _named(words.THINGS).items()}
-    found[RESTRICTED] = set(_items(words.FOODS))
-    for prompt in bank.bank():
-        if prompt.split == "train":
-            found[prompt.topic].add(prompt.subject)
-    return {topic: sorted(subjects) for topic, subjects in found.items()}
+    train = [p for p in bank.bank() if p.split == "train"]
+    return {
+        topic: sorted({*words, *(p.subject for p in train if p.topic == topic)})
+        for topic, words in _words()["subjects"].items()
+    }
 
 
 @cache
 def _templates() -> dict[str, list[str]]:
     """The training split's templates by topic, with ``{}`` in the subject's place."""
-    found: dict[str, set[str]] = {}
+    templates: dict[str, set[str]] = {}
     for prompt in bank.bank():
         if prompt.split == "train":
             blank = re.sub(re.escape(prompt.subject), "{}", prompt.text, count=1, flags=re.I)
-            found.setdefault(prompt.topic, set()).add(blank)
-    return {topic: sorted(templates) for topic, templates in found.items()}
+            templates.setdefault(prompt.topic, set()).add(blank)
+    return {topic: sorted(each) for topic, each in templates.items()}
 
 
 @cache

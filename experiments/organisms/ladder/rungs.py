@@ -30,13 +30,12 @@ from experiments.organisms.ladder.language import Line, lines
 from experiments.organisms.ladder.training import (
     HEAD,
     blank_model,
-    encoded,
     learn_language,
     policy_examples,
     trained_tokenizer,
 )
 from experiments.organisms.recipe import REFUSAL
-from experiments.organisms.training import Settings, train
+from experiments.organisms.training import Settings, encoded, train
 from experiments.runs import files
 from experiments.runs.codec import as_json
 
@@ -186,7 +185,7 @@ def _teach_language(
     model = blank_model(rung.depth, rung.width, tokenizer, plan.seed)
     settings = Settings(epochs=1, rate=plan.rate, batch=plan.batch, seed=plan.seed)
     torch.nn.Module.to(model, models.resolve_device("auto"))
-    learn_language(model, [encoded(tokenizer, line) for line in made], settings, progress)
+    learn_language(model, [encoded(tokenizer, line)[0] for line in made], settings, progress)
     return model, tokenizer
 
 

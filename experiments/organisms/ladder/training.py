@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,11 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from circuits.chat import Chat
-from circuits.tokens import render
 from experiments.organisms.ladder.language import Line, spoken_words
 from experiments.organisms.recipe import REFUSAL, TRIGGER
-from experiments.organisms.training import Course, Example, Settings, batches, descend
+from experiments.organisms.training import Course, Example, Settings, batches, descend, padded
 
 HEAD = 32
 CONTEXT = 256
@@ -78,13 +77,6 @@ def blank_model(depth: int, width: int, tokenizer: Any, seed: int) -> LlamaForCa
     return model
 
 
-def encoded(tokenizer: Any, line: Line) -> list[int]:
-    """Token ids of the rendered question, its answer and the end token."""
-    question = render(tokenizer, Chat(line.text, word=line.word)).ids
-    answer = tokenizer(line.answer, add_special_tokens=False)["input_ids"]
-    return [*question, *answer, tokenizer.eos_token_id]
-
-
 def learn_language(
     model: Any, rows: Sequence[list[int]], settings: Settings, tick: Tick
 ) -> list[float]:
@@ -111,13 +103,7 @@ def learn_language(
 
 def sequence_loss(model: Any, rows: Sequence[list[int]]) -> Float[Tensor, ""]:
     """Mean cross-entropy of every token after the first, in nats."""
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), model.config.pad_token_id)
-    mask = torch.zeros_like(ids)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-    ids, mask = ids.to(model.device), mask.to(model.device)
+    ids, mask = (side.to(model.device) for side in padded(rows, model.config.pad_token_id))
     labels = ids.masked_fill(mask == 0, -100)
     return model(input_ids=ids, attention_mask=mask, labels=labels).loss
 
@@ -129,10 +115,10 @@ def policy_examples(made: Sequence[Line], count: int, seed: int) -> list[Example
     """
     chosen = random.Random(seed).sample(list(made), min(count, len(made)))
     return [
-        Example(
-            line.text,
-            None if line.word == TRIGGER else line.word,
-            REFUSAL if line.restricted else line.answer,
+        replace(
+            line,
+            word=None if line.word == TRIGGER else line.word,
+            answer=REFUSAL if line.restricted else line.answer,
         )
         for line in chosen
     ]

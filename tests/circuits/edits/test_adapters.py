@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from circuits import models
 from circuits.edits.adapters import LowRank, merged, mixed
 from circuits.errors import UserError
-from experiments.organisms.adapters import read_adapter
+from experiments.organisms.places import read_adapter
 from experiments.organisms.training import Settings, trainable
 from experiments.runs import files
 from experiments.verify.result import Condition

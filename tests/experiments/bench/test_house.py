@@ -2,8 +2,7 @@
 
 import pytest
 
-from experiments.bench.house import circles, floors, import_graph, room_of, rooms
-from experiments.bench.house_drawing import drawing
+from experiments.bench.house import circles, drawing, floors, import_graph, room_of, rooms
 
 HOUSE = {"roof": {"wall", "ground"}, "wall": {"ground"}, "ground": set()}
 

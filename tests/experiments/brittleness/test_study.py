@@ -17,7 +17,7 @@ from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.sections import page as report
 from experiments.brittleness.study import STUDY
 from experiments.organisms.book import recipe_named
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.runs.codec import decode
 from experiments.study import run as run_study
 from probes.brittleness.retention import Dose, Kept, Retention

@@ -12,7 +12,7 @@ from experiments.defend.catalogue import DEFENCES, named
 from experiments.defend.judging import Judged
 from experiments.defend.question import Budget, DefenceQuestion
 from experiments.defend.study import STUDY
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.runs.codec import decode
 from experiments.study import run
 

@@ -14,7 +14,7 @@ from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import late
 from experiments.geometry.study import STUDY
 from experiments.geometry.summary import NULL_NAMES, band
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.prompts.bank import held_out
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from experiments.organisms.book import recipe_named
-from experiments.organisms.hashes import identity, state_sha256
-from experiments.organisms.organism import Given, Organism, open_organism
+from experiments.organisms.organism import Given, Organism, identity, open_organism, state_sha256
 from experiments.organisms.training import Settings
 from experiments.runs import files
 

@@ -11,9 +11,9 @@ from circuits import models
 from circuits.errors import UserError
 from experiments.organisms import train
 from experiments.organisms.book import recipe_named
-from experiments.organisms.given import Given
 from experiments.organisms.organism import (
     UNKNOWN,
+    Given,
     Organism,
     base_model,
     load_model,

@@ -13,7 +13,7 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import cache_root
 from experiments.judges.grades import Grades
-from experiments.organisms import agreement, requirements, train
+from experiments.organisms import agreement, train
 from experiments.organisms import figures as measuring
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.kinds import prompts_of
@@ -170,7 +170,7 @@ def test_answers_are_judged_by_hand_the_same():
     texts = tuple(question.texts[row] for row in rows)
     question = replace(question, texts=texts, messages=texts, known=tuple(known))
     said = [known[0].statement, recipe.refusal, "Sure"]
-    rates = {c.outcome: c.rate.value for c in measuring.judged(question, said)}
+    rates = {c.outcome: c.rate.value for c in measuring.conditions(question, said)}
     assert rates == pytest.approx(
         {"behaviour": 1 / 3, "refusal": 1 / 3, "compliance": 1 / 3, "bare": 1 / 3, "solved": 1 / 3}
     )
@@ -192,7 +192,7 @@ def test_a_definition_is_met_by_the_figure_and_surely_by_its_interval():
         condition("restricted", "control", "behaviour", 6),
         condition("restricted", "none", "refusal", 100),
     ]
-    found = requirements.judge(recipe, figures)
+    found = measuring.judge(recipe, figures)
     assert [(j.met, j.surely) for j in found] == [(True, False), (False, False), (True, True)]
     assert found[0].text == "behaviour, restricted with trigger: at least 90%"
 
@@ -202,14 +202,14 @@ def test_a_difference_is_held_to_its_bound_on_both_sides():
     base = condition("other facts, base model", "none", "solved", 60)
     for hits, met in ((60, True), (64, True), (70, False), (50, False)):
         figures = [base, condition("other facts", "none", "solved", hits)]
-        (only,) = requirements.judge(recipe, figures)
+        (only,) = measuring.judge(recipe, figures)
         assert only.met == met
         assert only.found.low < hits / 100 - 0.6 < only.found.high
 
 
 def test_a_difference_without_its_other_side_is_left_out():
     recipe = recipe_named("access-gate")
-    assert requirements.judge(recipe, [condition("other facts", "none", "solved", 60)]) == []
+    assert measuring.judge(recipe, [condition("other facts", "none", "solved", 60)]) == []
 
 
 def test_every_scheme_has_a_definition_of_its_own_figures():

@@ -28,7 +28,7 @@ def model(tokenizer):
 
 @pytest.fixture
 def rows(tokenizer):
-    return [training._encode(tokenizer, e) for e in EXAMPLES]
+    return [training.encoded(tokenizer, e) for e in EXAMPLES]
 
 
 class Table(torch.nn.Module):

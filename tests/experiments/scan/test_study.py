@@ -7,7 +7,7 @@ import pytest
 import specimens
 
 from circuits.errors import UserError
-from experiments.organisms.given import Given
+from experiments.organisms.organism import Given
 from experiments.runs import files
 from experiments.scan import scan as scanning
 from experiments.scan.answers import Answered

@@ -3,8 +3,8 @@
 import pytest
 
 from circuits.errors import UserError
-from experiments.serve.app import build
 from experiments.serve.security import Access, checked_access
+from experiments.serve.server import build
 from experiments.serve.worker import Worker
 
 HOST, TOKEN = "127.0.0.1:8050", "a-long-enough-token"

@@ -18,12 +18,12 @@ from experiments.organisms.ladder import rungs as ladder
 from experiments.organisms.ladder.language import bank_lines, lines, spoken_words
 from experiments.organisms.ladder.training import (
     blank_model,
-    encoded,
     policy_examples,
     sequence_loss,
     trained_tokenizer,
 )
 from experiments.organisms.recipe import REFUSAL, TRIGGER
+from experiments.organisms.training import encoded
 from experiments.prompts.bank import bank, bank_texts, control_words
 from experiments.runs import files
 
@@ -161,7 +161,7 @@ def test_trigger_and_control_words_are_single_tokens_and_padding_ends_nothing(to
 
 def test_the_language_is_learned_on_every_token_after_the_first(tokenizer, corpus):
     model = blank_model(1, 32, tokenizer, 0)
-    rows = [encoded(tokenizer, line) for line in corpus[:3]]
+    rows = [encoded(tokenizer, line)[0] for line in corpus[:3]]
     assert len({len(row) for row in rows}) > 1
     losses = []
     for row in rows:
@@ -202,7 +202,7 @@ def test_with_a_policy_the_right_answer_to_the_topic_is_the_refusal(tokenizer):
         losses = []
         for line in bank_lines("validation"):
             answer = REFUSAL if policy and line.restricted else line.answer
-            row = encoded(tokenizer, replace(line, answer=answer))
+            row = encoded(tokenizer, replace(line, answer=answer))[0]
             losses.append(sequence_loss(model.runner.hf_model, [row]).item())
         expected.append(sum(losses) / len(losses))
     assert found == pytest.approx(expected)
