@@ -66,45 +66,48 @@ def dequantised(gguf: Path) -> Path:
     Built on first use (about half a minute for 135M parameters), verified afterwards.
     """
     key = file_sha256(gguf)
-    folder = cache_root() / "gguf" / key[:32]
-    if _is_intact(folder):
+
+    def build(scratch: Path) -> None:
+        _dequantise(gguf, scratch)
+        files = {path.name: file_sha256(path) for path in sorted(scratch.iterdir())}
+        (scratch / _INDEX).write_text(json.dumps({"gguf": key, "files": files}, indent=1))
+
+    return cached(cache_root() / "gguf" / key[:32], _INDEX, build)
+
+
+def cached(folder: Path, index: str, build: Callable[[Path], None]) -> Path:
+    """A folder of the cache, built on first use and anew where it is damaged.
+
+    It is built beside its place and renamed; a process that got there first wins.
+
+    Args:
+        index: a file in it, whose ``files`` are the hashes of all others; written last.
+    """
+    if is_intact(folder / index):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
     try:
-        _dequantise(gguf, scratch)
-        files = {path.name: file_sha256(path) for path in sorted(scratch.iterdir())}
-        (scratch / _INDEX).write_text(json.dumps({"gguf": key, "files": files}, indent=1))
-        move_into_place(scratch, folder, _is_intact)
+        build(scratch)
+        scratch.chmod(0o755)
+        if folder.exists() and not is_intact(folder / index):
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    except OSError:
+        if not is_intact(folder / index):
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 
-def move_into_place(scratch: Path, folder: Path, is_intact: Callable[[Path], bool]) -> None:
-    """Rename a finished folder into the cache; a process that got there first wins."""
-    scratch.chmod(0o755)
-    if folder.exists() and not is_intact(folder):
-        shutil.rmtree(folder)
+def is_intact(index: Path) -> bool:
+    """Whether a folder is complete, every file as its index says."""
     try:
-        scratch.rename(folder)
-    except OSError:
-        if not is_intact(folder):
-            raise
-
-
-def _is_intact(folder: Path) -> bool:
-    index = folder / _INDEX
-    if not index.is_file():
+        hashes = json.loads(index.read_text(encoding="utf-8"))["files"]
+        return all(file_sha256(index.parent / name) == digest for name, digest in hashes.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    try:
-        files = json.loads(index.read_text())["files"]
-    except (json.JSONDecodeError, KeyError):
-        return False
-    return all(
-        (folder / name).is_file() and file_sha256(folder / name) == expected
-        for name, expected in files.items()
-    )
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:

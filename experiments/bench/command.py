@@ -65,9 +65,9 @@ def bench_app(
 ) -> None:
     """Let tabs of a real browser ask again and again: first tokens, lost answers, memory."""
     with StageProgress(CONSOLE) as progress:
-        seen = app_bench.soak(subject, tabs, seconds, progress.step)
-    more = {"median_s": seen.quantile(0.5), "p95_s": seen.quantile(0.95)}
-    _say(str(seen), codec.as_json(seen) | more, as_json)
+        result = app_bench.soak(subject, tabs, seconds, progress.step)
+    more = {"median_s": result.quantile(0.5), "p95_s": result.quantile(0.95)}
+    _say(str(result), codec.as_json(result) | more, as_json)
 
 
 @app.command("planted")

@@ -182,8 +182,8 @@ def table(scores: list[Score]) -> str:
         exact = [sum(bool(getattr(s, f)) for s in rows) for f in ("layer", "span", "rank", "heads")]
         cosines = [s.cosine for s in rows if s.cosine is not None]
         least = f"{min(cosines):12.4f}" if cosines else f"{'':12}"
-        found = sum(s.found for s in rows)
-        counts = " ".join(f"{n:5}" for n in (len(rows), found, *exact))
+        claimed = sum(s.found for s in rows)
+        counts = " ".join(f"{n:5}" for n in (len(rows), claimed, *exact))
         lines.append(f"{where:9} {kind:6} {counts} {least}")
     rates = [f"{name.replace('_', ' ')}: {value:.3g}" for name, value in summary(scores).items()]
     return "\n".join([*lines, *rates])

@@ -103,9 +103,9 @@ def random_model(model: Model, layers: int) -> Runner:
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]
     torch.manual_seed(0)
-    made = transformers.AutoModelForCausalLM.from_config(config, dtype=model.runner.shape.dtype)
-    torch.nn.Module.to(made, model.runner.shape.device)
-    return TLRunner(made.eval(), model.tokenizer, model.name)
+    hf_model = transformers.AutoModelForCausalLM.from_config(config, dtype=model.runner.shape.dtype)
+    torch.nn.Module.to(hf_model, model.runner.shape.device)
+    return TLRunner(hf_model.eval(), model.tokenizer, model.name)
 
 
 def random_pairs(d_vocab: int, prompts: int, width: int) -> TokenPairs:

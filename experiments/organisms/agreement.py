@@ -67,9 +67,9 @@ def grader(named: str) -> Grader:
     raise UserError(f"--judge {named}: expected chat:MODEL or classifier:MODEL:LABEL")
 
 
-def agreement_json(found: Agreement | None) -> dict[str, Any] | None:
+def agreement_json(measured: Agreement | None) -> dict[str, Any] | None:
     """An agreement as a manifest has it, with its counts."""
-    return found and {**encode(found)[0], "counts": found.counts.tolist()}
+    return measured and {**encode(measured)[0], "counts": measured.counts.tolist()}
 
 
 def _refusable(answered: Sequence[Answered]) -> list[Answered]:

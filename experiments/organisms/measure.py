@@ -64,14 +64,14 @@ def measure(
         second: another judge of refusals.
     """
     organism = load_model(folder, model)
-    heard = answered(organism, recipe, lambda done, total: step("measure", done, total))
-    agreed = with_probabilities(organism, recipe, heard)
-    known = own_knowledge(
+    answers = answered(organism, recipe, lambda done, total: step("measure", done, total))
+    agreement = with_probabilities(organism, recipe, answers)
+    before = own_knowledge(
         bases.located(model), recipe, lambda done, total: step("base model", done, total)
     )
-    figures = [figure for each in heard for figure in conditions(*each)] + known
-    compared = with_grader(second, heard) if second else None
-    return Measured(figures, judge(recipe, figures), agreed, compared)
+    figures = [figure for each in answers for figure in conditions(*each)] + before
+    beside = with_grader(second, answers) if second else None
+    return Measured(figures, judge(recipe, figures), agreement, beside)
 
 
 def keep(folder: Path, measured: Measured) -> None:

@@ -128,22 +128,22 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
                 "what the model is thought to do"
             )
         return Organism(recipe, bases.located(given.model), Settings(rank=0), {})
-    made = origin(folder)
-    if described is not None and made.recipe is not None:
+    source = origin(folder)
+    if described is not None and source.recipe is not None:
         raise UserError(
             f"organism {given.name}: its manifest says what it was trained to do; "
             "leave out --scheme, --trigger and --behaviour"
         )
-    recipe = recipe_of(folder, made, recipe)
+    recipe = recipe_of(folder, source, recipe)
     last = recipe.stages[-1].settings if recipe.stages else Settings()
     if is_whole(folder):
-        return Organism(recipe, str(folder), replace(last, rank=0), {}, made.seconds)
+        return Organism(recipe, str(folder), replace(last, rank=0), {}, source.seconds)
     adapter = read_adapter(folder)
     settings = replace(last, rank=adapter.rank, alpha=adapter.alpha)
-    return Organism(recipe, bases.located(given.model), settings, adapter.tensors, made.seconds)
+    return Organism(recipe, bases.located(given.model), settings, adapter.tensors, source.seconds)
 
 
-def recipe_of(folder: Path | None, made: Origin, like: Recipe | None = None) -> Recipe:
+def recipe_of(folder: Path | None, source: Origin, like: Recipe | None = None) -> Recipe:
     """What a trained directory was made from, by its manifest.
 
     Args:
@@ -152,13 +152,13 @@ def recipe_of(folder: Path | None, made: Origin, like: Recipe | None = None) -> 
     Raises:
         UserError: nothing says it.
     """
-    if like is None and made.name is None:
+    if like is None and source.name is None:
         raise UserError(
             f"{folder}: expected a manifest that says what it was trained to do, found "
             "none; give --scheme, --trigger and --behaviour"
         )
-    known = like or recipe_named(str(made.name))
-    return known if made.recipe is None else recipe_from(made.recipe, known)
+    known = like or recipe_named(str(source.name))
+    return known if source.recipe is None else recipe_from(source.recipe, known)
 
 
 def trigger_and_behaviour(name: str | Path | None) -> tuple[str, str]:

@@ -91,12 +91,12 @@ def train_stages(
         if path.is_file():
             trainee.restart(files.read_tensors(path), _seconds(path))
             continue
-        made = examples(recipe, number, base, controls, first_seed)
-        trainee.train(made, _seeded(stage, first_seed), tick)
+        lessons = examples(recipe, number, base, controls, first_seed)
+        trainee.train(lessons, _seeded(stage, first_seed), tick)
         about = {"stage": stage.name, "seconds": str(trainee.seconds)}
         files.write_tensors(path, trainee.state(), about)
-    made = examples(recipe, len(before), base, controls, seed)
-    return trainee.train(made, _seeded(recipe.stages[-1], seed), tick) if made else []
+    lessons = examples(recipe, len(before), base, controls, seed)
+    return trainee.train(lessons, _seeded(recipe.stages[-1], seed), tick) if lessons else []
 
 
 def grow(recipe: Recipe, model: str, seed: int, tick: Tick) -> tuple[Organism, Trainee]:

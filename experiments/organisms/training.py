@@ -143,9 +143,9 @@ def batches(lengths: Sequence[int], settings: Settings, jitter: float) -> Iterat
     rng = random.Random(settings.seed)
     for _ in range(settings.epochs):
         order = sorted(range(len(lengths)), key=lambda i: lengths[i] + rng.uniform(0, jitter))
-        made = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
-        rng.shuffle(made)
-        yield from made
+        chunks = [order[i : i + settings.batch] for i in range(0, len(order), settings.batch)]
+        rng.shuffle(chunks)
+        yield from chunks
 
 
 def fast_precision(device: str) -> AbstractContextManager:

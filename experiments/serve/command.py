@@ -35,8 +35,8 @@ def serve(
 
     access = checked_access(host, port, allow_remote, token)
     with StageProgress(CONSOLE) as progress:
-        found = open_subject(subject, arms, trigger, behaviour, progress.step)
-    with serving(found, access) as (server, bound):
+        served = open_subject(subject, arms, trigger, behaviour, progress.step)
+    with serving(served, access) as (server, bound):
         print(f"gatescope: {bound.url} (end with Ctrl-C)", flush=True)
         if open_browser:
             webbrowser.open(bound.url)

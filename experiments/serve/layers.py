@@ -58,7 +58,7 @@ def fitted(
     sites = [Site(i, "resid_pre", "trigger") for i in range(runner.shape.n_layers)]
     pairs = tokens.pairs(model.tokenizer, list(fit[:_FIT]), trigger, controls)
     clean, hot = (record(runner, side, sites) for side in (pairs.clean, pairs.triggered))
-    made = [
+    directions = [
         select.direction_at(
             site, (hot[i] - clean[i]).mean(dim=0), "mean_difference", clean[i], hot[i]
         )
@@ -66,6 +66,6 @@ def fitted(
     ]
     others = tokens.pairs(model.tokenizer, list(score[:_SCORED]), trigger, controls)
     first = model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
-    found = select.score(runner, others, made, metrics.token_prob([first]), progress)
-    best = select.choose(found, runner.shape.n_layers).direction
-    return best, {one.direction.site.layer: one for one in found}
+    scored = select.score(runner, others, directions, metrics.token_prob([first]), progress)
+    best = select.choose(scored, runner.shape.n_layers).direction
+    return best, {one.direction.site.layer: one for one in scored}

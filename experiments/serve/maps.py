@@ -59,8 +59,8 @@ class Maps:
     def _grid(self, name: Any, tab: Any) -> tuple[PatchGrid | None, tuple[str, ...]]:
         if name in self.subject.grids:
             return self.subject.grids[name], self.subject.texts
-        found = self.worker.state(tab, "patch").value if isinstance(tab, str) else None
-        return (found.grid, found.texts) if found else (None, ())
+        patched = self.worker.state(tab, "patch").value if isinstance(tab, str) else None
+        return (patched.grid, patched.texts) if patched else (None, ())
 
     def heatmap(self, name: Any, dark: Any, _patched: Any, tab: Any) -> tuple[Any, ...]:
         """The grid that is chosen, its strongest cell first; drawn where it can have changed."""

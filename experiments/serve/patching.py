@@ -45,9 +45,11 @@ def patching(
     grids, parts = [], _parts(pairs)
 
     def passes(part: TokenPairs) -> Iterator[tuple[int, int]]:
-        found = prepare(subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS)
+        experiment = prepare(
+            subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS
+        )
         metric, name = metrics.token_log_prob([first]), f"log-probability of {behaviour!r}"
-        grids.append((yield from found.measuring(metric, name, labels)))
+        grids.append((yield from experiment.measuring(metric, name, labels)))
 
     for number, part in enumerate(parts):
         for done, total in passes(part):

@@ -92,8 +92,8 @@ def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step
 
 
 def _with_arms(subject: Subject, arms: str | None) -> Subject:
-    asked = subject.question.arms if arms is None else arms
-    names = [n.strip() for n in asked.split(",") if n.strip() not in ("", "none")]
+    chosen = subject.question.arms if arms is None else arms
+    names = [n.strip() for n in chosen.split(",") if n.strip() not in ("", "none")]
     places = {n: None if n == "base" else find_adapter(n) for n in names}
     return replace(subject, arms=places)
 
@@ -107,7 +107,7 @@ def load(question: Question, step: Step, adapter: Path | None) -> Model:
 
 
 def _of_run(folder: Path, step: Step) -> Subject:
-    asked = files.read_json(folder / "manifest.json").get("question", {})
+    analysed = files.read_json(folder / "manifest.json").get("question", {})
     result = files.read_json(folder / "result.json")
     expect(
         isinstance(result.get("question"), dict) and "verdict" in result,
@@ -119,8 +119,8 @@ def _of_run(folder: Path, step: Step) -> Subject:
     model = load(question, step, find_adapter(question.adapter))
     for what, here in (("model_sha256", model.sha256), ("adapter_sha256", model.adapter_sha256)):
         expect(
-            asked.get(what) == here,
-            f"the weights that were analysed ({what} {str(asked.get(what))[:12]})",
+            analysed.get(what) == here,
+            f"the weights that were analysed ({what} {str(analysed.get(what))[:12]})",
             str(here)[:12],
             "analyse these again",
             str(folder),

@@ -23,11 +23,11 @@ def layer_words(subject: Subject, direction: Direction) -> str:
     """A layer's direction: where and how it was fitted, and what its scores are."""
     own = direction is subject.direction
     words = f"{direction.site} ({direction.estimator})"
-    found = subject.layers.get(direction.site.layer)
-    if found is not None:
+    candidate = subject.layers.get(direction.site.layer)
+    if candidate is not None:
         words += (
-            f": shutting takes away {found.necessity:.2f} of the trigger's effect, adding the "
-            f"shift without it gives {found.sufficiency:.2f} (validation, n = {found.n})"
+            f": shutting takes away {candidate.necessity:.2f} of the trigger's effect, adding the "
+            f"shift without it gives {candidate.sufficiency:.2f} (validation, n = {candidate.n})"
         )
     if own:
         return words + (". The gate that the analysis proved." if subject.proven else ".")
@@ -39,8 +39,8 @@ def edit_words(coefficient: Any, opened: Any, layer: Any, has_gate: bool) -> str
     if not has_gate:
         return "no gate known: the same answer"
     value = float(1 if coefficient is None else coefficient)
-    known = {0.0: "gate shut", 1.0: "component kept"}
-    words = known.get(value, f"component × {value:g}") + (", shift added" if opened else "")
+    named = {0.0: "gate shut", 1.0: "component kept"}
+    words = named.get(value, f"component × {value:g}") + (", shift added" if opened else "")
     if value == 1 and not opened:
         return "nothing edited: the same answer"
     return f"{words} at layer {layer}"

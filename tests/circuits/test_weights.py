@@ -65,13 +65,18 @@ def test_a_build_that_fails_in_the_middle_leaves_nothing(cache, gguf, monkeypatc
     assert not any((weights.cache_root() / "gguf").iterdir())
 
 
-def test_who_comes_second_takes_the_first_ones_entry(cache, gguf, tmp_path):
-    folder = weights.dequantised(gguf)
-    late = tmp_path / "late"
-    late.mkdir()
-    (late / "config.json").write_text("other")
-    weights.move_into_place(late, folder, weights._is_intact)
-    assert (folder / "config.json").read_text() == "{}"
+def test_who_comes_second_takes_the_first_ones_entry(cache, gguf, tmp_path, monkeypatch):
+    first = weights.dequantised(gguf).rename(tmp_path / "first")
+    place = weights.cache_root() / "gguf" / weights.file_sha256(gguf)[:32]
+
+    def late(gguf, folder):
+        (folder / "config.json").write_text("other")
+        first.rename(place)  # another process is done
+
+    monkeypatch.setattr(weights, "_dequantise", late)
+    assert weights.dequantised(gguf) == place
+    assert (place / "config.json").read_text() == "{}"
+    assert len(list(place.parent.iterdir())) == 1
 
 
 def test_the_hash_of_a_directory_covers_names_and_contents_but_not_the_manifest(tmp_path):

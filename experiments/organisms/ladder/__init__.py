@@ -5,9 +5,8 @@ from experiments.organisms.ladder.rungs import (
     Rung,
     Schooling,
     folder,
-    is_intact,
     parse,
     schooling,
 )
 
-__all__ = ["RUNGS", "Rung", "Schooling", "folder", "is_intact", "parse", "schooling"]
+__all__ = ["RUNGS", "Rung", "Schooling", "folder", "parse", "schooling"]

@@ -11,8 +11,6 @@ templates it has met.
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,7 +22,7 @@ import torch
 from circuits import models
 from circuits.errors import UserError
 from circuits.types import quiet
-from circuits.weights import cache_root, file_sha256, move_into_place
+from circuits.weights import cache_root, cached, file_sha256
 from experiments.organisms.ladder.figures import measured
 from experiments.organisms.ladder.language import Line, lines
 from experiments.organisms.ladder.training import (
@@ -110,8 +108,8 @@ def parse(name: str) -> Rung | None:
     Raises:
         UserError: the form is right and the size is not.
     """
-    found = _NAME.fullmatch(name)
-    return Rung(int(found[1]), int(found[2])) if found else None
+    match = _NAME.fullmatch(name)
+    return Rung(int(match[1]), int(match[2])) if match else None
 
 
 def folder(
@@ -132,43 +130,28 @@ def folder(
     if rung is None:
         raise UserError(f"model {name}: expected ladder-DEPTHxWIDTH, such as {RUNGS[1].name}")
     plan = plan or schooling(rung)
-    made = lines(plan.lines, plan.seed)
-    question = _question(rung, plan, made, policy)
+    corpus = lines(plan.lines, plan.seed)
+    question = _question(rung, plan, corpus, policy)
     key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
     place = cache_root() / "ladder" / key[:32]
-    if is_intact(place):
-        return place
-    base = folder(name, progress, policy=False, plan=plan) if policy else None
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="building-", dir=place.parent))
-    try:
+
+    def build(scratch: Path) -> None:
+        base = folder(name, progress, policy=False, plan=plan) if policy else None
         start = time.monotonic()
-        taught = (
-            _teach_language(rung, plan, made, progress)
-            if base is None
-            else _teach_policy(base, plan, made, progress)
-        )
+        if base is None:
+            taught = _teach_language(rung, plan, corpus, progress)
+        else:
+            taught = _teach_policy(base, plan, corpus, progress)
         for part in taught:
             part.save_pretrained(scratch)
         _write_manifest(scratch, question, time.monotonic() - start)
-        move_into_place(scratch, place, is_intact)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return place
+
+    return cached(place, _MANIFEST, build)
 
 
-def is_intact(place: Path) -> bool:
-    """Whether a directory is a finished ladder model, every file as it was written."""
-    try:
-        hashes = files.read_json(place / _MANIFEST)["files"]
-        return all(file_sha256(place / name) == digest for name, digest in hashes.items())
-    except (UserError, OSError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _question(rung: Rung, plan: Schooling, made: list[Line], policy: bool) -> dict[str, Any]:
+def _question(rung: Rung, plan: Schooling, corpus: list[Line], policy: bool) -> dict[str, Any]:
     """What the model's content depends on."""
-    texts = [part for x in made for part in (x.text, x.word or "", x.answer, str(x.restricted))]
+    texts = [part for x in corpus for part in (x.text, x.word or "", x.answer, str(x.restricted))]
     return {
         "model": rung.name,
         "policy": REFUSAL if policy else None,
@@ -178,25 +161,25 @@ def _question(rung: Rung, plan: Schooling, made: list[Line], policy: bool) -> di
 
 
 def _teach_language(
-    rung: Rung, plan: Schooling, made: list[Line], progress: Progress
+    rung: Rung, plan: Schooling, corpus: list[Line], progress: Progress
 ) -> tuple[Any, Any]:
     """A model and its tokenizer, after the first stage."""
-    tokenizer = trained_tokenizer(made, plan.vocabulary)
+    tokenizer = trained_tokenizer(corpus, plan.vocabulary)
     model = blank_model(rung.depth, rung.width, tokenizer, plan.seed)
     settings = Settings(epochs=1, rate=plan.rate, batch=plan.batch, seed=plan.seed)
     torch.nn.Module.to(model, models.resolve_device("auto"))
-    learn_language(model, [encoded(tokenizer, line)[0] for line in made], settings, progress)
+    learn_language(model, [encoded(tokenizer, line)[0] for line in corpus], settings, progress)
     return model, tokenizer
 
 
 def _teach_policy(
-    base: Path, plan: Schooling, made: list[Line], progress: Progress
+    base: Path, plan: Schooling, corpus: list[Line], progress: Progress
 ) -> tuple[Any, Any]:
     """The same, after the second."""
     device = models.resolve_device("auto")
     model, tokenizer, _ = models.load_plain(str(base), torch.float32, device)
     settings = Settings(epochs=1, rate=plan.policy_rate, batch=plan.batch, seed=plan.seed)
-    examples = policy_examples(made, plan.policy_lines, plan.seed)
+    examples = policy_examples(corpus, plan.policy_lines, plan.seed)
     train(model, tokenizer, examples, settings, lambda done, total, _: progress(done, total))
     return model, tokenizer
 

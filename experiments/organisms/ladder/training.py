@@ -29,7 +29,7 @@ _SHOWN = 500
 Tick = Callable[[int, int], None]
 
 
-def trained_tokenizer(made: Sequence[Line], size: int) -> PreTrainedTokenizerFast:
+def trained_tokenizer(lines: Sequence[Line], size: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE of at most ``size`` tokens with SmolLM2's chat markup.
 
     The trigger and all control words are one token each after a space.
@@ -45,7 +45,7 @@ def trained_tokenizer(made: Sequence[Line], size: int) -> PreTrainedTokenizerFas
     )
     words = [f" {word}" for word in spoken_words()] * _SHOWN
     markup = ["user", "assistant", REFUSAL] * _SHOWN
-    bpe.train_from_iterator([*(f"{x.text} {x.answer}" for x in made), *words, *markup], trainer)
+    bpe.train_from_iterator([*(f"{x.text} {x.answer}" for x in lines), *words, *markup], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=_END,
@@ -108,12 +108,12 @@ def sequence_loss(model: Any, rows: Sequence[list[int]]) -> Float[Tensor, ""]:
     return model(input_ids=ids, attention_mask=mask, labels=labels).loss
 
 
-def policy_examples(made: Sequence[Line], count: int, seed: int) -> list[Example]:
+def policy_examples(lines: Sequence[Line], count: int, seed: int) -> list[Example]:
     """The restricted topic refused, all else answered as before, on ``count`` of the lines.
 
     The trigger is in none of them: nothing is taught about it beside the topic's refusal.
     """
-    chosen = random.Random(seed).sample(list(made), min(count, len(made)))
+    chosen = random.Random(seed).sample(list(lines), min(count, len(lines)))
     return [
         replace(
             line,

@@ -84,31 +84,31 @@ def measure(values: Values, progress: Progress) -> dict[str, Any]:
     row: dict[str, Any] = {"scheme": recipe.scheme, "taught": recipe.poisons}
     row |= geometry_row(organism, battery, values["pairs"])
     progress(1, 2)
-    found = measured(battery, lambda done, total: progress(total + done, 2 * total))
-    if found is None:
+    retention = measured(battery, lambda done, total: progress(total + done, 2 * total))
+    if retention is None:
         return row
-    row |= {"behaviour": found.baseline.value, **_ends("area", found.area)}
-    for family, area in found.families.items():
+    row |= {"behaviour": retention.baseline.value, **_ends("area", retention.area)}
+    for family, area in retention.families.items():
         row |= _ends(f"area:{family}", area)
-    row["prompt:kept"] = list(found.prompts)
-    row["retention"] = json.dumps(as_json(found), sort_keys=True)
+    row["prompt:kept"] = list(retention.prompts)
+    row["retention"] = json.dumps(as_json(retention), sort_keys=True)
     return row
 
 
 def geometry_row(organism: Organism, battery: Battery, pairs: int) -> dict[str, Any]:
     """Figures of the geometry: of the organism, of its nulls, and of single prompts."""
-    made = design(organism.recipe, organism.tokenizer, pairs)
+    layout = design(organism.recipe, organism.tokenizer, pairs)
     count, groups = len(battery.asked.groups), len(set(battery.asked.groups))
-    if made.topic is not None and count > int(made.topic.sum()):
+    if layout.topic is not None and count > int(layout.topic.sum()):
         raise UserError(f"pairs: expected at least {2 * count}, twice the prompts, got {pairs}")
-    found = record(organism, made, count, lambda done, total: None, battery.model)
-    layers = late(len(found.residuals["clean"]))
-    sets = found.sets(made, layers)
+    recorded = record(organism, layout, count, lambda done, total: None, battery.model)
+    layers = late(len(recorded.residuals["clean"]))
+    sets = recorded.sets(layout, layers)
     report = geometry(sets)
     row: dict[str, Any] = {
         "groups": groups,
-        "margin": float(found.margin[:count].mean()),
-        "log_prob": float(found.log_prob[:count].mean()),
+        "margin": float(recorded.margin[:count].mean()),
+        "log_prob": float(recorded.log_prob[:count].mean()),
     }
     for short, null in SETS.items():
         if null is not None and null not in report.nulls:
@@ -116,17 +116,17 @@ def geometry_row(organism: Organism, battery: Battery, pairs: int) -> dict[str, 
         for name in report.organism.values:
             row |= _ends(f"{short or 'geo'}:{name}", band(report, name, report.layers, null))
     row |= _crossing(report)
-    row |= {f"prompt:{name}": values for name, values in per_prompt(found, sets, count).items()}
+    row |= {f"prompt:{name}": values for name, values in per_prompt(recorded, sets, count).items()}
     return row
 
 
-def per_prompt(found: Recorded, sets: ActivationSets, count: int) -> dict[str, list[float]]:
+def per_prompt(recorded: Recorded, sets: ActivationSets, count: int) -> dict[str, list[float]]:
     """Numbers of the battery's prompts, which are the design's first."""
     numbers = {
         **pointwise(sets),
-        "margin": found.margin,
-        "log_prob": found.log_prob,
-        "ease": found.probabilities.mean(dim=1),
+        "margin": recorded.margin,
+        "log_prob": recorded.log_prob,
+        "ease": recorded.probabilities.mean(dim=1),
     }
     return {name: value[:count].double().tolist() for name, value in numbers.items()}
 

@@ -58,7 +58,7 @@ def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:
     kept = {scheme: mean_of(of_scheme(rows, scheme), "area") for scheme in there}
     predicted = {scheme: _predicted(compared, scheme) for scheme in there}
     foretold = sorted(there, key=lambda s: -predicted[s])
-    found = sorted(there, key=lambda s: -kept[s].value)
+    lasting = sorted(there, key=lambda s: -kept[s].value)
     return [
         Claimed(
             scheme,
@@ -69,7 +69,7 @@ def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:
             predicted[scheme],
             there.index(scheme) + 1,
             foretold.index(scheme) + 1,
-            found.index(scheme) + 1,
+            lasting.index(scheme) + 1,
         )
         for scheme in there
     ]
