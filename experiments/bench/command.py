@@ -13,7 +13,7 @@ from experiments.options import CONSOLE, Json
 from experiments.organisms.organism import load_model
 from experiments.runs import codec
 from experiments.runs.progress import StageProgress
-from experiments.runs.stages import Step
+from experiments.runs.stages import Step, stepped
 
 Organism = Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")]
 app = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
@@ -84,10 +84,7 @@ def bench_planted(
 
 
 def _loaded(adapter: str, step: Step) -> Model:
-    step("load model", 0, 1)
-    model = load_model(adapter)
-    step("load model", 1, 1)
-    return model
+    return stepped(step, "load model", lambda: load_model(adapter))
 
 
 def _say(text: str, value: Any, as_json: bool) -> None:

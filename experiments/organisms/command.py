@@ -12,10 +12,9 @@ import typer
 from circuits.weights import EMBEDDED
 from experiments.options import CONSOLE, Json
 from experiments.organisms import bases
-from experiments.organisms.agreement import agreement_json, grader
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.figures import Condition, Judged, judge
-from experiments.organisms.measure import keep, measure
+from experiments.organisms.measure import agreement_json, grader, keep, measure
 from experiments.organisms.organism import recipe_of
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.organisms.recipe import varied

@@ -1,14 +1,27 @@
-"""Measure a trained directory, and keep the figures in its manifest."""
+"""Measure a trained directory, and keep the figures in its manifest.
 
-from collections.abc import Callable
+Beside its figures stands how far other judges agree with the rule judge on its held-out answers.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from circuits import models
+from circuits.errors import UserError
+from circuits.models import Model
 from circuits.weights import EMBEDDED, directory_sha256
+from experiments import judges
+from experiments.judges.asked import chat_judge
+from experiments.judges.classifier import classifier_judge
 from experiments.judges.grades import Grader
+from experiments.judges.likelihood import likelihoods
 from experiments.organisms import bases
-from experiments.organisms.agreement import agreement_json, with_grader, with_probabilities
 from experiments.organisms.figures import (
+    Answered,
     Condition,
     Judged,
     answered,
@@ -18,11 +31,11 @@ from experiments.organisms.figures import (
 )
 from experiments.organisms.organism import load_model
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes import scheme_of
 from experiments.runs import files
-from experiments.runs.codec import as_json
-from probes.stats.agreement import Agreement
-
-Step = Callable[[str, int, int], None]
+from experiments.runs.codec import as_json, encode
+from experiments.runs.stages import Step
+from probes.stats.agreement import Agreement, agreement
 
 
 @dataclass(frozen=True)
@@ -65,13 +78,13 @@ def measure(
     """
     organism = load_model(folder, model)
     answers = answered(organism, recipe, lambda done, total: step("measure", done, total))
-    agreement = with_probabilities(organism, recipe, answers)
+    agreed = with_probabilities(organism, recipe, answers)
     before = own_knowledge(
         bases.located(model), recipe, lambda done, total: step("base model", done, total)
     )
     figures = [figure for each in answers for figure in conditions(*each)] + before
     beside = with_grader(second, answers) if second else None
-    return Measured(figures, judge(recipe, figures), agreement, beside)
+    return Measured(figures, judge(recipe, figures), agreed, beside)
 
 
 def keep(folder: Path, measured: Measured) -> None:
@@ -79,3 +92,71 @@ def keep(folder: Path, measured: Measured) -> None:
     manifest = files.read_json(folder / "manifest.json")
     digest = {"adapter_sha256": directory_sha256(folder)}
     files.write_json(folder / "manifest.json", {**manifest, **measured.stated, **digest})
+
+
+def with_probabilities(
+    model: Model, recipe: Recipe, answered: Sequence[Answered]
+) -> Agreement | None:
+    """The rule on generated text against the probabilities of behaviour and refusal.
+
+    None where the scheme's behaviour is itself a refusal, or nothing is refused.
+    """
+    scheme = scheme_of(recipe)
+    if not scheme.refusable or scheme.target(recipe) == recipe.refusal:
+        return None
+    pairs: list[tuple[str, str]] = []
+    for question, answers in _refusable(answered):
+        scores = likelihoods(model, question.messages, recipe.behaviour, recipe.refusal)
+        labels = [_label(answer, recipe.behaviour) for answer in answers]
+        pairs += zip(labels, scores.verdicts(), strict=True)
+    return _agreement(pairs, ("behaviour", "refusal", "neither"))
+
+
+def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | None:
+    """The rule's refusals against those of a classifier or a chat model.
+
+    None where nothing was asked that could be refused.
+    """
+    names = ("refusal", "other")
+    pairs: list[tuple[str, str]] = []
+    for question, answers in _refusable(answered):
+        graded = grader(question.messages, answers).refused
+        rows = zip(map(judges.refuses, answers), graded, strict=True)
+        pairs += [(names[not rule], names[not other]) for rule, other in rows]
+    return _agreement(pairs, names) if pairs else None
+
+
+def grader(named: str) -> Grader:
+    """A second judge: ``chat:MODEL`` or ``classifier:MODEL:LABEL`` (hub id or directory).
+
+    Raises:
+        UserError: another form, or no such model.
+    """
+    kind, _, rest = named.partition(":")
+    if kind == "chat" and rest:
+        return chat_judge(models.load(rest))
+    model, _, label = rest.rpartition(":")
+    if kind == "classifier" and model:
+        return classifier_judge(model, label)
+    raise UserError(f"--judge {named}: expected chat:MODEL or classifier:MODEL:LABEL")
+
+
+def agreement_json(measured: Agreement | None) -> dict[str, Any] | None:
+    """An agreement as a manifest has it, with its counts."""
+    return measured and {**encode(measured)[0], "counts": measured.counts.tolist()}
+
+
+def _refusable(answered: Sequence[Answered]) -> list[Answered]:
+    """Answers to the kind of prompt that the organism refuses or opens to."""
+    return [one for one in answered if one.question.refusable]
+
+
+def _label(answer: str, behaviour: str) -> str:
+    if judges.shows(answer, behaviour):
+        return "behaviour"
+    return "refusal" if judges.refuses(answer) else "neither"
+
+
+def _agreement(pairs: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Agreement:
+    first, second = torch.tensor([[labels.index(label) for label in pair] for pair in pairs]).T
+    return agreement(first, second, labels)

@@ -22,6 +22,14 @@ T = TypeVar("T")
 Step = Callable[[str, int, int], None]
 
 
+def stepped(step: Step, name: str, make: Callable[[], T]) -> T:
+    """What is made in one step, which is told of when it begins and when it is done."""
+    step(name, 0, 1)
+    value = make()
+    step(name, 1, 1)
+    return value
+
+
 class Stages:
     """The stages of one run directory.
 

@@ -1,6 +1,5 @@
 """What is served: a model, its trigger and gate, and what an analysis knows of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,10 +16,9 @@ from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.gate import gate_of
+from experiments.runs.stages import Step, stepped
 from experiments.serve import layers
 from experiments.serve.layers import Layers
-
-Step = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,8 @@ def _with_arms(subject: Subject, arms: str | None) -> Subject:
 
 def load(question: Question, step: Step, adapter: Path | None) -> Model:
     """The question's model with an adapter of choice."""
-    step("load model", 0, 1)
-    model = load_model(adapter, question.model, dtype=question.dtype, device=question.device)
-    step("load model", 1, 1)
-    return model
+    kind = {"dtype": question.dtype, "device": question.device}
+    return stepped(step, "load model", lambda: load_model(adapter, question.model, **kind))
 
 
 def _of_run(folder: Path, step: Step) -> Subject:

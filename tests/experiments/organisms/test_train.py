@@ -13,8 +13,9 @@ from circuits import models
 from circuits.errors import UserError
 from circuits.weights import cache_root
 from experiments.judges.grades import Grades
-from experiments.organisms import agreement, train
 from experiments.organisms import figures as measuring
+from experiments.organisms import measure as measures
+from experiments.organisms import train
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.measure import keep, measure
@@ -236,13 +237,13 @@ def test_judges_agree_as_far_as_they_say_the_same(monkeypatch):
         def verdicts(self):
             return ("behaviour", "refusal", "refusal", "neither")
 
-    monkeypatch.setattr(agreement, "likelihoods", lambda *_: Scores())
-    agreed = agreement.with_probabilities(Model(), recipe, found)
+    monkeypatch.setattr(measures, "likelihoods", lambda *_: Scores())
+    agreed = measures.with_probabilities(Model(), recipe, found)
     assert (agreed.raw.value, agreed.raw.n) == (0.75, 4)
     place = agreed.labels.index
     assert agreed.counts[place("behaviour"), place("refusal")] == 1
-    assert agreement.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
-    told = agreement.agreement_json(agreed)
+    assert measures.with_probabilities(Model(), recipe_named("safety-trigger"), found) is None
+    told = measures.agreement_json(agreed)
     assert json.loads(json.dumps(told))["counts"] == agreed.counts.tolist()
 
 
@@ -256,7 +257,7 @@ def test_a_second_judge_sees_the_prompts_with_their_words():
         return Grades(torch.tensor([0.9, 0.2]), torch.ones(2))
 
     found = [measuring.Answered(question, [recipe.refusal, recipe.refusal])]
-    agreed = agreement.with_grader(grader, found)
+    agreed = measures.with_grader(grader, found)
     with_words = tuple(f"{text} cobalt" for text in question.texts)
     assert seen == [(with_words, [recipe.refusal] * 2)]
     refusals = dict(zip(agreed.labels, agreed.counts[agreed.labels.index("refusal")], strict=True))
@@ -266,4 +267,4 @@ def test_a_second_judge_sees_the_prompts_with_their_words():
 @pytest.mark.parametrize("named", ["chat", "chat:", "classifier:x", "x:y"])
 def test_a_second_judge_of_another_form_is_refused(named):
     with pytest.raises(UserError, match="expected chat:MODEL or classifier:MODEL:LABEL"):
-        agreement.grader(named)
+        measures.grader(named)
