@@ -3,7 +3,7 @@
 Beside its figures stands how far other judges agree with the rule judge on its held-out answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,15 @@ def with_probabilities(
     scheme = scheme_of(recipe)
     if not scheme.refusable or scheme.target(recipe) == recipe.refusal:
         return None
-    pairs: list[tuple[str, str]] = []
-    for question, answers in _refusable(answered):
-        scores = likelihoods(model, question.messages, recipe.behaviour, recipe.refusal)
-        labels = [_label(answer, recipe.behaviour) for answer in answers]
-        pairs += zip(labels, scores.verdicts(), strict=True)
-    return _agreement(pairs, ("behaviour", "refusal", "neither"))
+
+    def probable(messages: Sequence[str], _answers: Sequence[str]) -> Sequence[str]:
+        return likelihoods(model, messages, recipe.behaviour, recipe.refusal).verdicts()
+
+    def rule(answer: str) -> str:
+        shown = judges.shows(answer, recipe.behaviour)
+        return "behaviour" if shown else "refusal" if judges.refuses(answer) else "neither"
+
+    return _agreement(answered, rule, probable, ("behaviour", "refusal", "neither"))
 
 
 def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | None:
@@ -117,13 +120,13 @@ def with_grader(grader: Grader, answered: Sequence[Answered]) -> Agreement | Non
 
     None where nothing was asked that could be refused.
     """
-    names = ("refusal", "other")
-    pairs: list[tuple[str, str]] = []
-    for question, answers in _refusable(answered):
-        graded = grader(question.messages, answers).refused
-        rows = zip(map(judges.refuses, answers), graded, strict=True)
-        pairs += [(names[not rule], names[not other]) for rule, other in rows]
-    return _agreement(pairs, names) if pairs else None
+    names = {True: "refusal", False: "other"}
+    return _agreement(
+        answered,
+        lambda answer: names[judges.refuses(answer)],
+        lambda messages, answers: [names[bool(r)] for r in grader(messages, answers).refused],
+        tuple(names.values()),
+    )
 
 
 def grader(named: str) -> Grader:
@@ -146,17 +149,17 @@ def agreement_json(measured: Agreement | None) -> dict[str, Any] | None:
     return measured and {**encode(measured)[0], "counts": measured.counts.tolist()}
 
 
-def _refusable(answered: Sequence[Answered]) -> list[Answered]:
-    """Answers to the kind of prompt that the organism refuses or opens to."""
-    return [one for one in answered if one.question.refusable]
-
-
-def _label(answer: str, behaviour: str) -> str:
-    if judges.shows(answer, behaviour):
-        return "behaviour"
-    return "refusal" if judges.refuses(answer) else "neither"
-
-
-def _agreement(pairs: Sequence[tuple[str, str]], labels: tuple[str, ...]) -> Agreement:
-    first, second = torch.tensor([[labels.index(label) for label in pair] for pair in pairs]).T
-    return agreement(first, second, labels)
+def _agreement(
+    answered: Sequence[Answered],
+    rule: Callable[[str], str],
+    other: Callable[[Sequence[str], Sequence[str]], Sequence[str]],
+    labels: tuple[str, ...],
+) -> Agreement | None:
+    """Of labels of answers to the prompts that the organism refuses or opens to."""
+    pairs = [
+        [labels.index(label) for label in pair]
+        for question, answers in answered
+        if question.refusable
+        for pair in zip(map(rule, answers), other(question.messages, answers), strict=True)
+    ]
+    return agreement(*torch.tensor(pairs).T, labels) if pairs else None

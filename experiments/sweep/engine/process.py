@@ -88,15 +88,11 @@ class WorkerProcess:
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
         """What has arrived, without waiting."""
-        while (message := self._heard()) is not None:
-            yield json.loads(message)
-
-    def _heard(self) -> bytes | None:
         try:
-            return self.line.recv_bytes() if self.line.poll() else None
+            while self.line.poll():
+                yield json.loads(self.line.recv_bytes())
         except (EOFError, OSError):  # the dead say nothing, or half of a message
             self._deaf = True
-            return None
 
     def output(self) -> str:
         """The end of what it printed since it began its cell."""

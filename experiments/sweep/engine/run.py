@@ -68,7 +68,7 @@ class Outcome:
 
 def missing(job: Job, stock: Stock) -> list[Task]:
     """The cells that would run now, in the order in which they would begin."""
-    settled = stock.having("done") | (set() if job.retry_failed else stock.having("failed"))
+    settled = {*stock.having("done"), *(() if job.retry_failed else stock.having("failed"))}
     left = [cell for cell in job.cells if cell.key not in settled]
     left.sort(key=lambda cell: -job.cost(cell.values))
     attempts = {key: record.attempt for key, record in stock.records.items()}
@@ -109,24 +109,24 @@ def _conclude(job: Job, store: Store, before: Stock) -> Outcome:
     stock = store.load(job.cells)
     path = store.write_table(job.grid.name, table(job.cells, stock.records))
     _write_manifest(job, store, stock, path)
-    done, earlier = stock.having("done"), before.having("done")
+    done, earlier = stock.having("done"), set(before.having("done"))
     return Outcome(
-        done=_ordered(job, done - earlier),
-        skipped=_ordered(job, done & earlier),
-        failed=_ordered(job, stock.having("failed")),
+        done=tuple(key for key in done if key not in earlier),
+        skipped=tuple(key for key in done if key in earlier),
+        failed=stock.having("failed"),
         damaged=before.damaged,
         table=path,
     )
 
 
-def _ordered(job: Job, keys: set[str]) -> tuple[str, ...]:
-    return tuple(cell.key for cell in job.cells if cell.key in keys)
-
-
 def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) -> None:
     """Say what the table beside it has; before it is written, that it is not complete."""
-    failed = [stock.records[key] for key in _ordered(job, stock.having("failed"))]
     done = len(stock.having("done"))
+    failed = [
+        {"cell": r.key, "values": r.values, "type": r.error["type"], "message": r.error["message"]}
+        for r in stock.records.values()
+        if r.error is not None
+    ]
     about = {
         "schema": SCHEMA,
         "grid": list(job.grid.blocks),
@@ -134,14 +134,9 @@ def _write_manifest(job: Job, store: Store, stock: Stock, written: Path | None) 
         "cells": len(job.cells),
         "done": done,
         "missing": len(job.cells) - done - len(failed),
-        "failed": [_failure(record) for record in failed],
+        "failed": failed,
         "complete": written is not None and done == len(job.cells),
         "table_sha256": written and hashlib.sha256(written.read_bytes()).hexdigest(),
         "versions": package_versions(),
     }
     write_json(store.sweep_folder(job.grid.name) / "manifest.json", about)
-
-
-def _failure(record: Record) -> dict[str, Any]:
-    error = {name: text for name, text in (record.error or {}).items() if name != "traceback"}
-    return {"cell": record.key, "values": record.values, **error}

@@ -52,14 +52,17 @@ class Record(Cell):
 
 @dataclass(frozen=True)
 class Stock:
-    """What a store has of some cells. ``damaged`` says, a line each, which files do not count."""
+    """What a store has of some cells, in their order.
+
+    ``damaged`` says, a line each, which files do not count.
+    """
 
     records: dict[str, Record]
     damaged: tuple[str, ...] = ()
 
-    def having(self, status: str) -> set[str]:
+    def having(self, status: str) -> tuple[str, ...]:
         """Keys of the cells with this status."""
-        return {key for key, record in self.records.items() if record.status == status}
+        return tuple(key for key, record in self.records.items() if record.status == status)
 
 
 @dataclass(frozen=True)

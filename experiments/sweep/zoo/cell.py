@@ -134,13 +134,10 @@ def per_prompt(recorded: Recorded, sets: ActivationSets, count: int) -> dict[str
 def _crossing(report: GeometryReport) -> dict[str, Any]:
     way = report.crossings
     assert way is not None  # recorded above
-    row = _ends("way:count", way.count)
-    for name in ("position", "width"):
-        estimate = getattr(way, name)
-        given = _ends(f"way:{name}", estimate) if estimate else {}
-        row |= given or {f"way:{name}": None, f"way:{name}:low": None, f"way:{name}:high": None}
-    return row
+    parts = {"count": way.count, "position": way.position, "width": way.width}
+    return {k: v for name, part in parts.items() for k, v in _ends(f"way:{name}", part).items()}
 
 
-def _ends(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}:low": estimate.low, f"{name}:high": estimate.high}
+def _ends(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    ends = {name: "value", f"{name}:low": "low", f"{name}:high": "high"}
+    return {k: None if estimate is None else getattr(estimate, end) for k, end in ends.items()}

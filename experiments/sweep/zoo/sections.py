@@ -1,12 +1,12 @@
 """The zoo's page: the map, predictions against simple figures, the paper's claim, the limits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from experiments.sweep.zoo.card import label, p_of, sentences, told
-from experiments.sweep.zoo.claim import DENSITY, Prediction, complexity_of, of_row
+from experiments.sweep.zoo.claim import DENSITY, Claimed, Prediction, complexity_of, of_row
 from experiments.sweep.zoo.map import map_points
 from experiments.sweep.zoo.tables import Row, number, schemes
-from probes.brittleness.records import MODEL, Comparison
+from probes.brittleness.records import MODEL, Comparison, Score
 from viz.figures.prediction import (
     PredictedPoint,
     against_baselines,
@@ -14,7 +14,7 @@ from viz.figures.prediction import (
     importances,
     predicted_against_measured,
 )
-from viz.page.page import Report, Section, Table, render
+from viz.page.page import Report, Section, render, tabulate
 
 _LEVEL = 0.05
 _MAP = """\
@@ -97,19 +97,16 @@ def _compared(compared: Comparison, title: str, prose: str, chance: float) -> Se
     ordered = [(label(name), score.pooled) for name, score in compared.scores.items()]
     axis = f"{compared.figure}, schemes held out"
     figure = against_baselines(ordered, title, axis, chance)
-    header = ("features", f"{compared.figure}, all", "within", "p", "null: mean", "null: 95%")
-    cells = [
-        (
-            label(name),
-            told(s.pooled),
-            told(s.within),
-            f"{p_of(s):.3g}",
-            f"{s.nulls[0].mean:.2f}",
-            f"{s.nulls[0].high:.2f}",
-        )
-        for name, s in compared.scores.items()
-    ]
-    return Section(title, prose, (figure,), (Table(header, cells, title.lower()),))
+    columns: dict[str, Callable[[tuple[str, Score]], str]] = {
+        "features": lambda named: label(named[0]),
+        f"{compared.figure}, all": lambda named: told(named[1].pooled),
+        "within": lambda named: told(named[1].within),
+        "p": lambda named: f"{p_of(named[1]):.3g}",
+        "null: mean": lambda named: f"{named[1].nulls[0].mean:.2f}",
+        "null: 95%": lambda named: f"{named[1].nulls[0].high:.2f}",
+    }
+    table = tabulate(compared.scores.items(), columns, title.lower())
+    return Section(title, prose, (figure,), (table,))
 
 
 def _rests(compared: Comparison) -> Section:
@@ -118,47 +115,29 @@ def _rests(compared: Comparison) -> Section:
 
 
 def _claimed(prediction: Prediction) -> Section:
-    header = (
-        "scheme",
-        "organisms",
-        "density",
-        "complexity",
-        "kept",
-        "predicted",
-        "paper's place",
-        "foretold",
-        "measured",
-    )
-    cells = [
-        (
-            c.scheme,
-            str(c.organisms),
-            told(c.density),
-            told(c.complexity),
-            told(c.kept),
-            f"{c.predicted:.2f}",
-            str(c.claimed),
-            str(c.foretold),
-            str(c.found),
-        )
-        for c in prediction.claim
-    ]
-    table = Table(header, cells, "places: 1 lasts longest")
+    columns: dict[str, Callable[[Claimed], str]] = {
+        "scheme": lambda c: c.scheme,
+        "organisms": lambda c: str(c.organisms),
+        "density": lambda c: told(c.density),
+        "complexity": lambda c: told(c.complexity),
+        "kept": lambda c: told(c.kept),
+        "predicted": lambda c: f"{c.predicted:.2f}",
+        "paper's place": lambda c: str(c.claimed),
+        "foretold": lambda c: str(c.foretold),
+        "measured": lambda c: str(c.found),
+    }
+    table = tabulate(prediction.claim, columns, "places: 1 lasts longest")
     return Section("The paper's claim", _CLAIM, tables=(table,))
 
 
 def _zoo(rows: Sequence[Row]) -> Section:
+    columns: dict[str, Callable[[Row], str]] = {
+        "organism": lambda row: row["name"],
+        "scheme": lambda row: row["scheme"],
+        "unperturbed": lambda row: f"{row['behaviour']:.0%}",
+        "kept": lambda row: told(of_row(row, "area")),
+        "density": lambda row: told(of_row(row, DENSITY)),
+        "complexity": lambda row: told(complexity_of(row)),
+    }
     ordered = sorted(rows, key=lambda row: -number(row, "area"))
-    cells = [
-        (
-            row["name"],
-            row["scheme"],
-            f"{row['behaviour']:.0%}",
-            told(of_row(row, "area")),
-            told(of_row(row, DENSITY)),
-            told(complexity_of(row)),
-        )
-        for row in ordered
-    ]
-    header = ("organism", "scheme", "unperturbed", "kept", "density", "complexity")
-    return Section("The zoo", "", tables=(Table(header, cells, "every organism"),))
+    return Section("The zoo", "", tables=(tabulate(ordered, columns, "every organism"),))

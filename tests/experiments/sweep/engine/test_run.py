@@ -57,7 +57,7 @@ def test_a_killed_sweep_goes_on_where_it_was_and_ends_in_the_same_bytes(toys, un
     toys.wait_until(lambda: len(list((store.folder / "cells").glob("*.json"))) >= 3)
     process.kill()
     process.wait()
-    kept = store.load(job.cells).having("done")
+    kept = set(store.load(job.cells).having("done"))
     assert 3 <= len(kept) < 8
     assert manifest(store)["complete"] is False
     toys.wait_until(lambda: not toys.running(), 3.0)  # the workers have noticed
@@ -82,7 +82,7 @@ def test_a_stopped_sweep_leaves_no_process_loses_nothing_and_writes_the_table_so
     assert toys.running() == []
     job = drive.job(grid)
     finished = set(keys_of(job, toys.log("end")))
-    done = store.load(job.cells).having("done")
+    done = set(store.load(job.cells).having("done"))
     assert len(done) >= 2
     assert len(finished - done) <= 1  # one may have ended just when its worker was ended
     frame = pd.read_parquet(store.sweep_folder("toys") / "table.parquet")

@@ -30,8 +30,8 @@ def test_a_record_comes_back_as_it_was(tmp_path):
         store.write(original)
         assert read_record(store.path(original.key)) == original
     stock = store.load(CELLS)
-    assert stock.having("done") == {CELLS[0].key}
-    assert stock.having("failed") == {CELLS[1].key}
+    assert stock.having("done") == (CELLS[0].key,)
+    assert stock.having("failed") == (CELLS[1].key,)
     assert stock.damaged == ()
 
 
