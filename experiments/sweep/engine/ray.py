@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,6 @@ from experiments.sweep.engine.stopping import Stop
 from experiments.sweep.engine.worker import Mailbox, run_remotely
 
 _LOOK = 0.2  # seconds between two looks at whether to stop
-_BETWEEN = 0.5  # seconds between two questions for progress
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class Ray:
     Attributes:
         address: of the cluster's head (``host:port``, or ``auto``), or ``local`` to start one here.
         cpus, gpus: that a cell takes; threads are as many as its processors.
-        in_flight: most cells submitted at a time; None takes as many as the cluster has room for.
         retries: how often a cell whose worker died is tried again.
     """
 
     address: str = "local"
     cpus: float = 1
     gpus: float = 0
-    in_flight: int | None = None
     retries: int = 2
 
     def run(self, function: str, tasks: Sequence[Task], stop: Stop) -> Generator[Event, None, None]:
@@ -66,8 +63,15 @@ class _Seat:
 
     task: Task
     begun: float = field(default_factory=time.monotonic)
-    started: bool = False
-    host: str = ""
+    host: str = ""  # that it has begun on
+
+    def progress(self, host: str, done: int = 0, total: int = 0) -> Iterator[Event]:
+        """What a node has said of it, and first that it has begun there."""
+        if not self.host:
+            self.host = host
+            yield Started(self.task.key, self.task.attempt, host)
+        if total:
+            yield Progressed(self.task.key, done, total)
 
 
 class _Flight:
@@ -77,8 +81,7 @@ class _Flight:
         self._ray, self._where, self._queue = ray, where, queue
         self._seats: dict[Any, _Seat] = {}
         self._mailbox = ray.remote(num_cpus=0, max_restarts=-1)(Mailbox).remote()
-        self._letters: Any = None
-        self._asked = 0.0
+        self._letters = self._mailbox.take.remote()
         threads = max(1, int(where.cpus))
         self._remote = ray.remote(run_remotely).options(
             num_cpus=where.cpus,
@@ -93,7 +96,7 @@ class _Flight:
 
     def submit(self) -> None:
         """Fill the room there is."""
-        room = self._where.in_flight or _slots(self._ray, self._where)
+        room = _slots(self._ray, self._where)
         while self._queue.waiting and len(self._seats) < room:
             task = self._queue.waiting.popleft()
             values = json.dumps(dict(task.values))
@@ -128,42 +131,26 @@ class _Flight:
             return
         if message["kind"] == "broken":
             raise self._queue.broken(message["error"], f" on {message['host']}")
-        yield from _progress(seat, message["host"], 0, 0)
+        yield from seat.progress(message["host"])
         yield self._queue.event(seat.task, message["host"], message)
 
     def _read_letters(self) -> Iterator[Event]:
-        """Ask for progress now and then, and never wait for the answer."""
-        if self._letters is None:
-            if time.monotonic() - self._asked >= _BETWEEN:
-                self._asked = time.monotonic()
-                self._letters = self._mailbox.take.remote()
-            return
+        """Ask for progress, and never wait for the answer."""
         ready, _ = self._ray.wait([self._letters], timeout=0)
         if not ready:
             return
-        letters, self._letters = self._letters, None
-        try:
-            news = self._ray.get(letters)
-        except self._ray.exceptions.RayError:  # the mailbox' node has died; Ray starts another
-            return
-        seats = {(s.task.key, s.task.attempt): s for s in self._seats.values()}
-        for name, (host, done, total) in news.items():
-            if name in seats:
-                yield from _progress(seats[name], host, done, total)
+        with suppress(self._ray.exceptions.RayError):  # the mailbox' node died; Ray starts another
+            seats = {(s.task.key, s.task.attempt): s for s in self._seats.values()}
+            for name, letter in self._ray.get(self._letters).items():
+                if name in seats:
+                    yield from seats[name].progress(*letter)
+        self._letters = self._mailbox.take.remote()
 
     def cancel(self) -> None:
         """End what is still running."""
         for reference in self._seats:
             self._ray.cancel(reference, force=True)
         self._ray.kill(self._mailbox)
-
-
-def _progress(seat: _Seat, host: str, done: int, total: int) -> Iterator[Event]:
-    if not seat.started:
-        seat.started, seat.host = True, host
-        yield Started(seat.task.key, seat.task.attempt, host)
-    if total:
-        yield Progressed(seat.task.key, done, total)
 
 
 @contextmanager
