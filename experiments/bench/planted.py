@@ -14,10 +14,10 @@ import torch
 import transformers
 
 from circuits import models, tokens
+from circuits.backends.arguments import shape_of
 from circuits.backends.transformer_lens import TLRunner
 from circuits.planted.plans import GatePlan, Kind, Planted, draw_plan
 from circuits.planted.plant import plant
-from circuits.runner import Shape
 from circuits.weights import EMBEDDED
 from experiments.bench.recover import Recovered, Splits, overlap, recover
 from experiments.prompts import bank
@@ -132,21 +132,6 @@ def compared(where: str, plan: GatePlan, planted: Planted, recovered: Recovered)
         rank=recovered.rank == (1 if plan.kind == "two" else len(truth.basis)),
         heads=set(recovered.heads) == set(truth.reads),
         cosine=overlap(basis, truth.basis.to(basis)),
-    )
-
-
-def shape_of(hf_model: Any) -> Shape:
-    """Sizes of a plain Llama."""
-    config = hf_model.config
-    return Shape(
-        config.num_hidden_layers,
-        config.num_attention_heads,
-        config.hidden_size,
-        config.hidden_size // config.num_attention_heads,
-        config.vocab_size,
-        config.max_position_embeddings,
-        "cpu",
-        torch.float32,
     )
 
 
