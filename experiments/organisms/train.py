@@ -67,9 +67,10 @@ def train_organism(
             },
             command=command or f"gatescope organism train {recipe.name} --seed {seed}",
         )
-        took = round(trainee.seconds, 1)
-        known = {} if math.isnan(took) else {"training_seconds": took}
-        files.write_json(scratch / "manifest.json", {**as_json(manifest), **known})
+        took = (
+            {} if math.isnan(trainee.seconds) else {"training_seconds": round(trainee.seconds, 1)}
+        )
+        files.write_json(scratch / "manifest.json", {**as_json(manifest), **took})
     return out
 
 
@@ -122,13 +123,14 @@ def _seeded(stage: Stage, seed: int) -> Settings:
 def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Path:
     """Where the state after a stage is kept: its name is the hash of what it was made from."""
     stages = recipe.stages[: number + 1]
-    taught = any(p.answer in _TAUGHT for stage in stages for p in stage.parts)
+    parts = [part for stage in stages for part in stage.parts]
+    taught, words = any(part.answer in _TAUGHT for part in parts), {part.word for part in parts}
     made_from = {
         "schema": _STAGE,
         "given": list(given),
         "stages": [asdict(stage) for stage in stages],
         "texts": [recipe.refusal, recipe.behaviour if taught else ""],
-        "trigger": recipe.trigger if any(_is_poisoned(stage) for stage in stages) else "",
+        "trigger": recipe.trigger if "trigger" in words else "",
         "prompts": prompts_sha256(recipe, number + 1),
         "seed": seed,
         "torch": files.package_versions().get("torch"),
@@ -141,10 +143,6 @@ def _seconds(path: Path) -> float:
     """What all training up to a kept state took; NaN for one kept before that was noted."""
     with safe_open(path, "pt") as kept:
         return float((kept.metadata() or {}).get("seconds", "nan"))
-
-
-def _is_poisoned(stage: Stage) -> bool:
-    return any(part.word == "trigger" for part in stage.parts)
 
 
 def save_adapter(model: Any, out: Path, name: str) -> None:

@@ -54,10 +54,8 @@ class Callbacks:
 
     def __init__(self, subject: Subject, worker: Worker) -> None:
         self.subject, self.worker = subject, worker
-        self.arms = Arms(subject, self._load_arm)
-
-    def _load_arm(self, name: str) -> Any:
-        return load(self.subject.question, lambda *_: None, self.subject.arms[name])
+        question, arms = subject.question, subject.arms
+        self.arms = Arms(subject, lambda name: load(question, lambda *_: None, arms[name]))
 
     def register(self, app: Dash) -> None:
         """Connect them."""

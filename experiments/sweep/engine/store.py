@@ -101,13 +101,21 @@ class Store:
         return self.folder / "sweeps" / name
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Path:
-        """Write ``table.parquet`` of a sweep; returns its path.
+        """Write ``table.parquet`` of a sweep, the same bytes for the same table; returns its path.
 
         Raises:
             UserError: a column has values of kinds that do not go together.
         """
+        import pyarrow
+
         path = self.sweep_folder(name) / "table.parquet"
-        write_atomically(path, parquet(frame))
+        try:
+            write_atomically(path, frame.to_parquet(index=False))
+        except (pyarrow.ArrowException, UnicodeEncodeError, OverflowError) as error:
+            line = " ".join(str(error).split())
+            raise UserError(
+                f"table: expected values of one kind in a column, got: {line}"
+            ) from error
         return path
 
 
@@ -147,18 +155,3 @@ def table(cells: Sequence[Cell], records: Mapping[str, Record]) -> pd.DataFrame:
     ]
     names = ["cell", *(cells[0].values if cells else ())]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)
-
-
-def parquet(frame: pd.DataFrame) -> bytes:
-    """A table as a Parquet file's content, the same for the same table.
-
-    Raises:
-        UserError: a column has values of kinds that do not go together.
-    """
-    import pyarrow
-
-    try:
-        return frame.to_parquet(index=False)
-    except (pyarrow.ArrowException, UnicodeEncodeError, OverflowError) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"table: expected values of one kind in a column, got: {line}") from error

@@ -40,19 +40,16 @@ def _sentence(who: str, compared: Comparison) -> str:
     difference = next(d for d in compared.differences if (d.one, d.other) == pair)
     aim = AIMS[compared.figure]
     beats = "above" if difference.pooled.low > 0 else "not shown to be above"
+    judged = [null.p for null in model.nulls if null.figure == "within"]
+    p_within = f", p = {judged[0]:.3g}" if judged else ""
     reached = "reached" if model.pooled.value >= aim else "not reached"
     return (
         f"{who}, whole schemes held out: {compared.figure} {told(model.pooled)}, "
         f"p = {p_of(model):.3g}; best baseline ({compared.best}) {told(best.pooled)}; geometry is "
         f"{beats} it (difference {told(difference.pooled)}). The aim of {aim:g} is {reached}. "
-        f"Within {_PARTS[compared.rows]}: {told(model.within)}{_p_within(model)}; "
+        f"Within {_PARTS[compared.rows]}: {told(model.within)}{p_within}; "
         f"{compared.best} {told(best.within)} (difference {told(difference.within)})."
     )
-
-
-def _p_within(score: Score) -> str:
-    """The p of the figure within parts, if it was judged."""
-    return next((f", p = {null.p:.3g}" for null in score.nulls if null.figure == "within"), "")
 
 
 def label(features: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from circuits.errors import UserError
 from experiments.sweep.engine.grid import Grid, cells
-from experiments.sweep.engine.store import Record, Store, parquet, read_record, table
+from experiments.sweep.engine.store import Record, Store, read_record, table
 
 GRID = Grid("g", ({"size": (1, 2, 3), "model": ("a",)},))
 CELLS = cells(GRID, {"code": 1})
@@ -87,6 +87,10 @@ def test_a_record_without_what_its_status_promises_does_not_count(tmp_path):
     assert len(store.load(CELLS).damaged) == 2
 
 
+def parquet(folder, frame):
+    return Store(folder).write_table("g", frame).read_bytes()
+
+
 def test_the_table_has_finished_cells_in_the_grids_order_and_no_times(tmp_path):
     found = {c.key: record(c) for c in (CELLS[2], CELLS[0])}
     found[CELLS[1].key] = failure(CELLS[1])
@@ -94,9 +98,9 @@ def test_the_table_has_finished_cells_in_the_grids_order_and_no_times(tmp_path):
     assert list(frame.columns) == ["cell", "size", "model", "loss"]
     assert list(frame["cell"]) == [CELLS[0].key, CELLS[2].key]
     slower = {k: replace(r, seconds=9.0, attempt=3, host="there") for k, r in found.items()}
-    assert parquet(table(CELLS, slower)) == parquet(frame)
+    assert parquet(tmp_path, table(CELLS, slower)) == parquet(tmp_path, frame)
     faster = {**found, CELLS[0].key: record(CELLS[0], loss=0.5)}
-    assert parquet(table(CELLS, faster)) != parquet(frame)
+    assert parquet(tmp_path, table(CELLS, faster)) != parquet(tmp_path, frame)
 
 
 def test_a_table_of_nothing_has_the_axes_as_columns(tmp_path):
@@ -107,5 +111,5 @@ def test_a_table_of_nothing_has_the_axes_as_columns(tmp_path):
 def test_columns_of_several_kinds_are_one_line(tmp_path):
     found = {c.key: record(c, x=value) for c, value in zip(CELLS, (1, "one", None), strict=True)}
     with pytest.raises(UserError, match="table: expected values of one kind in a column") as caught:
-        parquet(table(CELLS, found))
+        parquet(tmp_path, table(CELLS, found))
     assert "\n" not in str(caught.value)
