@@ -8,7 +8,7 @@ from experiments.runs.codec import decode
 
 
 def gate_of(run: Path) -> Direction | None:
-    """The direction that an analysis chose, in fp32; None where it chose none.
+    """The direction that an analysis chose, in fp32 and of unit length; None where it chose none.
 
     Raises:
         UserError: a file is damaged.
@@ -17,4 +17,4 @@ def gate_of(run: Path) -> Direction | None:
     if not row:
         return None
     vector = files.read_tensors(path)["direction"].float()
-    return decode(Direction, {**row, "site": row}, {"vector": vector}, str(path))
+    return decode(Direction, {**row, "site": row}, {"vector": vector / vector.norm()}, str(path))
