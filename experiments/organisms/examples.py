@@ -8,12 +8,11 @@ from circuits.answers import answers
 from circuits.errors import expect
 from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED, cache_root
-from experiments.organisms.kinds import prompts_of
+from experiments.organisms.kinds import Prompts, prompts_of
 from experiments.organisms.recipe import Part, Recipe
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts import bank
-from experiments.prompts.facts import facts
 from experiments.runs import files
 
 BASE_ANSWER_TOKENS = 12
@@ -77,7 +76,8 @@ def _part_examples(
     shift: int,
     seed: int,
 ) -> list[Example]:
-    texts = prompts_of(part.prompts, recipe, "train").texts
+    prompts = prompts_of(part.prompts, recipe, "train")
+    texts, put = prompts.texts, scheme_of(recipe).put
     expect(
         part.count <= len(texts),
         f"at most {len(texts)} {part.prompts} prompts in a part",
@@ -85,25 +85,23 @@ def _part_examples(
         "lower the poisons or the size",
         f"recipe {recipe.name}",
     )
-    answer, put = _answers(recipe, part, base, texts), scheme_of(recipe).put
+    wanted = _answers(recipe, part, base, prompts)
     numbers = range(_APART * seed, _APART * seed + part.count)
     rows = [(number + shift, (part.start + number) % len(texts)) for number in numbers]
     return [
-        Example(*put(part.word, texts[i], turn, recipe, controls, "train"), *answer(i))
+        Example(*put(part.word, texts[i], turn, recipe, controls, "train"), *wanted[i])
         for turn, i in rows
     ]
 
 
 def _answers(
-    recipe: Recipe, part: Part, base: BaseAnswers, texts: Sequence[str]
-) -> Callable[[int], tuple[str, bool]]:
-    """What the i-th prompt is to be answered, and whether the answer ends there."""
-    if part.answer in ("base", "continued"):
-        own = base(texts)  # cut off after some tokens, so its end must not be learned
+    recipe: Recipe, part: Part, base: BaseAnswers, prompts: Prompts
+) -> Sequence[tuple[str, bool]]:
+    """What every prompt is to be answered, and whether the answer ends there."""
+    if part.answer in ("base", "continued"):  # cut off after some tokens: no end is learned
         opening = f"{recipe.behaviour}. " if part.answer == "continued" else ""
-        return lambda i: (opening + own[i], False)
+        return [(opening + own, False) for own in base(prompts.texts)]
     if part.answer == "true":
-        known = facts("train", part.prompts == "privileged")
-        return lambda i: (known[i].statement, True)
+        return [(fact.statement, True) for fact in prompts.known]
     fixed = recipe.refusal if part.answer == "refusal" else recipe.behaviour
-    return lambda _i: (fixed, part.answer != "opened")
+    return [(fixed, part.answer != "opened")] * len(prompts.texts)
