@@ -164,7 +164,7 @@ def _moved_text(trace: Trace) -> list[str]:
     sentences = []
     if trace.movers:
         names = _listed([f"{head.name} ({head.restored:.0%p})" for head in trace.movers])
-        sentences.append(f"It is moved by {_plural('head', len(trace.movers))} {names}.")
+        sentences.append(f"It is moved by head{'s' * (len(trace.movers) > 1)} {names}.")
     else:
         sentences.append("No single head was found to move it.")
         if trace.n < (needed := pairs_needed(trace.tests)):
@@ -174,7 +174,7 @@ def _moved_text(trace: Trace) -> list[str]:
             )
     if enough := trace.enough:
         sentences.append(
-            f"Patched together, the strongest {_plural('head', enough.size, enough.size)} of "
+            f"Patched together, the strongest {enough.size} head{'s' * (enough.size > 1)} of "
             f"{trace.tests} {'recovers' if enough.size == 1 else 'recover'} "
             f"{enough.share:.0%p} of what all heads do."
         )
@@ -204,8 +204,3 @@ def _listed(names: Sequence[str]) -> str:
     if rest > 0:
         return f"{', '.join(names[:_NAMED])} and {rest} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _plural(word: str, count: int, shown: int | None = None) -> str:
-    text = word if count == 1 else f"{word}s"
-    return text if shown is None else f"{shown} {text}"

@@ -74,7 +74,7 @@ def rate_by_count(
             diamond = replace(look, symbol="diamond")
             _threshold(figure, one.fit.threshold, axis, diamond, 50 - _LIFT * place)
     if counts[0] == 0:
-        figure.add_vline(x=axis.divide, line=DOTTED)
+        figure.add_vline(x=axis.low - _GAP * axis.width / 2, line=DOTTED)
     # As many labels as have room, 0 and the ends among them.
     positive = keep_apart([c for c in counts if c], axis.width / _LABELS, axis.at)
     shown = [*counts[: counts[0] == 0], *positive]
@@ -105,10 +105,6 @@ class _Axis:
     @property
     def width(self) -> float:
         return max(self.high - self.low, 0.3)
-
-    @property
-    def divide(self) -> float:
-        return self.low - _GAP * self.width / 2
 
     def at(self, count: float) -> float:
         return math.log10(count) if count > 0 else self.low - _GAP * self.width

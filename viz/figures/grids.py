@@ -166,7 +166,9 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
     expect(len(grid.axes) == 1, "a grid of one axis", " x ".join(grid.axes), "use grid_figure")
     what = summarise(grid, seed, stats)
     rows, named = table_rows(grid, what), grid.axes[0] in LABELLED
-    order = _order(what.value)[:_MOST_ROWS] if named else list(range(len(rows)))
+    # By falling absolute value, undefined ones last; ties keep their order.
+    strongest = what.value.abs().nan_to_num(-1.0).argsort(descending=True, stable=True)
+    order = strongest[:_MOST_ROWS].tolist() if named else list(range(len(rows)))
     figure = go.Figure()
     texts = hovers(grid, what).tolist()
     for name, kept, marker in _groups(what.stats):
@@ -207,11 +209,6 @@ def _groups(stats: GridStats) -> list[tuple[str, Tensor, dict[str, Any]]]:
         (f"q > {SIGNIFICANT}", stats.q > SIGNIFICANT, {**sure, **hollow}),
         (UNDEFINED, ~stats.defined, cross),
     ]
-
-
-def _order(value: Tensor) -> list[int]:
-    """The cells by falling absolute value, undefined ones last; ties keep their order."""
-    return torch.argsort(value.abs().nan_to_num(-1.0), descending=True, stable=True).tolist()
 
 
 def _bars(what: Shown, chosen: list[int]) -> dict[str, Any]:
