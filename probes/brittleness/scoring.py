@@ -10,6 +10,7 @@ fit never saw, a feature that helps only in training drops nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -89,7 +90,7 @@ def difference(
     """The first of the pair minus the second, over the same resampled organisms."""
     one, other = pair
 
-    def lead(which: int) -> Estimate | None:
+    def lead(which: int) -> Any:  # only the pooled figure is always known
         a, b = ((scores[name].pooled, scores[name].within)[which] for name in pair)
         if a is None or b is None:
             return None

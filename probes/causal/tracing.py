@@ -7,6 +7,7 @@ layer at which something happens is found anew in every resample of the prompts.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
 class _Judged:
     """A grid's shares and their q, in the cells' shape."""
 
-    shares: np.ndarray  # of estimates
+    shares: Any  # an array of estimates
     q: np.ndarray
 
 

@@ -95,7 +95,7 @@ def estimates(
     """One estimate per cell; the interval is widened by rounding where it must hold the value."""
     low, high = torch.minimum(low, value), torch.maximum(high, value)
     rows = zip(*(part.flatten().tolist() for part in (value, low, high)), strict=True)
-    return tuple(Estimate(*row, n, level, method) for row in rows)
+    return tuple(Estimate(v, least, most, n, level, method) for v, least, most in rows)
 
 
 def drawn_interval(

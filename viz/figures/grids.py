@@ -52,7 +52,7 @@ def grid_figure(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) 
     texts = hovers(grid, what)
     for at in range(texts.shape[2]) if texts.ndim == 3 else [...]:
         _add_cells(figure, what, texts, at)
-    slider = _slide(figure, grid, what) if texts.ndim == 3 else {"about": ""}
+    slider: dict[str, Any] = _slide(figure, grid, what) if texts.ndim == 3 else {"about": ""}
     limit = _limit(what, _LEAST[grid.axes])
     return finish_heatmap(
         figure,
