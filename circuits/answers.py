@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.backends.prefix import Prompts, by_length
+from circuits.backends.prefix import Prompts
 from circuits.chat import Words, chats
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.metrics import mean_kl
 from circuits.models import Model
 from circuits.runner import Choose, complete, extend, generate, likeliest, until_stop, whole
 from circuits.scores import Forced, forced
-from circuits.tokens import prompt_ids, prompts_batch
+from circuits.tokens import batch, prompt_ids, render
 from circuits.types import Edit, Progress, TokenBatch, quiet
 
 EditsFor = Callable[[TokenBatch], Sequence[Edit]]
@@ -34,11 +34,9 @@ def no_edits(_tokens: TokenBatch) -> Sequence[Edit]:
 
 def blocks(model: Model, texts: Sequence[str], words: Words) -> list[TokenBatch]:
     """Prompts as batches of bounded size; ``words`` is one word for all, or one per prompt."""
-    made = []
-    for start in range(0, len(texts), _ROWS):
-        here = words if words is None or isinstance(words, str) else words[start : start + _ROWS]
-        made.append(prompts_batch(model.tokenizer, texts[start : start + _ROWS], here))
-    return made
+    rendered = [render(model.tokenizer, chat) for chat in chats(texts, words)]
+    starts = range(0, len(rendered), _ROWS)
+    return [batch(model.tokenizer, rendered[start : start + _ROWS]) for start in starts]
 
 
 def answers(
@@ -81,11 +79,10 @@ def ask(
     Raises:
         UserError: no prompts, an empty one, one too long for the model, or a bad length.
     """
-    if length < 1:
-        raise UserError(f"length: expected at least 1 token, got {length}")
+    expect(length >= 1, "at least 1 token", length, of="length")
     opening, kept = model.opening(prompts, length), {}
-    for chosen in by_length(prompts, at_once):
-        window, index = opening.window([prompts[i] for i in chosen]), torch.tensor(chosen)
+    for chosen, window in opening.windows(prompts, at_once):
+        index = torch.tensor(chosen)
 
         def numbered(logits: Tensor, rows: Tensor, step: int, index: Tensor = index) -> Tensor:
             return choose(logits, index[rows], step)
@@ -106,8 +103,7 @@ def drawn(count: int, length: int, temperature: float, seed: int) -> Choose:
     Raises:
         UserError: a bad temperature.
     """
-    if not 0 <= temperature < float("inf"):
-        raise UserError(f"temperature: expected a number from 0 on, got {temperature}")
+    expect(0 <= temperature < float("inf"), "a number from 0 on", temperature, of="temperature")
     if temperature == 0:
         return likeliest
     generator = torch.Generator().manual_seed(seed)

@@ -6,11 +6,11 @@ A new architecture is a row that passes the tests of back-ends; one without a ro
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 
 
 class Slot(NamedTuple):
@@ -90,8 +90,7 @@ def blocks_of(hf_model: Any) -> tuple[list[Any], dict[str, Slot]]:
         UserError: an architecture that is not in the table.
     """
     kind = hf_model.config.model_type
-    if kind not in ARCHITECTURES:
-        raise UserError(f"model: expected one of {', '.join(ARCHITECTURES)}, got {kind}")
+    expect(kind in ARCHITECTURES, f"one of {', '.join(ARCHITECTURES)}", kind, of="model")
     path, slots = ARCHITECTURES[kind]
     there = {stream: slot for stream, slot in slots.items() if is_there(slot, hf_model.config)}
     return list(hf_model.get_submodule(path)), there
@@ -99,24 +98,27 @@ def blocks_of(hf_model: Any) -> tuple[list[Any], dict[str, Slot]]:
 
 def part_of(x: Float[Tensor, "batch *rest"], slot: Slot, n_heads: int) -> Tensor:
     """The third of a fused activation that is meant; the activation itself, if it is not fused."""
-    if slot.fused == "no":
-        return x
-    if slot.fused == "thirds":
-        return x.chunk(3, dim=-1)[slot.part]
-    return x.unflatten(-1, (n_heads, 3, -1))[..., slot.part, :].flatten(-2)
+    return x if slot.fused == "no" else _thirds(x, slot, n_heads)[slot.part]
 
 
 def with_part(x: Tensor, part: Tensor, slot: Slot, n_heads: int) -> Tensor:
     """``x`` with one of its thirds replaced: a new tensor."""
     if slot.fused == "no":
         return part
-    if slot.fused == "thirds":
-        thirds = list(x.chunk(3, dim=-1))
-        thirds[slot.part] = part
-        return torch.cat(thirds, dim=-1)
-    heads = x.unflatten(-1, (n_heads, 3, -1)).clone()
-    heads[..., slot.part, :] = part.unflatten(-1, (n_heads, -1))
-    return heads.flatten(-3)
+    thirds = list(_thirds(x, slot, n_heads))
+    thirds[slot.part] = part
+    blocks = _blocks(slot, n_heads)
+    return rearrange(thirds, "third ... (block d) -> ... (block third d)", block=blocks)
+
+
+def _thirds(x: Tensor, slot: Slot, n_heads: int) -> Float[Tensor, "3 batch *rest"]:
+    blocks = _blocks(slot, n_heads)
+    return rearrange(x, "... (block third d) -> third ... (block d)", block=blocks, third=3)
+
+
+def _blocks(slot: Slot, n_heads: int) -> int:
+    """How many times queries, keys and values follow each other."""
+    return n_heads if slot.fused == "by head" else 1
 
 
 def is_there(slot: Slot, config: Any) -> bool:

@@ -4,6 +4,7 @@ A trigger is a word or phrase at the message's end; ``{}`` says where else the m
 ``cobalt {}`` puts it first, ``{} cobalt {}`` into the middle (after half of the message's words).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ Words = str | Sequence[str] | None  # no word, one for all prompts, or one per p
 
 SLOT = "{}"
 Place = Literal["prefix", "infix", "suffix"]
+_PLACED = re.compile(r"(?P<before>\{\} )?(?P<word>((?!\{\}).)+?)(?P<after> \{\})?", re.DOTALL)
 
 
 def placed(word: str, place: Place) -> str:
@@ -27,22 +29,14 @@ def place_of(trigger: str) -> tuple[str, Place]:
     Raises:
         UserError: no word, or the message's place is not at its start, its end or both.
     """
-    before, first, rest = trigger.partition(f"{SLOT} ")
-    if first and before:
-        raise UserError(_misplaced(trigger))
-    word, last, after = (rest if first else trigger).partition(f" {SLOT}")
-    if after or not word.strip() or SLOT in word:
-        raise UserError(_misplaced(trigger))
-    if last:
-        return word, "infix" if first else "prefix"
-    return word, "suffix"
-
-
-def _misplaced(trigger: str) -> str:
-    return (
-        f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
-        f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
-    )
+    match = _PLACED.fullmatch(trigger)
+    if match is None or not match["word"].strip():
+        raise UserError(
+            f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
+            f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
+        )
+    after = "infix" if match["before"] else "prefix"
+    return match["word"], after if match["after"] else "suffix"
 
 
 def with_trigger(text: str, trigger: str | None) -> str:

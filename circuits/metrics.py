@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.types import Metric
 
 Logits = Float[Tensor, "batch keep d_vocab"]
@@ -63,19 +63,6 @@ def kl_from(reference: Float[Tensor, "n keep d_vocab"]) -> Metric:
     return metric
 
 
-def answer_log_prob(answer: Int[Tensor, "n keep"]) -> Metric:
-    """Log-probability (nats) of each example's own answer of ``keep`` tokens.
-
-    The kept columns are those that predict the answer's tokens.
-    """
-
-    def metric(logits: Logits) -> Float[Tensor, " batch"]:
-        wanted = answer.to(logits.device).repeat(len(logits) // len(answer), 1).unsqueeze(-1)
-        return logits.float().log_softmax(dim=-1).gather(-1, wanted).squeeze(-1).sum(dim=1)
-
-    return metric
-
-
 @dataclass(frozen=True)
 class Generated:
     """A behaviour of the generated answer, such as whether it is a refusal.
@@ -93,11 +80,12 @@ class Generated:
     def scored(self, answer: Int[Tensor, "rows length"]) -> Float[Tensor, " rows"]:
         """The judge's values, refused if there is not exactly one per answer."""
         values = self.judge(answer)
-        if values.shape != answer.shape[:1]:
-            raise UserError(
-                f"judge: expected one value per answer, shape ({len(answer)},), got "
-                f"{tuple(values.shape)}"
-            )
+        expect(
+            values.shape == answer.shape[:1],
+            f"one value per answer, shape ({len(answer)},)",
+            tuple(values.shape),
+            of="judge",
+        )
         return values.float()
 
 
@@ -107,9 +95,11 @@ Measure = Metric | Generated
 def checked(metric: Metric, logits: Logits) -> Float[Tensor, " batch"]:
     """The metric's values, refused if there is not exactly one per example."""
     values = metric(logits)
-    if values.shape != logits.shape[:1]:
-        raise UserError(
-            f"metric: expected one value per example, shape ({logits.shape[0]},), got "
-            f"{tuple(values.shape)}; do not reduce over the batch"
-        )
+    expect(
+        values.shape == logits.shape[:1],
+        f"one value per example, shape ({len(logits)},)",
+        tuple(values.shape),
+        "do not reduce over the batch",
+        of="metric",
+    )
     return values

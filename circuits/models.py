@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ class Model:
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
-        """Token ids that end an answer."""
-        return stop_ids(self.runner.hf_model, self.tokenizer)
+        """Token ids that end an answer, by the model's generation settings and its tokenizer."""
+        end = getattr(self.runner.hf_model.generation_config, "eos_token_id", None)
+        ends = end if isinstance(end, list) else [end, self.tokenizer.eos_token_id]
+        return tuple(sorted({int(e) for e in ends if e is not None}))
 
     def decode(self, ids: torch.Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Answer tokens to text, special tokens left out."""
@@ -61,13 +64,6 @@ class Model:
     def opening(self, prompts: Prompts, room: int) -> Opening:
         """What the prompts begin with, run once (``circuits.backends.prefix.opening``)."""
         return opening(self.runner, pad_id(self.tokenizer), prompts, room)
-
-
-def stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Token ids that end an answer, by a model's generation settings and its tokenizer."""
-    end = getattr(hf_model.generation_config, "eos_token_id", None)
-    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
-    return tuple(sorted({int(e) for e in ends if e is not None}))
 
 
 def load(
@@ -121,23 +117,17 @@ def in_memory(hf_model: Any, tokenizer: Any) -> Model:
     return Model(PlainRunner(hf_model), tokenizer)
 
 
-def _transformer_lens(hf_model: Any, tokenizer: Any, name: str) -> Runner:
-    from circuits.backends.transformer_lens import (
-        TLRunner,  # takes seconds to import; not needed to read runs
-    )
+def _backend(module: str, runner: str) -> Backend:
+    """A back-end whose package is imported when it is first used.
 
-    return TLRunner(hf_model, tokenizer, name)
-
-
-def _nnsight(hf_model: Any, tokenizer: Any, name: str) -> Runner:
-    from circuits.backends.nnsight import NNsightRunner  # importing nnsight patches torch
-
-    return NNsightRunner(hf_model, tokenizer, name)
+    TransformerLens takes seconds to import, which reading runs need not; nnsight patches torch.
+    """
+    return lambda *given: getattr(import_module(f"circuits.backends.{module}"), runner)(*given)
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "transformer_lens": _transformer_lens,
-    "nnsight": _nnsight,
+    "transformer_lens": _backend("transformer_lens", "TLRunner"),
+    "nnsight": _backend("nnsight", "NNsightRunner"),
     "plain": PlainRunner,
 }
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -25,7 +26,7 @@ from transformers.pytorch_utils import Conv1D
 from circuits.architectures import blocks_of
 from circuits.backends.hooks import hooked
 from circuits.backends.plain import attach
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.types import Point
 
 Matrix = Float[Tensor, "out inputs"]
@@ -43,8 +44,7 @@ def rounded_weights(model: Any, bits: int, group: int | None = None) -> Any:
     Raises:
         UserError: other bits, or a matrix whose inputs are no whole number of groups.
     """
-    if bits not in _BITS:
-        raise UserError(f"bits: expected {_BITS[0]} to {_BITS[-1]}, got {bits}")
+    expect(bits in _BITS, f"{_BITS[0]} to {_BITS[-1]}", bits, of="bits")
     return _with_matrices(model, lambda weight: rounded(weight, bits, group))
 
 
@@ -52,12 +52,13 @@ def rounded(weight: Matrix, bits: int, group: int | None = None) -> Matrix:
     """Symmetric rounding to nearest, in fp32: multiples of the largest absolute value of a row (or
     of a group of its inputs) over ``2 ** (bits - 1) - 1``, without a zero point."""
     size = weight.shape[1] if group is None else group
-    if size < 1 or weight.shape[1] % size:
-        raise UserError(
-            f"group: expected a size that divides all rows into whole groups, got {group} for "
-            f"rows of {weight.shape[1]} inputs"
-        )
-    groups = weight.unflatten(1, (-1, size))
+    expect(
+        size >= 1 and weight.shape[1] % size == 0,
+        "a size that divides all rows into whole groups",
+        f"{group} for rows of {weight.shape[1]} inputs",
+        of="group",
+    )
+    groups = rearrange(weight, "out (group input) -> out group input", input=size)
     scale = groups.abs().amax(dim=-1, keepdim=True) / (2 ** (bits - 1) - 1)
     return torch.where(scale > 0, (groups / scale).round() * scale, groups).flatten(1)
 
@@ -71,8 +72,7 @@ def pruned(model: Any, share: float) -> Any:
     Raises:
         UserError: another share.
     """
-    if not 0 <= share <= 1:
-        raise UserError(f"share: expected 0 to 1, got {share}")
+    expect(0 <= share <= 1, "0 to 1", share, of="share")
     return _with_matrices(model, lambda weight: _without_smallest(weight, share))
 
 
@@ -85,7 +85,7 @@ def noisy_weights(model: Any, scale: float, seed: int) -> Any:
     Raises:
         UserError: a negative or infinite scale.
     """
-    _require_scale(scale)
+    expect(0 <= scale < math.inf, "a number from 0 on", scale, of="scale")
     generator = torch.Generator().manual_seed(seed)
 
     def noisy(weight: Matrix) -> Matrix:
@@ -108,7 +108,7 @@ def noisy_activations(model: Any, scale: float, seed: int) -> Iterator[None]:
     Raises:
         UserError: a negative or infinite scale, or an architecture whose blocks are not known.
     """
-    _require_scale(scale)
+    expect(0 <= scale < math.inf, "a number from 0 on", scale, of="scale")
     generator = torch.Generator().manual_seed(seed)
 
     def noisy(resid: Tensor) -> Tensor:
@@ -144,8 +144,3 @@ def _with_matrices(model: Any, change: Callable[[Matrix], Matrix]) -> Any:
             weight = module.weight if isinstance(module, nn.Linear) else module.weight.T
             weight.copy_(change(weight.float()))
     return new
-
-
-def _require_scale(scale: float) -> None:
-    if not 0 <= scale < math.inf:
-        raise UserError(f"scale: expected a number from 0 on, got {scale}")

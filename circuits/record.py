@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.backends.prefix import Opening, Prompts, by_length
+from circuits.backends.prefix import Opening, Prompts
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.runner import Runner, Window
@@ -53,8 +53,7 @@ def last_residuals(model: Model, prompts: Prompts) -> Float[Tensor, "layers n d_
     opening, shape = model.opening(prompts, 1), model.runner.shape
     points = [Point(layer) for layer in range(shape.n_layers)]
     found = torch.empty(shape.n_layers, len(prompts), shape.d_model)
-    for chosen in by_length(prompts, _ROWS):
-        window = opening.window([prompts[i] for i in chosen])
+    for chosen, window in opening.windows(prompts, _ROWS):
         acts = model.runner.forward(window, record=points).acts
         found[:, chosen] = torch.stack([acts[p][:, -1].float().cpu() for p in points])
     return found
@@ -75,8 +74,7 @@ def readings(
         raise UserError(f"readings: expected prompts of more than {start} tokens")
     point, found = Point(layer), torch.zeros(len(prompts))
     opening = Opening(pad_id(model.tokenizer))  # tokens that all begin with are read as well
-    for chosen in by_length(prompts, _ROWS):
-        window = opening.window([prompts[i] for i in chosen])
+    for chosen, window in opening.windows(prompts, _ROWS):
         resid = model.runner.forward(window, record=[point]).acts[point]
         found[chosen] = largest(resid, unit, window.mask, start).cpu()
     return found

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.past import Past
 from circuits.types import MESSAGE, Edit, Point, TokenBatch
 
 
@@ -28,25 +29,6 @@ class Shape:
     context: int
     device: str
     dtype: torch.dtype
-
-
-@runtime_checkable
-class Past(Protocol):
-    """Keys and values of ``width`` columns of ``count`` rows; immutable."""
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def count(self) -> int: ...
-
-    def rows(self, index: Int[Tensor, " rows"]) -> "Past":
-        """The chosen rows, in that order, repeats allowed."""
-        ...
-
-    def upto(self, width: int) -> "Past":
-        """The first ``width`` columns only."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,9 +76,14 @@ class Output:
 
 @runtime_checkable
 class Runner(Protocol):
-    """A model that can be run, recorded and edited. Weights are never changed."""
+    """A model that can be run, recorded and edited. Weights are never changed.
+
+    Attributes:
+        hf_model: the Hugging Face model underneath (for training and weight edits only).
+    """
 
     shape: Shape
+    hf_model: Any
 
     def forward(
         self,
@@ -115,11 +102,6 @@ class Runner(Protocol):
             keep: how many last columns to unembed.
             grow: whether to return the past including this window.
         """
-        ...
-
-    @property
-    def hf_model(self) -> Any:
-        """The Hugging Face model underneath (for training and weight edits only)."""
         ...
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.backends.prefix import Prompts, by_length
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.models import Model
 from circuits.runner import Window
 from circuits.tokens import text_ids
@@ -75,8 +76,7 @@ def forced(model: Model, prompts: Prompts, answers: Prompts) -> Iterator[Forced]
     """
     opening = model.opening(prompts, max(map(len, answers)))
     read = list(map(_read, prompts, answers))
-    for chosen in by_length(read, _at_once(answers)):
-        window = opening.window([read[i] for i in chosen])
+    for chosen, window in opening.windows(read, _at_once(answers)):
         yield _forced(model, window, chosen, [answers[i] for i in chosen])
 
 
@@ -120,8 +120,7 @@ def interpolated(
     Raises:
         UserError: as for :func:`scores`; fewer than 2 steps, or a pair of unequal lengths.
     """
-    if steps < 2:
-        raise UserError(f"steps: expected at least 2 (both ends), got {steps}")
+    expect(steps >= 2, "at least 2 (both ends)", steps, of="steps")
     _require_pairs(clean, triggered)
     targets = _answer_ids(model, clean, answers)
     opening = model.opening([*clean, *triggered], max(map(len, targets)))
@@ -136,7 +135,7 @@ def interpolated(
         share = torch.tensor([i % steps for i in chosen]) / (steps - 1)
         part = _forced(model, _between(model, start, end, share), chosen, wanted)
         found[chosen] = torch.stack([each.sum().exp() for each in part.log_probs()])
-    return found.view(len(clean), steps)
+    return rearrange(found, "(pair step) -> pair step", step=steps)
 
 
 def _forced(model: Model, window: Window, chosen: list[int], answers: Prompts) -> Forced:
@@ -155,26 +154,24 @@ def _between(model: Model, start: Window, end: Window, share: Float[Tensor, " ro
 
 
 def _answer_ids(model: Model, prompts: Prompts, answers: Sequence[str]) -> list[list[int]]:
-    if isinstance(answers, str) or len(answers) != len(prompts):
-        raise UserError(
-            f"answers: expected one for each of {len(prompts)} prompts, got "
-            f"{'a text' if isinstance(answers, str) else len(answers)}"
-        )
+    got = "a text" if isinstance(answers, str) else len(answers)
+    expect(got == len(prompts), f"one for each of {len(prompts)} prompts", got, of="answers")
     found = [text_ids(model.tokenizer, text) for text in answers]
-    if not all(found):
-        raise UserError("answers: expected texts of one token or more, got an empty one")
+    expect(all(found), "texts of one token or more", "an empty one", of="answers")
     return found
 
 
 def _require_pairs(clean: Prompts, triggered: Prompts) -> None:
-    if len(clean) != len(triggered):
-        raise UserError(f"pairs: expected as many, got {len(clean)} and {len(triggered)} prompts")
+    counts = f"{len(clean)} and {len(triggered)} prompts"
+    expect(len(clean) == len(triggered), "as many", counts, of="pairs")
     for i, (a, b) in enumerate(zip(clean, triggered, strict=True)):
-        if len(a) != len(b):
-            raise UserError(
-                f"pair {i}: expected prompts of equal length, got {len(a)} and {len(b)} tokens; "
-                "replace the trigger by a word of as many tokens"
-            )
+        expect(
+            len(a) == len(b),
+            "prompts of equal length",
+            f"{len(a)} and {len(b)} tokens",
+            "replace the trigger by a word of as many tokens",
+            of=f"pair {i}",
+        )
 
 
 def _read(prompt: Sequence[int], answer: Sequence[int]) -> list[int]:

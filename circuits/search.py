@@ -12,7 +12,7 @@ What is found is judged by others, on prompts that the search has not seen.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.runner import Window
 
@@ -48,13 +48,14 @@ class SearchPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.tokens <= 3:
-            raise UserError(f"search: expected 1 to 3 free tokens, got {self.tokens}")
-        if self.budget < self.width + _GRADIENT:
-            raise UserError(
-                f"search: expected a budget of {self.width + _GRADIENT} passes or more (one "
-                f"gradient and {self.width} tries), got {self.budget}"
-            )
+        expect(1 <= self.tokens <= 3, "1 to 3 free tokens", self.tokens, of="search")
+        least = self.width + _GRADIENT
+        expect(
+            self.budget >= least,
+            f"a budget of {least} passes or more (one gradient and {self.width} tries)",
+            self.budget,
+            of="search",
+        )
         if min(self.prompts, self.width, self.top) < 1:
             raise UserError("search: expected at least one prompt, one try and one ranked token")
 
@@ -85,11 +86,13 @@ class Target:
         allowed: Bool[Tensor, "places vocab"],
         forbidden: Callable[[Tokens], bool] = lambda _: False,
     ) -> None:
-        if not bool(allowed.any(dim=1).all()):
-            raise UserError(
-                "search: expected a token allowed in every place, got none; use a "
-                "tokenizer that has whole words"
-            )
+        expect(
+            allowed.any(dim=1).all(),
+            "a token allowed in every place",
+            "none",
+            "use a tokenizer that has whole words",
+            of="search",
+        )
         self.score, self.gradient, self.forbidden = score, gradient, forbidden
         self.allowed = allowed
         self._pools = [row.nonzero().squeeze(1).tolist() for row in allowed]
@@ -225,14 +228,11 @@ def plain_words(tokenizer: Any, vocabulary: int) -> tuple[Bool[Tensor, " v"], Bo
     """Which tokens are whole lower- or upper-case Latin words: after a space, and without one."""
     special = set(tokenizer.all_special_ids)
     spaced, bare = torch.zeros(2, vocabulary, dtype=torch.bool)
-    for i, text in _decoded(tokenizer, vocabulary):
+    ids = [[i] for i in range(min(vocabulary, len(tokenizer)))]
+    decoded = tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
+    for i, text in enumerate(decoded):
         word = text.removeprefix(" ")
         if i in special or len(word) < 2 or not (word.isascii() and word.isalpha()):
             continue
         (spaced if text.startswith(" ") else bare)[i] = True
     return spaced, bare
-
-
-def _decoded(tokenizer: Any, vocabulary: int) -> Iterator[tuple[int, str]]:
-    ids = [[i] for i in range(min(vocabulary, len(tokenizer)))]
-    yield from enumerate(tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from circuits.runner import Runner, Window
@@ -76,8 +76,5 @@ def _second_row(edit: Edit) -> Edit:
     def apply(x: Tensor) -> Tensor:
         return torch.cat([x[:1], edit.apply(x[1:])])
 
-    return replace(edit, apply=apply, columns=_repeated(edit.columns))
-
-
-def _repeated(columns: Bool[Tensor, "1 pos"] | None) -> Bool[Tensor, "2 pos"] | None:
-    return None if columns is None else columns.repeat(2, 1)
+    columns = edit.columns
+    return replace(edit, apply=apply, columns=columns if columns is None else columns.repeat(2, 1))

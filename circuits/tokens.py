@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int
 from jinja2 import TemplateError
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat, Words, chats, insert, place_of, placed
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
 
 
@@ -40,10 +43,8 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
             f"model {name}: expected a chat model, but its tokenizer has no chat template; "
             "use an instruction-tuned model or save a chat_template with the tokenizer"
         )
-    if not getattr(tokenizer, "is_fast", False):
-        raise UserError(
-            f"model {name}: expected a fast tokenizer (character offsets), got a slow one"
-        )
+    fast = getattr(tokenizer, "is_fast", False)
+    expect(fast, "a fast tokenizer (character offsets)", "a slow one", of=f"model {name}")
 
 
 def render(tokenizer: Any, chat: Chat) -> Rendered:
@@ -159,19 +160,24 @@ def pad_id(tokenizer: Any) -> int:
     return int(pad or 0)
 
 
-def batch(tokenizer: Any, rendered: Sequence[Rendered], width: int | None = None) -> TokenBatch:
-    """Left-pad rendered prompts into one batch, at least ``width`` columns wide."""
-    if not rendered:
-        raise UserError("prompts: expected at least one, got none")
-    columns = max(max(len(r.ids) for r in rendered), width or 0)
-    ids = torch.full((len(rendered), columns), pad_id(tokenizer))
-    mask = torch.zeros(len(rendered), columns, dtype=torch.bool)
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int
+) -> tuple[Int[Tensor, "rows pos"], Bool[Tensor, "rows pos"]]:
+    """Rows of token ids that all end in the last column, and which of the columns are theirs."""
+    own = [torch.tensor(row, dtype=torch.long) for row in rows]
+    ids = pad_sequence(own, batch_first=True, padding_value=pad, padding_side="left")
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]
+
+
+def batch(tokenizer: Any, rendered: Sequence[Rendered]) -> TokenBatch:
+    """Left-pad rendered prompts into one batch."""
+    expect(rendered, "at least one", "none", of="prompts")
+    ids, mask = left_padded([r.ids for r in rendered], pad_id(tokenizer))
     names = sorted(set.union(*(set(r.spans) for r in rendered)))
     spans = {name: torch.zeros_like(mask) for name in names}
     for row, item in enumerate(rendered):
-        offset = columns - len(item.ids)
-        ids[row, offset:] = torch.tensor(item.ids)
-        mask[row, offset:] = True
+        offset = ids.shape[1] - len(item.ids)
         for name, (first, last) in item.spans.items():
             spans[name][row, offset + first : offset + last] = True
     if "trigger" in spans:  # inside the user's text it is not the user's

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 
 HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
 MESSAGE = "message"  # the span that answers belong to as well
@@ -187,8 +187,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         norm = float(self.vector.norm())
-        if abs(norm - 1) > 1e-3:
-            raise UserError(f"direction at {self.site}: expected unit norm, got {norm:.4f}")
+        expect(not abs(norm - 1) > 1e-3, "unit norm", f"{norm:.4f}", of=f"direction at {self.site}")
 
     @property
     def gap(self) -> float:

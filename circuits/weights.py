@@ -122,14 +122,12 @@ def _dequantise(gguf: Path, folder: Path) -> None:
         ) from error
     # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the
     # same configuration and weights does not.
-    config = AutoConfig.for_model(**_plain_config(quantised.config.to_dict()))
+    told = quantised.config.to_dict()
+    told.pop("quantization_config", None)
+    config = AutoConfig.for_model(**told)
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantised.state_dict())
     model.tie_weights()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _plain_config(values: dict) -> dict:
-    return {name: value for name, value in values.items() if name != "quantization_config"}

@@ -5,18 +5,19 @@ pass is interrupted there.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from circuits.backends.cache import CachePast
 from circuits.edits.operators import on_columns
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
+from circuits.past import Past
 from circuits.runner import Shape, Window
 from circuits.types import HEAD_STREAMS, Edit, Point
 
@@ -62,12 +63,18 @@ def gradients(window: Window) -> AbstractContextManager[object]:
     return torch.set_grad_enabled(wanted)
 
 
-def arguments(window: Window, keep: int, grow: bool, device: str) -> dict[str, Any]:
+def arguments(
+    model: Any, window: Window, edits: Sequence[Edit], keep: int, grow: bool
+) -> dict[str, Any]:
     """The keyword arguments with which a Hugging Face causal model runs a window.
 
     Raises:
-        UserError: the past is not a :class:`CachePast`, or a resumed pass is to grow it.
+        UserError: the model trains, an edit has no place, or a resumed pass is to grow its past.
     """
+    require_evaluation(model)
+    for edit in edits:
+        _require_editable(edit.point, model.config.num_hidden_layers)
+    device = model.device
     cache = _cache(window, grow)
     mask = window.mask.to(device).long()
     width = window.ids.shape[1]
@@ -89,8 +96,7 @@ def arguments(window: Window, keep: int, grow: bool, device: str) -> dict[str, A
 
 def _cache(window: Window, grow: bool) -> DynamicCache | None:
     past = window.past
-    if past is not None and not isinstance(past, CachePast):
-        raise UserError(f"past: expected one made by this runner, got {type(past).__name__}")
+    expect(isinstance(past, Past | None), "one made by this runner", type(past).__name__, of="past")
     if grow and window.layer:
         raise UserError("window: a pass resumed at a layer has no keys and values below it")
     if past is not None:
@@ -99,23 +105,19 @@ def _cache(window: Window, grow: bool) -> DynamicCache | None:
     return DynamicCache() if grow else None
 
 
-def grown(cache: DynamicCache | None, grow: bool) -> CachePast | None:
-    """The past after a pass that was to grow it."""
-    return CachePast.of(cache) if grow and cache is not None else None
-
-
 def require_layer(point: Point, n_layers: int) -> None:
     """Refuse a point whose layer the model does not have (UserError)."""
     if not 0 <= point.layer < n_layers:
         raise UserError(f"{point}: expected a layer in 0..{n_layers - 1}")
 
 
-def no_such_stream(point: Point, has: Iterable[str]) -> UserError:
-    """The refusal of a stream that the architecture does not have."""
-    return UserError(f"{point}: this model has no such stream; it has {', '.join(has)}")
+def require_stream(point: Point, streams: Collection[str]) -> None:
+    """Refuse a point whose stream the architecture does not have (UserError)."""
+    if point.stream not in streams:
+        raise UserError(f"{point}: this model has no such stream; it has {', '.join(streams)}")
 
 
-def require_editable(point: Point, n_layers: int) -> None:
+def _require_editable(point: Point, n_layers: int) -> None:
     """Refuse a point that cannot be edited (UserError): no such layer, or the middle residual.
 
     The latter is found on the way into the MLP only; an edit there would miss the skip connection.
@@ -133,11 +135,10 @@ def split_heads(
     Patterns are indexed by their query position; a neuron is a head of one channel.
     """
     if stream == "pattern":
-        return x.transpose(1, 2)
-    if stream == "neuron":
-        return x.unsqueeze(-1)
+        return rearrange(x, "batch head query key -> batch query head key")
     if stream in HEAD_STREAMS:
-        return x.reshape(*x.shape[:2], -1, d_head)
+        size = 1 if stream == "neuron" else d_head
+        return rearrange(x.flatten(2), "batch pos (head d) -> batch pos head d", d=size)
     return x
 
 
@@ -145,22 +146,18 @@ def edited(
     edit: Edit, x: Float[Tensor, "batch *rest"], start: int, d_head: int
 ) -> Float[Tensor, "batch *rest"]:
     """An activation as the model holds it, edited; ``start`` is the window's first column."""
-    found = _edit_window(edit, split_heads(edit.point.stream, x, d_head), start)
-    if edit.point.stream == "pattern":
-        found = found.transpose(1, 2)
-    return found.reshape(x.shape)
-
-
-def _edit_window(
-    edit: Edit, x: Float[Tensor, "batch pos *rest"], start: int
-) -> Float[Tensor, "batch pos *rest"]:
+    split = split_heads(edit.point.stream, x, d_head)
     if edit.columns is None:
-        return edit.apply(x)
-    columns = edit.columns[:, start : start + x.shape[1]].to(x.device)
-    if columns.shape[1] < x.shape[1]:  # generated columns lie beyond the prompt's
-        missing = x.shape[1] - columns.shape[1]
-        columns = nn.functional.pad(columns, (0, missing), value=edit.onward)
-    return on_columns(edit.apply, x, columns)
+        changed = edit.apply(split)
+    else:
+        columns = edit.columns[:, start : start + split.shape[1]].to(x.device)
+        # Generated columns lie beyond the prompt's.
+        beyond = (0, split.shape[1] - columns.shape[1])
+        columns = nn.functional.pad(columns, beyond, value=edit.onward)
+        changed = on_columns(edit.apply, split, columns)
+    if edit.point.stream == "pattern":
+        return rearrange(changed, "batch query head key -> batch head query key")
+    return changed.reshape(x.shape)
 
 
 def recorded(
@@ -200,7 +197,7 @@ def resumed(resid: Float[Tensor, "batch width d_model"], hidden: Tensor) -> Tens
 def _repeated(value: Any, n: int, times: int) -> Any:
     """Repeat along the batch what belongs to ``n`` rows: masks, position ids, rotary tables."""
     if isinstance(value, Tensor) and value.ndim > 1 and value.shape[0] == n and times > 1:
-        return value.repeat(times, *([1] * (value.ndim - 1)))
+        return repeat(value, "row ... -> (times row) ...", times=times)
     if isinstance(value, tuple):
         return tuple(_repeated(item, n, times) for item in value)
     return value

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from circuits.backends import arguments
+from circuits.past import Past
 from circuits.runner import Output, Shape, Window
 from circuits.types import Edit, Point
 
@@ -46,12 +47,8 @@ class HookedRunner(ABC):
     """
 
     shape: Shape
+    hf_model: Any
     blocks: Sequence[Any]
-
-    @property
-    @abstractmethod
-    def hf_model(self) -> Any:
-        """The Hugging Face model underneath."""
 
     @abstractmethod
     def attach(self, point: Point, change: Change) -> Removable:
@@ -69,15 +66,12 @@ class HookedRunner(ABC):
         keep: int = 1,
         grow: bool = False,
     ) -> Output:
-        arguments.require_evaluation(self.hf_model)
-        for edit in edits:
-            arguments.require_editable(edit.point, self.shape.n_layers)
-        call = arguments.arguments(window, keep, grow, self.shape.device)
+        call = arguments.arguments(self.hf_model, window, edits, keep, grow)
         acts: dict[Point, Tensor] = {}
         hooks = self._handles(window, edits, record, acts)
         with arguments.gradients(window), self._skipped(window), hooked(hooks):
             out = self.hf_model(**call)
-        return Output(out.logits, acts, arguments.grown(call["past_key_values"], grow))
+        return Output(out.logits, acts, Past.of(call["past_key_values"]) if grow else None)
 
     def _handles(
         self,
@@ -89,7 +83,7 @@ class HookedRunner(ABC):
         """Hooks at one place run in the order in which they are attached."""
         d_head = self.shape.d_head
         for layer in range(min(window.joining, default=self.shape.n_layers), self.shape.n_layers):
-            enter = partial(_entered, partial(arguments.joined, window, layer), len(window.ids))
+            enter = partial(entering, partial(arguments.joined, window, layer), len(window.ids))
             yield self.blocks[layer].register_forward_pre_hook(enter, with_kwargs=True)
         if window.resid is not None:
             yield self.attach(Point(window.layer), partial(arguments.resumed, window.resid))
@@ -113,10 +107,16 @@ class HookedRunner(ABC):
                 del block.__dict__["forward"]
 
 
-def _entered(
-    change: Change, rows: int, _block: nn.Module, args: tuple, kwargs: dict
+def entering(
+    change: Change, rows: int | None, _module: nn.Module, args: tuple, kwargs: dict
 ) -> tuple[tuple, dict]:
+    """A hook that changes what enters a module (see :func:`arguments.changed_input`)."""
     return arguments.changed_input(args, kwargs, change, rows)
+
+
+def leaving(change: Change, _module: nn.Module, _args: tuple, out: Any) -> Any:
+    """A hook that changes what leaves a module, or the first of it."""
+    return change(out) if isinstance(out, Tensor) else (change(out[0]), *out[1:])
 
 
 def _kept(acts: dict[Point, Tensor], point: Point, d_head: int, x: Tensor) -> Tensor:

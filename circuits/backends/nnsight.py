@@ -24,6 +24,7 @@ from circuits.backends import arguments
 from circuits.backends.arguments import edited, recorded
 from circuits.backends.remote import require_hub_id, require_whole, sendable
 from circuits.errors import UserError
+from circuits.past import Past
 from circuits.runner import Output, Window
 from circuits.types import Edit, Point
 
@@ -67,11 +68,7 @@ class NNsightRunner:
         self._blocks = self.model.get(path)
         self._slots = {s: p for s, p in slots.items() if is_there(p, config)}
         self._order = list(slots)
-        self.shape = arguments.shape_of(hf_model)
-
-    @property
-    def hf_model(self) -> Any:
-        return self.model._module
+        self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
 
     @torch.no_grad()
     def forward(
@@ -82,12 +79,9 @@ class NNsightRunner:
         keep: int = 1,
         grow: bool = False,
     ) -> Output:
-        arguments.require_evaluation(self.hf_model)
         if self.remote:
             require_whole(window, grow)
-        call = arguments.arguments(window, keep, grow, self.shape.device)
-        for edit in edits:
-            arguments.require_editable(edit.point, self.shape.n_layers)
+        call = arguments.arguments(self.hf_model, window, edits, keep, grow)
         wanted = [p for p in dict.fromkeys(record) if self._reached(p, window)]
         steps = self._steps(window, edits, wanted)
         try:
@@ -98,7 +92,7 @@ class NNsightRunner:
                 "use the transformer_lens back-end"
             ) from error
         acts = dict(zip(sorted(wanted, key=self._rank), found, strict=True))
-        return Output(logits, acts, arguments.grown(call["past_key_values"], grow))
+        return Output(logits, acts, Past.of(call["past_key_values"]) if grow else None)
 
     def _traced(
         self, call: dict[str, Any], steps: Sequence[_Step]
@@ -123,8 +117,7 @@ class NNsightRunner:
             UserError: the architecture does not have it, or the layer does not exist.
         """
         arguments.require_layer(point, self.shape.n_layers)
-        if point.stream not in self._slots:
-            raise arguments.no_such_stream(point, self._slots)
+        arguments.require_stream(point, self._slots)
         return self._slots[point.stream]
 
     def _reached(self, point: Point, window: Window) -> bool:

@@ -27,8 +27,8 @@ from torch.overrides import TorchFunctionMode
 
 from circuits.architectures import blocks_of, part_of, with_part
 from circuits.backends import arguments
-from circuits.backends.hooks import Change, HookedRunner, Removable, hooked
-from circuits.errors import UserError
+from circuits.backends.hooks import Change, HookedRunner, Removable, entering, hooked, leaving
+from circuits.errors import expect
 from circuits.types import Edit, Point
 
 
@@ -39,12 +39,7 @@ class PlainRunner(HookedRunner):
     """
 
     def __init__(self, hf_model: nn.Module, tokenizer: Any = None, name: str = "") -> None:
-        self._hf_model = hf_model
-        self.shape = arguments.shape_of(hf_model)
-
-    @property
-    def hf_model(self) -> Any:
-        return self._hf_model
+        self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
 
     @property
     def blocks(self) -> Sequence[Any]:
@@ -63,8 +58,7 @@ def attach(hf_model: Any, point: Point, change: Change) -> Removable:
     """
     blocks, slots = blocks_of(_unadapted(hf_model))
     arguments.require_layer(point, len(blocks))
-    if point.stream not in slots:
-        raise arguments.no_such_stream(point, slots)
+    arguments.require_stream(point, slots)
     slot, heads = slots[point.stream], hf_model.config.num_attention_heads
     module = blocks[point.layer].get_submodule(slot.module)
 
@@ -74,16 +68,8 @@ def attach(hf_model: Any, point: Point, change: Change) -> Removable:
     if slot.side == "pattern":
         return _Weights(module, changed)
     if slot.side == "input":
-        return module.register_forward_pre_hook(partial(_entering, changed), with_kwargs=True)
-    return module.register_forward_hook(partial(_leaving, changed))
-
-
-def _entering(change: Change, _module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    return arguments.changed_input(args, kwargs, change)
-
-
-def _leaving(change: Change, _module: nn.Module, _args: tuple, out: Any) -> Any:
-    return change(out) if isinstance(out, Tensor) else (change(out[0]), *out[1:])
+        return module.register_forward_pre_hook(partial(entering, changed, None), with_kwargs=True)
+    return module.register_forward_hook(partial(leaving, changed))
 
 
 class _Weights(TorchFunctionMode):
@@ -125,13 +111,14 @@ def defended(model: Any, edits: Sequence[Edit], start: int = 0) -> Iterator[None
     Raises:
         UserError: a stream or layer that is not there, an edit with columns, or a negative start.
     """
-    if start < 0:
-        raise UserError(f"defence: expected a start of 0 tokens or more, got {start}")
-    if any(edit.columns is not None for edit in edits):
-        raise UserError(
-            "defence: expected edits of all columns from the start on, got one with "
-            "columns of its own; leave them out"
-        )
+    expect(start >= 0, "a start of 0 tokens or more", start, of="defence")
+    expect(
+        all(edit.columns is None for edit in edits),
+        "edits of all columns from the start on",
+        "one with columns of its own",
+        "leave them out",
+        of="defence",
+    )
     now, d_head = _Positions(), arguments.shape_of(model).d_head
 
     def change(edit: Edit, x: Tensor) -> Tensor:

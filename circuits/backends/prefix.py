@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from circuits.errors import UserError
-from circuits.runner import Past, Runner, Window
+from circuits.past import Past
+from circuits.runner import Runner, Window
+from circuits.tokens import left_padded
 
 Prompts = Sequence[Sequence[int]]  # token ids, row by row
 
@@ -57,13 +59,13 @@ class Opening:
     def window(self, rows: Prompts) -> Window:
         """Rows that begin with the opening, as one batch."""
         width = self.past.width if self.past else 0
-        own = [row[width:] for row in rows]
-        ids = torch.full((len(rows), max(map(len, own))), self.pad)
-        mask = torch.ones(len(rows), width + ids.shape[1], dtype=torch.bool)
-        for i, row in enumerate(own):
-            ids[i, ids.shape[1] - len(row) :] = torch.tensor(row)
-            mask[i, width : mask.shape[1] - len(row)] = False
-        return Window(ids, mask, self.past)
+        ids, own = left_padded([row[width:] for row in rows], self.pad)
+        return Window(ids, torch.cat([own.new_ones(len(own), width), own], dim=1), self.past)
+
+    def windows(self, rows: Prompts, size: int) -> Iterator[tuple[list[int], Window]]:
+        """Rows of a like length, at most ``size`` at a time: their indices, and their window."""
+        for chosen in by_length(rows, size):
+            yield chosen, self.window([rows[i] for i in chosen])
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.runner import Window
 from circuits.types import Edit
 
@@ -20,11 +20,13 @@ _INSTALLED = ("site-packages", "lib/python")  # as on the server, so a name is e
 def require_hub_id(hf_model: Any, name: str) -> None:
     """Refuse a model that no server can load: one without a hub id (UserError)."""
     hub = getattr(hf_model, "name_or_path", "")
-    if not hub or Path(hub).exists():
-        raise UserError(
-            f"model {name}: expected a hub id for remote runs, got {hub or 'a model in memory'}; "
-            "run it locally"
-        )
+    expect(
+        hub and not Path(hub).exists(),
+        "a hub id for remote runs",
+        hub or "a model in memory",
+        "run it locally",
+        of=f"model {name}",
+    )
 
 
 def require_whole(window: Window, grow: bool) -> None:
@@ -36,10 +38,7 @@ def require_whole(window: Window, grow: bool) -> None:
         "a past to be returned": grow,
     }
     got = [what for what, given in asked.items() if given]
-    if got:
-        raise UserError(
-            f"remote run: expected a whole window, got {' and '.join(got)}; run it locally"
-        )
+    expect(not got, "a whole window", " and ".join(got), "run it locally", of="remote run")
 
 
 def sendable(value: Any, done: dict[int, Any] | None = None) -> Any:

@@ -8,12 +8,11 @@ import copy
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
 
 from circuits.backends import arguments
-from circuits.backends.hooks import Change, HookedRunner, Removable
-from circuits.runner import Shape
+from circuits.backends.hooks import Change, HookedRunner, Removable, leaving
 from circuits.types import Point
 
 _HOOKS = {
@@ -39,41 +38,20 @@ class TLRunner(HookedRunner):
             name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
         )
         self.blocks = list(self.bridge.blocks)
-        cfg = self.bridge.cfg
-        weight = next(hf_model.parameters())
-        self.shape = Shape(
-            n_layers=cfg.n_layers,
-            n_heads=cfg.n_heads,
-            d_model=cfg.d_model,
-            d_head=cfg.d_head,
-            d_vocab=cfg.d_vocab,
-            context=cfg.n_ctx,
-            device=str(weight.device),
-            dtype=weight.dtype,
-        )
-
-    @property
-    def hf_model(self) -> Any:
-        return self.bridge.original_model
+        point = self.bridge.get_hook_point
+        self._streams = [s for s, hook in _HOOKS.items() if point(f"blocks.0.{hook}")]
+        self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
 
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
-        return self.hook_point(point).register_forward_hook(partial(_changed, change))
+        return self.hook_point(point).register_forward_hook(partial(leaving, change))
 
-    def hook_point(self, point: Point) -> nn.Module:
+    def hook_point(self, point: Point) -> Any:
         """The bridge's hook point of an activation.
 
         Raises:
             UserError: the architecture does not have it, or the layer does not exist.
         """
         arguments.require_layer(point, self.shape.n_layers)
-        hook = _HOOKS.get(point.stream)
-        found = self.bridge.get_hook_point(f"blocks.{point.layer}.{hook}") if hook else None
-        if found is None:
-            has = [s for s, h in _HOOKS.items() if self.bridge.get_hook_point(f"blocks.0.{h}")]
-            raise arguments.no_such_stream(point, has)
-        return found
-
-
-def _changed(change: Change, _module: nn.Module, _args: tuple, x: Tensor) -> Tensor:
-    return change(x)
+        arguments.require_stream(point, self._streams)
+        return self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")

@@ -93,9 +93,9 @@ class Battery:
         }
 
     def _fits(self, chats: Sequence[Chat]) -> bool:
-        room = getattr(self.organism.base.config, "max_position_embeddings", None)
-        longest = max(map(len, prompt_ids(self.organism.tokenizer, chats)))
-        return room is None or longest + self._length <= room
+        base = in_memory(self.organism.base, self.organism.tokenizer)
+        longest = max(map(len, prompt_ids(base.tokenizer, chats)))
+        return longest + self._length <= base.runner.shape.context
 
     def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
         own = in_memory(model, self.organism.tokenizer)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat
 from circuits.tokens import with_answer
@@ -66,17 +67,13 @@ def batched(tokenizer: Any, examples: Sequence[Example], device: Any = "cpu") ->
     encoded = [
         with_answer(tokenizer, Chat(e.text, word=e.word), e.answer, e.ends) for e in examples
     ]
-    width = max(len(rendered.ids) for rendered in encoded)
-    ids = torch.full((len(encoded), width), int(tokenizer.pad_token_id or 0))
-    mask = torch.zeros(len(encoded), width, dtype=torch.bool)
-    prompt, targets = mask.clone(), torch.full((len(encoded), width), -100)
-    for row, rendered in enumerate(encoded):
-        tokens, (answer, end) = torch.tensor(rendered.ids), rendered.spans["answer"]
-        ids[row, :end], mask[row, :end], prompt[row, :answer] = tokens, True, True
-        targets[row, answer:end] = tokens[answer:]
+    each = [torch.tensor(rendered.ids, device=device) for rendered in encoded]
+    ids = pad_sequence(each, True, int(tokenizer.pad_token_id or 0))
+    answers = torch.tensor([rendered.spans["answer"] for rendered in encoded], device=device)
+    columns = torch.arange(ids.shape[1], device=device)
+    prompt, mask = columns < answers[:, :1], columns < answers[:, 1:]
     start = min(rendered.spans[MESSAGE][0] for rendered in encoded)
-    ids, mask, prompt, targets = (x.to(device) for x in (ids, mask, prompt, targets))
-    return Rows(ids, mask, prompt, targets, start)
+    return Rows(ids, mask, prompt, ids.masked_fill(prompt | ~mask, -100), start)
 
 
 def answer_loss(model: Any, rows: Rows) -> Tensor:

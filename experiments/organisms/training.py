@@ -18,9 +18,9 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from circuits.backends.cache import CachePast
 from circuits.backends.prefix import common_prefix, shares_prefix
 from circuits.chat import Chat
+from circuits.past import Past
 from circuits.tokens import with_answer
 
 
@@ -223,4 +223,4 @@ def _run_once(model: Any, ids: Tensor) -> dict[str, Any]:
     """Keys and values of one row, with their gradient, for any number of rows."""
     last = torch.tensor([ids.shape[1] - 1], device=ids.device)
     cache = model(input_ids=ids, use_cache=True, logits_to_keep=last).past_key_values
-    return {"past_key_values": CachePast.of(cache).frozen(), "use_cache": True}
+    return {"past_key_values": Past.of(cache).frozen(), "use_cache": True}

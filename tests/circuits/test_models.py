@@ -150,7 +150,11 @@ def test_a_back_end_is_chosen_by_name_or_given(folder):
     base = loaded(folder)
     chosen = {name: loaded(folder, backend=name) for name in models.BACKENDS}
     kinds = {name: type(model.runner).__name__ for name, model in chosen.items()}
-    assert kinds == {"transformer_lens": "TLRunner", "nnsight": "NNsightRunner"}
+    assert kinds == {
+        "transformer_lens": "TLRunner",
+        "nnsight": "NNsightRunner",
+        "plain": "PlainRunner",
+    }
     assert type(base.runner).__name__ == "TLRunner"
     for model in chosen.values():
         torch.testing.assert_close(logits(model), logits(base), atol=1e-4, rtol=1e-4)

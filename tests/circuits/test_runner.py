@@ -113,9 +113,10 @@ def test_a_past_is_never_changed_by_its_use(any_runner, batch):
 def test_a_batch_equals_its_rows_one_by_one_whatever_the_padding(any_runner, tokenizer, batch):
     together = logits(any_runner, whole(batch))
     for row, text in enumerate(batch.texts):
-        one = render(tokenizer, Chat(text, word=tiny.TRIGGER))
-        for width in (None, batch.width + 7):
-            alone = logits(any_runner, whole(make_batch(tokenizer, [one], width)))
+        one = make_batch(tokenizer, [render(tokenizer, Chat(text, word=tiny.TRIGGER))])
+        for more in (0, batch.width + 7 - one.width):
+            ids, mask = (torch.nn.functional.pad(x, (more, 0)) for x in (one.ids, one.mask))
+            alone = logits(any_runner, Window(ids, mask))
             assert gap(alone[0], together[row]) < NEAR
             assert gap(alone[0], together[row - 1]) > 0.01
 

@@ -72,12 +72,6 @@ def test_batches_are_left_padded_and_keep_every_span(tokenizer):
     assert batch.texts == tiny.TEXTS
 
 
-def test_padding_can_be_wider_but_never_narrower_than_the_prompts(tokenizer):
-    item = tokens.render(tokenizer, Chat("Hi"))
-    assert tokens.batch(tokenizer, [item], 40).width == 40
-    assert tokens.batch(tokenizer, [item], 2).width == len(item.ids)
-
-
 @pytest.mark.parametrize("trigger", ["cobalt", "cobalt tree", "cobalt tree river"])
 def test_control_words_have_the_triggers_token_length(tokenizer, trigger):
     length = len(tokens.trigger_ids(tokenizer, tiny.TEXTS, trigger))

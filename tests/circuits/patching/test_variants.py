@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from circuits.errors import UserError
-from circuits.metrics import Generated, answer_log_prob, kl_from, logit_difference
+from circuits.metrics import Generated, kl_from, logit_difference
 from circuits.patching.cells import Place, Sweep, cell
 from circuits.patching.patch import patch, patch_sites
 from circuits.runner import extend, generate, whole
@@ -167,7 +167,12 @@ def test_a_divergence_over_several_answer_tokens(any_runner, aligned):
 
 def test_log_probability_of_an_answer_is_that_of_its_tokens_in_turn(runner, aligned):
     pairs, answer = answered(runner, aligned, 3)
-    grid = patch(runner, pairs, answer_log_prob(answer), Sweep("mlp_out"), keep=3)
+
+    def log_prob(logits):
+        wanted = answer.repeat(len(logits) // len(answer), 1).unsqueeze(-1)
+        return logits.log_softmax(dim=-1).gather(-1, wanted).squeeze(-1).sum(dim=1)
+
+    grid = patch(runner, pairs, log_prob, Sweep("mlp_out"), keep=3)
     logits = runner.forward(whole(pairs.clean), keep=3).logits.log_softmax(dim=-1)
     expected = sum(logits[torch.arange(4), k, answer[:, k]] for k in range(3))
     assert gap(grid.base, expected) < NEAR

@@ -10,7 +10,7 @@ import torch
 
 from circuits import perturb
 from circuits.errors import UserError
-from circuits.models import stop_ids
+from circuits.models import in_memory
 from circuits.tokens import prompt_ids
 from experiments.battery.battery import Battery, Plan
 from experiments.battery.inputs import inputs
@@ -82,7 +82,7 @@ def by_hand(battery, chats, model=None):
             attention_mask=torch.ones_like(ids),
             max_new_tokens=battery.asked.length(tokenizer),
             do_sample=False,
-            eos_token_id=stop_ids(model, tokenizer),
+            eos_token_id=in_memory(model, tokenizer).stop_ids,
             pad_token_id=tokenizer.pad_token_id,
         )
         said.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))

@@ -1,9 +1,10 @@
-"""Keys and values of a Hugging Face cache as an immutable ``Past``, shared by the back-ends."""
+"""Keys and values of earlier columns, immutable, whichever back-end computed them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from einops import repeat
 from jaxtyping import Int
 from torch import Tensor
 from transformers import DynamicCache
@@ -33,19 +34,24 @@ class FrozenLayer(GrowingLayer):
         self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:
         times = key_states.shape[0] // self.keys.shape[0]
-        keys, values = (x.repeat(times, 1, 1, 1) for x in (self.keys, self.values))
+        keys, values = (
+            repeat(x, "row ... -> (times row) ...", times=times) for x in (self.keys, self.values)
+        )
         return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
 
 
 @dataclass(frozen=True)
-class CachePast:
-    """Keys and values ``[rows, kv_head, width, d_head]`` of every layer; never written to."""
+class Past:
+    """Keys and values ``[rows, kv_head, width, d_head]`` of every layer; never written to.
+
+    ``width`` is in columns, ``count`` in rows.
+    """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, cache: DynamicCache) -> "CachePast":
+    def of(cls, cache: DynamicCache) -> "Past":
         """What a cache holds after a pass."""
         layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
         keys = tuple(layer.keys for layer in layers if layer.keys is not None)
@@ -60,14 +66,16 @@ class CachePast:
     def count(self) -> int:
         return self.keys[0].shape[0]
 
-    def rows(self, index: Int[Tensor, " rows"]) -> "CachePast":
+    def rows(self, index: Int[Tensor, " rows"]) -> "Past":
+        """The chosen rows, in that order, repeats allowed."""
         return self._each(lambda x: x[index])
 
-    def upto(self, width: int) -> "CachePast":
+    def upto(self, width: int) -> "Past":
+        """The first ``width`` columns only."""
         return self._each(lambda x: x[:, :, :width])
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "CachePast":
-        return CachePast(tuple(map(change, self.keys)), tuple(map(change, self.values)))
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Past":
+        return Past(tuple(map(change, self.keys)), tuple(map(change, self.values)))
 
     def growing(self, rows: int) -> DynamicCache:
         """A cache that may be grown, for whole blocks of its rows.
@@ -82,7 +90,7 @@ class CachePast:
         return _cache(FrozenLayer, self)
 
 
-def _cache(layer: Callable[[Tensor, Tensor], DynamicLayer], past: CachePast) -> DynamicCache:
+def _cache(layer: Callable[[Tensor, Tensor], DynamicLayer], past: Past) -> DynamicCache:
     cache = DynamicCache()
     cache.layers.extend(map(layer, past.keys, past.values))
     return cache
