@@ -55,10 +55,11 @@ def crossings(probabilities: Float[Tensor, "pairs steps"]) -> Crossings:
         "crossings",
     )
     above = p > 0.5
-    count = (above[:, 1:] != above[:, :-1]).sum(-1)
+    switches = above[:, 1:] != above[:, :-1]
+    count = switches.sum(-1)
     step = 1 / (p.shape[1] - 1)
     crossing, rising = count > 0, above[:, -1] & ~above[:, 0]
-    first = _first_crossing(p[crossing], torch.full((int(crossing.sum()),), 0.5).to(p))
+    first = _between(p[crossing], 0.5, switches[crossing].to(torch.int8).argmax(-1))
     return Crossings(
         count=mean_interval(count.to(torch.float64)),
         single=wilson(int((count == 1).sum()), len(p)),
@@ -77,15 +78,8 @@ def _mean(values: Float[Tensor, "k"]) -> Estimate | None:
     return mean_interval(values)
 
 
-def _first_crossing(p: Float[Tensor, "k steps"], bar: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
-    """Step, with its fraction, at which a row first passes its bar in either direction."""
-    side = p > bar[:, None]
-    at = (side[:, 1:] != side[:, :-1]).to(torch.int8).argmax(-1)
-    return _between(p, bar, at)
-
-
-def _between(p: Tensor, bar: Tensor, at: Tensor) -> Float[Tensor, "k"]:
-    """Where a straight line from step ``at`` to the next meets the bar."""
+def _between(p: Tensor, bar: Tensor | float, at: Tensor) -> Float[Tensor, "k"]:
+    """Where, in steps, a straight line from step ``at`` to the next meets the bar."""
     row = torch.arange(len(p))
     before, after = p[row, at], p[row, at + 1]
     return at + (bar - before) / (after - before)

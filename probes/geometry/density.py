@@ -5,8 +5,8 @@
 - maximum mean discrepancy (Gretton et al. 2012).
 
 All are for one set of activations per condition, paired by prompt where there are two, and give one
-estimate per site. How their intervals are made: `probes.geometry.spread`. The participation ratio
-is in `probes.geometry.participation`.
+estimate per site. How their intervals are made: `probes.geometry.spread`. How many
+dimensions they spread over: `probes.geometry.dimension`.
 """
 
 import torch
@@ -14,8 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.geometry.kernels import check_paired, examples, median_bandwidth, rbf_kernel
-from probes.geometry.kernels import squared_distances as distances2
+from probes.geometry.kernels import (
+    check_paired,
+    examples,
+    median_bandwidth,
+    rbf_kernel,
+    squared_distances,
+)
 from probes.geometry.spread import (
     Estimates,
     Reading,
@@ -77,7 +82,7 @@ def neighbour_mixing(
     x, y = (examples(z, "pairs", at_least=2 * (k + 1)) for z in (triggered, clean))
     n = x.shape[1]
     own = torch.eye(n, dtype=torch.bool)
-    within, across = (distances2(x, z).masked_fill(own, torch.inf) for z in (x, y))
+    within, across = (squared_distances(x, z).masked_fill(own, torch.inf) for z in (x, y))
 
     def share(index: Tensor, nearest: int) -> Float[Tensor, "sites"]:
         at = index[:, None], index

@@ -16,10 +16,9 @@ from circuits.errors import expect
 from probes.geometry.code_length import Coding, code_length
 from probes.geometry.crossings import Crossings, crossings
 from probes.geometry.density import mean_discrepancy, neighbour_mixing, vendi_relative
+from probes.geometry.dimension import PARTICIPATION, two_nn
 from probes.geometry.interaction import interaction_gain
-from probes.geometry.intrinsic import two_nn
 from probes.geometry.margins import held_out_scores, margins, within_class_spread
-from probes.geometry.participation import PARTICIPATION
 from probes.geometry.sets import ActivationSets, Pairs, random_direction
 from probes.geometry.spread import Estimates
 from probes.linear import lda

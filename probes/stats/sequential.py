@@ -115,7 +115,17 @@ def sprt(
         UserError: no outcome, or rates or chances that make no test.
     """
     upper, lower = wald_bounds(alpha, beta)
-    hit, miss = _steps(null_rate, alternative_rate)
+    _check_null(null_rate)
+    expect(
+        null_rate < alternative_rate < 1,
+        f"one in ({null_rate}, 1)",
+        alternative_rate,
+        "take a lower bound of ours",
+        "alternative rate",
+    )
+    # What a hit and a miss add to the log likelihood ratio.
+    hit = math.log(alternative_rate / null_rate)
+    miss = math.log((1 - alternative_rate) / (1 - null_rate))
     path: list[float] = []
     total, decision = 0.0, "undecided"
     for outcome in outcomes:
@@ -144,22 +154,6 @@ def wald_bounds(alpha: float, beta: float) -> tuple[float, float]:
         "alpha and beta",
     )
     return math.log((1 - beta) / alpha), math.log(beta / (1 - alpha))
-
-
-def _steps(null_rate: float, alternative_rate: float) -> tuple[float, float]:
-    """What a hit and a miss add to the log likelihood ratio."""
-    _check_null(null_rate)
-    expect(
-        null_rate < alternative_rate < 1,
-        f"one in ({null_rate}, 1)",
-        alternative_rate,
-        "take a lower bound of ours",
-        "alternative rate",
-    )
-    return (
-        math.log(alternative_rate / null_rate),
-        math.log((1 - alternative_rate) / (1 - null_rate)),
-    )
 
 
 def _check_null(null_rate: float) -> None:
