@@ -1,7 +1,7 @@
 """What every figure of a patch grid shares: what is shown of a cell, its hover and its numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,24 @@ import numpy as np
 from torch import Tensor
 
 from circuits.types import PatchGrid
-from probes.causal.tables import LABELLED, GridStats, check_axes, grid_stats
+from probes.causal.tables import GridStats, check_axes, grid_stats, stats_table
 from probes.stats.intervals import interval_text
 from viz.text import escape, shorten, show_spaces
 
 SIGNIFICANT = 0.05
 UNDEFINED = "undefined: no common span"
+# The columns of a figure's CSV after a cell's place, and what each is of its statistics.
+_COLUMNS = {
+    "recovery": "recovery",
+    "low": "recovery_low",
+    "high": "recovery_high",
+    "q": "q",
+    "n": "n",
+    "effect": "mean",
+    "effect_low": "low",
+    "effect_high": "high",
+    "p": "p",
+}
 _WORDS = {
     "denoising": ("Denoising: triggered activation patched into the clean run", "clean"),
     "noising": ("Noising: clean activation patched into the triggered run", "triggered"),
@@ -77,61 +89,42 @@ def marks(what: Shown) -> str:
 
 def hovers(grid: PatchGrid, what: Shown) -> np.ndarray:
     """The hover text of every cell, as an object array of the cells' shape."""
-    pairs = grid.values.shape[-1]
-    texts = [_hover(_cell_name(grid, i), numbers, pairs) for i, numbers in _cells(what.stats)]
+    cells = stats_table(grid, what.stats).to_dict("records")
+    texts = [_hover(_cell_name(grid, cell), cell, grid.values.shape[-1]) for cell in cells]
     return np.array(texts, dtype=object).reshape(what.value.shape)
 
 
 def table_rows(grid: PatchGrid, what: Shown) -> list[dict[str, Any]]:
     """The rows of the figure's CSV: every cell with all its numbers."""
-    axes = ["column" if axis == "position" else axis for axis in grid.axes]
+    axes = {axis: "column" if axis == "position" else axis for axis in grid.axes}
     label = "token" if grid.axes[-1] == "position" else "label"
-    rows = []
-    for index, (n, mean, low, high, p, q, *recovery) in _cells(what.stats):
-        row = {
+    return [
+        {
             "direction": grid.direction,
-            **dict(zip(axes, index, strict=True)),
-            **({label: show_spaces(grid.labels[index[-1]])} if grid.axes[-1] in LABELLED else {}),
-            **dict(zip(("recovery", "low", "high"), recovery, strict=True)),
-            "q": q,
-            "n": n,
-            "effect": mean,
-            "effect_low": low,
-            "effect_high": high,
-            "p": p,
+            **{name: cell[axis] for axis, name in axes.items()},
+            **({label: show_spaces(cell["label"])} if "label" in cell else {}),
+            **{name: cell[field] for name, field in _COLUMNS.items()},
         }
-        rows.append(row)
-    return rows
+        for cell in stats_table(grid, what.stats).to_dict("records")
+    ]
 
 
-def _cells(stats: GridStats) -> list[tuple[tuple[int, ...], Sequence[Any]]]:
-    """Index and (n, mean, low, high, p, q, recovery, its low, its high) of every cell, in order."""
-    effect = (stats.n, stats.mean, stats.low, stats.high, stats.p, stats.q)
-    fields = (*effect, stats.recovery, stats.recovery_low, stats.recovery_high)
-    numbers = zip(*(part.reshape(-1).tolist() for part in fields), strict=True)
-    return list(zip(np.ndindex(*stats.n.shape), numbers, strict=True))
-
-
-def _cell_name(grid: PatchGrid, index: tuple[int, ...]) -> str:
+def _cell_name(grid: PatchGrid, cell: Mapping[Any, Any]) -> str:
     """Where a cell is: "layer 3, head 1, token <b>cobalt</b>"."""
-    parts = []
-    for axis, i in zip(grid.axes, index, strict=True):
-        name = f"{axis} {i}"
-        if axis in LABELLED:
-            label = f"<b>{escape(shorten(show_spaces(grid.labels[i]), 60))}</b>"
-            name = f"token {label}" if axis == "position" else label
-        parts.append(name)
-    return ", ".join(parts)
+    names = [f"{axis} {cell[axis]}" for axis in grid.axes]
+    if "label" in cell:
+        label = f"<b>{escape(shorten(show_spaces(cell['label']), 60))}</b>"
+        names[-1] = f"token {label}" if grid.axes[-1] == "position" else label
+    return ", ".join(names)
 
 
-def _hover(name: str, numbers: Sequence[Any], of: int) -> str:
+def _hover(name: str, cell: Mapping[Any, Any], of: int) -> str:
     """A cell with its effect, its recovery where there is one, q and n; or why it has none."""
-    n, mean, low, high, _, q, *recovery = numbers
-    if math.isnan(mean):
+    n, q, share = cell["n"], cell["q"], cell["recovery"]
+    if math.isnan(cell["mean"]):
         return f"{name}<br>{UNDEFINED}{f' in {of - n} of {of} pairs' if n else ''}"
-    share, *ends = recovery
-    scaled = (
-        "" if math.isnan(share) else f"recovery {interval_text(share, ends[0], ends[1], '.2f')}<br>"
-    )
+    recovered = interval_text(share, cell["recovery_low"], cell["recovery_high"], ".2f")
+    scaled = "" if math.isnan(share) else f"recovery {recovered}<br>"
+    effect = interval_text(cell["mean"], cell["low"], cell["high"], ".3f")
     sure = "q < 0.001" if q < 0.001 else f"q = {q:.3f}"
-    return f"{name}<br>{scaled}effect {interval_text(mean, low, high, '.3f')}<br>{sure} · n = {n}"
+    return f"{name}<br>{scaled}effect {effect}<br>{sure} · n = {n}"
