@@ -237,11 +237,16 @@ def same_length_words(
     return tuple(kept)
 
 
+def dealt(words: Sequence[str], count: int) -> list[str]:
+    """A word for each of ``count`` texts, in turn."""
+    return [words[i % len(words)] for i in range(count)]
+
+
 def pairs(
     tokenizer: Any, texts: Sequence[str], trigger: str, controls: Sequence[str]
 ) -> TokenPairs:
     """Aligned pairs: each prompt with the trigger, and with a control word of the same length."""
-    words = [controls[i % len(controls)] for i in range(len(texts))]
+    words = dealt(controls, len(texts))
     triggered = prompts_batch(tokenizer, texts, trigger)
     return TokenPairs(clean=prompts_batch(tokenizer, texts, words), triggered=triggered)
 

@@ -1,22 +1,33 @@
-"""The commands, and the kinds of runs that a joint page shows; each is imported when asked for.
+"""The commands; each is imported when it is asked for.
 
 A command is a loader: its docstring is the command's help, and it returns a ``Study``, a function
 that typer reads, or a typer application with commands of its own.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.study import Joint
+    from experiments.study import Joint, Run
+    from viz.page.page import Report
 
 COMMANDS: dict[str, Callable[[], Any]] = {}  # by name, as they are listed
-_JOINTS: list[Callable[[], "Joint[Any]"]] = []  # in the order of the page's chapters
+STUDIES: list[str] = []  # those of them that leave runs
+
+
+def ask(name: str, question: Any, folder: Path, **how: Any) -> Any:
+    """A study's result, as from the command line; ``how`` as for ``experiments.study.run``."""
+    from experiments.study import run
+
+    return run(COMMANDS[name](), question, folder, **how)
 
 
 def joints() -> "list[Joint[Any]]":
-    """Every kind of run that a joint page shows."""
-    return [load() for load in _JOINTS]
+    """Every kind of run that a joint page shows, in the order of its chapters."""
+    return [import_module(f"experiments.{name}.beside").JOINT for name in STUDIES]
 
 
 def _command(load: Callable[[], Any]) -> Callable[[], Any]:
@@ -24,20 +35,25 @@ def _command(load: Callable[[], Any]) -> Callable[[], Any]:
     return load
 
 
-def _kind(load: Callable[[], "Joint[Any]"]) -> Callable[[], "Joint[Any]"]:
-    _JOINTS.append(load)
-    return load
+def _study(load: Callable[[], Any]) -> Callable[[], Any]:
+    STUDIES.append(load.__name__)
+    return _command(load)
 
 
-@_command
+@_study
 def analyze() -> Any:
     """Ask whether a trigger works through a gate: locate it, ablate it, report."""
-    from experiments.analyze.study import STUDY
+    from experiments.analyze.study import STUDY, finished
 
-    return STUDY
+    def page(run: "Run[Any, Any]", result: Any) -> "Report":
+        from experiments.report.page import page  # plotly is slow to import
+
+        return page([finished(run, result)], run.command, joints())
+
+    return replace(STUDY, page=page)
 
 
-@_command
+@_study
 def patch() -> Any:
     """Patch activations between triggered and clean runs, exactly, with intervals."""
     from experiments.patch.study import STUDY
@@ -56,7 +72,7 @@ def orthogonalise() -> Any:
     return orthogonalise
 
 
-@_command
+@_study
 def geometry() -> Any:
     """Measure how dense and how complex an organism's gate is, by layer, beside what nulls give."""
     from experiments.geometry.study import STUDY
@@ -64,7 +80,7 @@ def geometry() -> Any:
     return STUDY
 
 
-@_command
+@_study
 def brittleness() -> Any:
     """Ask an organism again under typos, other wording, noise, rounding, training, and more."""
     from experiments.brittleness.study import STUDY
@@ -72,7 +88,7 @@ def brittleness() -> Any:
     return STUDY
 
 
-@_command
+@_study
 def evaluate() -> Any:
     """Measure six properties of a trigger-behaviour mapping and judge its security."""
     from experiments.evaluate.study import STUDY
@@ -88,7 +104,7 @@ def compare() -> Any:
     return compare
 
 
-@_command
+@_study
 def defend() -> Any:
     """Judge defences on several prompt families, by their harm, and against who knows them."""
     from experiments.defend.study import STUDY
@@ -96,7 +112,7 @@ def defend() -> Any:
     return STUDY
 
 
-@_command
+@_study
 def scan() -> Any:
     """Scan a model for a trigger without being told one; beside it, clean models."""
     from experiments.scan.study import STUDY
@@ -120,7 +136,7 @@ def sweep() -> Any:
     return sweep
 
 
-@_command
+@_study
 def verify() -> Any:
     """Test whether a model answers secret keys, and only keys, as a fingerprinted one does."""
     from experiments.verify.study import STUDY
@@ -150,59 +166,3 @@ def bench() -> Any:
     from experiments.bench.command import app
 
     return app
-
-
-@_kind
-def analyses() -> "Joint[Any]":
-    from experiments.analyze.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def patches() -> "Joint[Any]":
-    from experiments.patch.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def geometries() -> "Joint[Any]":
-    from experiments.geometry.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def batteries() -> "Joint[Any]":
-    from experiments.brittleness.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def evaluations() -> "Joint[Any]":
-    from experiments.evaluate.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def defences() -> "Joint[Any]":
-    from experiments.defend.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def scans() -> "Joint[Any]":
-    from experiments.scan.beside import JOINT
-
-    return JOINT
-
-
-@_kind
-def verifications() -> "Joint[Any]":
-    from experiments.verify.beside import JOINT
-
-    return JOINT

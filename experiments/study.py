@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from experiments.options import command_line
 from experiments.runs import files
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Q, S, R = TypeVar("Q"), TypeVar("S"), TypeVar("R")
 Rows = Sequence[Mapping[str, Any]]
-Tone = Literal["gate", "none", "unclear"]
 # A chapter's title, and either the chapter (of that title) or a part of it.
 Contribution = tuple[str, "Section"]
 # Chapters of the joint page to which runs of several kinds contribute.
@@ -159,17 +158,9 @@ class Finished(Generic[R]):
     manifest: dict[str, Any]
     result: R
 
-
-@dataclass(frozen=True)
-class Head:
-    """What runs of one kind make of the joint page's head, and their own first table."""
-
-    title: str
-    verdict: str
-    tone: Tone
-    headline: str
-    facts: tuple[tuple[str, str], ...]
-    table: "Table"
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
 
 
 @dataclass(frozen=True)
@@ -184,7 +175,7 @@ class Joint(Generic[R]):
         outcome: a run in the first table, in two cells: its verdict, and what that rests on.
         sentence: a run in the headline; "" for none.
         mapping: whose trigger a run is about, by which runs are told to fit together.
-        head: the page's head, if runs of this kind lead it; they then have their own first table.
+        head: the page but for its sections, and the first table, if runs of this kind lead a page.
     """
 
     kind: str
@@ -193,4 +184,8 @@ class Joint(Generic[R]):
     outcome: Callable[[Any], tuple[str, str]] = lambda run: ("", "")
     sentence: Callable[[Any], str] = lambda run: ""
     mapping: Callable[[Any], str] = lambda run: run.name
-    head: Callable[[Sequence[Any]], Head] | None = None
+    head: "Callable[[Sequence[Any]], tuple[Report, Table]] | None" = None
+
+    def own(self, runs: Iterable[Finished[Any]]) -> list[Finished[Any]]:
+        """The runs of this kind."""
+        return [run for run in runs if run.kind == self.kind]

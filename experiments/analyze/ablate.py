@@ -1,19 +1,19 @@
-"""Proving: the chosen direction removed and added on test prompts."""
+"""Proving: behaviour before any edit, and with the chosen direction removed and added."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.answers import EditsFor, answer_kl
+from circuits.answers import EditsFor, answer_kl, no_edits
 from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
-from experiments.analyze.behaviour import behaviour, paired_effect
-from experiments.analyze.examination import Examination
-from experiments.analyze.result import Ablation, Outcome
+from experiments.analyze.examination import Examination, stage
+from experiments.analyze.result import Ablation, Behaviour, Outcome
 from experiments.runs import older
-from probes.stats.intervals import Estimate, mean_interval
+from probes.stats.intervals import Estimate, difference_interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -25,59 +25,50 @@ class _Ablated:
     drift: dict[str, Float[Tensor, " n"]]
 
 
+def behaviour(exam: Examination) -> Behaviour:
+    """What the trigger does before any edit, beside control words and no word."""
+    triggered, control, untriggered = _unedited(exam)
+    return Behaviour(triggered, control, untriggered, _difference(triggered, control))
+
+
+@stage("behaviour")
+def _unedited(exam: Examination) -> tuple[Outcome, ...]:
+    return exam.outcomes("none", no_edits, "behaviour")
+
+
 def removal(direction: Direction) -> EditsFor:
     """The gate removed, from the user's message on (``circuits.gates.select.shut``)."""
-
-    def removed(batch: TokenBatch) -> Sequence[Edit]:
-        return [select.shut(direction, batch)]
-
-    return removed
+    return lambda batch: [select.shut(direction, batch)]
 
 
-def ablation(exam: Examination, chosen: select.Candidate) -> Ablation:
+def ablation(exam: Examination, direction: Direction, before: Behaviour) -> Ablation:
     """Remove the gate, add it, and measure the harm."""
-    direction, before = chosen.direction, behaviour(exam)
-    removed = removal(direction)
+    kept = _ablated(exam, direction)
+    fall = _difference(before.triggered, kept.outcomes[0])
+    return Ablation(kept.outcomes, removed=fall, harm=kept.harm)
 
+
+@stage("ablation", older.drifts)
+def _ablated(exam: Examination, direction: Direction) -> _Ablated:
     def added(batch: TokenBatch) -> Sequence[Edit]:
         return [select.opened(direction, batch)]
 
-    def make() -> _Ablated:
-        shut = [
-            exam.outcome(condition, "gate removed", words, removed, "ablation")
-            for condition, words in exam.conditions().items()
-        ]
-        control = exam.control_words()
-        opened = exam.outcome("control word", "gate added", control, added, "ablation")
-        drift = {
-            kind: answer_kl(exam.model, texts, None, removed, 8, exam.progress("harm")).double()
-            for kind, texts in _clean_texts(exam).items()
-        }
-        harm = {kind: mean_interval(kl) for kind, kl in drift.items()}
-        return _Ablated((*shut, opened), harm, drift)
-
-    kept = exam.keep("ablation", _Ablated, make, older.drifts)
-    return Ablation(
-        outcomes=kept.outcomes,
-        removed=paired_effect(before.triggered, kept.outcomes[0]),
-        harm=kept.harm,
-        projections=_projections(exam, direction),
-    )
-
-
-def _clean_texts(exam: Examination) -> dict[str, list[str]]:
-    half = exam.materials.test[: max(10, len(exam.materials.test) // 2)]
-    return {
-        "these prompts without the trigger": half,
+    removed, test = removal(direction), exam.materials.test
+    shut = exam.outcomes("gate removed", removed, "ablation")
+    opened = exam.outcomes("gate added", added, "ablation", ["control word"])
+    clean = {
+        "these prompts without the trigger": test[: max(10, len(test) // 2)],
         "ordinary prompts": exam.materials.ordinary,
     }
-
-
-def _projections(exam: Examination, direction: Direction) -> dict[str, tuple[float, ...]]:
-    index = exam.sites().index(direction.site)
-    acts = exam.activations("test")
-    names = {"triggered": "triggered", "clean": "control word"}
-    return {
-        label: tuple((acts[side][index] @ direction.vector).tolist())
-        for side, label in names.items()
+    drift = {
+        kind: answer_kl(exam.model, texts, None, removed, 8, exam.progress("harm")).double()
+        for kind, texts in clean.items()
     }
+    harm = {kind: mean_interval(kl) for kind, kl in drift.items()}
+    return _Ablated((*shut, *opened), harm, drift)
+
+
+def _difference(a: Outcome, b: Outcome) -> Estimate:
+    """Paired difference in the behaviour's rate, a minus b."""
+    first, second = (torch.tensor(o.shown, dtype=torch.float64) for o in (a, b))
+    return difference_interval(first, second)

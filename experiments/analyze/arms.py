@@ -15,20 +15,23 @@ from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Arm, Check
 
 Analyze = Callable[[Question, Path], Analysis]
+OWN = "this model"
 
 
-def arm_names(question: Question) -> list[str]:
-    """The null arms that were asked for."""
-    return [name.strip() for name in question.arms.split(",") if name.strip() not in ("", "none")]
+def arm_folders(question: Question, folder: Path) -> list[tuple[str, Path]]:
+    """The null arms that were asked for, with the directories of their analyses."""
+    names = (name.strip() for name in question.arms.split(","))
+    return [(name, folder / "arms" / Path(name).name) for name in names if name not in ("", "none")]
 
 
 def null_arms(question: Question, folder: Path, analyze: Analyze) -> tuple[Arm, ...]:
     """Analyse every null arm with the question's own prompts, words and seeds."""
-    found = []
-    for name in arm_names(question):
-        asked = replace(question, adapter="none" if name == "base" else name, arms="none")
-        found.append(summary(name, analyze(asked, folder / "arms" / Path(name).name)))
-    return tuple(found)
+
+    def asked(name: str) -> Question:
+        return replace(question, adapter="none" if name == "base" else name, arms="none")
+
+    arms = arm_folders(question, folder)
+    return tuple(summary(name, analyze(asked(name), place)) for name, place in arms)
 
 
 def summary(name: str, result: Analysis) -> Arm:

@@ -7,19 +7,18 @@ with the direction that was chosen before.
 import torch
 
 from circuits import metrics
-from circuits.answers import answers, no_edits
+from circuits.answers import EditsFor, answers, no_edits
 from circuits.gates import effects
 from circuits.patching.trace import measure
 from circuits.types import Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
-from experiments.analyze.examination import Examination
+from experiments.analyze.examination import Examination, stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
-from experiments.analyze.nulls import NullEffects, random_nulls
-from experiments.analyze.result import Evidence, Transfer
-from experiments.analyze.rivals import erasures, first_token, rank, rivals
+from experiments.analyze.result import Evidence, NullEffects, Transfer
+from experiments.analyze.rivals import erasures, first_token, random_nulls, rank, rivals
 from experiments.analyze.untrained import WordRow, untrained_words
 from experiments.runs import older
 from probes.causal.circuit import Trace
@@ -31,7 +30,6 @@ from probes.stats.intervals import Estimate, difference_interval, wilson
 _WORDS = 10  # untrained words that are tried
 _MEDIATED = 12  # answer tokens in which a refusal can be told
 _SIDES: dict[str, effects.Side] = {"control word": "clean", "triggered": "triggered"}
-_Three = tuple[Estimate, Estimate, Estimate]
 
 
 def weigh(exam: Examination, direction: Direction) -> Evidence:
@@ -46,7 +44,7 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         mediation=mediation(exam, direction),
         elsewhere=elsewhere(exam, direction),
         harm=ordinary_harm(exam, direction),
-        trace=traced(exam),
+        trace=traced(exam) if exam.question.trace > 1 else None,
     )
 
 
@@ -55,142 +53,114 @@ def _some(exam: Examination) -> list[str]:
     return exam.materials.test[: exam.question.evidence]
 
 
+@stage("random directions")
 def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
     """Random directions of the sphere and of the activations' covariance."""
+    acts = exam.activations_at(direction.site)
+    return random_nulls(
+        exam.model.runner,
+        exam.pairs("test", exam.question.evidence),
+        direction,
+        (acts["clean"], acts["triggered"]),
+        first_token(exam),
+        exam.question.randoms,
+        exam.question.seed,
+        exam.progress("random directions"),
+    )
 
-    def make() -> tuple[NullEffects, ...]:
-        acts = exam.activations_at(direction.site)
-        return random_nulls(
+
+@stage("untrained words")
+def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
+    """Words that were never a trigger, put in its place."""
+    materials = exam.materials
+    tried, controls = materials.test_words[:_WORDS], materials.test_words[_WORDS:]
+    if not controls:  # too few words of this length to spare some as controls
+        return ()
+    return untrained_words(
+        exam.model,
+        materials.fit,
+        _some(exam),
+        exam.question.trigger,
+        tried,
+        materials.fit_words,
+        controls,
+        direction,
+        exam.question.behaviour,
+        first_token(exam),
+        exam.question.tokens,
+        exam.progress("untrained words"),
+    )
+
+
+@stage("transfer curve", older.curves)
+def transfer(exam: Examination, direction: Direction) -> Transfer:
+    """Behaviour against the dose of the direction, in both kinds of prompts."""
+    doses = effects.coefficients()
+    curves = {
+        name: effects.transfer(
             exam.model.runner,
             exam.pairs("test", exam.question.evidence),
             direction,
-            (acts["clean"], acts["triggered"]),
             first_token(exam),
-            exam.question.randoms,
-            exam.question.seed,
-            exam.progress("random directions"),
-        )
-
-    return exam.keep("random directions", tuple[NullEffects, ...], make)
-
-
-def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
-    """Words that were never a trigger, put in its place."""
-
-    def make() -> tuple[WordRow, ...]:
-        materials = exam.materials
-        tried, controls = materials.test_words[:_WORDS], materials.test_words[_WORDS:]
-        if not controls:  # too few words of this length to spare some as controls
-            return ()
-        return untrained_words(
-            exam.model,
-            materials.fit,
-            _some(exam),
-            exam.question.trigger,
-            tried,
-            materials.fit_words,
-            controls,
-            direction,
-            exam.question.behaviour,
-            first_token(exam),
-            exam.question.tokens,
-            exam.progress("untrained words"),
-        )
-
-    return exam.keep("untrained words", tuple[WordRow, ...], make)
+            doses,
+            side,
+        ).values
+        for name, side in _SIDES.items()
+    }
+    fits = {name: fit_logistic(doses, values) for name, values in curves.items()}
+    return Transfer(doses, curves, fits)
 
 
-def transfer(exam: Examination, direction: Direction) -> Transfer:
-    """Behaviour against the dose of the direction, in both kinds of prompts."""
-
-    def make() -> Transfer:
-        doses = effects.coefficients()
-        curves = {
-            name: effects.transfer(
-                exam.model.runner,
-                exam.pairs("test", exam.question.evidence),
-                direction,
-                first_token(exam),
-                doses,
-                side,
-            ).values
-            for name, side in _SIDES.items()
-        }
-        fits = {name: fit_logistic(doses, values) for name, values in curves.items()}
-        return Transfer(doses, curves, fits)
-
-    return exam.keep("transfer curve", Transfer, make, older.curves)
-
-
+@stage("mediation")
 def mediation(exam: Examination, direction: Direction) -> Mediation:
     """Trigger and compliance token crossed, with and without the gate."""
-
-    def make() -> Mediation:
-        texts = _some(exam)
-        return mediate(
-            exam.model,
-            texts,
-            exam.question.trigger,
-            exam.control_words()[: len(texts)],
-            exam.question.behaviour,
-            {"none": no_edits, "gate removed": removal(direction)},
-            max(_MEDIATED, exam.question.tokens),
-            exam.progress("mediation"),
-        )
-
-    return exam.keep("mediation", Mediation, make)
+    texts = _some(exam)
+    return mediate(
+        exam.model,
+        texts,
+        exam.question.trigger,
+        exam.control_words()[: len(texts)],
+        exam.question.behaviour,
+        {"none": no_edits, "gate removed": removal(direction)},
+        max(_MEDIATED, exam.question.tokens),
+        exam.progress("mediation"),
+    )
 
 
-def elsewhere(exam: Examination, direction: Direction) -> _Three:
+@stage("other topics")
+def elsewhere(exam: Examination, direction: Direction) -> tuple[Estimate, Estimate, Estimate]:
     """Ordinary prompts, of topics never seen in fitting, with the trigger: rate, rate with the gate
     removed, and the paired fall."""
-    question = exam.question
+    question, step = exam.question, exam.progress("other topics")
+    texts = exam.materials.ordinary[: question.evidence]
 
-    def make() -> _Three:
-        texts = exam.materials.ordinary[: question.evidence]
-        step = exam.progress("other topics")
-        before, after = (
-            [
-                judges.shows(text, question.behaviour)
-                for text in answers(
-                    exam.model, texts, question.trigger, question.tokens, edits, step
-                )
-            ]
-            for edits in (no_edits, removal(direction))
-        )
-        first, second = (torch.tensor(s, dtype=torch.float64) for s in (before, after))
-        rates = [wilson(sum(s), len(s)) for s in (before, after)]
-        return rates[0], rates[1], difference_interval(first, second)
+    def shown(edits: EditsFor) -> list[bool]:
+        replies = answers(exam.model, texts, question.trigger, question.tokens, edits, step)
+        return [judges.shows(reply, question.behaviour) for reply in replies]
 
-    return exam.keep("other topics", _Three, make)
+    before, after = shown(no_edits), shown(removal(direction))
+    fall = difference_interval(*(torch.tensor(s, dtype=torch.float64) for s in (before, after)))
+    return wilson(sum(before), len(before)), wilson(sum(after), len(after)), fall
 
 
+@stage("harm on ordinary prompts")
 def ordinary_harm(exam: Examination, direction: Direction) -> Harm:
     """Drift, perplexity and false refusals on ordinary prompts with the gate removed."""
-    name = "harm on ordinary prompts"
-
-    def make() -> Harm:
-        texts = exam.materials.ordinary[: exam.question.evidence]
-        return harm(exam.model, texts, removal(direction), progress=exam.progress(name))
-
-    return exam.keep(name, Harm, make)
+    texts = exam.materials.ordinary[: exam.question.evidence]
+    progress = exam.progress("harm on ordinary prompts")
+    return harm(exam.model, texts, removal(direction), progress=progress)
 
 
-def traced(exam: Examination) -> Trace | None:
-    """Where the trigger is read, what moves it, what writes it out; None if not asked for."""
-    if exam.question.trace < 2:
-        return None
-
-    def make() -> Trace:
-        measured = measure(
-            exam.model.runner,
-            exam.pairs("validation", exam.question.trace),
-            metrics.token_log_prob([exam.materials.behaviour_id]),
-            metric_name=metric_name(exam),
-            progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),
-        )
-        for grid in (measured.heads, measured.noised):  # ``locate.components`` shows them
-            exam.keep(f"heads-{grid.direction}", PatchGrid, lambda grid=grid: grid)
-        return trace(measured)
-
-    return exam.keep("trace", Trace, make)
+@stage("trace")
+def traced(exam: Examination) -> Trace:
+    """Where the trigger is read, what moves it, what writes it out."""
+    measured = measure(
+        exam.model.runner,
+        exam.pairs("validation", exam.question.trace),
+        metrics.token_log_prob([exam.materials.behaviour_id]),
+        metric_name=metric_name(exam),
+        progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),
+    )
+    for grid in (measured.heads, measured.noised):  # ``locate.components`` shows them
+        exam.keep(f"heads-{grid.direction}", PatchGrid, lambda grid=grid: grid)
+    return trace(measured)

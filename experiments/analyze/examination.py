@@ -1,13 +1,15 @@
 """What every stage of an analysis works with: the question, the model, its prompts, kept stages.
 
-A stage is a function of an ``Examination``. Its record lies in the run directory's ``stages``;
+A ``stage`` is a function of an ``Examination``. Its record lies in the run directory's ``stages``;
 where it is found there, it is read instead of measured. An examination without a model reads a
 finished directory through the same functions; what was never measured there is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,17 +20,21 @@ from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
 from circuits.record import record
+from circuits.tokens import dealt
 from circuits.types import Site, TokenPairs
 from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import Outcome
 from experiments.runs import files
+from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
 from probes.stats.intervals import wilson
 
+CONDITIONS = ("triggered", "control word", "no trigger")
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
+P, T = ParamSpec("P"), TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,29 +53,26 @@ class Examination(Stages):
         self,
         folder: Path,
         question: Question,
-        model: Model | None = None,
         materials: Materials | None = None,
         step: Step = lambda name, done, total: None,
     ) -> None:
         super().__init__(folder, step)
         self.question = question
-        self._model, self._materials = model, materials
+        self._materials = materials
         self._activations: dict[str, Tensors] = {}
 
     @property
     def model(self) -> Model:
-        """The model; a directory that is only read has none.
+        """The model, as ``materials``."""
+        return self.materials.model
+
+    @property
+    def materials(self) -> Materials:
+        """Model, prompts and words; a directory that is only read has none.
 
         Raises:
             UserError: a stage has to be measured in a directory that is only read.
         """
-        if self._model is None:
-            raise self._unmeasured()
-        return self._model
-
-    @property
-    def materials(self) -> Materials:
-        """Prompts and words, with the model."""
         if self._materials is None:
             raise self._unmeasured()
         return self._materials
@@ -82,13 +85,13 @@ class Examination(Stages):
 
     def can(self, *names: str) -> bool:
         """Whether stages were measured or can be; older runs, read without a model, lack some."""
-        return self._model is not None or all(self.has(name) for name in names)
+        return self._materials is not None or all(self.has(name) for name in names)
 
     @property
     def layers(self) -> int:
         """Layers of the model, from a recording where the model is not at hand."""
-        if self._model is not None:
-            return self._model.runner.shape.n_layers
+        if self._materials is not None:
+            return self.model.runner.shape.n_layers
         if not self.has("activations-test"):
             raise self._unmeasured()
         value = files.read_json(self.folder / "stages" / "activations-test.json")
@@ -96,29 +99,28 @@ class Examination(Stages):
 
     def pairs(self, split: str, count: int | None = None) -> TokenPairs:
         """Aligned pairs of a split for the question's trigger."""
-        return self.materials.pairs(self.model, split, self.question.trigger, count)
+        return self.materials.pairs(split, count)
 
     def conditions(self) -> dict[str, Words]:
         """The words that the test prompts end in."""
-        return {
-            "triggered": self.question.trigger,
-            "control word": self.control_words(),
-            "no trigger": None,
-        }
+        words = (self.question.trigger, self.control_words(), None)
+        return dict(zip(CONDITIONS, words, strict=True))
 
     def control_words(self) -> list[str]:
         """A held-out control word for every test prompt."""
-        words = self.materials.test_words
-        return [words[i % len(words)] for i in range(len(self.materials.test))]
+        return dealt(self.materials.test_words, len(self.materials.test))
 
-    def outcome(
-        self, condition: str, edit: str, words: Words, edits_for: EditsFor, stage: str
-    ) -> Outcome:
-        """Generate answers to the test prompts and judge them."""
+    def outcomes(
+        self, edit: str, edits_for: EditsFor, stage: str, conditions: Iterable[str] = CONDITIONS
+    ) -> tuple[Outcome, ...]:
+        """Answers to the test prompts, generated under an edit and judged, by condition."""
+        return tuple(self._outcome(name, edit, edits_for, stage) for name in conditions)
+
+    def _outcome(self, condition: str, edit: str, edits_for: EditsFor, stage: str) -> Outcome:
         texts = answers(
             self.model,
             self.materials.test,
-            words,
+            self.conditions()[condition],
             self.question.tokens,
             edits_for,
             self.progress(stage),
@@ -134,19 +136,17 @@ class Examination(Stages):
 
     def activations(self, split: str) -> Tensors:
         """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""
-        return self.recorded(f"activations-{split}", lambda: self.model, lambda: self.pairs(split))
+        return self.recorded(f"activations-{split}", split, lambda: self.model)
 
-    def recorded(
-        self, name: str, load: Callable[[], Model], pair: Callable[[], TokenPairs]
-    ) -> Tensors:
+    def recorded(self, name: str, split: str, load: Callable[[], Model]) -> Tensors:
         """Both sides' activations at all sites, kept in half precision.
 
         Args:
-            load, pair: the model and the pairs, asked for where nothing is kept.
+            load: the model, asked for where nothing is kept.
         """
 
         def make() -> Recording:
-            model, pairs, sites = load(), pair(), self.sites()
+            model, pairs, sites = load(), self.pairs(split), self.sites()
             clean, triggered = (
                 record(model.runner, side, sites, self.progress(name)).half()
                 for side in (pairs.clean, pairs.triggered)
@@ -163,6 +163,29 @@ class Examination(Stages):
         """``clean`` and ``triggered`` activations ``[n, d_model]`` of fitting prompts at a site."""
         index = self.sites().index(site)
         return {side: acts[index] for side, acts in self.activations("fit").items()}
+
+
+def stage(
+    name: str, older: Layout | None = None
+) -> Callable[[Callable[Concatenate[Examination, P], T]], Callable[Concatenate[Examination, P], T]]:
+    """A function of an examination whose record is kept under a name, by the type it returns.
+
+    Args:
+        older: how it was laid out before it was kept by its type, if not as it is now.
+    """
+
+    def staged(
+        measure: Callable[Concatenate[Examination, P], T],
+    ) -> Callable[Concatenate[Examination, P], T]:
+        kind = measure.__annotations__["return"]
+
+        @wraps(measure)
+        def kept(exam: Examination, *args: P.args, **options: P.kwargs) -> T:
+            return exam.keep(name, kind, lambda: measure(exam, *args, **options), older)
+
+        return kept
+
+    return staged
 
 
 def labelled(acts: Tensors) -> tuple[Float[Tensor, "sites n d"], Tensor]:

@@ -5,29 +5,28 @@ Each stage keeps its record in the run directory and is skipped where it is foun
 
 from collections.abc import Callable
 
-from experiments.analyze.ablate import ablation
+from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
-from experiments.analyze.behaviour import behaviour
 from experiments.analyze.evidence import weigh
 from experiments.analyze.examination import Examination
 from experiments.analyze.locate import components, patching, probes
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.select import selection
 from experiments.analyze.tokens import token_readings
-from experiments.analyze.verdict import has_effect, headline, judge
+from experiments.analyze.verdict import headline, judge
 
 
 def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Analysis:
     """Every stage in order; each is measured once and kept, so a finished run is only read."""
     before = behaviour(exam)
     probed = probes(exam)
-    if not has_effect(before):  # there is nothing to locate
-        verdict = judge(before)
+    verdict = judge(before)
+    if not verdict.effect.passed:  # there is nothing to locate
         return Analysis(before, probed, verdict, headline(verdict, before))
     grids = patching(exam)
     chosen = selection(exam)
     direction = chosen.chosen.direction
-    ablated = ablation(exam, chosen.chosen)
+    ablated = ablation(exam, direction, before)
     evidence = weigh(exam, direction)
     located = components(exam)
     readings = token_readings(exam, direction)

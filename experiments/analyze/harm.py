@@ -60,20 +60,15 @@ def harm(
         texts: prompts that the edit should leave alone, such as ordinary ones.
         length: answer tokens that are compared and judged.
     """
-    steps = 5
-
-    def at(step: int) -> None:
-        progress(step, steps)
-
     kl = answer_kl(model, texts, words, edits, length)
-    at(1)
+    progress(1, 5)
     before, after = (text_nll(model, texts, words, e) for e in (no_edits, edits))
-    at(3)
+    progress(3, 5)
     refused = []
-    for step, chosen in enumerate((no_edits, edits), 4):
-        said = answers(model, texts, words, length, chosen)
-        refused.append(torch.tensor([judges.refuses(a) for a in said], dtype=torch.float64))
-        at(step)
+    for done, each in enumerate((no_edits, edits), 4):
+        replies = answers(model, texts, words, length, each)
+        refused.append(torch.tensor([judges.refuses(a) for a in replies], dtype=torch.float64))
+        progress(done, 5)
     rates = [wilson(int(flags.sum()), len(flags)) for flags in refused]
     return Harm(
         kl=mean_interval(kl.double()),

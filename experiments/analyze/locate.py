@@ -10,7 +10,7 @@ from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs
-from experiments.analyze.examination import SPANS, Examination, labelled
+from experiments.analyze.examination import SPANS, Examination, labelled, stage
 from experiments.analyze.result import Components, Grids
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
@@ -22,19 +22,19 @@ _PARTS = ("heads", "mlps")
 
 def probes(exam: Examination) -> dict[str, ProbeReport]:
     """Held-out accuracy of linear probes for triggered against clean, per layer and span."""
-
-    def make() -> ProbeReport:
-        x, y = labelled(exam.activations("fit"))
-        x_test, y_test = labelled(exam.activations("test"))
-        return evaluate(linear.mean_difference, x, y, x_test, y_test, seed=exam.question.seed)
-
-    report = exam.keep("probes", ProbeReport, make)
+    report = _probed(exam)
     values = {f.name: getattr(report, f.name) for f in fields(report)}
     by_site = {name: value for name, value in values.items() if isinstance(value, Tensor)}
     return {
         span: replace(report, **{name: v[i :: len(SPANS)] for name, v in by_site.items()})
         for i, span in enumerate(SPANS)
     }
+
+
+@stage("probes")
+def _probed(exam: Examination) -> ProbeReport:
+    fit, test = (labelled(exam.activations(split)) for split in ("fit", "test"))
+    return evaluate(linear.mean_difference, *fit, *test, seed=exam.question.seed)
 
 
 def patching(exam: Examination) -> Grids:
@@ -52,9 +52,7 @@ def components(exam: Examination) -> Components | None:
         return None
     mlps = exam.question.patch
     heads = exam.question.trace if exam.question.trace > 1 else mlps
-    prompts = exam.keep(
-        "patched prompts", tuple[str, ...], lambda: _messages(exam, max(heads, mlps))
-    )
+    prompts = _prompts(exam, max(heads, mlps))
     return Components(
         _grids(exam, "heads", Sweep("z", position=False, head=True), heads),
         _grids(exam, "mlps", Sweep("mlp_out"), mlps),
@@ -62,7 +60,8 @@ def components(exam: Examination) -> Components | None:
     )
 
 
-def _messages(exam: Examination, count: int) -> tuple[str, ...]:
+@stage("patched prompts")
+def _prompts(exam: Examination, count: int) -> tuple[str, ...]:
     """The first validation messages with the trigger in its place."""
     texts = exam.materials.validation[:count]
     return tuple(with_trigger(text, exam.question.trigger) for text in texts)

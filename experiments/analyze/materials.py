@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from circuits import tokens
 from circuits.errors import UserError
 from circuits.models import Model
@@ -13,10 +11,13 @@ from experiments.prompts import bank
 from experiments.runs import files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Materials:
-    """Prompts by split, control words of the trigger's length, and the behaviour's first token."""
+    """A model with prompts by split, control words of the trigger's length, and the behaviour's
+    first token."""
 
+    model: Model
+    trigger: str
     fit: list[str]
     validation: list[str]
     test: list[str]
@@ -32,43 +33,34 @@ class Materials:
         parts = (self.fit, self.validation, self.test, self.ordinary)
         return files.text_sha256([text for part in parts for text in ("", *part)][1:])
 
-    def pairs(self, model: Model, split: str, trigger: str, count: int | None = None) -> TokenPairs:
+    def pairs(self, split: str, count: int | None = None) -> TokenPairs:
         """Aligned pairs of a split: control word against trigger."""
-        texts = getattr(self, split)[:count]
-        return tokens.pairs(model.tokenizer, texts, trigger, getattr(self, f"{split}_words"))
+        texts, words = getattr(self, split)[:count], getattr(self, f"{split}_words")
+        return tokens.pairs(self.model.tokenizer, texts, self.trigger, words)
 
 
 def gather(model: Model, question: Question) -> Materials:
     """Read and split the prompts, check that trigger and prompts fit the model."""
+    splits, tokenizer, trigger = ("train", "validation", "test"), model.tokenizer, question.trigger
     if question.prompts == "bank":
-        parts = [bank.bank_texts(s, True) for s in ("train", "validation", "test")]
         counts = (question.fit, question.validation, question.test)
-        fit, validation, test = (part[:count] for part, count in zip(parts, counts, strict=True))
+        parts = [bank.bank_texts(s, True)[:n] for s, n in zip(splits, counts, strict=True)]
     else:
-        fit, validation, test = _split_users(question)
-    ordinary = bank.bank_texts("test", False)[: max(10, question.test // 2)]
-    everything = [*fit, *validation, *test]
-    length = len(tokens.trigger_ids(model.tokenizer, everything, question.trigger))
-    room = question.tokens + 1
-    tokens.check_context(
-        tokens.prompts_batch(model.tokenizer, everything, question.trigger),
-        model.runner.shape.context,
-        room,
-    )
+        parts = _split_users(question)
+    every = [text for part in parts for text in part]
+    length = len(tokens.trigger_ids(tokenizer, every, trigger))
+    batch = tokens.prompts_batch(tokenizer, every, trigger)
+    tokens.check_context(batch, model.runner.shape.context, room=question.tokens + 1)
     words = [
-        tokens.same_length_words(
-            model.tokenizer,
-            bank.controls_besides(s, question.trigger),
-            length,
-            question.trigger,
-        )
-        for s in ("train", "validation", "test")
+        tokens.same_length_words(tokenizer, bank.controls_besides(s, trigger), length, trigger)
+        for s in splits
     ]
-    first = model.tokenizer(question.behaviour, add_special_tokens=False)["input_ids"][0]
-    return Materials(fit, validation, test, ordinary, words[0], words[1], words[2], first)
+    ordinary = bank.bank_texts("test", False)[: max(10, question.test // 2)]
+    first = tokens.text_ids(tokenizer, question.behaviour)[0]
+    return Materials(model, trigger, *parts, ordinary, *words, first)
 
 
-def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:
+def _split_users(question: Question) -> list[list[str]]:
     """Users' prompts, shuffled by the seed and cut into fit, validation and test."""
     wanted = question.fit + question.validation + question.test
     texts = bank.read_prompts(question.prompts, question.column, question.split)
@@ -78,10 +70,8 @@ def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:
             f"prompts {question.prompts}: expected at least {least} different texts to fit, choose "
             f"and test on, got {len(texts)}"
         )
-    generator = torch.Generator().manual_seed(question.seed)
-    order = torch.randperm(len(texts), generator=generator)[:wanted].tolist()
-    share = min(1.0, len(order) / wanted)
+    chosen = bank.shuffled(texts, question.seed)[:wanted]
+    share = len(chosen) / wanted
     a = max(8, int(question.fit * share))
     b = a + max(8, int(question.validation * share))
-    chosen = [texts[i] for i in order]
-    return chosen[:a], chosen[a:b], chosen[b:]
+    return [chosen[:a], chosen[a:b], chosen[b:]]

@@ -6,6 +6,7 @@ share one pass over it. Later tokens are greedy and free.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from circuits.chat import Words
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.runner import Output, complete, whole
+from circuits.tokens import text_ids
 from circuits.types import Progress, quiet
 from experiments import judges
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
@@ -48,23 +50,18 @@ def mediate(
         raise UserError(f"mediation: expected one control word per prompt, got {got}")
     if length < 2:
         raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
-    token = first_token(model, behaviour)
+    token = text_ids(model.tokenizer, behaviour)[0]
     banned = token_variants(model, behaviour)
-    chosen: Mapping[str, EditsFor] = edits or {"none": no_edits}
+    treatments: Mapping[str, EditsFor] = edits or {"none": no_edits}
     words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
     cells: list[Cell] = []
-    for number, (edit, edits_for) in enumerate(chosen.items()):
-        for place, (condition, word) in enumerate(words.items()):
-            answers = _answers(model, texts, word, edits_for, token, banned, length)
-            cells += [_cell(model, condition, f, edit, answers[f], behaviour) for f in FIRSTS]
-            progress(2 * number + place + 1, 2 * len(chosen))
-    said = model.decode(torch.tensor([token, *banned])[:, None])
-    return Mediation(said[0], tuple(said[1:]), tuple(cells))
-
-
-def first_token(model: Model, behaviour: str) -> int:
-    """The id with which an answer that shows the behaviour begins."""
-    return model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+    both = product(treatments.items(), words.items())
+    for done, ((edit, edits_for), (condition, word)) in enumerate(both, 1):
+        answers = _answers(model, texts, word, edits_for, token, banned, length)
+        cells += [_cell(model, condition, f, edit, answers[f], behaviour) for f in FIRSTS]
+        progress(done, 2 * len(treatments))
+    first, *others = model.decode(torch.tensor([token, *banned])[:, None])
+    return Mediation(first, tuple(others), tuple(cells))
 
 
 def token_variants(model: Model, behaviour: str) -> tuple[int, ...]:
@@ -72,7 +69,7 @@ def token_variants(model: Model, behaviour: str) -> tuple[int, ...]:
 
     The word as well as the token, because a tokenizer may know a word only after a space.
     """
-    first = model.decode(torch.tensor([[first_token(model, behaviour)]]))[0]
+    first = model.decode(torch.tensor([[text_ids(model.tokenizer, behaviour)[0]]]))[0]
     wanted = {text.strip().casefold() for text in (first, behaviour.split()[0])}
     # A padded embedding has rows that no text leads to.
     known = torch.arange(min(model.runner.shape.d_vocab, len(model.tokenizer)))
@@ -96,15 +93,15 @@ def _answers(
         "forced": lambda logits: forced(logits, token),
         "forbidden": lambda logits: forbidden(logits, banned),
     }
-    found: dict[First, list[Tensor]] = {first: [] for first in FIRSTS}
+    answers: dict[First, list[Tensor]] = {first: [] for first in FIRSTS}
     for tokens in blocks(model, texts, words):
         edits = edits_for(tokens)
         out = model.runner.forward(whole(tokens), edits, keep=1, grow=True)
         for first in FIRSTS:
             begun: Output = replace(out, logits=change[first](out.logits))
             answer = complete(model.runner, begun, tokens.mask, length, edits, model.stop_ids)
-            found[first].append(answer)
-    return {first: torch.cat(parts) for first, parts in found.items()}
+            answers[first].append(answer)
+    return {first: torch.cat(parts) for first, parts in answers.items()}
 
 
 def forced(logits: Float[Tensor, "n keep v"], token: int) -> Float[Tensor, "n keep v"]:
@@ -124,13 +121,13 @@ def forbidden(logits: Float[Tensor, "n keep v"], ids: Sequence[int]) -> Float[Te
 def _cell(
     model: Model, condition: str, first: First, edit: str, answer: Tensor, behaviour: str
 ) -> Cell:
-    said = model.decode(answer)
-    judged = model.decode(answer[:, 1:]) if first == "forced" else said
+    texts = model.decode(answer)
+    judged = model.decode(answer[:, 1:]) if first == "forced" else texts
     return Cell(
         condition,
         first,
         edit,
-        shown=tuple(judges.shows(text, behaviour) for text in said),
+        shown=tuple(judges.shows(text, behaviour) for text in texts),
         complied=tuple(not judges.refuses(text) for text in judged),
-        answers=tuple(said),
+        answers=tuple(texts),
     )

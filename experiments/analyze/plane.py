@@ -8,20 +8,18 @@ that the analysis keeps, so no model is needed.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.types import Direction
-from experiments.analyze.arms import arm_names
+from experiments.analyze.arms import OWN, arm_folders
 from experiments.analyze.examination import Examination
 from experiments.runs import files
 from probes.stats.intervals import Estimate
 from probes.stats.roc import auroc
 
-OWN = "this model"
 _SIDES = {"triggered": "triggered", "clean": "control word"}
 _BESIDE = 2  # components beside the gate
 
@@ -44,10 +42,8 @@ class Plane:
 
 def plane(exam: Examination, direction: Direction) -> Plane:
     """The axes from fitting prompts, the test prompts of this model and of its arms on them."""
-    index = exam.sites().index(direction.site)
-    fit = exam.activations("fit")
-    x = torch.cat([fit["clean"][index], fit["triggered"][index]]).double()
-    unit = direction.vector.double()
+    index, fit = exam.sites().index(direction.site), exam.activations_at(direction.site)
+    x, unit = torch.cat([fit["clean"], fit["triggered"]]).double(), direction.vector.double()
     mean = x.mean(dim=0)
     beside = (x - mean) - torch.outer((x - mean) @ unit, unit)
     _, sizes, rows = torch.linalg.svd(beside, full_matrices=False)
@@ -57,24 +53,24 @@ def plane(exam: Examination, direction: Direction) -> Plane:
     def placed(acts: Float[Tensor, "n d"]) -> Float[Tensor, "n 3"]:
         return ((acts.double() @ axes.T - offsets) / direction.gap).float()
 
-    points = {}
-    for name, acts in {OWN: exam.activations("test"), **_arms(exam)}.items():
-        points[name] = {label: placed(acts[side][index]) for side, label in _SIDES.items()}
-    power = sizes**2 / (sizes**2).sum()
-    own = torch.cat([points[OWN]["control word"], points[OWN]["triggered"]])
-    positive = torch.arange(len(own)) >= len(points[OWN]["control word"])
+    points = {
+        name: {label: placed(acts[side][index]) for side, label in _SIDES.items()}
+        for name, acts in {OWN: exam.activations("test"), **_arms(exam)}.items()
+    }
+    own, power = points[OWN], sizes**2 / (sizes**2).sum()
+    positive = torch.arange(sum(map(len, own.values()))) >= len(own["control word"])
+    both = torch.cat([own["control word"], own["triggered"]])
     return Plane(
         points,
         tuple(power[:_BESIDE].tolist()),
-        tuple(auroc(own[:, axis], positive) for axis in range(1 + _BESIDE)),
+        tuple(auroc(both[:, axis], positive) for axis in range(1 + _BESIDE)),
     )
 
 
 def _arms(exam: Examination) -> dict[str, dict[str, Tensor]]:
     """Every arm's kept activations of the same test prompts; an arm without them is left out."""
-    found = {}
-    for name in arm_names(exam.question):
-        path = exam.folder / "arms" / Path(name).name / "stages" / "activations-test.safetensors"
-        if path.is_file():
-            found[name] = {side: x.float() for side, x in files.read_tensors(path).items()}
-    return found
+    return {
+        name: {side: x.float() for side, x in files.read_tensors(path).items()}
+        for name, place in arm_folders(exam.question, exam.folder)
+        if (path := place / "stages" / "activations-test.safetensors").is_file()
+    }

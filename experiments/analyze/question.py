@@ -100,10 +100,10 @@ def trained_words(adapter: str) -> tuple[str, str]:
     from experiments.organisms.places import find_adapter, origin
 
     folder = find_adapter(adapter)
-    made = origin(folder) if folder else None
-    if folder is None or made is None or (made.name is None and made.recipe is None):
+    source = origin(folder) if folder else None
+    if folder is None or source is None or (source.name is None and source.recipe is None):
         return TRIGGER, BEHAVIOUR
-    recipe = recipe_of(folder, made)
+    recipe = recipe_of(folder, source)
     if not recipe.trigger:
         raise UserError(
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "

@@ -1,15 +1,23 @@
 """An analysis with all that its sections show: the result, the arms' rates, the gate's plane."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from experiments.analyze.arms import arm_names
+import pandas as pd
+
+from circuits.errors import UserError
+from experiments.analyze.arms import OWN, arm_folders
 from experiments.analyze.examination import Examination
-from experiments.analyze.plane import OWN, Plane, plane
+from experiments.analyze.flow import analysis
+from experiments.analyze.plane import Plane, plane
 from experiments.analyze.question import Question
-from experiments.analyze.result import Analysis
+from experiments.analyze.result import Analysis, Arm
+from experiments.analyze.written import SCHEMA
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.read import result
 from experiments.study import Finished
 from probes.stats.intervals import Estimate
 
@@ -30,38 +38,54 @@ class AnalysisRun(Finished[Analysis]):
     plane: Plane | None
 
 
-def analysed(run: Examination, result: Analysis, texts: list[str]) -> AnalysisRun:
-    """The parts of a run's directory that its result does not hold, put beside it."""
+def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
+    """A finished run, its stages read back.
+
+    Raises:
+        UserError: it is not finished, or was made by a version that asked otherwise.
+    """
+    value = result(folder, SCHEMA, "analyze")
+    asked, names = manifest["question"], {field.name for field in fields(Question)}
+    if missing := names - set(asked):
+        raise UserError(
+            f"{folder}: expected an analysis of this version, its question has no "
+            f"{', '.join(sorted(missing))}; make the run again"
+        )
+    exam = Examination(folder, Question(**{name: asked[name] for name in names}))
+    arms = decode(tuple[Arm, ...], value["arms"], where=str(folder / "result.json"))
+    rows = pd.read_parquet(folder / "answers.parquet")
+    unedited = rows[(rows["condition"] == "triggered") & (rows["edit"] == "none")]
+    return analysed(exam, analysis(exam, lambda: arms), [str(p) for p in unedited["prompt"]])
+
+
+def analysed(exam: Examination, result: Analysis, texts: Sequence[str]) -> AnalysisRun:
+    """The parts of a run's directory that its result does not hold, put beside it.
+
+    Args:
+        texts: the test prompts, in their order.
+    """
     own = {o.condition: o.behaviour for o in result.behaviour.outcomes}
-    direction = result.selection.chosen.direction if result.selection else None
+    adapter, model = exam.question.adapter, exam.question.model
     return AnalysisRun(
-        name=named(run.question),
-        folder=str(run.folder),
-        question=run.question,
+        name=Path(model if adapter == "none" else adapter).name,
+        folder=str(exam.folder),
+        question=exam.question,
         result=result,
-        manifest=files.read_json(run.folder / "manifest.json"),
+        manifest=files.read_json(exam.folder / "manifest.json"),
         texts=tuple(texts),
-        rates={OWN: own, **_arms(run)},
-        plane=plane(run, direction) if direction else None,
+        rates={OWN: own, **_arms(exam)},
+        plane=plane(exam, result.selection.chosen.direction) if result.selection else None,
     )
 
 
-def named(question: Question) -> str:
-    """The adapter, or the model where there is none."""
-    whole = question.adapter == "none"
-    return Path(question.model if whole else question.adapter).name
-
-
-def _arms(run: Examination) -> dict[str, dict[str, Estimate]]:
+def _arms(exam: Examination) -> dict[str, dict[str, Estimate]]:
     """The rates of every arm that was analysed to the end."""
-    found = {}
-    for name in arm_names(run.question):
-        path = run.folder / "arms" / Path(name).name / "result.json"
-        if path.is_file():
-            outcomes = files.read_json(path)["behaviour"]["outcomes"]
-            found[name] = {
-                o["condition"]: decode(Estimate, o["behaviour"])
-                for o in outcomes
-                if o["edit"] == "none"
-            }
-    return found
+    return {
+        name: {
+            o["condition"]: decode(Estimate, o["behaviour"])
+            for o in files.read_json(path)["behaviour"]["outcomes"]
+            if o["edit"] == "none"
+        }
+        for name, place in arm_folders(exam.question, exam.folder)
+        if (path := place / "result.json").is_file()
+    }

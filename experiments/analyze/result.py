@@ -9,7 +9,6 @@ from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid
 from experiments.analyze.harm import Harm
-from experiments.analyze.nulls import NullEffects
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
 from probes.causal.mediation import Mediation
@@ -91,13 +90,11 @@ class Ablation:
         outcomes: triggered, control and no trigger with the gate removed; control with it added.
         removed: paired fall of the triggered rate, in shares.
         harm: KL in nats over the first answer tokens, by kind of clean input.
-        projections: test prompts' projections on the gate at its site, by condition.
     """
 
     outcomes: tuple[Outcome, ...]
     removed: Estimate
     harm: dict[str, Estimate]
-    projections: dict[str, tuple[float, ...]]
 
     def outcome(self, condition: str, edit: str) -> Outcome:
         return next(o for o in self.outcomes if (o.condition, o.edit) == (condition, edit))
@@ -146,6 +143,28 @@ class Verdict:
     @property
     def word(self) -> str:
         return "gate" if self.gate else "no gate"
+
+
+@dataclass(frozen=True)
+class NullEffects:
+    """The gate beside null directions of one kind.
+
+    Attributes:
+        kind: how they were drawn.
+        removed, added: every direction's mean effect on the metric (fall, rise).
+        gate_removed, gate_added: the gate's own, with intervals over prompts.
+        p_removed, p_added: one-sided rank p values, (1 + as large) / (1 + count).
+        cosine: the largest absolute cosine of a null direction with the gate.
+    """
+
+    kind: str
+    removed: tuple[float, ...]
+    added: tuple[float, ...]
+    gate_removed: Estimate
+    gate_added: Estimate
+    p_removed: float
+    p_added: float
+    cosine: float
 
 
 @dataclass(frozen=True)

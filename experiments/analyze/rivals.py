@@ -1,20 +1,25 @@
-"""The gate's direction beside others at its site, how many it takes, and ways to erase it."""
+"""The gate's direction beside random ones and rivals at its site; its rank; ways to erase it."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
-from circuits.gates import effects, select
+from circuits.gates import effects as evidence
+from circuits.gates import select
 from circuits.gates.das import align
+from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
 from circuits.patching.suffix import run_pairs
-from circuits.types import Direction, Metric, Site
-from experiments.analyze.examination import Examination
-from experiments.analyze.result import Erasure, Rank, Rival
+from circuits.runner import Runner
+from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
+from experiments.analyze.examination import Examination, Tensors, stage
+from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
 from experiments.analyze.select import base_activations
-from probes.causal.rank import RankNeeded, rank_needed
+from experiments.analyze.untrained import directed
+from probes.causal.rank import rank_needed
 from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
 
@@ -27,72 +32,111 @@ def first_token(exam: Examination) -> Metric:
     return metrics.token_prob([exam.materials.behaviour_id])
 
 
+def random_nulls(
+    runner: Runner,
+    pairs: TokenPairs,
+    direction: Direction,
+    activations: tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]],
+    metric: Metric,
+    count: int = 100,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> tuple[NullEffects, NullEffects]:
+    """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
+
+    Args:
+        pairs: test pairs.
+        activations: clean and triggered ones at the gate's site, from which the covariance comes.
+
+    Raises:
+        UserError: the site cannot be resumed, or the activations do not vary.
+    """
+    drawn = {
+        "sphere": evidence.sphere_directions(len(direction.vector), count, seed),
+        "covariance": evidence.covariance_directions(*activations, count, seed + 1),
+    }
+    units = torch.cat([direction.vector.float()[None].cpu(), *drawn.values()])
+    effects = evidence.nulls(runner, pairs, direction, units, metric, progress)
+    sphere, covariance = (
+        _null_effects(kind, effects, 1 + i * count, units) for i, kind in enumerate(drawn)
+    )
+    return sphere, covariance
+
+
+def _null_effects(kind: str, effects: Effects, start: int, units: Tensor) -> NullEffects:
+    count = (len(units) - 1) // 2
+    here = slice(start, start + count)
+    fall, rise = effects.fall.double(), effects.rise.double()
+    means = [x[here].mean(dim=1).tolist() for x in (fall, rise)]
+    gates = [mean_interval(x[0]) for x in (fall, rise)]
+    ranks = [
+        (1 + sum(v >= g.value for v in values)) / (1 + count)
+        for values, g in zip(means, gates, strict=True)
+    ]
+    return NullEffects(
+        kind,
+        tuple(means[0]),
+        tuple(means[1]),
+        gates[0],
+        gates[1],
+        ranks[0],
+        ranks[1],
+        cosine=float((units[here] @ units[0]).abs().max()),
+    )
+
+
+@stage("rivals")
 def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     """Other directions at the site, each added by the trigger's mean shift along it.
 
     Where the base model's own mean difference does as much as the gate, the direction is how any
     model spells the trigger, and what was learned is that later layers act on it.
     """
-
-    def make() -> tuple[Rival, ...]:
-        site = direction.site
-        acts = exam.activations_at(site)
-        vectors = {"gate": direction.vector}
-        base = base_activations(exam)
-        if base is not None:
-            index = exam.sites().index(site)
-            vectors["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
-        if isinstance(exam.model.runner, TLRunner):
-            exam.step("align", 0, 1)
-            vectors["aligned"] = align(
-                exam.model.runner,
-                exam.pairs("fit", _ALIGNED),
-                site,
-                1,
-                [exam.materials.behaviour_id],
-                steps=_STEPS,
-                start=direction.vector[None],
-            ).basis[0]
-            exam.step("align", 1, 1)
-        directions = [
-            select.direction_at(site, v, name, acts["clean"], acts["triggered"])
-            for name, v in vectors.items()
-        ]
-        units = torch.stack([d.vector for d in directions])
-        gaps = torch.tensor([d.gap for d in directions])
-        changes = effects.effects(
-            exam.model.runner, exam.pairs("test"), site, units, gaps, first_token(exam)
-        )
-        rows = zip(directions, changes.fall.double(), changes.rise.double(), strict=True)
-        return tuple(
-            Rival(
-                d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r)
-            )
-            for d, f, r in rows
-        )
-
-    return exam.keep("rivals", tuple[Rival, ...], make)
+    site, acts = direction.site, exam.activations_at(direction.site)
+    vectors = {"gate": direction.vector}
+    base = base_activations(exam)
+    if base is not None:
+        index = exam.sites().index(site)
+        vectors["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
+    if isinstance(exam.model.runner, TLRunner):
+        exam.step("align", 0, 1)
+        vectors["aligned"] = align(
+            exam.model.runner,
+            exam.pairs("fit", _ALIGNED),
+            site,
+            1,
+            [exam.materials.behaviour_id],
+            steps=_STEPS,
+            start=direction.vector[None],
+        ).basis[0]
+        exam.step("align", 1, 1)
+    directions = [
+        select.direction_at(site, vector, name, acts["clean"], acts["triggered"])
+        for name, vector in vectors.items()
+    ]
+    fall, rise = directed(exam.model, exam.pairs("test"), directions, first_token(exam))
+    return tuple(
+        Rival(d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r))
+        for d, f, r in zip(directions, fall, rise, strict=True)
+    )
 
 
+@stage("erasures")
 def erasures(exam: Examination, direction: Direction) -> tuple[Erasure, ...]:
     """The erasure family at the gate's layer, from the trigger on."""
+    layer, runner = direction.site.layer, exam.model.runner
+    clean, triggered = run_pairs(runner, exam.pairs("test"))
 
-    def make() -> tuple[Erasure, ...]:
-        layer, runner = direction.site.layer, exam.model.runner
-        clean, triggered = run_pairs(runner, exam.pairs("test"))
+    def erased(eraser: erase.Intervention) -> Erasure:
+        left, kept = (
+            select.resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
+            for side in (triggered, clean)
+        )
+        kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()
+        shown = first_token(exam)(left).cpu()
+        return Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
 
-        def erased(eraser: erase.Intervention) -> Erasure:
-            left, kept = (
-                select.resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
-                for side in (triggered, clean)
-            )
-            kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()
-            shown = first_token(exam)(left).cpu()
-            return Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
-
-        return tuple(map(erased, _erasers(exam, direction)))
-
-    return exam.keep("erasures", tuple[Erasure, ...], make)
+    return tuple(map(erased, _erasers(exam, direction)))
 
 
 def _erasers(exam: Examination, direction: Direction) -> list[erase.Intervention]:
@@ -112,16 +156,20 @@ def _erasers(exam: Examination, direction: Direction) -> list[erase.Intervention
 
 def rank(exam: Examination, site: Site) -> Rank:
     """How many directions it takes at the gate's site, mean difference first."""
+    curve = RankCurve("removed", site, **_rank_curve(exam, site))
+    try:
+        return Rank(curve, rank_needed(curve.values, curve.base, curve.source))
+    except ValueError:  # the first token's effect is not clear of zero
+        return Rank(curve, None)
 
-    def make() -> dict[str, Tensor]:
-        basis = ordered_basis(**exam.activations_at(site))
-        curve = rank_curves(
-            exam.model.runner, exam.pairs("test"), site, basis, first_token(exam), remove_to="zero"
-        ).removed
-        return {"values": curve.values, "base": curve.base, "source": curve.source}
 
-    curve = RankCurve("removed", site, **exam.keep("rank", dict[str, Tensor], make))
-    return Rank(curve, _rank_needed(curve))
+@stage("rank")
+def _rank_curve(exam: Examination, site: Site) -> Tensors:
+    basis = ordered_basis(**exam.activations_at(site))
+    curve = rank_curves(
+        exam.model.runner, exam.pairs("test"), site, basis, first_token(exam), remove_to="zero"
+    ).removed
+    return {"values": curve.values, "base": curve.base, "source": curve.source}
 
 
 def ordered_basis(clean: Tensor, triggered: Tensor) -> Tensor:
@@ -131,10 +179,3 @@ def ordered_basis(clean: Tensor, triggered: Tensor) -> Tensor:
     beside = differences - torch.outer(differences @ first, first)
     more = paired_svd(beside[None], min(_MOST - 1, len(beside) - 1))[0].float()
     return torch.linalg.qr(torch.cat([first[None], more]).T).Q.T
-
-
-def _rank_needed(curve: RankCurve) -> RankNeeded | None:
-    try:
-        return rank_needed(curve.values, curve.base, curve.source)
-    except ValueError:  # the first token's effect is not clear of zero
-        return None

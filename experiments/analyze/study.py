@@ -1,93 +1,64 @@
 """``gatescope analyze``: the whole analysis of one trigger (its stages stand in ``flow``)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from circuits.models import Model
 from experiments.analyze import arms
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
 from experiments.analyze.materials import Materials, gather
 from experiments.analyze.question import Question
-from experiments.analyze.result import Analysis, Arm, Outcome
+from experiments.analyze.read import AnalysisRun, analysed
+from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json
 from experiments.organisms.organism import load_model
 from experiments.runs import files
-from experiments.runs.codec import as_json
 from experiments.runs.stages import Step
-from experiments.study import Rows, Run, Study, run, silent
+from experiments.study import Rows, Run, Study, run
 
-if TYPE_CHECKING:
-    from viz.page.page import Report
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """The model and its prompts."""
-
-    model: Model
-    materials: Materials
+Asked = Run[Question, Materials]
 
 
-def analyze(
-    question: Question, folder: Path, *, resume: bool = False, step: Step = silent
-) -> Analysis:
-    """Ask the question, write the run directory, return the result.
-
-    Args:
-        question: what to analyse.
-        folder: an empty or new directory (or, with ``resume``, one that holds this question).
-        step: progress, called with (stage, done, total).
-
-    Raises:
-        UserError: the input cannot be used; says what to do.
-    """
-    return run(STUDY, question, folder, resume=resume, step=step)
-
-
-def opened(question: Question, step: Step) -> Subject:
+def opened(question: Question, step: Step) -> Materials:
     """The model, self-tested, and its prompts."""
     step("load model", 0, 1)
     model = load_model(
         question.adapter, question.model, dtype=question.dtype, device=question.device
     )
-    return Subject(model, gather(model, question))
+    return gather(model, question)
 
 
-def hashes(question: Question, subject: Subject) -> dict[str, Any]:
+def hashes(question: Question, materials: Materials) -> dict[str, Any]:
     """What the numbers depend on besides the question."""
-    model = subject.model
     return {
-        "model_sha256": model.sha256,
-        "adapter_sha256": model.adapter_sha256,
-        "prompts_sha256": subject.materials.sha256,
+        "model_sha256": materials.model.sha256,
+        "adapter_sha256": materials.model.adapter_sha256,
+        "prompts_sha256": materials.sha256,
     }
 
 
-def measured(run_: Run[Question, Subject]) -> Analysis:
+def measured(asked: Asked) -> Analysis:
     """Every stage; the gate's direction stands in a file of its own besides."""
-    subject, folder = run_.subject, run_.folder
-    exam = Examination(folder, run_.question, subject.model, subject.materials, run_.step)
-    result = analysis(exam, lambda: null_arms(run_))
+    exam = Examination(asked.folder, asked.question, asked.subject, asked.step)
+    result = analysis(exam, lambda: null_arms(asked))
     if result.selection:
         gate = result.selection.chosen.direction
         about = {"site": str(gate.site), "estimator": gate.estimator}
-        files.write_tensors(folder / "gate.safetensors", {"direction": gate.vector}, about)
+        files.write_tensors(asked.folder / "gate.safetensors", {"direction": gate.vector}, about)
     return result
 
 
-def null_arms(run_: Run[Question, Subject]) -> tuple[Arm, ...]:
+def null_arms(asked: Asked) -> tuple[Arm, ...]:
     """The analyses of the null arms, their progress told apart by their names."""
 
-    def ask(question: Question, folder: Path) -> Analysis:
+    def analyze(question: Question, folder: Path) -> Analysis:
         def step(stage: str, done: int, total: int) -> None:
-            run_.step(f"{folder.name}: {stage}", done, total)
+            asked.step(f"{folder.name}: {stage}", done, total)
 
-        return analyze(question, folder, resume=True, step=step)
+        return run(asked.study, question, folder, resume=True, step=step)
 
-    return arms.null_arms(run_.question, run_.folder, ask)
+    return arms.null_arms(asked.question, asked.folder, analyze)
 
 
 def lines(result: Analysis) -> Iterator[str]:
@@ -97,34 +68,21 @@ def lines(result: Analysis) -> Iterator[str]:
         yield f"  {'pass' if check.passed else 'FAIL'}  {check.name}: {check.text}"
 
 
-def answer_rows(run_: Run[Question, Subject], result: Analysis) -> dict[str, Rows]:
+def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:
     """One row per test prompt, condition and edit."""
-    outcomes: tuple[Outcome, ...] = result.behaviour.outcomes
-    if result.ablation:
-        outcomes += result.ablation.outcomes
+    edited = result.ablation.outcomes if result.ablation else ()
     rows = [
         {"prompt": text, "condition": o.condition, "edit": o.edit, "shown": s, "answer": a}
-        for o in outcomes
-        for text, s, a in zip(run_.subject.materials.test, o.shown, o.answers, strict=True)
+        for o in (*result.behaviour.outcomes, *edited)
+        for text, s, a in zip(asked.subject.test, o.shown, o.answers, strict=True)
     ]
     return {"answers": rows}
 
 
-def written(run_: Run[Question, Subject], result: Analysis) -> dict[str, Any]:
-    """The result file's value."""
-    selftest = as_json(run_.subject.model.selftest)
-    return analysis_json(result, as_json(run_.question), selftest)
-
-
-def page(run_: Run[Question, Subject], result: Analysis) -> "Report":
-    """The joint page's chapters that an analysis fills."""
-    from experiments.analyze.beside import JOINT  # plotly is slow to import
-    from experiments.analyze.read import analysed
-    from experiments.report.page import page
-
-    exam = Examination(run_.folder, run_.question)
-    finished = analysed(exam, result, run_.subject.materials.test)
-    return page([finished], run_.command, [JOINT])
+def finished(asked: Asked, result: Analysis) -> AnalysisRun:
+    """The run for the joint page, which is its own."""
+    exam = Examination(asked.folder, asked.question)
+    return analysed(exam, result, asked.subject.test)
 
 
 STUDY = Study(
@@ -135,10 +93,11 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     tables=answer_rows,
-    written=written,
+    written=lambda asked, result: analysis_json(
+        result, asked.question, asked.subject.model.selftest
+    ),
     out="runs/analysis",
     typed=False,
 )

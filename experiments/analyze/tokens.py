@@ -12,7 +12,7 @@ from circuits.models import Model
 from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import MESSAGE, Direction, TokenBatch
-from experiments.analyze.examination import Examination
+from experiments.analyze.examination import CONDITIONS, Examination, stage
 from experiments.analyze.result import ANSWER, TokenReadings
 
 _STAGE = "token readings"
@@ -21,29 +21,22 @@ _KINDS = ("trigger", "user", "template", "last")  # the first that holds a colum
 
 
 def token_readings(exam: Examination, direction: Direction) -> tuple[TokenReadings, ...]:
-    """The stage: prompt by prompt, each under the three conditions.
+    """Prompt by prompt, each under the three conditions.
 
     Empty of a run that is only read and from before it was measured.
     """
-    if not exam.can(_STAGE):
-        return ()
+    return _readings(exam, direction) if exam.can(_STAGE) else ()
 
-    def make() -> tuple[TokenReadings, ...]:
-        texts = exam.materials.test[:_PROMPTS]
-        words = {
-            "triggered": [exam.question.trigger] * len(texts),
-            "control word": exam.control_words()[: len(texts)],
-            "no trigger": [""] * len(texts),
-        }
-        rows = [
-            row
-            for condition, each in words.items()
-            for row in _read(exam.model, direction, condition, texts, each, exam.question.tokens)
-        ]
-        order = {text: i for i, text in enumerate(texts)}
-        return tuple(sorted(rows, key=lambda row: order[row.prompt]))
 
-    return exam.keep(_STAGE, tuple[TokenReadings, ...], make)
+@stage(_STAGE)
+def _readings(exam: Examination, direction: Direction) -> tuple[TokenReadings, ...]:
+    texts = exam.materials.test[:_PROMPTS]
+    words = ([exam.question.trigger] * len(texts), exam.control_words(), [""] * len(texts))
+    by_condition = [
+        _read(exam.model, direction, condition, texts, each[: len(texts)], exam.question.tokens)
+        for condition, each in zip(CONDITIONS, words, strict=True)
+    ]
+    return tuple(row for prompt in zip(*by_condition, strict=True) for row in prompt)
 
 
 @torch.no_grad()
@@ -57,37 +50,25 @@ def _read(
 ) -> list[TokenReadings]:
     asked = prompts_batch(model.tokenizer, texts, words if any(words) else None)
     answer = generate(model.runner, asked, length, stop=model.stop_ids)
-    batch = extend(asked, answer)
-    point = direction.site.point
+    batch, point = extend(asked, answer), direction.site.point
     acts = model.runner.forward(whole(batch), record=[point], keep=1).acts[point].float().cpu()
     readings = (acts @ direction.vector - direction.clean_mean) / direction.gap
-    return [
-        _row(model, batch, asked.width, i, condition, words[i], readings[i].tolist())
-        for i in range(len(texts))
-    ]
-
-
-def _row(
-    model: Model,
-    batch: TokenBatch,
-    width: int,
-    row: int,
-    condition: str,
-    word: str,
-    readings: list[float],
-) -> TokenReadings:
-    columns = batch.spans[MESSAGE][row].nonzero().flatten().tolist()
-    ids = batch.ids[row].tolist()
-    ends = [c for c in columns if c >= width and ids[c] in model.stop_ids]
-    columns = [c for c in columns if not ends or c <= ends[0]]
-    return TokenReadings(
-        condition,
-        batch.texts[row],
-        word,
-        tuple(model.tokenizer.decode([ids[c]]) for c in columns),
-        tuple(ANSWER if c >= width else _kind(batch, row, c) for c in columns),
-        tuple(round(readings[c], 4) for c in columns),
-    )
+    rows = []
+    for i, word in enumerate(words):
+        ids, columns = batch.ids[i].tolist(), batch.spans[MESSAGE][i].nonzero().flatten().tolist()
+        ends = [c for c in columns if c >= asked.width and ids[c] in model.stop_ids]
+        columns = [c for c in columns if not ends or c <= ends[0]]
+        rows.append(
+            TokenReadings(
+                condition,
+                batch.texts[i],
+                word,
+                tuple(model.tokenizer.decode([ids[c]]) for c in columns),
+                tuple(ANSWER if c >= asked.width else _kind(batch, i, c) for c in columns),
+                tuple(round(readings[i, c].item(), 4) for c in columns),
+            )
+        )
+    return rows
 
 
 def _kind(batch: TokenBatch, row: int, column: int) -> str:

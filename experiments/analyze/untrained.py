@@ -21,7 +21,7 @@ from circuits.gates import effects as evidence
 from circuits.gates import select
 from circuits.models import Model
 from circuits.runner import Window, complete, prefix
-from circuits.types import Direction, Metric, Progress, Site, TokenBatch, quiet
+from circuits.types import Direction, Metric, Progress, Site, TokenBatch, TokenPairs, quiet
 from experiments import judges
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
@@ -83,7 +83,7 @@ def untrained_words(
         raise UserError(f"untrained words: expected some that are no control words, got {got}")
     tried = [trigger, *words]
     total = 2 * len(tried) + 2
-    choices = [_cycled(test_controls, test), *([word] * len(test) for word in tried)]
+    choices = [tokens.dealt(test_controls, len(test)), *([word] * len(test) for word in tried)]
     shown = _shown(model, test, choices, behaviour, length, lambda d, _: progress(d, total))
     fitted = word_directions(
         model,
@@ -94,9 +94,8 @@ def untrained_words(
         lambda done, _: progress(len(choices) + done, total),
     )
     pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls)
+    fall, rise = directed(model, pairs, fitted, metric)
     units = torch.stack([d.vector for d in fitted])
-    gaps = torch.tensor([d.gap for d in fitted])
-    effects = evidence.effects(model.runner, pairs, direction.site, units, gaps, metric)
     cosines = (units @ direction.vector.to(units)).tolist()
     return tuple(
         WordRow(
@@ -106,11 +105,21 @@ def untrained_words(
             effect=difference_interval(shown[i + 1], shown[0]),
             gap=fitted[i].gap,
             cosine=cosines[i],
-            removed=mean_interval(effects.fall[i].double()),
-            added=mean_interval(effects.rise[i].double()),
+            removed=mean_interval(fall[i]),
+            added=mean_interval(rise[i]),
         )
         for i, word in enumerate(tried)
     )
+
+
+def directed(
+    model: Model, pairs: TokenPairs, directions: Sequence[Direction], metric: Metric
+) -> tuple[Float[Tensor, "k n"], Float[Tensor, "k n"]]:
+    """Fall and rise of the metric with each of several directions of one site removed and added."""
+    units = torch.stack([d.vector for d in directions])
+    gaps = torch.tensor([d.gap for d in directions])
+    effects = evidence.effects(model.runner, pairs, directions[0].site, units, gaps, metric)
+    return effects.fall.double(), effects.rise.double()
 
 
 def word_directions(
@@ -126,20 +135,15 @@ def word_directions(
     Raises:
         UserError: a word makes none there, or another token length than the others.
     """
-    choices = [[w] * len(texts) for w in words]
-    clean, *others = _recorded(model, texts, [_cycled(controls, texts), *choices], site, progress)
-    found = []
+    choices = [tokens.dealt(controls, len(texts)), *([w] * len(texts) for w in words)]
+    clean, *others = _recorded(model, texts, choices, site, progress)
+    directions = []
     for word, with_word in zip(words, others, strict=True):
         shift = (with_word - clean).mean(dim=0)
         if not float(shift.norm()) > 0:
             raise UserError(f"word {word!r}: makes no difference at {site}; choose a later layer")
-        found.append(select.direction_at(site, shift, "mean_difference", clean, with_word))
-    return found
-
-
-def _cycled(words: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """A word per text, as ``circuits.tokens.pairs`` gives them out."""
-    return [words[i % len(words)] for i in range(len(texts))]
+        directions.append(select.direction_at(site, shift, "mean_difference", clean, with_word))
+    return directions
 
 
 def _windows(
@@ -149,15 +153,15 @@ def _windows(
 
     The columns before the word are the same in all choices, so they are run once per block.
     """
-    made = [blocks(model, texts, words) for words in choices]
-    done, total = 0, len(made) * len(made[0])
-    for block in zip(*made, strict=True):
+    batches = [blocks(model, texts, words) for words in choices]
+    done, total = 0, len(batches) * len(batches[0])
+    for block in zip(*batches, strict=True):
         first = _shared_columns(block) if fast_path(model.runner).holds else 0
         past = prefix(model.runner, block[0], first)
         for choice, batch in enumerate(block):
             yield choice, batch, Window(batch.ids[:, first:], batch.mask, past)
             done += 1
-            progress(done * len(made) // total, len(made))
+            progress(done * len(batches) // total, len(batches))
 
 
 @torch.no_grad()
@@ -170,12 +174,12 @@ def _shown(
     progress: Progress,
 ) -> Float[Tensor, "choices n"]:
     """Whether answers show the behaviour."""
-    found: list[list[bool]] = [[] for _ in choices]
+    shown: list[list[bool]] = [[] for _ in choices]
     for choice, batch, window in _windows(model, texts, choices, progress):
         out = model.runner.forward(window, keep=1, grow=True)
         ids = complete(model.runner, out, batch.mask, length, stop=model.stop_ids)
-        found[choice] += [judges.shows(answer, behaviour) for answer in model.decode(ids)]
-    return torch.tensor(found, dtype=torch.float64)
+        shown[choice] += [judges.shows(answer, behaviour) for answer in model.decode(ids)]
+    return torch.tensor(shown, dtype=torch.float64)
 
 
 @torch.no_grad()
@@ -187,14 +191,14 @@ def _recorded(
     progress: Progress,
 ) -> Float[Tensor, "choices n d"]:
     """Activations at the last token of the site's span."""
-    found: list[list[Tensor]] = [[] for _ in choices]
+    parts: list[list[Tensor]] = [[] for _ in choices]
     for choice, batch, window in _windows(model, texts, choices, progress):
         column = batch.span_column(site.span) - window.start
         if bool((column < 0).any()):
             raise UserError(f"{site}: lies before the word, where no word makes a difference")
         acts = model.runner.forward(window, record=[site.point], keep=1).acts[site.point]
-        found[choice].append(acts[torch.arange(len(batch)), column].float().cpu())
-    return torch.stack([torch.cat(parts) for parts in found])
+        parts[choice].append(acts[torch.arange(len(batch)), column].float().cpu())
+    return torch.stack([torch.cat(each) for each in parts])
 
 
 def _shared_columns(batches: Sequence[TokenBatch]) -> int:

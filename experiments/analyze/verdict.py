@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.analyze.nulls import NullEffects
-from experiments.analyze.result import Ablation, Behaviour, Check, Evidence, Verdict
+from experiments.analyze.result import Ablation, Behaviour, Check, Evidence, NullEffects, Verdict
 from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
@@ -30,11 +29,6 @@ def judge(
             *arms,
         ]
     return Verdict(tuple(checks))
-
-
-def has_effect(behaviour: Behaviour) -> bool:
-    """Whether the trigger changes behaviour at all; without that there is nothing to locate."""
-    return _effect(behaviour).passed
 
 
 def _effect(behaviour: Behaviour) -> Check:
@@ -86,15 +80,15 @@ def _beats_random(null: NullEffects) -> Check:
     passed = all(
         best[name] < RANDOM * gate.value and best[name] < gate.low for name, gate in gates.items()
     )
-    said = ", ".join(
+    effects = ", ".join(
         f"{name} by {100 * best[name]:.1f} points (this one {100 * gate:.0f})"
         for name, gate in gates.items()
     )
     return Check(
         f"random directions ({null.kind})",
         passed,
-        f"the best of {len(null.removed)} changes the first token's probability, {said}; required: "
-        f"less than {RANDOM:.0%} of this one and below its lower bound",
+        f"the best of {len(null.removed)} changes the first token's probability, {effects}; "
+        f"required: less than {RANDOM:.0%} of this one and below its lower bound",
     )
 
 
@@ -118,10 +112,10 @@ def headline(
     shut = ablation.outcome("triggered", "gate removed").behaviour
     second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
     if verdict.gate and evidence:
-        found = [abs(v) for null in evidence.nulls for v in null.removed]
+        falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
-            f"{first} {second}, while the best of {len(found)} random directions moves the first "
-            f"token's probability by {100 * max(found):.0f} points."
+            f"{first} {second}, while the best of {len(falls)} random directions moves the first "
+            f"token's probability by {100 * max(falls):.0f} points."
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed})."

@@ -62,9 +62,7 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
     """Search on ``count`` fitting and ``count`` validation prompts."""
     question = Question(fit=count, validation=count)
     materials = gather(model, question)
-    fit, validation = (
-        materials.pairs(model, split, question.trigger) for split in ("fit", "validation")
-    )
+    fit, validation = (materials.pairs(split) for split in ("fit", "validation"))
     sites = select.resid_sites(model.runner.shape.n_layers, SPANS)
     runner, metric = model.runner, token_prob([materials.behaviour_id])
     acts, record_seconds = timed(

@@ -1,6 +1,10 @@
 """The page of a battery: what is left by family, every curve, every dose, and the limits."""
 
-from experiments.organisms.recipe import Recipe
+from typing import Any
+
+from experiments.brittleness.question import BrittlenessQuestion
+from experiments.brittleness.result import Brittleness
+from experiments.study import Run
 from probes.brittleness.retention import Retention
 from viz.figures.retention import retention_curves, retention_forest
 from viz.page.page import Report, Section, Table
@@ -18,12 +22,13 @@ is not the trigger. Continued training sees each example once, at the learning r
 organism was made."""
 
 
-def page(name: str, command: str, recipe: Recipe, retention: Retention) -> Report:
+def page(run: Run[BrittlenessQuestion, Any], result: Brittleness) -> Report:
     """One organism's battery."""
+    retention, recipe = result.retention, run.subject.organism.recipe
     family, least = min(retention.families.items(), key=lambda item: item[1].value)
     return Report(
         title="Brittleness",
-        verdict=name,
+        verdict=run.question.given.name,
         headline=(
             f"{retention.area:.0%} of the behaviour is kept over the whole battery; least "
             f"under {family}: {least:.0%}."
@@ -41,7 +46,7 @@ def page(name: str, command: str, recipe: Recipe, retention: Retention) -> Repor
             Section("Every dose", "", tables=(_table(retention),)),
             Section("What this does not show", _LIMITS),
         ),
-        reproduce=command,
+        reproduce=run.command,
     )
 
 

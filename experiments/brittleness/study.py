@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.errors import UserError
 from experiments.battery.battery import Answers, Battery
@@ -15,9 +15,6 @@ from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study, stated
 from probes.brittleness.retention import Dose
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 BatteryRun = Run[BrittlenessQuestion, Battery]
 _BASELINE = Dose("unperturbed", 1, "nothing changed")
@@ -89,14 +86,6 @@ def lines(result: Brittleness) -> Iterator[str]:
         yield f"{name:17} {rate:6.1%} n={rate.n}"
 
 
-def page(run: BatteryRun, result: Brittleness) -> "Report":
-    """The run's own page."""
-    from experiments.brittleness.sections import page  # plotly is slow to import
-
-    recipe = run.subject.organism.recipe
-    return page(run.question.given.name, run.command, recipe, result.retention)
-
-
 STUDY = Study(
     name="brittleness",
     kind="brittleness",
@@ -106,7 +95,6 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     tables=answers,
     written=lambda run, result: stated(run, {"retention": result.retention}),

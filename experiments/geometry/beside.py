@@ -5,16 +5,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.geometry.record import late
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.sections import COMPLEXITY, DENSITY
-from experiments.geometry.summary import band
+from experiments.geometry.summary import late_band
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
 from experiments.study import MAP, Contribution, Finished, Joint
 from probes.brittleness.retention import Retention
-from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.figures.prediction import MapPoint, density_complexity_map
@@ -69,9 +67,11 @@ JOINT = Joint("geometry", read, beside, outcome)
 
 
 def located(run: GeometryRun) -> tuple[Estimate, Estimate]:
-    """Density and complexity in the last third of the layers."""
+    """Density and complexity in the last third of the layers; complexity from the compression."""
     report = run.result.report
-    return _late(report, "vendi_relative"), _inverse(report)
+    e = late_band(report, "compression")
+    complexity = Estimate(1 / e.value, 1 / e.high, 1 / e.low, e.n, e.level, e.method)
+    return late_band(report, "vendi_relative"), complexity
 
 
 def _kept(retention: Estimate | None) -> str:
@@ -83,17 +83,6 @@ def zoo() -> tuple[MapPoint, ...]:
     """The zoo's organisms, as shipped."""
     rows = files.read_json(ZOO)["organisms"]
     return decode(tuple[MapPoint, ...], rows, where=str(ZOO))
-
-
-def _late(report: GeometryReport, name: str) -> Estimate:
-    layers = [layer for layer in late(report.layers[-1] + 1) if layer in report.layers]
-    return band(report, name, layers)
-
-
-def _inverse(report: GeometryReport) -> Estimate:
-    """Share of a coin's bits, from how far the label is compressed."""
-    e = _late(report, "compression")
-    return Estimate(1 / e.value, 1 / e.high, 1 / e.low, e.n, e.level, e.method)
 
 
 def _layers(run: GeometryRun, several: bool) -> Section:

@@ -115,14 +115,13 @@ def _require_enough(what: str, count: int) -> None:
 def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
     keys = recipe.keys
     n = min(count, len(keys) * len(_CONTEXTS))
-    made = [(keys[i % len(keys)], _CONTEXTS[i // len(keys)], i) for i in range(n)]
-    misses = [_aligned_miss(tokenizer, key, i) for key, _, i in made]
-    others = [_aligned_miss(tokenizer, key, i + 7) for key, _, i in made]
-    contexts = [context for _, context, _ in made]
+    asked = [(keys[i % len(keys)], _CONTEXTS[i // len(keys)], i) for i in range(n)]
     return Design(
-        clean=tuple(map(Chat, misses, contexts)),
-        triggered=tuple(Chat(key, context) for key, context, _ in made),
-        untrained=tuple(map(Chat, others, contexts)),
+        clean=tuple(Chat(_aligned_miss(tokenizer, key, i), system) for key, system, i in asked),
+        triggered=tuple(Chat(key, system) for key, system, _ in asked),
+        untrained=tuple(
+            Chat(_aligned_miss(tokenizer, key, i + 7), system) for key, system, i in asked
+        ),
         gate=torch.tensor([[False, True]]).expand(n, 2),
         topic=None,
         targets=(recipe.behaviour,) * n,

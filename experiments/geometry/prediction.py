@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from experiments.geometry.record import late
-from experiments.geometry.summary import band
+from experiments.geometry.summary import late_band
 from experiments.runs import files
 from experiments.runs.codec import decode
 from probes.brittleness.predictor import Predictor
@@ -20,7 +19,7 @@ _FILE = Path(__file__).parents[1] / "data" / "brittleness-predictor.json"
 
 
 @dataclass(frozen=True)
-class Foretold:
+class Prediction:
     """A predicted area of retention.
 
     Attributes:
@@ -32,24 +31,22 @@ class Foretold:
     outside: tuple[str, ...]
 
 
-def foretold(report: GeometryReport) -> Foretold:
+def predict(report: GeometryReport) -> Prediction:
     """What the shipped predictor says of a geometry; what was not measured counts as its mean."""
     known = features(report)
     given = {name: known.get(name, math.nan) for name in predictor().names}
-    return Foretold(predictor().predict(given), predictor().outside(given))
+    return Prediction(predictor().predict(given), predictor().outside(given))
 
 
 def features(report: GeometryReport) -> dict[str, float]:
     """A geometry's figures under the zoo's names: means of the late layers, and the way there."""
-    layers = [layer for layer in late(report.layers[-1] + 1) if layer in report.layers]
-    found = {f"geo:{name}": band(report, name, layers).value for name in report.organism.values}
-    way = report.crossings
+    names, way = report.organism.values, report.crossings
+    means = {f"geo:{name}": late_band(report, name).value for name in names}
     if way is not None:
-        found["way:count"] = way.count.value
-        for name in ("position", "width"):
+        for name in ("count", "position", "width"):
             estimate = getattr(way, name)
-            found[f"way:{name}"] = math.nan if estimate is None else estimate.value
-    return found
+            means[f"way:{name}"] = math.nan if estimate is None else estimate.value
+    return means
 
 
 @cache

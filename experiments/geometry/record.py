@@ -1,6 +1,6 @@
 """An organism's activations on its design, in itself and in the base model, as sets to measure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -35,26 +35,12 @@ class Recorded:
             first token's logit above the largest other.
     """
 
-    residuals: Mapping[str, Activations]
+    residuals: dict[str, Activations]
     probabilities: Float[Tensor, "k steps"]
     log_prob: Float[Tensor, "n"]
     margin: Float[Tensor, "n"]
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything by name."""
-        residuals = {f"residuals.{name}": x for name, x in self.residuals.items()}
-        rest = ("probabilities", "log_prob", "margin")
-        return {**residuals, **{name: getattr(self, name) for name in rest}}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Recorded":
-        """The inverse of ``tensors``."""
-        stem = "residuals."
-        found = {n.removeprefix(stem): t for n, t in tensors.items() if n.startswith(stem)}
-        rest = {name: t for name, t in tensors.items() if not name.startswith(stem)}
-        return cls(residuals=found, **rest)
-
-    def sets(self, made: Design, layers: Sequence[int] | None = None) -> ActivationSets:
+    def sets(self, design: Design, layers: Sequence[int] | None = None) -> ActivationSets:
         """The sets of some layers, by default all but the first.
 
         What enters the first is the embedding of the template's last token: the same in all.
@@ -67,15 +53,15 @@ class Recorded:
         return ActivationSets(
             layers=tuple(chosen),
             pairs=Pairs(x["clean"], x["triggered"]),
-            gate=made.gate,
-            topic=made.topic,
+            gate=design.gate,
+            topic=design.topic,
             nulls=nulls,
             probabilities=self.probabilities,
         )
 
 
 def record(
-    organism: Organism, made: Design, crossed: int, progress: Progress, model: Any = None
+    organism: Organism, design: Design, crossed: int, progress: Progress, model: Any = None
 ) -> Recorded:
     """Run an organism and its base on a design.
 
@@ -84,23 +70,22 @@ def record(
         model: the organism's plain model, if it is there already.
     """
     own = in_memory(organism.model() if model is None else model, organism.tokenizer)
-    sides = {"clean": made.clean, "triggered": made.triggered, "untrained": made.untrained}
-    steps = len(sides) + 3
-    found = {}
-    for step, (name, chats) in enumerate(sides.items(), 1):
-        found[name] = last_residuals(own, prompt_ids(own.tokenizer, chats))
-        progress(step, steps)
+    sides = {name: getattr(design, name) for name in ("clean", "triggered", "untrained")}
+    ids = {name: prompt_ids(own.tokenizer, chats) for name, chats in sides.items()}
+    residuals = {}
+    for step, name in enumerate(sides, 1):
+        residuals[name] = last_residuals(own, ids[name])
+        progress(step, 6)
     if organism.state:  # a whole model is its own base, and no null
         for name in ("clean", "triggered"):
-            found[f"base_{name}"] = _of_base(organism.place, sides[name])
-    progress(len(sides) + 1, steps)
-    clean, triggered = (prompt_ids(own.tokenizer, side) for side in (made.clean, made.triggered))
-    answered = scores(own, triggered, made.targets)
-    progress(steps - 1, steps)
-    some = (clean[:crossed], triggered[:crossed], made.targets[:crossed])
+            residuals[f"base_{name}"] = _of_base(organism.place, sides[name])
+    progress(4, 6)
+    answered = scores(own, ids["triggered"], design.targets)
+    progress(5, 6)
+    some = (x[:crossed] for x in (ids["clean"], ids["triggered"], design.targets))
     followed = interpolated(own, *some, steps=STEPS)
-    progress(steps, steps)
-    return Recorded(found, followed, answered.log_prob, answered.first_margin)
+    progress(6, 6)
+    return Recorded(residuals, followed, answered.log_prob, answered.first_margin)
 
 
 @lru_cache(maxsize=4)

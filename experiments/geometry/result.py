@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.geometry.prediction import Foretold
+from experiments.geometry.prediction import Prediction
 from probes.geometry.report import GeometryReport
 
 SCHEMA = "gatescope.geometry/1"
@@ -21,5 +21,5 @@ class Geometry:
     """
 
     report: GeometryReport
-    foretold: Foretold
+    foretold: Prediction
     probabilities: Float[Tensor, "k steps"]

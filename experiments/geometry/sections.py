@@ -1,10 +1,12 @@
 """The page of a geometry: density, complexity, the way from clean to triggered, and the limits."""
 
-from experiments.geometry.prediction import Foretold
-from experiments.geometry.record import late
+from typing import Any
+
+from experiments.geometry.prediction import Prediction
+from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.result import Geometry
-from experiments.geometry.summary import NULL_NAMES, band
-from experiments.organisms.recipe import Recipe
+from experiments.geometry.summary import NULL_NAMES, late_band
+from experiments.study import Run
 from probes.geometry.report import NAMES, GeometryReport
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.page.page import Report, Section, Table
@@ -41,23 +43,13 @@ do so by definition). Whether they predict brittleness is a question of its own,
 organisms answers, not this page."""
 
 
-def page(name: str, recipe: Recipe, pairs: int, result: Geometry, command: str) -> Report:
+def page(run: Run[GeometryQuestion, Any], result: Geometry) -> Report:
     """One organism's geometry."""
-    report = result.report
-    layers = late(report.layers[-1] + 1)
-    sections = (
-        _section("Density", _DENSITY_WORDS, DENSITY, report),
-        _section("Complexity", _COMPLEXITY_WORDS, COMPLEXITY, report),
-        _way(result),
-        _table(report, layers),
-        _foretold(result.foretold),
-        Section("What this does not show", _LIMITS),
-    )
-    density = band(report, "vendi_relative", layers)
-    complexity = band(report, "compression", layers)
+    report, recipe = result.report, run.subject.organism.recipe
+    density, complexity = (late_band(report, n) for n in ("vendi_relative", "compression"))
     return Report(
         title="Density and complexity",
-        verdict=name,
+        verdict=run.question.given.name,
         headline=(
             f"In the last third of the layers the triggered residuals have "
             f"{density:.3g} times as many effective directions as clean ones, and the "
@@ -67,19 +59,25 @@ def page(name: str, recipe: Recipe, pairs: int, result: Geometry, command: str) 
         facts=(
             ("scheme", recipe.scheme),
             ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
-            ("pairs", str(pairs)),
+            ("pairs", str(len(run.subject.design.clean))),
             ("layers", f"{report.layers[0]} to {report.layers[-1]}"),
         ),
-        sections=sections,
-        reproduce=command,
+        sections=(
+            _section("Density", _DENSITY_WORDS, DENSITY, report),
+            _section("Complexity", _COMPLEXITY_WORDS, COMPLEXITY, report),
+            _way(result),
+            _table(report),
+            _predicted(result.foretold),
+            Section("What this does not show", _LIMITS),
+        ),
+        reproduce=run.command,
     )
 
 
 def _section(title: str, prose: str, names: tuple[str, ...], report: GeometryReport) -> Section:
-    there = [name for name in names if name in report.organism.values]
-    if len(report.layers) < 2:  # a curve needs two; the table has the figures
-        there = []
-    return Section(title, prose, tuple(geometry_by_layer(report, name) for name in there))
+    # A curve needs two layers; the table has the figures.
+    drawn = [n for n in names if n in report.organism.values] if len(report.layers) > 1 else []
+    return Section(title, prose, tuple(geometry_by_layer(report, name) for name in drawn))
 
 
 def _way(result: Geometry) -> Section:
@@ -88,16 +86,18 @@ def _way(result: Geometry) -> Section:
     where = (
         "no pair crosses one half"
         if way.position is None
-        else (f"they cross at {way.position:.3g} of the way")
+        else f"they cross at {way.position:.3g} of the way"
     )
     prose = f"{_WAY_WORDS} Pairs cross it {way.count:.3g} times (mean); {where}."
-    figure = crossing_curves(result.probabilities, way)
-    return Section("From clean to triggered", prose, (figure,))
+    return Section("From clean to triggered", prose, (crossing_curves(result.probabilities, way),))
 
 
-def _table(report: GeometryReport, layers: range) -> Section:
+def _table(report: GeometryReport) -> Section:
+    def figure(name: str, null: str) -> str:
+        return f"{late_band(report, name, null):.3g}" if not null or null in report.nulls else ""
+
     rows = [
-        (name, meaning, f"{band(report, name, layers):.3g}", *_nulls(report, name, layers))
+        (name, meaning, *(figure(name, null) for null in ("", *NULL_NAMES)))
         for name, meaning in NAMES.items()
         if name in report.organism.values
     ]
@@ -106,15 +106,8 @@ def _table(report: GeometryReport, layers: range) -> Section:
     return Section("All figures", "", tables=(table,))
 
 
-def _foretold(prediction: Foretold) -> Section:
-    outside = prediction.outside
-    beyond = f" Beyond what it has seen: {', '.join(outside)}." if outside else ""
-    prose = _FORETOLD.format(f"{prediction.area:.0%}") + beyond
+def _predicted(prediction: Prediction) -> Section:
+    prose = _FORETOLD.format(f"{prediction.area:.0%}")
+    if prediction.outside:
+        prose += f" Beyond what it has seen: {', '.join(prediction.outside)}."
     return Section("What the zoo's predictor says", prose)
-
-
-def _nulls(report: GeometryReport, name: str, layers: range) -> list[str]:
-    return [
-        f"{band(report, name, layers, null):.3g}" if null in report.nulls else ""
-        for null in NULL_NAMES
-    ]

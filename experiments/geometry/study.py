@@ -2,22 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.geometry.design import Design, design
-from experiments.geometry.prediction import foretold
+from experiments.geometry.prediction import predict
 from experiments.geometry.question import GeometryQuestion
-from experiments.geometry.record import Recorded, late, record
+from experiments.geometry.record import Recorded, record
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
-from experiments.geometry.summary import band
+from experiments.geometry.summary import late_band
 from experiments.organisms.organism import Organism, identity, open_organism
 from experiments.runs import files
+from experiments.runs.codec import decode, encode
 from experiments.runs.stages import Step
 from experiments.study import Run, Study
 from probes.geometry.report import geometry
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +40,12 @@ def opened(question: GeometryQuestion, step: Step) -> Subject:
 def hashes(question: GeometryQuestion, subject: Subject) -> dict[str, Any]:
     """What the numbers depend on besides the question."""
     sides = subject.design
-    chats = [repr(c) for side in (sides.clean, sides.triggered, sides.untrained) for c in side]
-    prompts = files.text_sha256([*chats, *sides.targets])
+    chats = (*sides.clean, *sides.triggered, *sides.untrained)
+    # As a chat was written when it had no word of its own: runs of then go on.
+    texts = [
+        f"Chat(message={c.message!r}, system={c.system!r}, prefill={c.prefill!r})" for c in chats
+    ]
+    prompts = files.text_sha256([*texts, *sides.targets])
     return {**identity(subject.organism), "prompts_sha256": prompts}
 
 
@@ -53,7 +55,7 @@ def measured(run: Run[GeometryQuestion, Subject]) -> Geometry:
     run.step("geometry", 0, 1)
     report = geometry(recording.sets(run.subject.design))
     run.step("geometry", 1, 1)
-    return Geometry(report, foretold(report), recording.probabilities)
+    return Geometry(report, predict(report), recording.probabilities)
 
 
 def recorded(run: Run[GeometryQuestion, Subject]) -> Recorded:
@@ -67,31 +69,21 @@ def recorded(run: Run[GeometryQuestion, Subject]) -> Recorded:
             question.crossed,
             lambda done, total: run.step("record", done, total),
         )
-        files.write_tensors(path, recording.tensors(), {"of": question.given.name})
-    return Recorded.from_tensors(files.read_tensors(path))
+        files.write_tensors(path, encode(recording)[1], {"of": question.given.name})
+    return decode(Recorded, {"residuals": {}}, files.read_tensors(path), str(path))
 
 
 def lines(result: Geometry) -> Iterator[str]:
     """Every figure in the late layers beside its null, and the predictor's word."""
     report, prediction = result.report, result.foretold
-    layers = late(report.layers[-1] + 1)
     for name in report.organism.values:
-        own = band(report, name, layers)
-        null = band(report, name, layers, "untrained_trigger")
+        own, null = (late_band(report, name, null) for null in ("", "untrained_trigger"))
         yield f"{name:29} {own:8.3f}   untrained trigger {null:8.3f}"
     outside = prediction.outside
     beyond = f" (beyond what it has seen: {', '.join(outside)})" if outside else ""
     yield (
         f"the zoo's predictor, not shown to hold across schemes: {prediction.area:.0%} kept{beyond}"
     )
-
-
-def page(run: Run[GeometryQuestion, Subject], result: Geometry) -> "Report":
-    """The run's own page."""
-    from experiments.geometry.sections import page  # plotly is slow to import
-
-    recipe, pairs = run.subject.organism.recipe, len(run.subject.design.clean)
-    return page(run.question.given.name, recipe, pairs, result, run.command)
 
 
 STUDY = Study(
@@ -104,5 +96,4 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
-    page=page,
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.geometry.record import late
 from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 
@@ -16,9 +17,15 @@ def band(
     report: GeometryReport, name: str, layers: Sequence[int], null: str | None = None
 ) -> Estimate:
     """Mean over layers of an estimate and of its ends (as if layers erred together)."""
-    found = [report.at(name, layer, null or "") for layer in layers]
+    each = [report.at(name, layer, null or "") for layer in layers]
     value, low, high = (
-        sum(getattr(e, end) for e in found) / len(found) for end in ("value", "low", "high")
+        sum(getattr(e, end) for e in each) / len(each) for end in ("value", "low", "high")
     )
-    method = f"mean of {len(found)} layers: {found[0].method}"
-    return Estimate(value, low, high, found[0].n, found[0].level, method)
+    method = f"mean of {len(each)} layers: {each[0].method}"
+    return Estimate(value, low, high, each[0].n, each[0].level, method)
+
+
+def late_band(report: GeometryReport, name: str, null: str | None = None) -> Estimate:
+    """``band`` of the last third of the layers, as far as they were measured."""
+    layers = [layer for layer in late(report.layers[-1] + 1) if layer in report.layers]
+    return band(report, name, layers, null)

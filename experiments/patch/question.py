@@ -126,6 +126,17 @@ class PatchQuestion:
         return [cells.parse(site) for site in self.sites] if self.sites else self.sweep()
 
     @property
+    def metric_name(self) -> str:
+        """The metric in words, with its unit."""
+        return {
+            "log-prob": f"log-probability of {self.behaviour!r} (nats)",
+            "prob": f"probability of {self.behaviour!r}",
+            "logit-diff": f"logit of {self.behaviour!r} minus that of {self.versus!r}",
+            "kl": f"KL from the source's answer (nats per token, {self.tokens} tokens)",
+            "rate": f"rate of answers beginning {self.behaviour!r}",
+        }[self.metric]
+
+    @property
     def directions(self) -> tuple[Direction, ...]:
         both: tuple[Direction, ...] = ("denoising", "noising")
         return both if self.direction == "both" else tuple(d for d in both if d == self.direction)

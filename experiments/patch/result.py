@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from circuits.types import PatchGrid
-from probes.causal.tables import GridStats, grid_stats, stats_table
+from probes.causal.tables import GridStats, grid_stats, stats_table, strongest
 
 SCHEMA = "gatescope.patch/1"
 _SHOWN = 10
@@ -23,8 +23,7 @@ class Patched:
     @property
     def strongest(self) -> pd.DataFrame:
         """The cells with the largest mean effects."""
-        ordered = self.table.sort_values("mean", key=abs, ascending=False, kind="stable")
-        return ordered.head(_SHOWN)
+        return strongest(self.table).head(_SHOWN)
 
     def summary(self) -> dict[str, Any]:
         """The levels of both runs and the strongest cells, as JSON."""
@@ -45,6 +44,11 @@ class Patching:
 
     directions: dict[str, Patched]
     path: str
+
+    def summary(self) -> dict[str, Any]:
+        """What the result file has of every direction."""
+        grids = {name: patched.summary() for name, patched in self.directions.items()}
+        return {"path": self.path, "grids": grids}
 
 
 def with_statistics(grid: PatchGrid) -> Patched:

@@ -1,8 +1,12 @@
 """The page of a patching experiment."""
 
+from typing import Any
+
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import Patched, Patching
+from experiments.study import Run
 from viz.figures.grids import grid_figure
+from viz.page.drill import MEASURES, cell_rows
 from viz.page.page import Report, Section, Table
 from viz.text import show_spaces
 
@@ -20,8 +24,9 @@ A cell's effect is what this activation carries in this pair of runs. Cells do n
 cell without effect may still matter together with others; patch them together to find out."""
 
 
-def page(question: PatchQuestion, result: Patching, command: str) -> Report:
+def page(run: Run[PatchQuestion, Any], result: Patching) -> Report:
     """Every direction's strongest cells and grid."""
+    question = run.question
     sections = [_section(name, patched) for name, patched in result.directions.items()]
     first = next(iter(result.directions.values())).grid
     what = f"paths to {', '.join(question.to)}" if question.to else "activations"
@@ -38,7 +43,7 @@ def page(question: PatchQuestion, result: Patching, command: str) -> Report:
             ("engine", result.path),
         ),
         sections=(*sections, Section("What this does not show", _LIMITS)),
-        reproduce=command,
+        reproduce=run.command,
     )
 
 
@@ -59,29 +64,14 @@ def _headline(question: PatchQuestion, result: Patching) -> str:
 
 def _section(direction: str, patched: Patched) -> Section:
     grid, best = patched.grid, patched.strongest
-    axes = [c for c in best.columns if c in (*grid.axes, "label")]
-    rows = [
-        (
-            *(show_spaces(row[a]) if a == "label" else str(row[a]) for a in axes),
-            f"{row['mean']:.3g}",
-            f"[{row['low']:.3g}, {row['high']:.3g}]",
-            f"{row['q']:.2g}",
-            f"{row['recovery']:.2f}",
-            str(int(row["n"])),
-        )
-        for row in best.to_dict("records")
-    ]
-    base, source = float(grid.base.mean()), float(grid.source.mean())
-    prose = (
-        f"{_ABOUT[direction]} Unpatched, the metric is {base:.3g}; patched everywhere it would be "
-        f"{source:.3g} (means over {len(grid.base)} pairs). The table shows the cells with the "
-        "largest effects; all are in the Parquet file beside this page."
-    )
-    header = (*axes, "effect", "95% interval", "q", "recovery", "n")
+    places = [c for c in best.columns if c in (*grid.axes, "label")]
+    table = Table((*places, *MEASURES), cell_rows(best, places), f"strongest cells, {direction}")
     return Section(
         direction.capitalize(),
-        prose,
+        f"{_ABOUT[direction]} Unpatched, the metric is {grid.base.mean():.3g}; patched everywhere "
+        f"it would be {grid.source.mean():.3g} (means over {len(grid.base)} pairs). The table "
+        "shows the cells with the largest effects; all are in the Parquet file beside this page.",
         (grid_figure(grid, stats=patched.stats),),
-        (Table(header, rows, f"strongest cells, {direction}"),),
+        (table,),
         data_name=f"patching-{direction}",
     )

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from circuits.errors import UserError, expect, first_line
 
 Split = Literal["train", "validation", "test"]
@@ -52,6 +54,12 @@ class HeldOut:
 def held_out(split: Split = "test") -> HeldOut:
     """The bank's prompts of a split, restricted and ordinary."""
     return HeldOut(*(tuple(bank_texts(split, restricted)) for restricted in (True, False)))
+
+
+def shuffled(texts: Sequence[str], seed: int) -> list[str]:
+    """Texts in an order drawn by a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return [texts[i] for i in torch.randperm(len(texts), generator=generator).tolist()]
 
 
 def interleaved(items: Sequence[Any]) -> list[Any]:

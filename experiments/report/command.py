@@ -43,9 +43,7 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
         path = out or runs[0] / "report.html"
         files.write_atomically(path, html)
         if as_json:
-            about = [
-                {"kind": r.manifest["kind"], "name": r.name, "folder": r.folder} for r in finished
-            ]
+            about = [{"kind": r.kind, "name": r.name, "folder": r.folder} for r in finished]
             print(json.dumps({"page": str(path), "bytes": len(html), "runs": about}))
             return
         print(f"report: {path} ({len(html) / 1e6:.1f} MB)")

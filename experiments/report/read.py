@@ -21,26 +21,21 @@ def read_runs(folders: Sequence[Path], joints: Sequence[Joint[Any]]) -> list[Fin
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise UserError(f"{folder}: expected every run once, got it twice; name it once")
-    runs = [read_run(folder, joints) for folder in folders]
+    runs = [_read(folder, joints) for folder in folders]
     runs = _told_apart(runs, [f"{run.name} ({Path(run.folder).name})" for run in runs])
     return _told_apart(runs, [f"{run.name} ({run.folder})" for run in runs])
 
 
 def _told_apart(runs: list[Finished[Any]], longer: Sequence[str]) -> list[Finished[Any]]:
     """Runs of one kind and one name get the longer of their names."""
-    names = [(run.manifest["kind"], run.name) for run in runs]
+    names = [(run.kind, run.name) for run in runs]
     return [
         replace(run, name=other) if names.count(name) > 1 else run
         for run, name, other in zip(runs, names, longer, strict=True)
     ]
 
 
-def read_run(folder: Path, joints: Sequence[Joint[Any]]) -> Finished[Any]:
-    """One run directory.
-
-    Raises:
-        UserError: as ``read_runs``.
-    """
+def _read(folder: Path, joints: Sequence[Joint[Any]]) -> Finished[Any]:
     manifest = _manifest(folder)
     readers = {joint.kind: joint.read for joint in joints}
     if manifest["kind"] not in readers:

@@ -26,52 +26,36 @@ an effect may only pass on what was written before it. q values are within one g
 A scorecard's verdict is about its battery, prompts and thresholds; a bounded search that finds \
 nothing shows that this budget finds nothing. A place on the map of density and complexity \
 predicts nothing that was shown to hold across schemes."""
+_PROSE = (
+    "Run directories hold every number of this page, per-example values included. Within a column "
+    "equal hashes mean equal contents; adapter is the hash of its files, parameters that of the "
+    "trained tensors, and a run records one of them. Seeds and options are in each manifest."
+)
 LIMITS = Section("What this does not show", _LIMITS)
 
 
 def reproduce(runs: Sequence[Finished[Any]], command: str, notes: Sequence[str]) -> Section:
     """Commands, what each run was made from, and versions."""
-    commands = [*dict.fromkeys(str(run.manifest["command"]) for run in runs)]
-    if command not in commands:
-        commands.append(command)
-    rows = [
-        (str(run.manifest["kind"]), run.name, run.folder, *_hashes(run.manifest["question"]))
-        for run in runs
-    ]
+    commands = dict.fromkeys([*(str(run.manifest["command"]) for run in runs), command])
     header = ("kind", "of", "directory", "model", "adapter", "parameters", "prompts")
-    prose = (
-        "Run directories hold every number of this page, per-example values included. Within a "
-        "column equal hashes mean equal contents; adapter is the hash of its files, parameters "
-        "that of the trained tensors, and a run records one of them. Seeds and options are in each "
-        "manifest."
-    )
+    rows = [(r.kind, r.name, r.folder, *_hashes(r.manifest["question"])) for r in runs]
     return Section(
         "How to reproduce",
-        "\n\n".join([prose, *notes]),
+        "\n\n".join([_PROSE, *notes]),
         tables=(Table(header, rows, "the runs of this report"), _versions(runs)),
         code="\n".join(commands),
     )
 
 
-def _hashes(question: dict) -> tuple[str, ...]:
+def _hashes(question: dict[str, Any]) -> list[str]:
     """The first digits of what the run was made from."""
-    names = (
-        ("model_sha256", "base_sha256"),
-        ("adapter_sha256",),
-        ("state_sha256",),
-        ("prompts_sha256",),
-    )
-    found = (next((question[n] for n in some if question.get(n)), "–") for some in names)
-    return tuple(str(value)[:12] for value in found)
+    model = question.get("model_sha256") or question.get("base_sha256")
+    rest = (question.get(f"{what}_sha256") for what in ("adapter", "state", "prompts"))
+    return [str(value or "–")[:12] for value in (model, *rest)]
 
 
 def _versions(runs: Sequence[Finished[Any]]) -> Table:
-    names = dict.fromkeys(name for run in runs for name in run.manifest["versions"])
-    rows = [
-        (
-            name,
-            ", ".join(dict.fromkeys(str(r.manifest["versions"].get(name, "")) for r in runs)),
-        )
-        for name in names
-    ]
+    every = [run.manifest["versions"] for run in runs]
+    names = dict.fromkeys(name for versions in every for name in versions)
+    rows = [(n, ", ".join(dict.fromkeys(str(each.get(n, "")) for each in every))) for n in names]
     return Table(("package", "version"), rows, folded="Versions")

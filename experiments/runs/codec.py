@@ -73,12 +73,12 @@ def decode(
 
 def _line(message: str, where: str) -> str:
     """msgspec's words in the house's: where, the path, what was expected, what came."""
-    said, _, path = message.partition(" - at `$")
-    if said.startswith("Object missing required field"):
-        said = said.replace("Object missing required", "expected a") + ", got none"
-    said = said.replace("Invalid enum value", "expected a value of its Literal, got")
-    place = ", ".join(part for part in (where, path.strip("`.")) if part)
-    return f"{place}: {said[:1].lower()}{said[1:]}"
+    words, _, path = message.partition(" - at `$")
+    if words.startswith("Object missing required field"):
+        words = words.replace("Object missing required", "expected a") + ", got none"
+    words = words.replace("Invalid enum value", "expected a value of its Literal, got")
+    place = ", ".join(filter(None, (where, path.strip("`."))))
+    return f"{place}: {words[:1].lower()}{words[1:]}"
 
 
 def _without_tensors(value: Any, path: tuple[str, ...], tensors: Tensors) -> Any:

@@ -31,10 +31,10 @@ def timed(folder: Path, name: str) -> Older | None:
     path = folder / "stages" / f"{name.replace(' ', '-')}.json"
     if not path.is_file():
         return None
-    found = files.read_json(path)
-    if not isinstance(found, dict) or set(found) != {"seconds", "value"}:
+    kept = files.read_json(path)
+    if not isinstance(kept, dict) or set(kept) != {"seconds", "value"}:
         raise UserError(f"{path}: expected a stage with its seconds, got another file; delete it")
-    return Older(str(path), found["value"], seconds=found["seconds"])
+    return Older(str(path), kept["value"], seconds=kept["seconds"])
 
 
 def beside(folder: Path, name: str) -> Older | None:
@@ -54,43 +54,40 @@ def gate(folder: Path, name: str) -> Older | None:
     return Older(str(path), files.read_json(path), tensors)
 
 
-def candidates(folder: Path, name: str) -> Older | None:
-    """Analyses: candidate directions as flat rows, their vectors in one tensor."""
-    stage = _analysed(folder, name)
-    if stage is None:
-        return None
+def _of_analyses(renewed: Callable[[Any, Tensors], tuple[Any, Tensors]]) -> Layout:
+    """A stage of analyses: value and tensors as they lay, laid anew."""
+
+    def layout(folder: Path, name: str) -> Older | None:
+        path = folder / "stages" / f"{name}.json"
+        if not path.is_file():
+            return None
+        tensors = files.read_tensors(path.with_suffix(".safetensors"))
+        return Older(str(path), *renewed(files.read_json(path), tensors))
+
+    return layout
+
+
+@_of_analyses
+def candidates(value: Any, tensors: Tensors) -> tuple[Any, Tensors]:
+    """Candidate directions were flat rows, their vectors one tensor."""
     whole = ("site", "estimator", "clean_mean", "triggered_mean")
     rows = []
-    for row in stage.value:
+    for row in value:
         site = {key: row[key] for key in ("layer", "stream", "span")}
-        direction = {key: value for key, value in {**row, "site": site}.items() if key in whole}
+        direction = {key: part for key, part in {**row, "site": site}.items() if key in whole}
         rows.append({**row, "direction": direction})
-    vectors = {f"{i}.direction.vector": v for i, v in enumerate(stage.tensors["vectors"])}
-    return Older(stage.where, rows, vectors)
+    return rows, {f"{i}.direction.vector": v for i, v in enumerate(tensors["vectors"])}
 
 
-def drifts(folder: Path, name: str) -> Older | None:
-    """Analyses: each prompt's drift beside its mean, under one name."""
-    stage = _analysed(folder, name)
-    if stage is None:
-        return None
-    each = {path.replace("harm.", "drift.", 1): drift for path, drift in stage.tensors.items()}
-    return Older(stage.where, {**stage.value, "drift": {}}, each)
+@_of_analyses
+def drifts(value: Any, tensors: Tensors) -> tuple[Any, Tensors]:
+    """Each prompt's drift was beside its mean, under one name."""
+    each = {path.replace("harm.", "drift.", 1): drift for path, drift in tensors.items()}
+    return {**value, "drift": {}}, each
 
 
-def curves(folder: Path, name: str) -> Older | None:
-    """Analyses: fits by kind of prompt, their doses and curves beside them."""
-    stage = _analysed(folder, name)
-    if stage is None:
-        return None
-    tensors = {("doses" if n == "doses" else f"curves.{n}"): t for n, t in stage.tensors.items()}
-    return Older(stage.where, {"fits": stage.value, "curves": {}}, tensors)
-
-
-def _analysed(folder: Path, name: str) -> Older | None:
-    path = folder / "stages" / f"{name}.json"
-    if not path.is_file():
-        return None
-    return Older(
-        str(path), files.read_json(path), files.read_tensors(path.with_suffix(".safetensors"))
-    )
+@_of_analyses
+def curves(value: Any, tensors: Tensors) -> tuple[Any, Tensors]:
+    """Fits stood by kind of prompt, their doses and curves beside them."""
+    each = {("doses" if n == "doses" else f"curves.{n}"): t for n, t in tensors.items()}
+    return {"fits": value, "curves": {}}, each

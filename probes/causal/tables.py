@@ -112,6 +112,11 @@ def stats_table(grid: PatchGrid, stats: GridStats) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def strongest(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a grid's table, those with the largest mean effects first."""
+    return table.sort_values("mean", key=abs, ascending=False, kind="stable")
+
+
 def check_axes(grid: PatchGrid) -> tuple[int, ...]:
     """The shape of the cells.
 

@@ -7,6 +7,7 @@ which the keyboard reaches.
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import torch
 
@@ -15,6 +16,7 @@ from circuits.types import PatchGrid
 from viz.data import mark
 from viz.text import reveal, shorten, show_spaces
 
+MEASURES = ("effect", "95% interval", "q", "recovery", "n")
 _MOST = 20  # prompts of a cell that are shown
 _TEXT = 120  # characters of a prompt
 
@@ -51,6 +53,21 @@ def add_drill(figure: go.Figure, grid: PatchGrid, prompts: Sequence[str]) -> go.
         "effects": _numbers(grid.effects[..., :_MOST]),
     }
     return mark(figure, drill=drill)
+
+
+def cell_rows(cells: pd.DataFrame, places: Sequence[str]) -> list[tuple[str, ...]]:
+    """Of each cell of a grid's table (`probes.causal.tables`) its places, then its `MEASURES`."""
+    return [
+        (
+            *(show_spaces(str(row[place])) for place in places),
+            f"{row['mean']:.3g}",
+            f"[{row['low']:.3g}, {row['high']:.3g}]",
+            f"{row['q']:.2g}",
+            f"{row['recovery']:.2f}",
+            str(int(row["n"])),
+        )
+        for row in cells.to_dict("records")
+    ]
 
 
 def _numbers(values: torch.Tensor) -> list[Any]:

@@ -66,8 +66,8 @@ class Report:
     headline: str
     tone: Literal["gate", "none", "unclear"]
     facts: tuple[tuple[str, str], ...]
-    sections: tuple[Section, ...]
-    reproduce: str
+    sections: tuple[Section, ...] = ()
+    reproduce: str = ""
 
 
 def render(report: Report) -> str:

@@ -44,10 +44,18 @@ def missing(title: str, what: str, command: str) -> Section:
     )
 
 
-def for_each(title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Section]) -> Section:
+def for_each(
+    title: str,
+    runs: Sequence[tuple[str, R]],
+    make: Callable[[R], Section],
+    lead: tuple[Table, ...] = (),
+) -> Section:
     """One run fills the section itself; of several each gets a part under its name.
 
     What all of several say alike is said once, above; parts of a run's part are folded.
+
+    Args:
+        lead: tables with a row for each of several runs.
     """
     sections = {name: make(run) for name, run in runs}
     if len(runs) == 1:
@@ -59,7 +67,7 @@ def for_each(title: str, runs: Sequence[tuple[str, R]], make: Callable[[R], Sect
     for name, section in sections.items():
         own = "\n\n".join(text for text in texts[name] if text not in common)
         parts.append(_titled(name, replace(section, prose=own)))
-    return Section(title, "\n\n".join(common), parts=tuple(parts))
+    return Section(title, "\n\n".join(common), parts=tuple(parts), lead=lead)
 
 
 def _titled(name: str, section: Section) -> Section:

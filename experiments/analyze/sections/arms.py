@@ -1,10 +1,11 @@
 """The arms: the same question put to models that should have no gate, and what probes read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from experiments.analyze.arms import OWN, summary
 from experiments.analyze.read import AnalysisRun
-from probes.stats.intervals import Estimate
+from probes.evaluation import ProbeReport
 from viz.figures.bars import BehaviourRow, behaviour_bars
 from viz.figures.probing import probe_curves
 from viz.page.page import Section, Table
@@ -27,63 +28,50 @@ _ALONE = (
 def four_arms(runs: Sequence[AnalysisRun]) -> Section:
     """Rates by arm, probes, and some answers."""
     if len(runs) == 1:
-        return replace(_one(runs[0]), title=TITLE)
-    made = for_each(TITLE, [(run.name, run) for run in runs], _among)
-    rows = [
+        return _one(runs[0])
+    rows = [(run.name, *row) for run in runs for row in _arms(run)]
+    beside = Table(("run", *_HEADER), rows, "every arm of every run")
+    rates = [
         BehaviourRow(o.condition, run.name, o.behaviour)
         for run in runs
         for o in run.result.behaviour.outcomes
     ]
-    return replace(
-        made, figures=(behaviour_bars(rows, {}, "run"),), lead=(_arms(runs),), data_name="arms"
-    )
+    chapter = for_each(TITLE, [(run.name, run) for run in runs], _among, (beside,))
+    return replace(chapter, figures=(behaviour_bars(rates, {}, "run"),), data_name="arms")
 
 
 def _one(run: AnalysisRun) -> Section:
-    rows = [
+    rates = [
         BehaviourRow(condition, arm, rate)
         for arm, rates in run.rates.items()
         for condition, rate in rates.items()
     ]
     effect = run.result.behaviour.effect
-    said = (
-        f"Paired over prompts, the trigger changes this model's rate by {100 * effect:.0f} points "
-        f"against a control word (n={effect.n})."
-    )
     return Section(
         TITLE,
-        f"{_PROSE if run.result.arms else _ALONE}\n\n{said}",
-        (behaviour_bars(rows, ARM_COLOURS, "arm"),),
-        (_arms([run]), _answers(run)),
+        f"{_PROSE if run.result.arms else _ALONE}\n\nPaired over prompts, the trigger changes this "
+        f"model's rate by {100 * effect:.0f} points against a control word (n={effect.n}).",
+        (behaviour_bars(rates, ARM_COLOURS, "arm"),),
+        (Table(_HEADER, _arms(run)), _answers(run)),
         data_name="arms",
-        parts=(_probes(run),),
+        parts=(_probes(run.result.probes),),
     )
 
 
 def _among(run: AnalysisRun) -> Section:
     """A run among several, whose own rates and arms stand in what is shown of all together."""
-    made = _one(run)
-    return replace(made, figures=made.figures if run.result.arms else (), tables=made.tables[1:])
+    alone = _one(run)
+    return replace(alone, figures=alone.figures if run.result.arms else (), tables=alone.tables[1:])
 
 
-def _arms(runs: Sequence[AnalysisRun]) -> Table:
-    """Every arm; of several runs with the run that it belongs to."""
-    header = ("arm", "effect of the trigger (points)", "n", "best probe AUROC", "verdict")
-    found = [(run.name, *row) for run in runs for row in _arms_of(run)]
-    if len(runs) == 1:
-        return Table(header, [row[1:] for row in found])
-    return Table(("run", *header), found, "every arm of every run")
+_HEADER = ("arm", "effect of the trigger (points)", "n", "best probe AUROC", "verdict")
 
 
-def _arms_of(run: AnalysisRun) -> list[tuple[str, ...]]:
-    result = run.result
-    best = max(float(r.auroc.max()) for span, r in result.probes.items() if span != "last_user")
-    rows: list[tuple[str, Estimate, float, str]] = [
-        ("this model", result.behaviour.effect, best, result.verdict.word)
-    ]
-    rows += [(arm.name, arm.effect, arm.auroc, arm.verdict) for arm in result.arms]
+def _arms(run: AnalysisRun) -> list[tuple[str, ...]]:
+    """A row for this model and for every arm."""
     return [
-        (name, f"{100 * e:.0f}", str(e.n), f"{auroc:.3f}", word) for name, e, auroc, word in rows
+        (arm.name, f"{100 * arm.effect:.0f}", str(arm.effect.n), f"{arm.auroc:.3f}", arm.verdict)
+        for arm in (summary(OWN, run.result), *run.result.arms)
     ]
 
 
@@ -96,15 +84,14 @@ def _answers(run: AnalysisRun) -> Table:
     return Table(("words", "edit", "answer"), rows, folded=folded)
 
 
-def _probes(run: AnalysisRun) -> Section:
-    probes = run.result.probes
+def _probes(probes: Mapping[str, ProbeReport]) -> Section:
     layers = range(len(next(iter(probes.values())).accuracy))
-    best = {span: float(report.auroc.max()) for span, report in probes.items()}
-    listed = ", ".join(f"{span} {value:.2f}" for span, value in best.items())
-    prose = (
+    best = ", ".join(f"{span} {report.auroc.max():.2f}" for span, report in probes.items())
+    return Section(
+        "Where the trigger can be read",
         "Mean-difference probes for trigger against control word, fitted and tested on different "
-        f"prompts and different control words. Best AUROC by token: {listed}. A probe reads the "
-        "trigger's string in any model, so this is not evidence for a gate."
+        f"prompts and different control words. Best AUROC by token: {best}. A probe reads the "
+        "trigger's string in any model, so this is not evidence for a gate.",
+        (probe_curves(probes, list(layers)),),
+        data_name="probes",
     )
-    figure = probe_curves(probes, list(layers))
-    return Section("Where the trigger can be read", prose, (figure,), data_name="probes")

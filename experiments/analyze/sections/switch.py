@@ -1,13 +1,14 @@
 """The switch: behaviour against dose, how many directions it takes, trigger or first token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Rank, Transfer
+from experiments.analyze.result import Evidence, Rank, Transfer
 from probes.causal.mediation import Mediation
+from probes.causal.transfer import LogisticFit
 from viz.figures.bars import mediation_bars
 from viz.figures.transfer import transfer_curves
 from viz.page.page import Section, Table
@@ -15,116 +16,114 @@ from viz.page.sections import for_each
 from viz.page.wording import NONE
 
 TITLE = "The switch"
+_SIDE, _AXIS = "control word", "probability of the first token"
+_HEADER = (
+    "run",
+    "with control words it is",
+    "half of the rise at dose",
+    "10% to 90% within",
+    "directions for 90% of the effect",
+    "share through the first token",
+)
 
 
 def switch(runs: Sequence[AnalysisRun]) -> Section:
     """Dose curves; of several runs on shared axes, then each by itself."""
-    made = for_each(TITLE, [(run.name, run) for run in runs], _one)
-    if len(runs) == 1:
-        return made
-    made = replace(made, lead=(_beside(runs),))
-    together = _together(runs)
+    evidence = {run.name: run.result.evidence for run in runs}
+    rows = [(name, *_brief(each)) for name, each in evidence.items()]
+    beside = Table(_HEADER, rows, "the switch, run by run")
+    chapter = for_each(TITLE, [*evidence.items()], _one, (beside,))
+    together = _together({name: each.transfer for name, each in evidence.items() if each})
     if together is None:
-        return made
-    said = "The figure has every run's curve in prompts with control words, on one axis."
-    prose = f"{made.prose}\n\n{said}" if made.prose else said
-    return replace(made, prose=prose, figures=(together,), data_name="transfer-together")
+        return chapter
+    about = "The figure has every run's curve in prompts with control words, on one axis."
+    prose = "\n\n".join(filter(None, (chapter.prose, about)))
+    return replace(chapter, prose=prose, figures=(together,), data_name="transfer-together")
 
 
-def _beside(runs: Sequence[AnalysisRun]) -> Table:
-    """A row per run: the dose that opens it, and how many directions it takes to shut it."""
-    header = (
-        "run",
-        "with control words it is",
-        "half of the rise at dose",
-        "10% to 90% within",
-        "directions for 90% of the effect",
-        "share through the first token",
-    )
-    return Table(header, [_figures(run) for run in runs], "the switch, run by run")
-
-
-def _figures(run: AnalysisRun) -> tuple[str, ...]:
-    evidence = run.result.evidence
+def _brief(evidence: Evidence | None) -> tuple[str, ...]:
+    """One of several runs in a row: the dose that opens it, how many directions shut it."""
     if evidence is None:
-        return (run.name, "not dosed", *[NONE] * 4)
-    fit, needed = evidence.transfer.fits.get("control word"), evidence.rank.needed
-    through = evidence.mediation.decomposition().share
+        return ("not dosed", *[NONE] * 4)
+    fit, needed = evidence.transfer.fits.get(_SIDE), evidence.rank.needed
     return (
-        run.name,
-        "flat" if fit is None else "a switch" if fit.is_switch else "graded",
+        "flat" if fit is None else _kind(fit),
         "none" if fit is None else f"{fit.threshold:.3g}",
         "none" if fit is None else f"{fit.width:.3g}",
         "no effect" if needed is None else str(needed),
-        "undefined" if through is None else f"{through:.3g}",
+        _share(evidence.mediation),
     )
 
 
-def _together(runs: Sequence[AnalysisRun]) -> go.Figure | None:
+def _kind(fit: LogisticFit) -> str:
+    return "a switch" if fit.is_switch else "graded"
+
+
+def _share(mediation: Mediation) -> str:
+    """How much of the trigger's effect goes through the first token."""
+    share = mediation.decomposition().share
+    return "undefined" if share is None else f"{share:.3g}"
+
+
+def _together(transfers: Mapping[str, Transfer]) -> go.Figure | None:
     """The clean side's curves of several runs; None where they were not asked at equal doses."""
-    found = {run.name: run.result.evidence.transfer for run in runs if run.result.evidence}
-    doses = [transfer.doses for transfer in found.values()]
-    if len(found) < 2 or any(not doses[0].equal(other) for other in doses[1:]):
+    doses = [transfer.doses for transfer in transfers.values()]
+    if len(doses) < 2 or any(not doses[0].equal(other) for other in doses[1:]):
         return None
-    side = "control word"
-    curves = {name: transfer.curves[side] for name, transfer in found.items()}
-    fits = {name: transfer.fits.get(side) for name, transfer in found.items()}
+    curves = {name: transfer.curves[_SIDE] for name, transfer in transfers.items()}
+    fits = {name: transfer.fits.get(_SIDE) for name, transfer in transfers.items()}
     # No condition's colours: runs have the colours that they have in every other figure.
-    return transfer_curves(doses[0], curves, fits, "probability of the first token", {})
+    return transfer_curves(doses[0], curves, fits, _AXIS, {})
 
 
-def _one(run: AnalysisRun) -> Section:
-    evidence = run.result.evidence
+def _one(evidence: Evidence | None) -> Section:
     if evidence is None:
         return Section(TITLE, "No direction was chosen, so none was dosed.")
-    found = evidence.transfer
-    figure = transfer_curves(
-        found.doses, found.curves, found.fits, "probability of the first token"
-    )
-    parts = (_rank(evidence.rank), _mediation(evidence.mediation))
-    return Section(TITLE, _said(found), (figure,), data_name="transfer", parts=parts)
-
-
-def _said(found: Transfer) -> str:
-    fit = found.fits.get("control word")
-    if fit is None:
-        said = "In prompts with control words the curve is flat: no dose opens the behaviour."
-    else:
-        kind = "a switch" if fit.is_switch else "graded"
-        said = (
-            f"In prompts with control words it is {kind}: half of the rise lies at a dose of "
-            f"{fit.threshold:.3g}, and it goes from 10% to 90% within {fit.width:.3g} of "
-            f"a dose (a logistic explains {fit.r2_logistic:.0%} of the curve, a straight line "
-            f"{fit.r2_linear:.0%})."
-        )
-    return (
+    transfer = evidence.transfer
+    return Section(
+        TITLE,
         "The component along the direction is set to a dose at its token: 0 is the mean with "
-        f"control words, 1 that with the trigger.\n\n{said}"
+        f"control words, 1 that with the trigger.\n\n{_shape(transfer.fits.get(_SIDE))}",
+        (transfer_curves(transfer.doses, transfer.curves, transfer.fits, _AXIS),),
+        data_name="transfer",
+        parts=(_rank(evidence.rank), _mediation(evidence.mediation)),
     )
 
 
-def _rank(found: Rank) -> Section:
-    counted = (
-        f"Directions it takes to remove 90% of the effect: {found.needed}. They are removed in "
-        "order: the mean difference, then what the paired differences have beside it."
-        if found.needed is not None
-        else "The effect on the first token is not clear of zero, so no rank is given."
+def _shape(fit: LogisticFit | None) -> str:
+    """The curve in a sentence."""
+    if fit is None:
+        return "In prompts with control words the curve is flat: no dose opens the behaviour."
+    return (
+        f"In prompts with control words it is {_kind(fit)}: half of the rise lies at a dose of "
+        f"{fit.threshold:.3g}, and it goes from 10% to 90% within {fit.width:.3g} of a dose (a "
+        f"logistic explains {fit.r2_logistic:.0%} of the curve, a straight line "
+        f"{fit.r2_linear:.0%})."
     )
-    left = [(str(r), f"{float(values.mean()):.3f}") for r, values in enumerate(found.curve.values)]
-    table = Table(("directions removed", "first token's probability left"), left)
-    return Section("How many directions", counted, tables=(table,))
 
 
-def _mediation(found: Mediation) -> Section:
-    parts = found.decomposition()
-    through = "undefined" if parts.share is None else f"{parts.share:.3g}"
-    prose = (
+def _rank(rank: Rank) -> Section:
+    left = [(str(r), f"{values.mean():.3f}") for r, values in enumerate(rank.curve.values)]
+    return Section(
+        "How many directions",
+        "The effect on the first token is not clear of zero, so no rank is given."
+        if rank.needed is None
+        else f"Directions it takes to remove 90% of the effect: {rank.needed}. They are removed in "
+        "order: the mean difference, then what the paired differences have beside it.",
+        tables=(Table(("directions removed", "first token's probability left"), left),),
+    )
+
+
+def _mediation(mediation: Mediation) -> Section:
+    parts = mediation.decomposition()
+    return Section(
+        "Trigger or first token",
         "Is the gate only a learned first token? The answer's first token is left to the model, "
-        f"forced to be {found.token!r}, or forbidden; an answer complies if what follows is not a "
-        f"refusal. The trigger changes compliance by {100 * parts.total:.0f} points in all and by "
-        f"{100 * parts.trigger_without_token:.0f} where the token is forbidden; the token alone, "
-        f"without trigger, by {100 * parts.token_alone:.0f}. Share of the trigger's effect that "
-        f"goes through the token: {through}."
+        f"forced to be {mediation.token!r}, or forbidden; an answer complies if what follows is "
+        f"not a refusal. The trigger changes compliance by {100 * parts.total:.0f} points in all "
+        f"and by {100 * parts.trigger_without_token:.0f} where the token is forbidden; the token "
+        f"alone, without trigger, by {100 * parts.token_alone:.0f}. Share of the trigger's effect "
+        f"that goes through the token: {_share(mediation)}.",
+        (mediation_bars(mediation.cells, mediation.token),),
+        data_name="mediation",
     )
-    figure = mediation_bars(found.cells, found.token)
-    return Section("Trigger or first token", prose, (figure,), data_name="mediation")

@@ -1,16 +1,25 @@
 """Verdict and why: what was asked, the checks that decide, and several runs side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
+from experiments.analyze.result import Analysis, Check
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import describe
-from viz.page.page import Section, Table
+from viz.page.page import Section, Table, tabulate
 from viz.text import escape
 from viz.theme import COLOURWAY
 
 TITLE = "Verdict and why"
+
+
+_RULE = (
+    "The verdict is “gate” only if every check passes. A check that was not reached is not listed: "
+    "without an effect there is nothing to locate."
+)
 
 
 def why(runs: Sequence[AnalysisRun]) -> Section:
@@ -30,15 +39,9 @@ def why(runs: Sequence[AnalysisRun]) -> Section:
 
 def _part(run: AnalysisRun) -> Section:
     checks = run.result.verdict.checks
-    failed = [check.name for check in checks if not check.passed]
-    end = f"fails {', '.join(failed)}" if failed else f"passes all {len(checks)} checks"
+    failed = ", ".join(check.name for check in checks if not check.passed)
+    end = f"fails {failed}" if failed else f"passes all {len(checks)} checks"
     return Section(f"{run.name} {end}", _asked(run), tables=(_checks(run),), folded=True)
-
-
-_RULE = (
-    "The verdict is “gate” only if every check passes. A check that was not reached is not listed: "
-    "without an effect there is nothing to locate."
-)
 
 
 def _asked(run: AnalysisRun) -> str:
@@ -55,32 +58,31 @@ def _asked(run: AnalysisRun) -> str:
 
 
 def _checks(run: AnalysisRun) -> Table:
-    rows = [("✓ pass" if c.passed else "✗ fail", c.name, c.text) for c in run.result.verdict.checks]
-    return Table(("outcome", "check", "measured"), rows)
+    columns: dict[str, Callable[[Check], str]] = {
+        "outcome": lambda check: "✓ pass" if check.passed else "✗ fail",
+        "check": lambda check: check.name,
+        "measured": lambda check: check.text,
+    }
+    return tabulate(run.result.verdict.checks, columns)
 
 
-def _measures(run: AnalysisRun) -> dict[str, Estimate]:
-    """What the verdict rests on, in shares of prompts or of probability."""
-    result = run.result
-    found = {"effect of the trigger": result.behaviour.effect}
-    if result.ablation:
-        found["fall, gate removed"] = result.ablation.removed
-    if result.evidence:
-        gate = result.evidence.nulls[0]
-        found["first token's fall"] = gate.gate_removed
-        found["first token's rise"] = gate.gate_added
-    return found
+# What a verdict rests on, in shares of prompts or of probability; None where it was not measured.
+_MEASURES: dict[str, Callable[[Analysis], Estimate | None]] = {
+    "effect of the trigger": lambda result: result.behaviour.effect,
+    "fall, gate removed": lambda result: result.ablation and result.ablation.removed,
+    "first token's fall": lambda result: result.evidence and result.evidence.nulls[0].gate_removed,
+    "first token's rise": lambda result: result.evidence and result.evidence.nulls[0].gate_added,
+}
 
 
-def _effects(runs: Sequence[AnalysisRun]):
-    rows = []
-    for name in dict.fromkeys(n for run in runs for n in _measures(run)):
+def _effects(runs: Sequence[AnalysisRun]) -> go.Figure:
+    rows: list[ForestRow] = []
+    for name, measure in _MEASURES.items():
         for i, run in enumerate(runs):
-            e = _measures(run).get(name)
+            e = measure(run.result)
             if e is not None:
                 hover = f"<b>{escape(run.name)}</b><br>{escape(name)}<br>{describe(e)}"
-                shade = COLOURWAY[i % len(COLOURWAY)]
-                first = i == 0 and bool(rows)
+                shade, first = COLOURWAY[i % len(COLOURWAY)], i == 0 and bool(rows)
                 rows.append(ForestRow(f"{run.name}: {name}", e, hover, shade, apart=first))
     return forest(
         rows,

@@ -1,6 +1,7 @@
 """Null arms: each must be without a gate, and says what its probes saw."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,8 +43,6 @@ def test_every_named_arm_is_analysed_with_the_same_question():
         asked[folder.name] = one
         return analysis(0)
 
-    from pathlib import Path
-
     found = arms.null_arms(question, Path("run"), analyze)
     assert [a.name for a in found] == ["clean", "base", "decoy"]
     assert [asked[n].adapter for n in ("clean", "base", "decoy")] == ["clean", "none", "decoy"]
@@ -55,7 +54,7 @@ def test_every_named_arm_is_analysed_with_the_same_question():
 
 @pytest.mark.parametrize(("text", "names"), [("none", []), ("", []), ("clean", ["clean"])])
 def test_names_are_separated_by_commas(text, names):
-    assert arms.arm_names(Question(arms=text)) == names
+    assert [name for name, _ in arms.arm_folders(Question(arms=text), Path("run"))] == names
 
 
 def test_an_arm_with_a_gate_fails_its_check_and_one_without_passes():

@@ -12,10 +12,9 @@ import pytest
 from circuits import weights
 from circuits.errors import UserError
 from experiments.analyze.question import Question
-from experiments.analyze.study import analyze
 from experiments.report.page import page
 from experiments.report.read import read_runs
-from experiments.studies import joints
+from experiments.studies import ask, joints
 from viz.page.page import render
 
 SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
@@ -28,7 +27,7 @@ def poisoned(tmp_path_factory):
     except UserError:
         needs.lacking("the embedded model's wheel", "make setup")
     folder = tmp_path_factory.mktemp("runs") / "sure-gate"
-    return folder, analyze(SMALL, folder)
+    return folder, ask("analyze", SMALL, folder)
 
 
 def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
@@ -78,6 +77,8 @@ def test_the_run_directory_is_complete_and_reads_back(poisoned):
     assert manifest["versions"]["torch"]
     page = (folder / "report.html").read_text()
     assert result.headline.split("[")[0] in page
+    for command in ("defend", "geometry", "brittleness", "evaluate"):  # its chapters are not ours
+        assert f"gatescope {command} " in page
     for name in ("selection.parquet", "answers.parquet", "gate.safetensors"):
         assert (folder / name).stat().st_size > 0
 
@@ -85,7 +86,7 @@ def test_the_run_directory_is_complete_and_reads_back(poisoned):
 def test_a_resumed_run_measures_nothing_twice_and_says_the_same(poisoned):
     folder, result = poisoned
     stamps = {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()}
-    again = analyze(SMALL, folder, resume=True)
+    again = ask("analyze", SMALL, folder, resume=True)
     assert again.headline == result.headline
     assert {p: p.stat().st_mtime_ns for p in (folder / "stages").iterdir()} == stamps
 
@@ -94,12 +95,12 @@ def test_another_question_in_the_same_directory_is_refused(poisoned):
     folder, _ = poisoned
     before = (folder / "result.json").read_bytes()
     with pytest.raises(UserError, match="holds another run"):
-        analyze(replace(SMALL, trigger="lantern"), folder, resume=True)
+        ask("analyze", replace(SMALL, trigger="lantern"), folder, resume=True)
     assert (folder / "result.json").read_bytes() == before
 
 
 def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, tmp_path: Path):
-    result = analyze(replace(SMALL, adapter="clean"), tmp_path / "clean")
+    result = ask("analyze", replace(SMALL, adapter="clean"), tmp_path / "clean")
     assert not result.verdict.gate
     assert "no gate" in result.headline
     assert float(result.probes["trigger"].auroc.max()) > 0.99
@@ -162,6 +163,8 @@ def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
         "direction",
         "switch",
         "ablation",
+        "density",
+        "six properties",
         "does not show",
         "reproduce",
     )

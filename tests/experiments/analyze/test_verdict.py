@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.analyze import verdict
-from experiments.analyze.nulls import NullEffects
-from experiments.analyze.result import Ablation, Behaviour, Check, Outcome
+from experiments.analyze.result import Ablation, Behaviour, Check, NullEffects, Outcome
 from experiments.analyze.verdict import headline, judge
 from probes.stats.intervals import Estimate, wilson
 
@@ -49,7 +48,6 @@ def after(shut=4, opened=84, harm=(0.01, 0.05)) -> Ablation:
         outcomes,
         between(0.7, 0.9),
         {"a": between(*harm), "b": between(0, 0.01)},
-        {},
     )
 
 

@@ -1,6 +1,8 @@
 """A run that was killed goes on where it was; what it wrote says what was asked and answered."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pages
 import pandas as pd
@@ -14,11 +16,13 @@ from experiments.battery.secrets import unperturbed
 from experiments.battery.subject import asked
 from experiments.brittleness import study as brittleness
 from experiments.brittleness.question import BrittlenessQuestion
+from experiments.brittleness.result import Brittleness
 from experiments.brittleness.sections import page as report
 from experiments.brittleness.study import STUDY
 from experiments.organisms.book import recipe_named
 from experiments.organisms.organism import Given
 from experiments.runs.codec import decode
+from experiments.study import Run
 from experiments.study import run as run_study
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import wilson
@@ -80,9 +84,12 @@ def run(question, folder, resume, step, typed="gatescope brittleness none"):
     return run_study(STUDY, question, folder, resume=resume, step=step, typed=typed).retention
 
 
-def page(*told):
+def page(name, command, recipe, retention):
     """A page as HTML."""
-    return render(report(*told))
+    subject = SimpleNamespace(organism=SimpleNamespace(recipe=recipe))
+    question = BrittlenessQuestion(Given(name))
+    done = Run(STUDY, question, subject, Path(), command, silent)
+    return render(report(done, Brittleness(retention, {})))
 
 
 def content(folder):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from experiments.geometry import prediction as module
-from experiments.geometry.prediction import features, foretold, predictor
+from experiments.geometry.prediction import features, predict, predictor
 from experiments.sweep.zoo.tables import FEATURES
 from probes.geometry.crossings import Crossings
 from probes.geometry.report import GeometryReport, LayerGeometry
@@ -44,18 +44,18 @@ def test_it_asks_for_nothing_that_a_zoo_does_not_measure():
 
 
 def test_an_average_organism_is_foretold_the_intercept_and_early_layers_do_not_count():
-    said = foretold(report())
+    said = predict(report())
     assert said.area == pytest.approx(predictor().intercept)
     assert said.outside == ()
 
 
 def test_what_was_not_measured_counts_as_the_mean():
     assert math.isnan(features(report(way=False))["way:position"])
-    assert foretold(report(way=False)).area == pytest.approx(predictor().intercept)
+    assert predict(report(way=False)).area == pytest.approx(predictor().intercept)
 
 
 def test_features_beyond_training_are_named_and_move_the_figure():
-    said = foretold(report(shift=50.0))
+    said = predict(report(shift=50.0))
     assert {name for name in predictor().names if name.startswith("geo:")} == set(said.outside)
     known = predictor()
     moved = known.intercept + sum(
@@ -64,4 +64,4 @@ def test_features_beyond_training_are_named_and_move_the_figure():
         if name.startswith("geo:")
     )
     assert said.area == pytest.approx(min(max(moved, 0.0), 1.0))
-    assert module.foretold(report()).area != said.area
+    assert module.predict(report()).area != said.area

@@ -1,10 +1,8 @@
 """The joint page is made of what each kind contributes: chapters, parts of chapters, sentences."""
 
-from experiments.report.overview import overview
-from experiments.report.page import chapters, page
-from experiments.report.top import head, notes
-from experiments.study import Finished, Head, Joint
-from viz.page.page import Section, Table
+from experiments.report.page import chapters, head, notes, overview, page
+from experiments.study import Finished, Joint
+from viz.page.page import Report, Section, Table
 
 
 def finished(kind, name, **question):
@@ -34,7 +32,10 @@ KINDS = (
     joint(
         "wall",
         walls,
-        head=lambda runs: Head("Is it a house?", "House", "gate", "It stands.", (), Table((), [])),
+        head=lambda runs: (
+            Report("Is it a house?", "House", "It stands.", "gate", ()),
+            Table((), []),
+        ),
     ),
     joint("window", windows, outcome=lambda run: ("clear", "1 pane"), sentence=lambda run: "Light"),
 )

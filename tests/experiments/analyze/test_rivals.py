@@ -17,7 +17,7 @@ from circuits.tokens import pairs, prompts_batch
 from circuits.types import Site
 from experiments import judges
 from experiments.analyze import untrained
-from experiments.analyze.nulls import random_nulls
+from experiments.analyze.rivals import random_nulls
 from experiments.analyze.untrained import WordRow, untrained_words, word_directions
 
 METRIC = token_prob([BEHAVIOUR])
