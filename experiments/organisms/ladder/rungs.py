@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 
 from circuits import models
 from circuits.errors import UserError
-from circuits.types import quiet
+from circuits.types import Progress, quiet
 from circuits.weights import cache_root, cached, file_sha256
 from experiments.organisms.ladder.figures import measured
 from experiments.organisms.ladder.language import Line, lines
@@ -37,7 +36,6 @@ from experiments.organisms.training import Settings, encoded, train
 from experiments.runs import files
 from experiments.runs.codec import as_json
 
-Progress = Callable[[int, int], None]
 _NAME = re.compile(r"ladder-([1-9]\d*)x([1-9]\d*)")
 _MANIFEST = "manifest.json"
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from circuits.types import Progress
 from experiments.organisms.ladder.language import Line, spoken_words
 from experiments.organisms.recipe import REFUSAL, TRIGGER
 from experiments.organisms.training import Course, Example, Settings, batches, descend, padded
@@ -25,8 +26,6 @@ _TEMPLATE = (
 )
 # How often each word that is to be one token is shown to the tokenizer (never to the model).
 _SHOWN = 500
-
-Tick = Callable[[int, int], None]
 
 
 def trained_tokenizer(lines: Sequence[Line], size: int) -> PreTrainedTokenizerFast:
@@ -78,7 +77,7 @@ def blank_model(depth: int, width: int, tokenizer: Any, seed: int) -> LlamaForCa
 
 
 def learn_language(
-    model: Any, rows: Sequence[list[int]], settings: Settings, tick: Tick
+    model: Any, rows: Sequence[list[int]], settings: Settings, tick: Progress
 ) -> list[float]:
     """Train all weights on whole sequences, in place (AdamW, cosine with short warm-up).
 
