@@ -1,6 +1,7 @@
 """``gatescope sweep``: a grid of organisms from one YAML file, measured cell by cell."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,8 +42,10 @@ def sweep(
     tasks = missing(job, store.load(job.cells))
     with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
         outcome = run(job, store, executor, view)
+    command = shlex.join(["gatescope", "sweep", str(file)])
     with CONSOLE.status("analysing the table"):
-        about = summary(outcome, kind.report(job, store, outcome, file))
+        text = located(file).read_text(encoding="utf-8")
+        about = summary(outcome, kind.report(outcome, command, text))
     if as_json:
         print(json.dumps(about, indent=1))
     else:

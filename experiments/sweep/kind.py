@@ -6,7 +6,6 @@ from pathlib import Path
 
 from experiments.sweep.engine.grid import Axis, Salt, read_grid
 from experiments.sweep.engine.run import Cost, Job, Outcome
-from experiments.sweep.engine.store import Store
 
 SHIPPED = Path(__file__).parents[1] / "data" / "sweeps"
 
@@ -26,14 +25,15 @@ class Kind:
     Attributes:
         axes: what its file may say.
         salt, function, cost: of its cells, as in ``Job``.
-        report: analyses the table as far as it goes, and writes files and page beside it.
+        report: analyses the table as far as it goes, and writes files and page beside it; told the
+            command that makes them again, and the text of the sweep's file.
     """
 
     axes: Mapping[str, Axis]
     salt: Salt
     function: str
     cost: Cost
-    report: Callable[[Job, Store, Outcome, Path], Findings]
+    report: Callable[[Outcome, str, str], Findings]
 
     def job(self, file: Path, retry_failed: bool = False) -> Job:
         """The cells of a YAML file, or of a shipped one by its name.

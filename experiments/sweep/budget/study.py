@@ -1,8 +1,6 @@
 """A budget sweep from its file to its page: the job that is run, and the report on its table."""
 
-import shlex
 from functools import lru_cache
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,33 +11,24 @@ from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell
 from experiments.sweep.budget.sections import page
-from experiments.sweep.engine.run import Job, Outcome
-from experiments.sweep.engine.store import Store
-from experiments.sweep.kind import Findings, Kind, located
+from experiments.sweep.engine.run import Outcome
+from experiments.sweep.kind import Findings, Kind
 from probes.budget.analysis import analyse
 from probes.budget.result import SCHEMA
 
 
-def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
+def report(outcome: Outcome, command: str, grid: str) -> Findings:
     """Analyse the table as far as it goes; write ``budget.json`` and ``report.html`` beside it."""
-    folder = store.sweep_folder(job.grid.name)
-    table = pd.read_parquet(outcome.table)
+    table, folder = pd.read_parquet(outcome.table), outcome.table.parent
     if table.empty:
-        raise UserError(f"{outcome.table}: no cell has a result: {_first_error(job, store)}")
+        cause = next(iter(outcome.errors), "none was measured")
+        raise UserError(f"{outcome.table}: no cell has a result: {cause}")
     names = sorted({str(name) for name in table["model"]})
     budget = analyse(table, {name: parameters(name) for name in names})
     stated = {"schema": SCHEMA, "overall": budget.overall.sentence, **as_json(budget)}
     files.write_json(folder / "budget.json", stated)
-    command = shlex.join(["gatescope", "sweep", str(file)])
-    html = page(budget, command, located(file).read_text(encoding="utf-8"))
-    files.write_atomically(folder / "report.html", html.encode())
+    files.write_atomically(folder / "report.html", page(budget, command, grid).encode())
     return Findings(budget.sentences, folder / "report.html")
-
-
-def _first_error(job: Job, store: Store) -> str:
-    records = store.load(job.cells).records
-    errors = [r.error for r in records.values() if r.status == "failed" and r.error]
-    return f"{errors[0]['type']}: {errors[0]['message']}" if errors else "none was measured"
 
 
 @lru_cache

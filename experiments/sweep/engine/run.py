@@ -57,6 +57,7 @@ class Outcome:
         failed: without a result, from now or from before.
         damaged: a line about each file that did not count.
         table: the table's path.
+        errors: what those that failed raised.
     """
 
     done: tuple[str, ...]
@@ -64,6 +65,7 @@ class Outcome:
     failed: tuple[str, ...]
     damaged: tuple[str, ...]
     table: Path
+    errors: tuple[str, ...] = ()
 
 
 def missing(job: Job, stock: Stock) -> list[Task]:
@@ -110,12 +112,14 @@ def _conclude(job: Job, store: Store, before: Stock) -> Outcome:
     path = store.write_table(job.grid.name, table(job.cells, stock.records))
     _write_manifest(job, store, stock, path)
     done, earlier = stock.having("done"), set(before.having("done"))
+    errors = (r.error for r in stock.records.values() if r.error is not None)
     return Outcome(
         done=tuple(key for key in done if key not in earlier),
         skipped=tuple(key for key in done if key in earlier),
         failed=stock.having("failed"),
         damaged=before.damaged,
         table=path,
+        errors=tuple(f"{error['type']}: {error['message']}" for error in errors),
     )
 
 

@@ -4,17 +4,14 @@ Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), `
 (fitted on every organism), ``MODEL_CARD.md`` and ``report.html``.
 """
 
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import pandas as pd
 
 from experiments.runs import files
 from experiments.runs.codec import as_json
-from experiments.sweep.engine.run import Job, Outcome
-from experiments.sweep.engine.store import Store
+from experiments.sweep.engine.run import Outcome
 from experiments.sweep.kind import Findings, Kind
 from experiments.sweep.zoo import cell
 from experiments.sweep.zoo.card import card, sentences
@@ -37,12 +34,11 @@ SCHEMA = "gatescope.zoo/1"
 _FEWEST = 12  # organisms below which nothing is predicted
 
 
-def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
+def report(outcome: Outcome, command: str, _grid: str) -> Findings:
     """Predict brittleness from the table as far as it goes, and write the page beside it."""
     from experiments.sweep.zoo.sections import page  # plotly is slow to import
 
-    folder = store.sweep_folder(job.grid.name)
-    rows = measured(pd.read_parquet(outcome.table))
+    rows, folder = measured(pd.read_parquet(outcome.table)), outcome.table.parent
     if len(rows) < _FEWEST or len(schemes(rows)) < 3:
         for name in ("prediction.json", "predictor.json", "MODEL_CARD.md", "report.html"):
             (folder / name).unlink(missing_ok=True)  # of a larger table
@@ -54,8 +50,7 @@ def report(job: Job, store: Store, outcome: Outcome, file: Path) -> Findings:
     files.write_json(folder / "predictor.json", stated.pop("predictor"))
     files.write_json(folder / "prediction.json", stated)
     files.write_atomically(folder / "MODEL_CARD.md", card(rows, prediction).encode())
-    html = page(rows, prediction, shlex.join(["gatescope", "sweep", str(file)]))
-    files.write_atomically(folder / "report.html", html.encode())
+    files.write_atomically(folder / "report.html", page(rows, prediction, command).encode())
     return Findings(sentences(rows, prediction), folder / "report.html")
 
 

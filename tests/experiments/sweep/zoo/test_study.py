@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pages
@@ -49,12 +48,12 @@ def prompts_known(monkeypatch, found):
 def reported(tmp_path, monkeypatch, tiny_effort):
     """Reports on a table as a sweep has written it; returns what is said of it and the folder."""
     monkeypatch.setattr(zoo_run, "predicted", partial(predicted, effort=tiny_effort))
-    store, job = Store(tmp_path), SimpleNamespace(grid=SimpleNamespace(name="mine"))
+    store = Store(tmp_path)
 
     def run(frame):
         path = store.write_table("mine", frame)
         outcome = Outcome(("a", "b"), ("c",), (), (), path)
-        findings = report(job, store, outcome, tmp_path / "mine.yaml")
+        findings = report(outcome, "gatescope sweep mine.yaml", "")
         return summary(outcome, findings), path.parent
 
     return run
