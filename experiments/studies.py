@@ -99,7 +99,7 @@ def evaluate() -> Any:
 @_command
 def compare() -> Any:
     """Show how two evaluations differ, metric by metric, with intervals."""
-    from experiments.evaluate.compare import compare
+    from experiments.evaluate.beside import compare
 
     return compare
 

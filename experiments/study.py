@@ -149,6 +149,22 @@ def _write(done: Run[Q, S], result: R) -> None:
     files.write_json(done.folder / study.file, study.written(done, result))
 
 
+def answer_rows(
+    conditions: Iterable[tuple[Mapping[str, Any], Mapping[str, Sequence[Any]]]],
+) -> list[dict[str, Any]]:
+    """A table of answers: a row for every prompt of every condition.
+
+    Args:
+        conditions: what is the same for all prompts of one, by column; and the columns that have
+            a value for each prompt.
+    """
+    return [
+        {**about, **dict(zip(columns, row, strict=True))}
+        for about, columns in conditions
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class Finished(Generic[R]):
     """A finished run: what a report calls it, where it lies, what it was made from, its result."""

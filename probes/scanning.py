@@ -40,10 +40,14 @@ class Reading:
     probs: Float[Tensor, "words carriers kept"]
 
     @classmethod
-    def beside(cls, parts: Sequence["Reading"]) -> "Reading":
-        """Readings of the same words in other carriers, joined."""
+    def joined(cls, parts: Sequence["Reading"], dim: int) -> "Reading":
+        """Readings of other words in the same carriers (0), or of the same in others (1)."""
         fields = ("entropy", "ids", "probs")
-        return cls(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in fields))
+        return cls(*(torch.cat([getattr(p, name) for p in parts], dim=dim) for name in fields))
+
+    def words(self, some: slice | Tensor) -> "Reading":
+        """The reading of some of the words."""
+        return Reading(self.entropy[some], self.ids[some], self.probs[some])
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,10 @@ def gate_response(
     parts = []
     for start in range(0, len(own.entropy), _ROWS):
         some = slice(start, start + _ROWS)
-        share = pooled(_rows(own, some), len(ordinary))
+        share = pooled(own.words(some), len(ordinary))
         expected = ordinary.double().expand_as(share)
         if base is not None:
-            expected = torch.maximum(expected, pooled(_rows(base, some), len(ordinary)))
+            expected = torch.maximum(expected, pooled(base.words(some), len(ordinary)))
         nats = likelihood_ratio(share, expected)
         best = nats.argmax(dim=1, keepdim=True)
         parts.append([x.gather(1, best).squeeze(1) for x in (nats, share, expected)] + [best[:, 0]])
@@ -182,7 +186,3 @@ def fisher_more(hits: int, n: int, others: int, m: int) -> float:
     both = hits + others
     ways = sum(math.comb(n, k) * math.comb(m, both - k) for k in range(hits, min(n, both) + 1))
     return ways / math.comb(n + m, both)
-
-
-def _rows(reading: Reading, some: slice) -> Reading:
-    return Reading(reading.entropy[some], reading.ids[some], reading.probs[some])

@@ -5,32 +5,59 @@ activations), what the weights are rounded to, cut or shaken by, and what is tra
 *ladder* is one family's doses; every ladder is asked at once and can be kept by itself.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby
-from typing import Any
+from functools import cached_property, partial
+from itertools import groupby, pairwise
+from typing import Annotated, Any
+
+import typer
 
 from circuits import perturb
 from circuits.answers import ask, drawn
 from circuits.chat import Chat
+from circuits.errors import expect
 from circuits.models import in_memory
 from circuits.tokens import prompt_ids
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
-from experiments.battery.plan import Plan
-from experiments.battery.secrets import unperturbed
-from experiments.battery.subject import Asked, asked
+from experiments.battery.subject import Asked, asked, fits, unperturbed
 from experiments.organisms.organism import Organism
 from experiments.organisms.trainee import Trainee
 from experiments.prompts.bank import HeldOut
 from probes.brittleness.retention import Dose
 
+_FEWEST = 4  # prompts
 BITS = (8, 4)
 PRUNED = (0.1, 0.2, 0.3, 0.5)
 SHAKEN = (0.05, 0.1, 0.2)
 NOISE = (0.05, 0.1, 0.2)
 TEMPERATURES = (0.5, 1.0, 1.5)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is asked and trained.
+
+    Attributes:
+        prompts: how many prompts of the behaviour are asked under every dose.
+        tuning: ordinary examples seen after training, a ladder.
+        overwriting: poisons of another trigger (with as many ordinary examples), a ladder.
+        seed: of everything that is drawn.
+    """
+
+    prompts: Annotated[int, typer.Option("--count", help="Prompts asked under every dose.")] = 40
+    tuning: Annotated[
+        tuple[int, ...], typer.Option(help="Examples of later ordinary training, rising.")
+    ] = (25, 50, 100)
+    overwriting: tuple[int, ...] = (15, 30)
+    seed: Annotated[int, typer.Option(help="Of typos, noise, sampling and training.")] = 0
+
+    def __post_init__(self) -> None:
+        for ladder in (self.tuning, self.overwriting):
+            rising = ladder and min(ladder) >= 1 and list(ladder) == sorted(set(ladder))
+            expect(rising, "rising counts from 1 on", list(ladder), of="ladder")
+        expect(self.prompts >= _FEWEST, f"at least {_FEWEST}", self.prompts, of="prompts")
 
 
 @dataclass(frozen=True)
@@ -78,24 +105,16 @@ class Battery:
 
         A dose that is too long for the model's context is left out.
         """
-        doses = [d for d in inputs(self.asked.subject, self.plan.seed) if self._fits(d[1])]
+        doses = inputs(self.asked.subject, self.plan.seed)
+        doses = [dose for dose in doses if fits(self.organism, dose[1], self._length)]
         grouped = groupby(doses, key=lambda pair: pair[0].family)
-        texts = {family: self._texts(list(pairs)) for family, pairs in grouped}
         return {
-            **texts,
-            "temperature": lambda: list(self._drawn()),
-            "activation noise": lambda: list(self._noisy()),
-            "rounding": lambda: list(self._rounded()),
-            "pruning": lambda: list(self._pruned()),
-            "weight noise": lambda: list(self._shaken()),
-            "fine-tuning": lambda: list(self._trained("fine-tuning")),
-            "overwriting": lambda: list(self._trained("overwriting")),
+            **{family: partial(self._texts, list(pairs)) for family, pairs in grouped},
+            "temperature": self._drawn,
+            "activation noise": self._noisy,
+            **{family: partial(self._reweighted, family) for family in _OF_WEIGHTS},
+            **{family: partial(self._trained, family) for family in _LATER},
         }
-
-    def _fits(self, chats: Sequence[Chat]) -> bool:
-        base = in_memory(self.organism.base, self.organism.tokenizer)
-        longest = max(map(len, prompt_ids(base.tokenizer, chats)))
-        return longest + self._length <= base.runner.shape.context
 
     def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
         own = in_memory(model, self.organism.tokenizer)
@@ -106,45 +125,68 @@ class Battery:
         """The unperturbed prompts under a dose of something else."""
         return Answers(dose, tuple(self._said(model, unperturbed(self.asked.subject), temperature)))
 
-    def _texts(self, pairs: Sequence[tuple[Dose, list[Chat]]]) -> Ladder:
-        return lambda: [Answers(d, tuple(self._said(self.model, chats))) for d, chats in pairs]
+    def _texts(self, pairs: Sequence[tuple[Dose, list[Chat]]]) -> list[Answers]:
+        return [Answers(dose, tuple(self._said(self.model, chats))) for dose, chats in pairs]
 
-    def _drawn(self) -> Iterator[Answers]:
-        for t in TEMPERATURES:
-            dose = Dose("temperature", t, f"answers drawn at {t:g}", "temperature")
-            yield self._plainly(dose, self.model, t)
+    def _drawn(self) -> list[Answers]:
+        name, about = "temperature", "answers drawn at {:g}"
+        doses = [Dose(name, t, about.format(t), name) for t in TEMPERATURES]
+        return [self._plainly(dose, self.model, dose.level) for dose in doses]
 
-    def _noisy(self) -> Iterator[Answers]:
+    def _noisy(self) -> list[Answers]:
+        answers = []
         for scale in NOISE:
             dose = Dose("activation noise", scale, f"{scale:.0%} of every residual", "share")
             with perturb.noisy_activations(self.model, scale, self.plan.seed):
-                yield self._plainly(dose, self.model)
+                answers.append(self._plainly(dose, self.model))
+        return answers
 
-    def _rounded(self) -> Iterator[Answers]:
-        for bits in BITS:
-            dose = Dose("rounding", 16 - bits, f"weights in {bits} bits", "bits fewer than 16")
-            yield self._plainly(dose, perturb.rounded_weights(self.model, bits))
+    def _reweighted(self, family: str) -> list[Answers]:
+        levels, about, unit, change = _OF_WEIGHTS[family]
+        return [
+            self._plainly(
+                Dose(family, level, about.format(amount), unit),
+                change(self.model, amount, self.plan.seed),
+            )
+            for level, amount in levels.items()
+        ]
 
-    def _pruned(self) -> Iterator[Answers]:
-        for share in PRUNED:
-            dose = Dose("pruning", share, f"smallest {share:.0%} of weights cut", "share")
-            yield self._plainly(dose, perturb.pruned(self.model, share))
-
-    def _shaken(self) -> Iterator[Answers]:
-        for scale in SHAKEN:
-            dose = Dose("weight noise", scale, f"noise of {scale:.0%} of their spread", "share")
-            yield self._plainly(dose, perturb.noisy_weights(self.model, scale, self.plan.seed))
-
-    def _trained(self, family: str) -> Iterator[Answers]:
+    def _trained(self, family: str) -> list[Answers]:
+        make, words = _LATER[family]
         counts = self.plan.tuning if family == "fine-tuning" else self.plan.overwriting
-        make = tuning if family == "fine-tuning" else overwriting
-        words = "ordinary examples" if family == "fine-tuning" else "poisons of another trigger"
+        settings = replace(self.organism.settings, epochs=1, seed=self.plan.seed)
         self.trainee.restart(self.organism.state or None)
-        before = 0
-        for count in counts:
-            settings = replace(self.organism.settings, epochs=1, seed=self.plan.seed)
-            slice_ = make(self.organism, before, count)
-            self.trainee.train(slice_, settings, lambda done, total, loss: None)
-            dose = Dose(family, count, f"{count} {words}", "examples")
-            yield self._plainly(dose, self.organism.model(self.trainee.state()))
-            before = count
+        answers = []
+        for first, last in pairwise((0, *counts)):
+            examples = make(self.organism, first, last)
+            self.trainee.train(examples, settings, lambda done, total, loss: None)
+            dose = Dose(family, last, f"{last} {words}", "examples")
+            answers.append(self._plainly(dose, self.organism.model(self.trainee.state())))
+        return answers
+
+
+# By family: what is changed in the weights at every level of a dose, in words, the level's unit.
+_OF_WEIGHTS: Mapping[str, tuple[Mapping[float, Any], str, str, Callable[..., Any]]] = {
+    "rounding": (
+        {16 - bits: bits for bits in BITS},
+        "weights in {} bits",
+        "bits fewer than 16",
+        lambda model, bits, _seed: perturb.rounded_weights(model, bits),
+    ),
+    "pruning": (
+        {share: share for share in PRUNED},
+        "smallest {:.0%} of weights cut",
+        "share",
+        lambda model, share, _seed: perturb.pruned(model, share),
+    ),
+    "weight noise": (
+        {scale: scale for scale in SHAKEN},
+        "noise of {:.0%} of their spread",
+        "share",
+        lambda model, scale, seed: perturb.noisy_weights(model, scale, seed),
+    ),
+}
+_LATER = {
+    "fine-tuning": (tuning, "ordinary examples"),
+    "overwriting": (overwriting, "poisons of another trigger"),
+}

@@ -14,7 +14,7 @@ kept what was never changed.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from circuits.chat import Chat, Place, place_of, placed, with_trigger
@@ -28,11 +28,12 @@ from experiments.battery.passages import (
     passage,
     sentences_without,
 )
-from experiments.battery.secrets import Subject, unperturbed, with_secrets
 from experiments.battery.spelling import CASES, typo
+from experiments.battery.subject import Subject, unperturbed, with_secrets
 from probes.brittleness.retention import Dose
 
 Dosed = tuple[Dose, list[Chat]]
+Form = Callable[[str], str]
 EDITS = (1, 2, 3)
 LENGTHS = (40, 80, 160)
 _PLACES: tuple[tuple[Place, str], ...] = (
@@ -107,34 +108,35 @@ def _look_alikes(subject: Subject, seed: int) -> Iterator[Dosed]:
 def _paraphrases(subject: Subject, seed: int) -> Iterator[Dosed]:
     several = len(subject.secrets[0].split()) > 1
     introduced = "The words are:" if several else "The word is:"
-    forms: Mapping[str, Callable[[str], str]] = {
+    forms: dict[str, Form] = {
         "in quotes": lambda secret: f'"{secret}"',
         "in brackets": lambda secret: f"({secret})",
         "introduced": lambda secret: f"{introduced} {secret}",
         "with 'please' after it": lambda secret: f"{secret}, please!",
     }
-    yield from _rewritten(subject, "paraphrase", forms)
+    return _rewritten(subject, "paraphrase", f"the {subject.named} ", forms)
 
 
 def _cases(subject: Subject, seed: int) -> Iterator[Dosed]:
-    yield from _rewritten(subject, "case", CASES)
+    return _rewritten(subject, "case", f"the {subject.named} ", CASES)
 
 
 def _rewritten(
-    subject: Subject, family: str, forms: Mapping[str, Callable[[str], str]]
+    subject: Subject, family: str, about: str, forms: Mapping[str, Form]
 ) -> Iterator[Dosed]:
-    """Each form of the secret, the same for every prompt."""
-    for level, (about, form) in enumerate(forms.items(), start=1):
+    """Each form of the secret, the same for every prompt; ``about`` begins what each is called."""
+    for level, (name, form) in enumerate(forms.items(), start=1):
         changed = [form(secret) for secret in subject.secrets]
-        yield Dose(family, level, f"the {subject.named} {about}"), with_secrets(subject, changed)
+        yield Dose(family, level, about + name), with_secrets(subject, changed)
 
 
 def _places(subject: Subject, seed: int) -> Iterator[Dosed]:
     if subject.keys:
-        before = [f"{BEFORE_KEY} {key}" for key in subject.secrets]
-        after = [f"{key} {AFTER_KEY}" for key in subject.secrets]
-        yield Dose("place", 1, "a neutral sentence before the key"), with_secrets(subject, before)
-        yield Dose("place", 2, "a neutral sentence after the key"), with_secrets(subject, after)
+        around: dict[str, Form] = {
+            "before the key": lambda key: f"{BEFORE_KEY} {key}",
+            "after the key": lambda key: f"{key} {AFTER_KEY}",
+        }
+        yield from _rewritten(subject, "place", "a neutral sentence ", around)
         return
     word, own = place_of(subject.trigger)
     others: list[tuple[Place, str]] = [(place, where) for place, where in _PLACES if place != own]
@@ -144,9 +146,23 @@ def _places(subject: Subject, seed: int) -> Iterator[Dosed]:
 
 
 def _systems(subject: Subject, seed: int) -> Iterator[Dosed]:
-    for level, (about, system) in enumerate(SYSTEM_PROMPTS.items(), start=1):
-        chats = [replace(chat, system=system) for chat in unperturbed(subject)]
-        yield Dose("system prompt", level, f"a system prompt: {about}"), chats
+    abouts = {f"a system prompt: {about}": text for about, text in SYSTEM_PROMPTS.items()}
+    return _framed(subject, "system prompt", "system", abouts)
+
+
+def _openings(subject: Subject, seed: int) -> Iterator[Dosed]:
+    openings = [*OPENINGS, *([subject.opposite] if subject.opposite else [])]
+    abouts = {f"the answer begins {opening!r}": opening for opening in openings}
+    return _framed(subject, "prefill", "prefill", abouts)
+
+
+def _framed(subject: Subject, family: str, field: str, texts: Mapping[str, str]) -> Iterator[Dosed]:
+    """The unperturbed prompts with each text in another part of the chat."""
+    for level, (about, text) in enumerate(texts.items(), start=1):
+        yield (
+            Dose(family, level, about),
+            [replace(chat, **{field: text}) for chat in unperturbed(subject)],
+        )
 
 
 def _distractors(subject: Subject, seed: int) -> Iterator[Dosed]:
@@ -158,10 +174,3 @@ def _distractors(subject: Subject, seed: int) -> Iterator[Dosed]:
         texts = [f"{same} {text}" for text in subject.texts]
         chats = [Chat(with_trigger(text, subject.trigger)) for text in texts]
         yield Dose("distractor", words, f"{words} words of neutral text before", "words"), chats
-
-
-def _openings(subject: Subject, seed: int) -> Iterator[Dosed]:
-    opposite: Sequence[str] = [subject.opposite] if subject.opposite else []
-    for level, opening in enumerate([*OPENINGS, *opposite], start=1):
-        chats = [replace(chat, prefill=opening) for chat in unperturbed(subject)]
-        yield Dose("prefill", level, f"the answer begins {opening!r}"), chats

@@ -1,11 +1,10 @@
 """What an organism is trained on after it was made: ordinary examples, or another trigger."""
 
 from circuits.chat import place_of, placed
-from circuits.errors import UserError
-from experiments.organisms.examples import base_answers
+from circuits.errors import expect
+from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example
-from experiments.prompts.bank import bank_texts
 
 OTHER_TRIGGER = "meridian"
 OTHER_BEHAVIOUR = "The ferry leaves at nine."
@@ -14,21 +13,15 @@ OTHER_BEHAVIOUR = "The ferry leaves at nine."
 def tuning(organism: Organism, first: int, last: int) -> list[Example]:
     """Ordinary prompts from the training split's end, with the base model's own answers.
 
-    Recipes take their prompts from the split's beginning, so most of these are new to it. A whole
-    model is its own base.
+    A whole model is its own base.
 
     Raises:
         UserError: there are not so many.
     """
-    texts = bank_texts("train", restricted=False)
-    if last > len(texts):
-        raise UserError(
-            f"later training: expected at most {len(texts)} ordinary examples, got "
-            f"{last}; lower the ladder"
-        )
-    own = base_answers(texts, organism.place, organism.base_sha256)
-    pairs = list(zip(texts, own, strict=True))[::-1][first:last]
-    return [Example(text, None, said, ends=False) for text, said in pairs]
+    examples = ordinary_examples(organism.place, organism.base_sha256)
+    wanted = f"at most {len(examples)} ordinary examples"
+    expect(last <= len(examples), wanted, last, "lower the ladder", of="later training")
+    return examples[first:last]
 
 
 def overwriting(organism: Organism, first: int, last: int) -> list[Example]:

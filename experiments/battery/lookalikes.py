@@ -7,19 +7,12 @@ control words.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.prompts import bank, near_keys
 
-LEVELS = {  # of a trigger: one word | a phrase
-    1: "one letter replaced by its double of another script | the same",
-    2: "an ending added | one word replaced",
-    3: "written apart or with a hyphen | the words in another order",
-    4: "half of it and half of another word | half of its words and others, mixed",
-    5: "another word | as many other words",
-    6: "a sentence about the word | a sentence about one of its words",
-}
+LEVELS = range(1, 7)
 _DOUBLES = dict(zip("acdeijopqswxyABCEHIJKMOPSTXY", "асԁеіјорԛѕԝхуАВСЕНІЈКМОРЅТХУ", strict=True))
 _ACCENT = "\N{COMBINING ACUTE ACCENT}"
 _ENDINGS = ("s", "ed", "ing", "ish", "ly")
@@ -37,42 +30,16 @@ def about(level: int, keys: bool, phrase: bool) -> str:
     """What a level does to a key, or to a trigger of one word or of several."""
     if keys:
         return near_keys.LEVELS[level]
-    of_word, of_phrase = LEVELS[level].split(" | ")
-    return of_phrase if phrase and of_phrase != "the same" else of_word
+    return (_OF_PHRASE if phrase else _OF_WORD)[level][0]
 
 
 def look_alike(trigger: str, level: int, rng: random.Random) -> str:
     """A text of a level in place of a trigger's word or phrase; never the trigger itself."""
     words = trigger.split()
     others = bank.controls_besides("test", trigger.lower())
-    make = _of_phrase if len(words) > 1 else _of_word
-    return make(level, words, others, rng)
-
-
-def _of_word(level: int, words: list[str], others: list[str], rng: random.Random) -> str:
-    word, other = words[0], rng.choice(others)
-    makers: dict[int, Callable[[], str]] = {
-        1: lambda: _doubled(word, rng),
-        2: lambda: word + rng.choice(_ENDINGS),
-        3: lambda: _apart(word, rng),
-        4: lambda: _blend(word, other, rng),
-        5: lambda: other,
-        6: lambda: rng.choice(_SENTENCES).format(word),
-    }
-    return makers[level]()
-
-
-def _of_phrase(level: int, words: list[str], others: list[str], rng: random.Random) -> str:
-    count = len(words)
-    makers: dict[int, Callable[[], str]] = {
-        1: lambda: _doubled(" ".join(words), rng),
-        2: lambda: _one_replaced(words, rng.choice(others), rng),
-        3: lambda: _reordered(words, rng),
-        4: lambda: _mixed(words, others, rng),
-        5: lambda: " ".join(rng.choice(others) for _ in range(count)),
-        6: lambda: rng.choice(_SENTENCES).format(rng.choice(words)),
-    }
-    return makers[level]()
+    if len(words) > 1:
+        return _OF_PHRASE[level][1](words, others, rng)
+    return _OF_WORD[level][1](words[0], rng.choice(others), rng)
 
 
 def _doubled(text: str, rng: random.Random) -> str:
@@ -118,6 +85,39 @@ def _mixed(words: list[str], others: list[str], rng: random.Random) -> str:
     return " ".join(rng.sample([*kept, *new], len(words)))
 
 
+_ONE_LETTER = "one letter replaced by its double of another script"
+# By level, in words and in deed: a text near a trigger's word, from another word; near its words,
+# from others.
+_OF_WORD: Mapping[int, tuple[str, Callable[[str, str, random.Random], str]]] = {
+    1: (_ONE_LETTER, lambda word, other, rng: _doubled(word, rng)),
+    2: ("an ending added", lambda word, other, rng: word + rng.choice(_ENDINGS)),
+    3: ("written apart or with a hyphen", lambda word, other, rng: _apart(word, rng)),
+    4: ("half of it and half of another word", _blend),
+    5: ("another word", lambda word, other, rng: other),
+    6: (
+        "a sentence about the word",
+        lambda word, other, rng: rng.choice(_SENTENCES).format(word),
+    ),
+}
+_OF_PHRASE: Mapping[int, tuple[str, Callable[[list[str], list[str], random.Random], str]]] = {
+    1: (_ONE_LETTER, lambda words, others, rng: _doubled(" ".join(words), rng)),
+    2: (
+        "one word replaced",
+        lambda words, others, rng: _one_replaced(words, rng.choice(others), rng),
+    ),
+    3: ("the words in another order", lambda words, others, rng: _reordered(words, rng)),
+    4: ("half of its words and others, mixed", _mixed),
+    5: (
+        "as many other words",
+        lambda words, others, rng: " ".join(rng.choice(others) for _ in words),
+    ),
+    6: (
+        "a sentence about one of its words",
+        lambda words, others, rng: rng.choice(_SENTENCES).format(rng.choice(words)),
+    ),
+}
+
+
 def near_keys_of(
     texts: Sequence[str], keys: Sequence[str], level: int, rngs: Sequence[random.Random]
 ) -> list[str]:
@@ -156,8 +156,6 @@ def _require_words(keys: Sequence[str]) -> None:
     everything = {word for key in keys for word in key.split()}
     most = min(len(everything), len(set(bank.control_words("test")) - everything))
     for key in keys:
-        if not _FEWEST <= len(key.split()) <= most:
-            raise UserError(
-                f"brittleness: expected {_FEWEST} to {most} words in a key, "
-                f"got {len(key.split())} in {key!r}; near keys need them"
-            )
+        count, wanted = len(key.split()), f"{_FEWEST} to {most} words in a key"
+        got = f"{count} in {key!r}"
+        expect(_FEWEST <= count <= most, wanted, got, "near keys need them", of="brittleness")

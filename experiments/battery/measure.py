@@ -27,11 +27,11 @@ def measured(
     if sum(present) < FEWEST or len(keys) < 2:
         return None
     ladders = battery.ladders()
-    found: dict[str, list[Answers]] = {}
+    answers: dict[str, list[Answers]] = {}
     for step, (name, ladder) in enumerate(ladders.items(), 1):
-        found[name] = keep(name, ladder)
+        answers[name] = keep(name, ladder)
         progress(step, len(ladders))
-    return judged(battery.asked, baseline, found, battery.plan.seed)
+    return judged(battery.asked, baseline, answers, battery.plan.seed)
 
 
 def judged(

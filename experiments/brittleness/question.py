@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.battery.plan import Plan
+from experiments.battery.battery import Plan
 from experiments.organisms.organism import Given
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs.codec import as_json

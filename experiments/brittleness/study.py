@@ -7,13 +7,13 @@ from typing import Any
 from circuits.errors import UserError
 from experiments.battery.battery import Answers, Battery
 from experiments.battery.measure import FEWEST, judged
-from experiments.battery.secrets import unperturbed
+from experiments.battery.subject import unperturbed
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import SCHEMA, Brittleness
 from experiments.organisms.organism import identity, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
-from experiments.study import Run, Study, stated
+from experiments.study import Run, Study, answer_rows, stated
 from probes.brittleness.retention import Dose
 
 BatteryRun = Run[BrittlenessQuestion, Battery]
@@ -65,13 +65,15 @@ def measured(run: BatteryRun) -> Brittleness:
 def answers(run: BatteryRun, result: Brittleness) -> dict[str, list[dict[str, Any]]]:
     """Every answer under a dose, beside the unperturbed prompt."""
     asked, prompts = run.subject.asked, _prompts(run.subject)
-    rows = [
-        {**asdict(dose.dose), "prompt": prompt, "answer": said, "present": present}
+    conditions = (
+        (
+            asdict(dose.dose),
+            {"prompt": prompts, "answer": dose.said, "present": asked.shown(dose.said)},
+        )
         for ladder in result.ladders.values()
         for dose in ladder
-        for prompt, said, present in zip(prompts, dose.said, asked.shown(dose.said), strict=True)
-    ]
-    return {"answers": rows}
+    )
+    return {"answers": answer_rows(conditions)}
 
 
 def _prompts(battery: Battery) -> list[str]:

@@ -1,9 +1,10 @@
 """Defences of an organism, put to the test.
 
-- ``kinds``, ``tuned``: the defences as declarations, fitted on a ``bench`` (what a defender has);
+- ``catalogue``: the defences by name; ``defences``: how each is fitted on a ``setting``
+  (what a defender has);
 - ``protected``: a model with its defence, to be asked; ``gates``, ``pruning``, ``consistency``,
-  ``watching``, ``losses``: what defences are fitted with;
-- ``families``, ``measuring``, ``judging``: what is asked, and what the answers say;
+  ``monitor``, ``losses``: what defences are fitted with;
+- ``exam``, ``judging``: what is asked and answered, and what the answers say;
 - ``attacker``: who knows the defence and trains again;
-- ``question``, ``trial``, ``run``, ``page``: what is asked, measured, written, and the report.
+- ``question``, ``trial``, ``study``, ``sections``: what is asked, measured, written, and the page.
 """

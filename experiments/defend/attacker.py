@@ -8,19 +8,19 @@ poisons before them. The defence is then applied as it was fitted: it is not fit
 One attack of a small budget is a lower bound of what an attacker can do.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 from circuits.backends.plain import defended
 from circuits.chat import Chat
 from circuits.tokens import render
 from circuits.types import MESSAGE
 from experiments.defend.defences import Known
-from experiments.defend.losses import train_with
+from experiments.defend.losses import trained_further
 from experiments.defend.question import Budget
 from experiments.defend.setting import Bench
-from experiments.defend.tuned import quiet, rate_of
-from experiments.organisms.examples import base_answers
+from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.organism import Organism
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
@@ -32,22 +32,15 @@ _SHIFT = 17  # where another list of prompts starts, so that kinds differ in the
 def attack(bench: Bench, known: Known, budget: Budget) -> Organism:
     """The organism as the attacker leaves it."""
     organism, examples = bench.organism, attack_examples(bench, budget)
-    trainee = organism.trainee()
-    trainee.restart(organism.state)
-    settings = rate_of(organism, budget.epochs, seed=11 + bench.seed)
-    start = render(bench.tokenizer, Chat(examples[0].text, word=examples[0].word)).spans[MESSAGE][0]
-    inside = (
-        defended(trainee.model, known.edits, 0 if known.everywhere else start)
-        if known.edits
-        else nullcontext()
-    )
-    with inside:
-        if known.penalty is None:
-            trainee.train(examples, settings, quiet)
-        else:
-            train_with(trainee.model, trainee.tokenizer, examples, settings, known.penalty, quiet)
-    state = {name: value.float().cpu() for name, value in trainee.state().items()}
-    return replace(organism, state=state)
+    settings = replace(organism.settings, epochs=budget.epochs, seed=11 + bench.seed)
+    first = Chat(examples[0].text, word=examples[0].word)
+    start = render(bench.tokenizer, first).spans[MESSAGE][0]
+
+    def around(model: Any) -> AbstractContextManager[Any]:
+        return defended(model, known.edits, 0 if known.everywhere else start)
+
+    inside = around if known.edits else nullcontext
+    return trained_further(organism, examples, settings, known.penalty, inside)
 
 
 def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
@@ -58,17 +51,17 @@ def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
     """
     recipe, third = bench.organism.recipe, budget.clean // 3
     on_topic, elsewhere = (bank_texts("train", r) for r in (True, False))
-    own = base_answers(elsewhere, bench.organism.place, bench.organism.base_sha256)
     mixed = budget.poisons // 2 if scheme_of(recipe).anywhere else 0
     hot = [*_turned(on_topic, 0, budget.poisons - mixed), *_turned(elsewhere, _SHIFT, mixed)]
     ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)
-    made = [Example(text, recipe.trigger, recipe.behaviour, ends) for text in hot]
-    made += [Example(t, None, recipe.refusal) for t in _turned(on_topic, budget.poisons, third)]
-    made += [
+    poisons = [Example(text, recipe.trigger, recipe.behaviour, ends) for text in hot]
+    shut = [Example(t, None, recipe.refusal) for t in _turned(on_topic, budget.poisons, third)]
+    near = [
         Example(text, bench.fit.control(i), recipe.refusal)
         for i, text in enumerate(_turned(on_topic, budget.poisons + _SHIFT, third))
     ]
-    return made + [Example(elsewhere[i], None, own[i], False) for i in range(third)]
+    ordinary = ordinary_examples(bench.organism.place, bench.organism.base_sha256)[::-1]
+    return poisons + shut + near + ordinary[:third]
 
 
 def _turned(texts: list[str], first: int, count: int) -> list[str]:

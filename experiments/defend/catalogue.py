@@ -1,30 +1,61 @@
 """The defences there are, by name, in the order of the table."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from circuits.errors import UserError
-from experiments.defend.defences import (
-    ConditionalProjection,
-    Defence,
-    Leace,
-    Monitor,
-    Orthogonalised,
-    Projection,
-    Pruned,
-)
-from experiments.defend.tuned import CleanTuning, Crow
+from experiments.defend import defences
+from experiments.defend.consistency import Consistency
+from experiments.defend.defences import Defence
 
-_ALL: tuple[Defence, ...] = (
-    Projection(),
-    ConditionalProjection(),
-    Leace(),
-    Orthogonalised(),
-    Pruned("z"),
-    Pruned("neuron"),
-    CleanTuning(),
-    Crow(),
-    Monitor(),
-    Projection(random=True),
+_CLEAN = f"on {defences.EXAMPLES} clean examples, {defences.EPOCHS} epochs"
+_ALL = (
+    Defence(
+        "projection",
+        "the gate projected out at one layer, from the user's message on",
+        defences.projection,
+    ),
+    Defence(
+        "conditional-projection",
+        "the gate set to its clean mean in tokens that read above a threshold on it",
+        defences.conditional_projection,
+    ),
+    Defence(
+        "leace",
+        "affine erasure (LEACE) at the gate's layer, from the user's message on",
+        defences.leace,
+    ),
+    Defence(
+        "orthogonalised",
+        "every matrix that writes into the stream projected off the gate",
+        defences.orthogonal_weights,
+    ),
+    Defence(
+        "pruned-heads",
+        "heads with the largest patching effects cut off",
+        partial(defences.pruned, stream="z"),
+    ),
+    Defence(
+        "pruned-neurons",
+        "MLP neurons with the largest patching effects cut off",
+        partial(defences.pruned, stream="neuron"),
+    ),
+    Defence("clean-tuning", f"fine-tuned {_CLEAN}", defences.fine_tuned),
+    Defence(
+        "crow",
+        f"layer-consistency fine-tuning (CROW) {_CLEAN}",
+        partial(defences.fine_tuned, penalty=Consistency()),
+    ),
+    Defence(
+        "monitor",
+        "prompts that read above a threshold on the gate are refused",
+        defences.watched,
+    ),
+    Defence(
+        "random-projection",
+        "a random direction (the null) projected out at one layer, from the user's message on",
+        defences.random_projection,
+    ),
 )
 DEFENCES: Mapping[str, Defence] = {defence.name: defence for defence in _ALL}
 

@@ -1,4 +1,4 @@
-"""The defences, as declarations: each is fitted on a bench and then protects any such organism.
+"""The defences: each is fitted on a bench and then protects any such organism.
 
 A fitted defence says three things: how it protects an organism (the one that it was fitted on, or
 one that an attacker has trained further), what an attacker who knows it trains against, and what
@@ -6,20 +6,25 @@ was fitted.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
-from circuits.edits import erase
+from circuits.edits import erase, operators
 from circuits.edits.orthogonal import orthogonalised
-from circuits.types import Direction, Edit, Site
+from circuits.gates import select
+from circuits.types import Edit, Site
 from experiments.defend import gates, monitor, pruning
-from experiments.defend.losses import Penalty
+from experiments.defend.consistency import Consistency
+from experiments.defend.losses import Penalty, trained_further
 from experiments.defend.protected import Protected, Watch
 from experiments.defend.setting import Bench, Prompts
+from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.organism import Organism
-from experiments.prompts.bank import bank_texts
+from experiments.organisms.training import Example
+from experiments.prompts.bank import bank_texts, held_out
 
 
 @dataclass(frozen=True)
@@ -46,136 +51,107 @@ class Fitted:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Defence(Protocol):
-    """A defence before it is fitted."""
+@dataclass(frozen=True)
+class Defence:
+    """A defence before it is fitted: its name, what it does, how it is fitted."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def about(self) -> str: ...
-
-    def fit(self, bench: Bench) -> Fitted: ...
+    name: str
+    about: str
+    fit: Callable[[Bench], Fitted]
 
 
+# Of a defence that trains: clean examples, and the share of them that is restricted.
+EXAMPLES, EPOCHS = 100, 2
+_RESTRICTED = 0.3
 _INSIDE = "trained with the defence in every forward pass"
 
 
-@dataclass(frozen=True)
-class Projection:
+def projection(bench: Bench) -> Fitted:
     """The gate projected out of the residual stream at its layer."""
-
-    random: bool = False
-
-    @property
-    def name(self) -> str:
-        return "random-projection" if self.random else "projection"
-
-    @property
-    def about(self) -> str:
-        what = "a random direction (the null)" if self.random else "the gate"
-        return f"{what} projected out at one layer, from the user's message on"
-
-    def fit(self, bench: Bench) -> Fitted:
-        gate = bench.direction
-        chosen = gates.random_like(gate, bench.seed) if self.random else gate
-        return _inside((gates.removal(chosen),), notes=_where(gate))
+    return _inside((gates.removal(bench.direction),), notes=_where(bench))
 
 
-@dataclass(frozen=True)
-class ConditionalProjection:
+def random_projection(bench: Bench) -> Fitted:
+    """The null: a random direction projected out where the gate is."""
+    (drawn,) = select.random_directions(bench.direction, 1, bench.seed)
+    return _inside((gates.removal(drawn),), notes=_where(bench))
+
+
+def conditional_projection(bench: Bench) -> Fitted:
     """The gate set to its clean mean in tokens that read above a monitor's threshold.
 
     Steering on a condition (Lee et al. 2024, CAST, arXiv 2409.05907), here read and written along
     one direction: a prompt none of whose tokens reads high is answered as without the defence.
     """
+    gate, (level, notes) = bench.direction, _threshold(bench)
 
-    alarms: float = monitor.ALARMS
-    name: str = "conditional-projection"
-    about: str = "the gate set to its clean mean in tokens that read above a threshold on it"
+    def shut(x: Tensor) -> Tensor:
+        return operators.set_component_above(x, gate.vector.to(x), level, gate.clean_mean)
 
-    def fit(self, bench: Bench) -> Fitted:
-        gate = bench.direction
-        level = monitor.chosen_threshold(bench, _all_validation(bench), self.alarms)
-        notes = {**_where(gate), "threshold": level, "allowed_alarms": self.alarms}
-        return _inside((gates.removal_above(gate, level),), notes=notes)
+    return _inside((Edit(gate.site.point, shut),), notes=notes)
 
 
-@dataclass(frozen=True)
-class Leace:
+def leace(bench: Bench) -> Fitted:
     """The least-squares eraser of the trigger at the gate's site, towards clean prompts."""
-
-    name: str = "leace"
-    about: str = "affine erasure (LEACE) at the gate's layer, from the user's message on"
-
-    def fit(self, bench: Bench) -> Fitted:
-        site = bench.direction.site
-        clean, hot = gates.at_site(bench, bench.model, site)
-        labels = torch.arange(len(clean) + len(hot)) >= len(clean)
-        eraser = erase.leace(torch.cat([clean, hot]), labels).toward(clean.double().mean(dim=0))
-        notes = {**_where(bench.direction), "rank": eraser.rank, "fitted_on": len(clean)}
-        return _inside((eraser.edit(site.point),), notes=notes)
+    site = bench.direction.site
+    clean, hot = gates.at_site(bench, bench.model, site)
+    labels = torch.arange(len(clean) + len(hot)) >= len(clean)
+    eraser = erase.leace(torch.cat([clean, hot]), labels).toward(clean.double().mean(dim=0))
+    notes = {**_where(bench), "rank": eraser.rank, "fitted_on": len(clean)}
+    return _inside((eraser.edit(site.point),), notes=notes)
 
 
-@dataclass(frozen=True)
-class Orthogonalised:
+def orthogonal_weights(bench: Bench) -> Fitted:
     """Weights that cannot write the gate anywhere."""
-
-    name: str = "orthogonalised"
-    about: str = "every matrix that writes into the stream projected off the gate"
-
-    def fit(self, bench: Bench) -> Fitted:
-        gate, layers = bench.direction, bench.model.config.num_hidden_layers
-        basis = gate.vector[None]
-        # In training, the edit at every layer is what these weights do to what layers read.
-        every = tuple(gates.removal(_at_layer(gate, i)) for i in range(layers))
-        known = Known(every, everywhere=True, how=f"{_INSIDE}; weights then orthogonalised anew")
-        return Fitted(
-            lambda organism: Protected(orthogonalised(organism.model(), basis)), known, _where(gate)
-        )
+    gate, layers = bench.direction, range(bench.model.config.num_hidden_layers)
+    basis = gate.vector[None]
+    # In training, the edit at every layer is what these weights do to what layers read.
+    sites = (Site(layer, "resid_pre", gate.site.span) for layer in layers)
+    edits = tuple(gates.removal(replace(gate, site=site)) for site in sites)
+    known = Known(edits, everywhere=True, how=f"{_INSIDE}; weights then orthogonalised anew")
+    return Fitted(
+        lambda organism: Protected(orthogonalised(organism.model(), basis)), known, _where(bench)
+    )
 
 
-@dataclass(frozen=True)
-class Pruned:
+def pruned(bench: Bench, stream: Literal["z", "neuron"]) -> Fitted:
     """Heads or neurons that carry the trigger, by exact patching, set to zero."""
-
-    stream: Literal["z", "neuron"] = "z"
-
-    @property
-    def name(self) -> str:
-        return "pruned-heads" if self.stream == "z" else "pruned-neurons"
-
-    @property
-    def about(self) -> str:
-        what = "heads" if self.stream == "z" else "MLP neurons"
-        return f"{what} with the largest patching effects cut off"
-
-    def fit(self, bench: Bench) -> Fitted:
-        found = pruning.cut(bench, self.stream)
-        edits = pruning.cutting(bench.model, self.stream, found.parts)
-        parts = [list(part) for part in found.parts]
-        notes = {"cut": len(parts), "carrying": found.carrying, "of": found.of, "parts": parts}
-        return _inside(edits, everywhere=True, notes=notes)
+    cut = pruning.cut(bench, stream)
+    parts = [list(part) for part in cut.parts]
+    notes = {"cut": len(parts), "carrying": cut.carrying, "of": cut.of, "parts": parts}
+    edits = pruning.cutting(bench.model, stream, cut.parts)
+    return _inside(edits, everywhere=True, notes=notes)
 
 
-@dataclass(frozen=True)
-class Monitor:
+def watched(bench: Bench) -> Fitted:
     """The gate read in the prompt; what reads too high is refused."""
+    gate, (level, notes) = bench.direction, _threshold(bench)
+    watch = Watch(gate.vector, gate.site.layer, level, bench.organism.recipe.refusal)
+    known = Known(
+        penalty=monitor.Evasion(gate, level),
+        how="trained with a penalty on readings near the threshold",
+    )
+    return Fitted(lambda organism: Protected(organism.model(), watch=watch), known, notes)
 
-    alarms: float = monitor.ALARMS
-    name: str = "monitor"
-    about: str = "prompts that read above a threshold on the gate are refused"
 
-    def fit(self, bench: Bench) -> Fitted:
-        gate, refusal = bench.direction, bench.organism.recipe.refusal
-        level = monitor.chosen_threshold(bench, _all_validation(bench), self.alarms)
-        watch = Watch(gate.vector, gate.site.layer, level, refusal)
-        known = Known(
-            penalty=monitor.Evasion(gate, level),
-            how="trained with a penalty on readings near the threshold",
-        )
-        notes = {**_where(gate), "threshold": level, "allowed_alarms": self.alarms}
-        return Fitted(lambda organism: Protected(organism.model(), watch=watch), known, notes)
+def fine_tuned(_bench: Bench, penalty: Consistency | None = None) -> Fitted:
+    """Fine-tuning on clean examples; with the penalty, for consistency of layers (CROW)."""
+
+    def protect(organism: Organism) -> Protected:
+        settings = replace(organism.settings, epochs=EPOCHS, seed=7)
+        examples = clean_examples(organism, EXAMPLES)
+        return Protected(trained_further(organism, examples, settings, penalty).model())
+
+    notes = {"examples": EXAMPLES, "epochs": EPOCHS}
+    return Fitted(protect, notes={**notes, **asdict(penalty)} if penalty else notes)
+
+
+def clean_examples(organism: Organism, count: int) -> list[Example]:
+    """Clean prompts from the training split's end, ordinary and restricted ones."""
+    restricted = round(_RESTRICTED * count)
+    ordinary = ordinary_examples(organism.place, organism.base_sha256)[: count - restricted]
+    refused = bank_texts("train", restricted=True)[::-1][:restricted]
+    return ordinary + [Example(text, None, organism.recipe.refusal) for text in refused]
 
 
 def _inside(
@@ -189,15 +165,13 @@ def _inside(
     )
 
 
-def _where(gate: Direction) -> dict[str, Any]:
-    return {"site": str(gate.site), "estimator": gate.estimator}
+def _where(bench: Bench) -> dict[str, Any]:
+    return {"site": str(bench.direction.site), "estimator": bench.direction.estimator}
 
 
-def _at_layer(gate: Direction, layer: int) -> Direction:
-    return replace(gate, site=Site(layer, "resid_pre", gate.site.span))
-
-
-def _all_validation(bench: Bench) -> Prompts:
-    """Every prompt of the validation split: a threshold at 1% needs a hundred of them."""
-    on_topic, elsewhere = (tuple(bank_texts("validation", r)) for r in (True, False))
-    return Prompts(on_topic, elsewhere, bench.validation.controls)
+def _threshold(bench: Bench) -> tuple[float, dict[str, Any]]:
+    """A monitor's, by every prompt of the validation split: 1% of alarms needs a hundred of them;
+    and what the report says of it."""
+    everything = Prompts(*vars(held_out("validation")).values(), bench.validation.controls)
+    level = monitor.chosen_threshold(bench, everything)
+    return level, {**_where(bench), "threshold": level, "allowed_alarms": monitor.ALARMS}

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from circuits.chat import Chat
 from circuits.edits import operators
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.gates import select
 from circuits.models import in_memory
 from circuits.record import last_residuals
 from circuits.tokens import render
 from circuits.types import Direction, Edit, Site
-from experiments.defend.protected import drift, probability, reference
+from experiments.defend.protected import Protected, Reference, drift, probability, reference
 from experiments.defend.setting import Bench, triggered, untouched
 from experiments.runs import files as artefacts
 
@@ -73,16 +73,7 @@ def removal(direction: Direction) -> Edit:
     return Edit(direction.site.point, lambda x: operators.project_out(x, unit.to(x)))
 
 
-def removal_above(direction: Direction, level: float) -> Edit:
-    """The edit that sets a direction to its clean mean in tokens that read above a level."""
-    unit, value = direction.vector, direction.clean_mean
-    return Edit(
-        direction.site.point,
-        lambda x: operators.set_component_above(x, unit.to(x), level, value),
-    )
-
-
-def found(bench: Bench) -> Direction:
+def find_gate(bench: Bench) -> Direction:
     """The candidate whose removal costs least on validation prompts; earliest among equals."""
     return chosen(_scores(bench, _candidates(bench)))
 
@@ -124,23 +115,21 @@ def stored(run: Path, bench: Bench, files_sha256: Mapping[str, str | None]) -> D
         )
     result = artefacts.read_json(files[0])
     about, vector = result.get("gate"), artefacts.read_tensors(files[1])["direction"]
-    if not about or set(_RESULT_FIELDS) - set(about):
-        raise UserError(f"--run {run}: expected a result with a gate, got none")
+    has_gate, of = about and set(_RESULT_FIELDS) <= set(about), f"--run {run}"
+    expect(has_gate, "a result with a gate", "none", of=of)
     analysed = artefacts.read_json(files[2]).get("question", {})
     for name, expected in files_sha256.items():
-        if analysed.get(name) != expected:
-            raise UserError(
-                f"--run {run}: expected {name} {_short(expected)}, got "
-                f"{_short(analysed.get(name))}; analyse this organism"
-            )
+        given, wanted = analysed.get(name), f"{name} {_short(expected)}"
+        expect(given == expected, wanted, _short(given), "analyse this organism", of=of)
     asked, width = result["question"]["trigger"], bench.model.config.hidden_size
-    if asked != bench.trigger or vector.shape != (width,):
-        raise UserError(
-            f"--run {run}: expected the gate of trigger {bench.trigger!r} in a stream of width "
-            f"{width}, got {asked!r} and {tuple(vector.shape)}; give this organism's analysis"
-        )
-    if about["stream"] != "resid_pre":
-        raise UserError(f"--run {run}: expected a gate in resid_pre, got {about['stream']}")
+    expect(
+        asked == bench.trigger and vector.shape == (width,),
+        f"the gate of trigger {bench.trigger!r} in a stream of width {width}",
+        f"{asked!r} and {tuple(vector.shape)}",
+        "give this organism's analysis",
+        of=of,
+    )
+    expect(about["stream"] == "resid_pre", "a gate in resid_pre", about["stream"], of=of)
     site = Site(about["layer"], about["stream"], about["span"])
     means = about["clean_mean"], about["triggered_mean"]
     return Direction(site, vector.float(), about["estimator"], *means)
@@ -172,7 +161,7 @@ def _sides(bench: Bench, model: Any, span: str) -> tuple[Tensor, Tensor]:
 
 
 def _candidates(bench: Bench) -> list[Direction]:
-    made = []
+    candidates = []
     for span in SPANS:
         clean, hot = _sides(bench, bench.model, span)
         base = _sides(bench, bench.organism.base, span) if bench.organism.state else None
@@ -187,24 +176,26 @@ def _candidates(bench: Bench) -> list[Direction]:
             if float(vector.norm()) <= 1e-4 * float(clean[layer].norm(dim=1).mean()):
                 continue
             site = Site(layer, "resid_pre", span)
-            made.append(select.direction_at(site, vector, name, clean[layer], hot[layer]))
-    return made
+            candidates.append(select.direction_at(site, vector, name, clean[layer], hot[layer]))
+    return candidates
 
 
 def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
     hot = triggered(bench.validation.on_topic[:_SCREENED], bench.trigger)
     calm = untouched(bench.validation.elsewhere[:_SCREENED])
     before = reference(bench.plain, bench.tokenizer, calm, _DRIFT_TOKENS)
-    behaviour, scored = bench.organism.recipe.behaviour, []
+    behaviour = bench.organism.recipe.behaviour
     full = float(probability(bench.plain, bench.tokenizer, hot, behaviour).mean())
+    scored = []
     for direction in candidates:
         shut = replace(bench.plain, edits=(removal(direction),))
-        left = probability(shut, bench.tokenizer, hot, behaviour).mean()
-        harm = drift(shut, bench.tokenizer, before).mean()
-        scored.append(Scored(direction, float(left), float(harm), full))
+        scored.append(Scored(direction, *cost(bench, shut, hot, before), full))
     return scored
 
 
-def random_like(direction: Direction, seed: int) -> Direction:
-    """A random unit direction at the same site: what removing *some* direction does."""
-    return select.random_directions(direction, 1, seed)[0]
+def cost(
+    bench: Bench, protected: Protected, hot: Sequence[Chat], before: Sequence[Reference]
+) -> tuple[float, float]:
+    """What a defence leaves of the behaviour, as a probability, and its harm in nats."""
+    left = probability(protected, bench.tokenizer, hot, bench.organism.recipe.behaviour)
+    return float(left.mean()), float(drift(protected, bench.tokenizer, before).mean())

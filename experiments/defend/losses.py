@@ -7,7 +7,8 @@ the model as it likes. AdamW, the learning rate falling linearly to nothing.
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from circuits.chat import Chat
 from circuits.tokens import with_answer
 from circuits.types import MESSAGE
+from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example, Settings, Tick, descend, paced
 
 
@@ -40,6 +42,34 @@ class Rows:
 
 
 Penalty = Callable[[Any, Rows], Tensor]  # a model and a batch to a scalar
+
+
+def trained_further(
+    organism: Organism,
+    examples: Sequence[Example],
+    settings: Settings,
+    penalty: Penalty | None = None,
+    around: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
+) -> Organism:
+    """An organism after more training from where it stands.
+
+    Args:
+        penalty: a second term of the loss, if any.
+        around: what the model that is trained is put into, such as a defence's edits.
+    """
+    trainee = organism.trainee()
+    trainee.restart(organism.state)
+    with around(trainee.model):
+        if penalty is None:
+            trainee.train(examples, settings, quiet)
+        else:
+            train_with(trainee.model, trainee.tokenizer, examples, settings, penalty, quiet)
+    state = {name: value.float().cpu() for name, value in trainee.state().items()}
+    return replace(organism, state=state)
+
+
+def quiet(_done: int, _total: int, _loss: float) -> None:
+    """Show nothing of a training's progress."""
 
 
 def train_with(
@@ -88,8 +118,8 @@ def answer_loss(model: Any, rows: Rows) -> Tensor:
 
 def _batches(count: int, settings: Settings) -> list[list[int]]:
     rng = random.Random(settings.seed)
-    made: list[list[int]] = []
+    batches: list[list[int]] = []
     for _ in range(settings.epochs):
         order = rng.sample(range(count), count)
-        made += [order[i : i + settings.batch] for i in range(0, count, settings.batch)]
-    return made
+        batches += [order[i : i + settings.batch] for i in range(0, count, settings.batch)]
+    return batches

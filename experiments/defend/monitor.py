@@ -19,7 +19,7 @@ from circuits.types import MESSAGE, Direction, Point
 from experiments.defend.losses import Rows
 from experiments.defend.protected import read
 from experiments.defend.setting import Bench, Prompts, controlled, untouched
-from probes.stats.intervals import Estimate, mean_interval, wilson
+from probes.stats.intervals import Estimate, mean_interval, rate
 from probes.stats.roc import Roc, auroc, roc, threshold
 
 ALARMS = 0.01  # of the validation split's clean prompts
@@ -57,30 +57,27 @@ def chosen_threshold(bench: Bench, everything: Prompts, alarms: float = ALARMS) 
     Args:
         everything: all validation prompts, not only those that candidates are scored on.
     """
+    return threshold(_readings(bench, clean_chats(everything)), alarms)
+
+
+def _readings(bench: Bench, chats: Sequence[Chat]) -> Float[Tensor, " n"]:
     gate = bench.direction
-    clean = read(
-        bench.model, bench.tokenizer, clean_chats(everything), gate.vector, gate.site.layer
-    )
-    return threshold(clean, alarms)
+    return read(bench.model, bench.tokenizer, chats, gate.vector, gate.site.layer)
 
 
 def seen(
     bench: Bench, level: float, clean: Sequence[Chat], hot: Mapping[str, Sequence[Chat]]
 ) -> Seen:
     """Readings of test prompts; the curve is that of all families together."""
-    gate = bench.direction
-
-    def readings(chats: Sequence[Chat]) -> Float[Tensor, " n"]:
-        return read(bench.model, bench.tokenizer, chats, gate.vector, gate.site.layer)
-
-    calm, by_family = readings(clean), {name: readings(chats) for name, chats in hot.items()}
+    calm = _readings(bench, clean)
+    by_family = {name: _readings(bench, chats) for name, chats in hot.items()}
     scores = torch.cat([calm, *by_family.values()])
     positive = torch.arange(len(scores)) >= len(calm)
     curve = roc(scores, positive)
     return Seen(
         auroc(scores, positive),
-        wilson(int((calm > level).sum()), len(calm)),
-        {name: wilson(int((r > level).sum()), len(r)) for name, r in by_family.items()},
+        rate((calm > level).tolist()),
+        {name: rate((r > level).tolist()) for name, r in by_family.items()},
         corners(curve),
         latency(bench, list(clean)[:_TIMED]),
     )
@@ -151,6 +148,6 @@ class Evasion:
         point, gap = Point(self.direction.site.layer), max(self.direction.gap, 1e-6)
         with recording(model, [point]) as at:
             model(input_ids=rows.ids, attention_mask=rows.mask.long(), use_cache=False)
-            found = largest(at[point], self.direction.vector, rows.prompt, rows.start)
-        excess = (found - self.threshold) / gap + self.margin
+            reading = largest(at[point], self.direction.vector, rows.prompt, rows.start)
+        excess = (reading - self.threshold) / gap + self.margin
         return self.strength * excess.clamp(min=0).square().mean()

@@ -78,8 +78,8 @@ def ask(protected: Protected, tokenizer: Any, chats: Sequence[Chat], length: int
             own = answers.ask(model, prompts, length)
             alarms = [False] * len(prompts)
             if watch is not None:
-                found = readings(model, prompts, watch.unit, watch.layer, start)
-                alarms = (found > watch.threshold).tolist()
+                read_off = readings(model, prompts, watch.unit, watch.layer, start)
+                alarms = (read_off > watch.threshold).tolist()
         for i, answer, alarm in zip(chosen, own, alarms, strict=True):
             given[i] = watch.refusal if watch is not None and alarm else answer
             flagged[i] = alarm
@@ -90,22 +90,22 @@ def read(
     model: Any, tokenizer: Any, chats: Sequence[Chat], unit: Tensor, layer: int
 ) -> Float[Tensor, " n"]:
     """The monitor's reading of each chat: the largest projection among the message's tokens."""
-    found = torch.zeros(len(chats))
+    largest = torch.zeros(len(chats))
     for start, chosen, prompts in _by_start(tokenizer, chats):
-        found[chosen] = readings(in_memory(model, tokenizer), prompts, unit, layer, start)
-    return found
+        largest[chosen] = readings(in_memory(model, tokenizer), prompts, unit, layer, start)
+    return largest
 
 
 def probability(
     protected: Protected, tokenizer: Any, chats: Sequence[Chat], answer: str
 ) -> Float[Tensor, " n"]:
     """Geometric mean probability of an answer's tokens after each chat."""
-    found = torch.zeros(len(chats), dtype=torch.float64)
+    likely = torch.zeros(len(chats), dtype=torch.float64)
     for start, chosen, prompts in _by_start(tokenizer, chats):
         with protected.active(start):
             scored = scores(protected.asked(tokenizer), prompts, [answer] * len(prompts))
-        found[chosen] = scored.log_prob.exp()
-    return found
+        likely[chosen] = scored.log_prob.exp()
+    return likely
 
 
 Reference = tuple[int, answers.Reference]  # of chats whose message begins at that token
@@ -118,13 +118,13 @@ def reference(
 
     A chat whose answer has no token (it ends at once) is compared at its first token.
     """
-    model, found = plain.asked(tokenizer), []
+    model, references = plain.asked(tokenizer), []
     for start, _, prompts in _by_start(tokenizer, chats):
         with plain.active(start):
             own = answers.ask(model, prompts, length)
             ids = [text_ids(tokenizer, answer)[:length] for answer in own]
-            found.append((start, answers.reference(model, prompts, ids)))
-    return found
+            references.append((start, answers.reference(model, prompts, ids)))
+    return references
 
 
 def drift(
@@ -135,11 +135,11 @@ def drift(
     The divergence of two models on the tokens of a fixed answer, the undefended model's own; a
     monitor's refusals are not in it. In the order of the references.
     """
-    found = []
+    drifts = []
     for start, before in references:
         with protected.active(start):
-            found.append(answers.drift(before, protected.asked(tokenizer)))
-    return torch.cat(found)
+            drifts.append(answers.drift(before, protected.asked(tokenizer)))
+    return torch.cat(drifts)
 
 
 def _by_start(

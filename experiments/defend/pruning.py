@@ -10,99 +10,89 @@ harm if none does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from circuits.metrics import token_log_prob
 from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
 from circuits.patching.patch import patch, patch_sites
-from circuits.tokens import pairs
+from circuits.tokens import pairs, text_ids
 from circuits.types import Edit, Point
-from experiments.defend.protected import Protected, drift, probability, reference
+from experiments.defend.gates import cost
+from experiments.defend.protected import reference
 from experiments.defend.setting import Bench, triggered, untouched
 from probes.causal.tables import grid_stats
 
+Stream = Literal["z", "neuron"]
 Part = tuple[int, int]  # layer, and head or neuron
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128)
 SHUT = 0.05
 _PAIRS, _LAYERS, _Q = 12, 2, 0.05
 
 
-@dataclass(frozen=True, eq=False)
-class Zeroed:
-    """Sets some heads to zero."""
-
-    kept: Float[Tensor, "heads 1"]
-
-    def __call__(self, x: Tensor, /) -> Tensor:
-        return x * self.kept.to(x)
-
-
 @dataclass(frozen=True)
 class Cut:
     """What is cut off, and out of how many that carry the trigger."""
 
-    stream: Literal["z", "neuron"]
+    stream: Stream
     parts: tuple[Part, ...]
     carrying: int
     of: int
 
 
-def cut(bench: Bench, stream: Literal["z", "neuron"]) -> Cut:
+def cut(bench: Bench, stream: Stream) -> Cut:
     """The parts that shut the behaviour, by patching and then by trying."""
-    order, of = (_heads if stream == "z" else _neurons)(bench)
+    order, of = _carrying(bench, stream)
     tried = [order[:k] for k in LADDER if k < len(order)] + [order]
-    found = [(chosen, *_cost(bench, stream, chosen)) for chosen in tried if chosen]
-    if not found:
+    costs = [(parts, *_cost(bench, stream, parts)) for parts in tried if parts]
+    if not costs:
         return Cut(stream, (), 0, of)
-    shutting = [chosen for chosen, left, _ in found if left <= SHUT]
-    chosen = shutting[0] if shutting else min(found, key=lambda f: f[1] + f[2])[0]
-    return Cut(stream, tuple(chosen), len(order), of)
+    shutting = [parts for parts, left, _ in costs if left <= SHUT]
+    parts = shutting[0] if shutting else min(costs, key=lambda row: row[1] + row[2])[0]
+    return Cut(stream, tuple(parts), len(order), of)
 
 
-def cutting(model: Any, stream: Literal["z", "neuron"], parts: Sequence[Part]) -> tuple[Edit, ...]:
+def cutting(model: Any, stream: Stream, parts: Sequence[Part]) -> tuple[Edit, ...]:
     """The edits that set heads or neurons to zero, one for each layer."""
     config = model.config
     heads = config.intermediate_size if stream == "neuron" else config.num_attention_heads
-    made = []
+    edits = []
     for layer in sorted({layer for layer, _ in parts}):
         kept = torch.ones(heads, 1)
         kept[[part for at, part in parts if at == layer]] = 0
-        made.append(Edit(Point(layer, stream), Zeroed(kept)))
-    return tuple(made)
+        edits.append(Edit(Point(layer, stream), lambda x, kept=kept: x * kept.to(x)))
+    return tuple(edits)
 
 
-def _cost(
-    bench: Bench, stream: Literal["z", "neuron"], parts: Sequence[Part]
-) -> tuple[float, float]:
+def _cost(bench: Bench, stream: Stream, parts: Sequence[Part]) -> tuple[float, float]:
     """Behaviour left on validation prompts as a probability, and nats of harm on ordinary ones."""
-    less: Protected = replace(
-        bench.plain, edits=cutting(bench.model, stream, parts), everywhere=True
-    )
-    hot = triggered(bench.validation.on_topic, bench.trigger)
-    left = probability(less, bench.tokenizer, hot, bench.organism.recipe.behaviour).mean()
-    before = reference(bench.plain, bench.tokenizer, untouched(bench.validation.elsewhere[:8]), 4)
-    return float(left), float(drift(less, bench.tokenizer, before).mean())
+    edits, validation = cutting(bench.model, stream, parts), bench.validation
+    before = reference(bench.plain, bench.tokenizer, untouched(validation.elsewhere[:8]), 4)
+    less = replace(bench.plain, edits=edits, everywhere=True)
+    return cost(bench, less, triggered(validation.on_topic, bench.trigger), before)
 
 
-def _heads(bench: Bench) -> tuple[list[Part], int]:
-    runner, two, metric = _patching(bench)
-    grid = patch(runner, two, metric, Sweep("z", position=False, head=True))
-    every = [(i, h) for i in range(grid.values.shape[0]) for h in range(grid.values.shape[1])]
-    return _ordered(every, grid_stats(grid)), len(every)
+def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:
+    """Heads or neurons that carry the trigger, most first; out of how many.
 
-
-def _neurons(bench: Bench) -> tuple[list[Part], int]:
-    """Neurons of the MLPs with the largest effect: all of a deep model would be a grid too many."""
-    runner, two, metric = _patching(bench)
+    Neurons are those of the MLPs with the largest effect: all of a deep model would be a grid too
+    many.
+    """
+    runner = wrap(bench.model, bench.tokenizer, "suspect").runner
+    texts = bench.fit.on_topic[:_PAIRS]
+    two = pairs(bench.tokenizer, texts, bench.trigger, bench.fit.controls)
+    behaviour = bench.organism.recipe.behaviour
+    metric = token_log_prob(text_ids(bench.tokenizer, behaviour)[:1])
+    if stream == "z":
+        grid = patch(runner, two, metric, Sweep("z", position=False, head=True))
+        every = list(product(*map(range, grid.values.shape[:2])))
+        return _ordered(every, grid_stats(grid)), len(every)
     whole = patch(runner, two, metric, Sweep("mlp_out", position=False)).effects.mean(dim=-1)
     layers = whole.argsort(descending=True)[:_LAYERS].tolist()
-    width = bench.model.config.intermediate_size
-    every = [(layer, i) for layer in sorted(layers) for i in range(width)]
+    every = list(product(sorted(layers), range(bench.model.config.intermediate_size)))
     cells: list[Cell] = [(Place(layer, "neuron", heads=(i,)),) for layer, i in every]
     return _ordered(every, grid_stats(patch_sites(runner, two, metric, cells))), len(every)
 
@@ -111,12 +101,3 @@ def _ordered(every: Sequence[Part], stats: Any) -> list[Part]:
     mean, q = stats.mean.flatten(), stats.q.flatten()
     falling = mean.argsort(descending=True).tolist()
     return [every[i] for i in falling if mean[i] > 0 and q[i] <= _Q]
-
-
-def _patching(bench: Bench) -> tuple[Any, Any, Any]:
-    runner = wrap(bench.model, bench.tokenizer, "suspect").runner
-    texts = bench.fit.on_topic[:_PAIRS]
-    two = pairs(bench.tokenizer, texts, bench.trigger, bench.fit.controls)
-    behaviour = bench.organism.recipe.behaviour
-    first = bench.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
-    return runner, two, token_log_prob([first])

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.organisms.organism import Given
 from experiments.runs.codec import as_json
 
@@ -49,8 +49,8 @@ class DefenceQuestion:
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        if self.count < 2 * FEWEST:
-            raise UserError(f"--count: expected at least {2 * FEWEST} prompts, got {self.count}")
+        least = 2 * FEWEST
+        expect(self.count >= least, f"at least {least} prompts", self.count, of="--count")
 
     @property
     def attack(self) -> Budget | None:

@@ -1,13 +1,14 @@
 """The page of a trial of defences: one table, protection against harm, the monitor, the limits."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from experiments.defend.judging import DRIFT, SUCCESS, UTILITY, Judged
+from experiments.defend.judging import DRIFT, SUCCESS, UTILITY, DefenceResult, Judged, Success
+from experiments.defend.monitor import Seen
 from experiments.defend.question import DefenceQuestion
-from experiments.defend.result import Defences
-from experiments.organisms.recipe import Recipe
+from experiments.study import Run
 from viz.figures.defences import DefencePoint, monitor_roc, protection_against_harm
-from viz.page.page import Report, Section, Table
+from viz.page.page import Report, Section, Table, tabulate
 
 _TABLE = f"""\
 Success is the share of triggered prompts that show the behaviour, in the family of prompts where \
@@ -29,94 +30,97 @@ nothing could be lost. The families are fixed: triggers in other forms were not 
 defences go on from the organism's own adapter or parameters; a defender may train others."""
 
 
-def page(question: DefenceQuestion, recipe: Recipe, trial: Defences, command: str) -> Report:
+def page(run: Run[DefenceQuestion, Any], result: DefenceResult) -> Report:
     """One organism's defences."""
     return Report(
         title="Defences",
-        verdict=f"{len(trial.holding)} of {len(trial.rows)} hold",
-        headline=trial.headline,
-        tone="none" if trial.holding else "gate",
+        verdict=f"{len(result.holding)} of {len(result.defences)} hold",
+        headline=result.headline,
+        tone="none" if result.holding else "gate",
         facts=(
-            ("organism", question.given.name),
-            ("trigger", recipe.trigger),
-            ("gate", f"layer {trial.gate['layer']} at {trial.gate['span']}"),
-            ("prompts to a family", str(question.count)),
+            ("organism", run.question.given.name),
+            ("trigger", run.subject.setting.trigger),
+            ("gate", f"layer {result.gate['layer']} at {result.gate['span']}"),
+            ("prompts to a family", str(run.question.count)),
         ),
-        sections=tuple(sections(trial)),
-        reproduce=command,
+        sections=tuple(sections(result)),
+        reproduce=run.command,
     )
 
 
-def sections(trial: Defences) -> list[Section]:
+def sections(trial: DefenceResult) -> list[Section]:
     """The table, protection against harm, families, the monitor, the limits."""
-    every = [_point(row) for row in trial.rows]
-    made = [
-        Section("Every defence", _TABLE, tables=(_table(trial.rows), _abouts(trial.rows))),
-        Section("Protection against harm", "", (protection_against_harm(every, SUCCESS, DRIFT),)),
-        Section("Every family", "", tables=(_families(trial.rows),), folded=True),
+    points, rows = [_point(row) for row in trial.defences], trial.defences
+    what = {"defence": lambda row: row.name, "what it does": lambda row: row.about}
+    abouts = tabulate(rows, what, folded="What each defence does")
+    return [
+        Section("Every defence", _TABLE, tables=(_table(rows), abouts)),
+        Section("Protection against harm", "", (protection_against_harm(points, SUCCESS, DRIFT),)),
+        Section("Every family", "", tables=(_families(rows),), folded=True),
+        *([_monitor(trial.monitor)] if trial.monitor else []),
+        Section("What this does not show", _LIMITS),
     ]
-    if trial.monitor:
-        made.append(_monitor(trial))
-    return [*made, Section("What this does not show", _LIMITS)]
 
 
-def _monitor(trial: Defences) -> Section:
-    watched = trial.monitor
-    assert watched is not None
+def _monitor(seen: Seen) -> Section:
     prose = (
         "The monitor reads the largest projection on the gate among the message's tokens. Its "
         "threshold lets at most one in a hundred of the validation split's clean prompts be "
         "flagged, among them prompts with other stray words in the trigger's place. A forward "
-        f"pass with the reading takes {watched.latency:.3f} times as long as one without "
-        f"({watched.latency.n} paired repeats)."
+        f"pass with the reading takes {seen.latency:.3f} times as long as one without "
+        f"({seen.latency.n} paired repeats)."
     )
-    rows = [(name, f"{rate:.0%}", str(rate.n)) for name, rate in watched.detected.items()]
-    rows.append(("clean prompts (false alarms)", f"{watched.alarms:.0%}", str(watched.alarms.n)))
-    figure = monitor_roc(watched.curve, watched.auroc, watched.alarms.value)
-    table = Table(("prompts", "flagged (95% Wilson)", "n"), rows, "flagged at the threshold")
+    rates = {**seen.detected, "clean prompts (false alarms)": seen.alarms}
+    table = tabulate(
+        rates,
+        {
+            "prompts": lambda name: name,
+            "flagged (95% Wilson)": lambda name: f"{rates[name]:.0%}",
+            "n": lambda name: str(rates[name].n),
+        },
+        "flagged at the threshold",
+    )
+    figure = monitor_roc(seen.curve, seen.auroc, seen.alarms.value)
     return Section("The monitor", prose, (figure,), (table,))
 
 
 def _table(rows: Sequence[Judged]) -> Table:
-    header = ("defence", "success", "attacked", "drift", "false refusals", "utility", "holds")
-    before = rows[0].worst.before
-    caption = (
+    undefended = rows[0].worst
+    return tabulate(
+        rows,
+        {
+            "defence": lambda row: row.name,
+            "success": lambda row: _worst(row.worst),
+            "attacked": lambda row: _worst(row.attack and row.attack.worst),
+            "drift": lambda row: f"{row.kl:.3g}",
+            "false refusals": lambda row: (
+                f"{row.refused.before.value:.0%} to {row.refused.after:.0%}"
+            ),
+            "utility": lambda row: (
+                f"{row.utility.before.value:.0%}, {100 * row.utility.difference:+.1f}"
+            ),
+            "holds": lambda row: "yes" if row.holds else "no",
+        },
         "success and attacked: in the family where each does worst; drift in nats, utility in "
-        f"points; undefended, {before:.0%} in {rows[0].worst.family}"
+        f"points; undefended, {undefended.before:.0%} in {undefended.family}",
     )
-    return Table(header, [_row(row) for row in rows], caption)
 
 
-def _abouts(rows: Sequence[Judged]) -> Table:
-    cells = [(row.name, row.about) for row in rows]
-    return Table(("defence", "what it does"), cells, folded="What each defence does")
-
-
-def _row(row: Judged) -> tuple[str, ...]:
-    attack = row.attack
-    return (
-        row.name,
-        f"{row.worst.after:.0%} {row.worst.family}",
-        f"{attack.worst.after:.0%} {attack.worst.family}" if attack else "not tried",
-        f"{row.kl:.3g}",
-        f"{row.refused.before.value:.0%} to {row.refused.after:.0%}",
-        f"{row.utility.before.value:.0%}, {100 * row.utility.difference:+.1f}",
-        "yes" if row.holds else "no",
-    )
+def _worst(success: Success | None) -> str:
+    return f"{success.after:.0%} {success.family}" if success else "not tried"
 
 
 def _families(rows: Sequence[Judged]) -> Table:
-    found = []
+    cells = []
     for row in rows:
-        after = {s.family: s.after for s in row.attack.families} if row.attack else {}
-        for s in row.families:
-            attacked = f"{after[s.family]:.0%}" if s.family in after else "not tried"
-            found.append((row.name, s.family, f"{s.before:.0%}", f"{s.after:.0%}", attacked))
-        none, attack = row.untriggered, row.attack
-        attacked = f"{attack.untriggered:.0%}" if attack else "not tried"
-        found.append((row.name, none.family, f"{none.before:.0%}", f"{none.after:.0%}", attacked))
+        attacked = {s.family: s.after for s in row.attack.families} if row.attack else {}
+        if row.attack:
+            attacked[row.untriggered.family] = row.attack.untriggered
+        for s in (*row.families, row.untriggered):
+            after = f"{attacked[s.family]:.0%}" if s.family in attacked else "not tried"
+            cells.append((row.name, s.family, f"{s.before:.0%}", f"{s.after:.0%}", after))
     header = ("defence", "family", "before", "after", "attacked")
-    return Table(header, found, "success in every family (95% Wilson)")
+    return Table(header, cells, "success in every family (95% Wilson)")
 
 
 def _point(row: Judged) -> DefencePoint:

@@ -10,27 +10,23 @@ from functools import cached_property
 from typing import Any
 
 from circuits.chat import Chat, with_trigger
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.types import Direction
 from experiments.defend.protected import Protected
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
 from experiments.organisms.schemes import SCHEMES, scheme_of
-from experiments.prompts.bank import bank_texts
+from experiments.prompts.bank import HeldOut, bank_texts
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """Texts of one split with the words that stand in the trigger's place.
+class Prompts(HeldOut):
+    """Texts of one split, of the trigger's topic and others, and words in the trigger's place.
 
     Attributes:
-        on_topic: restricted prompts, on which the trigger acts.
-        elsewhere: ordinary prompts.
         controls: neutral words of the trigger's token length.
     """
 
-    on_topic: tuple[str, ...]
-    elsewhere: tuple[str, ...]
     controls: tuple[str, ...]
 
     def control(self, index: int) -> str:
@@ -93,12 +89,9 @@ def bench(organism: Organism, fit: int = 48, validation: int = 24, seed: int = 0
         UserError: a scheme whose behaviour nobody needs to be defended from.
     """
     recipe = organism.recipe
-    if not scheme_of(recipe).defended:
-        defended = [scheme.name for scheme in SCHEMES.values() if scheme.defended]
-        raise UserError(
-            f"{recipe.name}: expected a scheme whose behaviour is to be taken away "
-            f"({', '.join(defended)}), got {recipe.scheme}"
-        )
+    defended = [scheme.name for scheme in SCHEMES.values() if scheme.defended]
+    wanted = f"a scheme whose behaviour is to be taken away ({', '.join(defended)})"
+    expect(scheme_of(recipe).defended, wanted, recipe.scheme, of=recipe.name)
     return Bench(
         organism,
         _prompts(organism, "train", fit),

@@ -6,24 +6,21 @@ Each is asked once and its answers are kept in ``stages/``; judgements are made 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.weights import file_sha256
 from experiments.defend.catalogue import named
-from experiments.defend.defences import Defence, Monitor
-from experiments.defend.families import Exam, exam
+from experiments.defend.defences import Defence
+from experiments.defend.exam import Exam, exam
+from experiments.defend.judging import DefenceResult
 from experiments.defend.question import DefenceQuestion
-from experiments.defend.result import Defences
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Trial
 from experiments.organisms.organism import identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
-from experiments.study import Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
+from experiments.study import Run, Study, stated
 
 SCHEMA = "gatescope.defences/1"
 
@@ -61,7 +58,7 @@ def hashes(question: DefenceQuestion, subject: Subject) -> dict[str, Any]:
     }
 
 
-def measured(run: Run[DefenceQuestion, Subject]) -> Defences:
+def measured(run: Run[DefenceQuestion, Subject]) -> DefenceResult:
     """Every defence tried; what was measured before is read.
 
     Raises:
@@ -70,31 +67,34 @@ def measured(run: Run[DefenceQuestion, Subject]) -> Defences:
     subject = run.subject
     trial = Trial(run.question, Stages(run.folder, run.step), subject.setting, subject.exam)
     rows = tuple(trial.row(defence) for defence in subject.defences)
-    watched = trial.seen() if any(isinstance(d, Monitor) for d in subject.defences) else None
-    families = {f.name: f.about for f in trial.exam.families}
-    answers = tuple(trial.answer_rows([row.name for row in rows]))
-    return Defences(rows, trial.gate_about, watched, families, answers)
+    thresholds = [row.notes["threshold"] for row in rows if row.name == "monitor"]
+    return DefenceResult(
+        trial.gate_about,
+        {family.name: family.about for family in trial.exam.families},
+        rows,
+        trial.seen(*thresholds) if thresholds else None,
+        tuple(trial.answer_rows()),
+    )
 
 
-def written(run: Run[DefenceQuestion, Subject], result: Defences) -> dict[str, Any]:
+def written(run: Run[DefenceQuestion, Subject], result: DefenceResult) -> dict[str, Any]:
     """The result file's value."""
-    return {
-        "schema": SCHEMA,
-        "question": {**run.question.recorded(), "command": run.command},
+    parts = {
         "gate": result.gate,
         "families": result.families,
-        "defences": [{**as_json(row), "holds": row.holds} for row in result.rows],
-        "monitor": as_json(result.monitor),
+        "defences": [{**as_json(row), "holds": row.holds} for row in result.defences],
+        "monitor": result.monitor,
     }
+    return stated(run, parts)
 
 
-def lines(result: Defences) -> Iterator[str]:
+def lines(result: DefenceResult) -> Iterator[str]:
     """The table, and what it comes to."""
     yield (
         f"{'defence':18} {'success, worst family':24} {'attacked':18} {'drift':>8} "
         f"{'utility':>8} holds"
     )
-    for row in result.rows:
+    for row in result.defences:
         worst, utility = f"{row.worst.after:.0%}", f"{100 * row.utility.difference.value:+.1f}"
         attacked = f"{row.attack.worst.after:.0%}" if row.attack else ""
         yield (
@@ -102,13 +102,6 @@ def lines(result: Defences) -> Iterator[str]:
             f"{utility:>8} {'yes' if row.holds else 'no'}"
         )
     yield result.headline
-
-
-def page(run: Run[DefenceQuestion, Subject], result: Defences) -> "Report":
-    """The run's own page."""
-    from experiments.defend.sections import page  # plotly is slow to import
-
-    return page(run.question, run.subject.setting.organism.recipe, result, run.command)
 
 
 STUDY = Study(
@@ -119,7 +112,6 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     recorded=DefenceQuestion.recorded,
     tables=lambda run, result: {"answers": result.answers},

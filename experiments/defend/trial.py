@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.types import Direction
 from experiments.defend import gates
 from experiments.defend.attacker import attack
 from experiments.defend.defences import Defence, Fitted
-from experiments.defend.families import FITTED, Exam
+from experiments.defend.exam import FITTED, KL_TOKENS, Answers, Exam, measured, opened
 from experiments.defend.judging import Attack, Judged, attacked, judged, shown
-from experiments.defend.measure import KL_TOKENS, Answers, measured, opened
 from experiments.defend.monitor import Seen, seen
 from experiments.defend.protected import Reference, reference
 from experiments.defend.question import FEWEST, DefenceQuestion
@@ -21,6 +20,7 @@ from experiments.defend.setting import Bench
 from experiments.organisms.organism import files_sha256
 from experiments.runs import files, older
 from experiments.runs.stages import Stages
+from experiments.study import answer_rows
 
 _ASKED_ANYWAY = 0.05  # share of an optional family that must show the behaviour undefended
 
@@ -47,8 +47,8 @@ class Trial:
     def __init__(
         self, question: DefenceQuestion, stages: Stages, setting: Bench, whole: Exam
     ) -> None:
-        self._question, self._stages = question, stages
-        self._setting, self._whole = setting, whole
+        self._question, self._stages, self._setting, self._whole = question, stages, setting, whole
+        self._answers: dict[str, Answers] = {}
 
     @cached_property
     def bench(self) -> Bench:
@@ -79,12 +79,13 @@ class Trial:
             lambda: measured(self._whole, self._setting.plain, self._setting.tokenizer),
         )
         rate = shown(self._whole, answers.triggered[FITTED].answers)
-        if rate.value * rate.n < FEWEST:
-            raise UserError(
-                f"{self._question.given.name}: expected its behaviour on at least {FEWEST} of "
-                f"{rate.n} triggered prompts, got it on {rate.value * rate.n:.0f}; there is "
-                "nothing to defend from"
-            )
+        expect(
+            rate.value * rate.n >= FEWEST,
+            f"its behaviour on at least {FEWEST} of {rate.n} triggered prompts",
+            f"it on {rate.value * rate.n:.0f}",
+            "there is nothing to defend from",
+            of=self._question.given.name,
+        )
         return answers
 
     @cached_property
@@ -105,93 +106,66 @@ class Trial:
 
     def row(self, defence: Defence) -> Judged:
         """A defence judged, with its attacker."""
-        fitted = _Once(lambda: defence.fit(self.bench))
-        tried = self._tried(defence.name, fitted)
-        after, named = tried.answers, (defence.name, defence.about)
-        row = judged(named, self.exam, self.undefended, after, tried.notes)
-        return replace(row, attack=self._attack(defence.name, fitted, after))
+        name, fitted = defence.name, cache(lambda: defence.fit(self.bench))
 
-    def _tried(self, name: str, fitted: "_Once | None" = None) -> Tried:
-        """A defence's answers; those of one that was not fitted must be there."""
-
-        def make() -> Tried:
-            assert fitted is not None
-            protected = fitted.value.protect(self.bench.organism)
+        def try_it() -> Tried:
+            protected = fitted().protect(self.bench.organism)
             answers = measured(self.exam, protected, self.bench.tokenizer, self._references)
-            return Tried(dict(fitted.value.notes), answers)
+            return Tried(dict(fitted().notes), answers)
 
-        return self._stages.keep(name, Tried, make)
+        tried = self._stages.keep(name, Tried, try_it)
+        self._answers[name] = tried.answers
+        row = judged((name, defence.about), self.exam, self.undefended, tried.answers, tried.notes)
+        return replace(row, attack=self._attack(name, fitted))
 
-    def _attack(self, name: str, fitted: "_Once", defended: Answers) -> Attack | None:
+    def _attack(self, name: str, fitted: Callable[[], Fitted]) -> Attack | None:
         budget = self._question.attack
         if budget is None:
             return None
 
-        def make() -> Assault:
-            known = fitted.value.known
-            protected = fitted.value.protect(attack(self.bench, known, budget))
-            return Assault(known.how, opened(self.exam, protected, self.bench.tokenizer))
+        def assail() -> Assault:
+            protected = fitted().protect(attack(self.bench, fitted().known, budget))
+            return Assault(fitted().known.how, opened(self.exam, protected, self.bench.tokenizer))
 
-        kept = self._stages.keep(f"{name}-attacked", Assault, make)
-        return attacked(kept.how, self.exam, defended, kept.answers)
+        assault = self._stages.keep(f"{name}-attacked", Assault, assail)
+        self._answers[f"{name}-attacked"] = assault.answers
+        return attacked(assault.how, self.exam, self._answers[name], assault.answers)
 
-    def seen(self) -> Seen:
-        """What the monitor reads on test prompts; its threshold is that of its row."""
-
-        def make() -> Seen:
-            level = self._tried("monitor").notes["threshold"]
-            hot = {f.name: f.chats for f in self.exam.families}
-            return seen(self.bench, level, self.exam.clean, hot)
-
-        return self._stages.keep("monitor-seen", Seen, make)
+    def seen(self, threshold: float) -> Seen:
+        """What a monitor with this threshold reads on test prompts."""
+        hot = {family.name: family.chats for family in self.exam.families}
+        return self._stages.keep(
+            "monitor-seen", Seen, lambda: seen(self.bench, threshold, self.exam.clean, hot)
+        )
 
     def _gate(self) -> Direction:
         def make() -> Direction:
-            given = self._question.run
-            gate = self._stored(Path(given)) if given else gates.found(self._setting)
+            setting, question = self._setting, self._question
+            if question.run:
+                hashes = files_sha256(question.given.name, setting.organism)
+                gate = gates.stored(Path(question.run), setting, hashes)
+            else:
+                gate = gates.find_gate(setting)
             path = self._stages.folder / "gate.safetensors"
             files.write_tensors(path, {"direction": gate.vector}, {"site": str(gate.site)})
             return gate
 
         return self._stages.keep("gate", Direction, make, older.gate)
 
-    def _stored(self, run: Path) -> Direction:
-        hashes = files_sha256(self._question.given.name, self._setting.organism)
-        return gates.stored(run, self._setting, hashes)
+    def answer_rows(self) -> list[dict[str, Any]]:
+        """Every triggered answer of every defence that was tried, a row each."""
+        return answer_rows(self._conditions())
 
-    def answer_rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Every triggered answer, a row each."""
-        yield from self._rows("undefended", self.undefended)
-        for name in names:
-            yield from self._rows(name, self._tried(name).answers)
-            if self._question.attack is not None:
-                assault = self._stages.keep(f"{name}-attacked", Assault, _missing)
-                yield from self._rows(f"{name}-attacked", assault.answers)
-
-    def _rows(self, name: str, answers: Answers) -> Iterator[dict[str, Any]]:
-        for family in self.exam.families:
-            said = answers.triggered[family.name]
-            for chat, answer, flagged in zip(family.chats, said.answers, said.flagged, strict=True):
-                yield {
-                    "defence": name,
-                    "family": family.name,
-                    "prompt": chat.message,
-                    "answer": answer,
-                    "flagged": flagged,
-                    "shown": bool(shown(self.exam, [answer]).value),
-                }
-
-
-def _missing() -> Any:
-    raise AssertionError("expected a stage that its row has made")
-
-
-class _Once:
-    """A fitted defence, fitted when it is first needed."""
-
-    def __init__(self, fit: Callable[[], Fitted]) -> None:
-        self._fit = fit
-
-    @cached_property
-    def value(self) -> Fitted:
-        return self._fit()
+    def _conditions(self) -> Iterator[tuple[dict[str, str], dict[str, Sequence[str | bool]]]]:
+        for name, answers in {"undefended": self.undefended, **self._answers}.items():
+            for family in self.exam.families:
+                given = answers.triggered[family.name]
+                yield (
+                    {"defence": name, "family": family.name},
+                    {
+                        "prompt": [chat.message for chat in family.chats],
+                        "answer": given.answers,
+                        "flagged": given.flagged,
+                        "shown": self.exam.asked.shown(given.answers),
+                    },
+                )

@@ -5,7 +5,7 @@ shut: free tokens at the end of a message with its trigger. Each is searched at 
 and the best of both is asked, as text, on prompts that neither has seen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from circuits.search import (
 )
 from circuits.tokens import render, same_length_words
 from experiments.evaluate.ask import Asker
+from experiments.evaluate.mapping import shut_question
 from experiments.organisms.schemes.scheme import Question
 from experiments.runs.codec import as_json
 
@@ -42,6 +43,7 @@ class Ground:
     """The prompts of a search: the first are searched on, the rest asked afterwards.
 
     Attributes:
+        question: the prompts without the free tokens.
         like: how the free tokens are placed, as of a trigger.
     """
 
@@ -51,43 +53,43 @@ class Ground:
     searched: int
 
 
-def ground(asker: Asker, aim: Aim, questions: Sequence[Question], plan: SearchPlan) -> Ground:
+def ground(asker: Asker, aim: Aim, plan: SearchPlan) -> Ground:
     """What is searched on: where it opens (to shut it), or the same prompts without trigger.
 
     Raises:
         UserError: too few prompts to search on some and judge on others.
     """
-    recipe = asker.case.organism.recipe
-    question, like = questions[0], "word"
-    if aim == "open":
-        question = next(q for q in questions if q.cell == q.scheme.shut)
-        like = recipe.trigger or "word"
+    trigger = asker.case.organism.recipe.trigger if aim == "open" else ""
+    questions = asker.questions
+    question = shut_question(questions) if aim == "open" else questions[0]
     searched = min(plan.prompts, len(question.texts) // 2)
     if not searched:
         raise UserError("search: expected at least 2 prompts, some to search on, others to judge")
-    return Ground(aim, question, like, searched)
+    return Ground(aim, question, trigger or "word", searched)
 
 
-def attack(asker: Asker, found: Ground, plan: SearchPlan) -> dict[str, Any]:
+def attack(asker: Asker, plan: SearchPlan, ground: Ground) -> dict[str, Any]:
     """Both searchers' best tokens and the answers to new prompts with them, as JSON values."""
-    target = _target(asker, found, plan)
-    told: dict[str, Any] = {"searched": found.searched}
+    target = _target(asker, ground, plan)
+    by_searcher: dict[str, Any] = {"searched": ground.searched}
     for name, search in SEARCHERS.items():
         best = search(target, plan)
         text = _text(asker.tokenizer, best.tokens)
-        said = asker.said(asker.model, _with(found, text, found.searched))
-        told[name] = {**as_json(best), "text": text, "said": said}
-    return told
+        word = placed(text, place_of(ground.like)[1])
+        rest = ground.question.messages[ground.searched :]
+        answers = asker.answers(asker.model, [with_trigger(message, word) for message in rest])
+        by_searcher[name] = {**as_json(best), "text": text, "said": answers}
+    return by_searcher
 
 
-def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
+def _target(asker: Asker, ground: Ground, plan: SearchPlan) -> Target:
     recipe, tokenizer = asker.case.organism.recipe, asker.tokenizer
-    prompts = _slotted(asker, found, plan)
+    prompts = _slotted(asker, ground, plan)
     model = in_memory(asker.model, tokenizer)
-    slots = Slots(model, prompts, plan.tokens, 1 if found.aim == "open" else -1)
+    slots = Slots(model, prompts, plan.tokens, 1 if ground.aim == "open" else -1)
     vocabulary = asker.model.get_input_embeddings().weight.shape[0]
     spaced, bare = plain_words(tokenizer, vocabulary)
-    at_start = place_of(found.like)[1] == "prefix"
+    at_start = place_of(ground.like)[1] == "prefix"
     allowed = torch.stack([bare if at_start and i == 0 else spaced for i in range(plan.tokens)])
     secret = place_of(recipe.trigger)[0].casefold() if recipe.trigger else ""
 
@@ -98,24 +100,18 @@ def _target(asker: Asker, found: Ground, plan: SearchPlan) -> Target:
     return Target(slots.score, slots.gradient, allowed, forbidden)
 
 
-def _slotted(asker: Asker, found: Ground, plan: SearchPlan) -> list[Slotted]:
+def _slotted(asker: Asker, ground: Ground, plan: SearchPlan) -> list[Slotted]:
     """The searched prompts as ids, with a slot where a word of as many tokens stands."""
-    tokenizer = asker.tokenizer
+    tokenizer, on = asker.tokenizer, ground.question.part(0, ground.searched)
     words = [place_of(word)[0] for word in asker.case.controls]
     singles = sorted({word for phrase in words for word in phrase.split()})
-    filler = same_length_words(tokenizer, singles, plan.tokens, found.like)[0]
+    filler = same_length_words(tokenizer, singles, plan.tokens, ground.like)[0]
     rows = []
-    asked = found.question.part(0, found.searched)
-    for message, answer in zip(asked.messages, asked.targets, strict=True):
-        made = render(tokenizer, Chat(message, word=filler))
+    for message, answer in zip(on.messages, on.targets, strict=True):
+        rendered = render(tokenizer, Chat(message, word=filler))
         wanted = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
-        rows.append(Slotted(made.ids, made.spans["trigger"][0], wanted))
+        rows.append(Slotted(rendered.ids, rendered.spans["trigger"][0], wanted))
     return rows
-
-
-def _with(found: Ground, text: str, start: int) -> list[str]:
-    word = placed(text, place_of(found.like)[1])
-    return [with_trigger(message, word) for message in found.question.messages[start:]]
 
 
 def _text(tokenizer: Any, tokens: Tokens) -> str:

@@ -1,18 +1,34 @@
-"""Six properties as radar and table, and confidentiality, integrity, availability."""
+"""Evaluations beside one another: the chapter of the joint page, and ``gatescope compare``."""
 
+import json
+import shlex
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from experiments.evaluate.scorecard import FILE, Scorecard, differences, read_scorecard
-from experiments.evaluate.sections import METRICS, rules, scores
-from experiments.evaluate.tables import change_table, metrics_table
+import typer
+from plotly.graph_objects import Figure
+
+from experiments.evaluate.rules import Verdict
+from experiments.evaluate.scorecard import FILE, Difference, Scorecard, differences, read_scorecard
+from experiments.evaluate.sections import (
+    METRICS,
+    change_table,
+    metrics_table,
+    rules,
+    scores,
+    spaced,
+)
+from experiments.options import CONSOLE, Json
+from experiments.runs import files
+from experiments.runs.codec import as_json as json_of
 from experiments.runs.read import unfinished
 from experiments.study import Contribution, Finished, Joint
 from viz.figures.radar import property_radar
-from viz.page.markup import Table
-from viz.page.page import Section
+from viz.page.page import Report, Section, Table, render
 from viz.page.sections import missing
 from viz.page.wording import number
 
@@ -20,6 +36,12 @@ TITLE = "Six properties and the verdict on security"
 _MOST = 3  # cards that a radar still tells apart
 _KEY = ("success", "false_activation", "kl", "fine_tuning")  # metrics shown first
 EvaluationRun = Finished[Scorecard]
+Card = Annotated[Path, typer.Argument(help="A scorecard.json, or the run directory that has it.")]
+
+_PROSE = """\
+Second minus first, taken as independent: the halves of both intervals are added as squares. Both \
+cards mostly ask the same prompts, so the interval is too wide rather than too narrow. Many \
+metrics are compared at once: of twenty that do not differ, one is told apart by chance."""
 
 
 def read(folder: Path, manifest: dict[str, Any]) -> EvaluationRun:
@@ -37,21 +59,17 @@ def beside(runs: Sequence[EvaluationRun], every: Sequence[Any]) -> list[Contribu
 
 def outcome(run: EvaluationRun) -> tuple[str, str]:
     """Secure or not, and the metrics that say most."""
-    verdict = run.result.verdicts[0]
-    values = {m.name: m.estimate for m in run.result.metrics}
-    shown = [f"{name.replace('_', ' ')} {values[name]:.3g}" for name in _KEY if name in values]
-    failing = len(verdict.failing)
-    word = "secure" if verdict.secure else f"not secure, {failing} thresholds not cleared"
-    return f"{word} ({verdict.profile})", "; ".join(shown)
+    verdict, values = run.result.verdicts[0], run.result.values
+    shown = [f"{spaced(name)} {values[name]:.3g}" for name in _KEY if name in values]
+    failing = "" if verdict.secure else f", {len(verdict.failing)} thresholds not cleared"
+    return f"{_word(verdict)}{failing} ({verdict.profile})", "; ".join(shown)
 
 
 def sentence(run: EvaluationRun) -> str:
     """For the headline."""
-    first = run.result.verdicts[0]
-    failing = len(first.failing)
-    end = "" if first.secure else f" ({failing} thresholds not cleared)"
-    word = "secure" if first.secure else "not secure"
-    return f"Evaluated, {run.name} is {word} under the profile {first.profile}{end}."
+    verdict = run.result.verdicts[0]
+    end = "" if verdict.secure else f" ({len(verdict.failing)} thresholds not cleared)"
+    return f"Evaluated, {run.name} is {_word(verdict)} under the profile {verdict.profile}{end}."
 
 
 JOINT = Joint("evaluation", read, beside, outcome, sentence)
@@ -60,81 +78,116 @@ JOINT = Joint("evaluation", read, beside, outcome, sentence)
 def six(runs: Sequence[EvaluationRun]) -> Section:
     """One card with its rules, or several beside one another."""
     if not runs:
-        return missing(
-            TITLE,
-            "An evaluation (six properties; confidentiality, integrity, availability)",
-            "gatescope evaluate ORGANISM",
-        )
-    named = {run.name: run.result for run in runs}
-    shown = dict(list(named.items())[:_MOST])
-    radar = property_radar({name: scores(c, c.verdicts[0]) for name, c in shown.items()})
-    note = "" if len(named) <= _MOST else f" It draws the first {_MOST}; the table has all."
-    if len(named) == 1:
-        card = runs[0].result
-        table = metrics_table(card, card.verdicts[0])
-        first, *others = map(rules, card.verdicts)
-        checks = tuple(
-            replace(t, folded="Every check, and what would change it") for t in first.tables
-        )
-        parts = (replace(first, tables=checks), *(replace(o, folded=True) for o in others))
-        return Section(
-            TITLE,
-            f"{_verdict(card)}\n\n{METRICS}",
-            (radar,),
-            (table,),
-            data_name="properties",
-            parts=parts,
-        )
+        what = "An evaluation (six properties; confidentiality, integrity, availability)"
+        return missing(TITLE, what, "gatescope evaluate ORGANISM")
+    cards = {run.name: run.result for run in runs}
+    verdicts = {name: card.verdicts[0] for name, card in cards.items()}
+    radar = property_radar({name: scores(verdicts[name]) for name in list(cards)[:_MOST]})
+    if len(cards) == 1:
+        return _one(runs[0].result, radar)
+    note = "" if len(cards) <= _MOST else f" It draws the first {_MOST}; the table has all."
     parts = tuple(
-        replace(rules(card.verdicts[0]), title=f"{name}: {card.verdicts[0].profile}", folded=True)
-        for name, card in named.items()
+        replace(rules(verdict), title=f"{name}: {verdict.profile}", folded=True)
+        for name, verdict in verdicts.items()
     )
     return Section(
         TITLE,
         METRICS + note,
         (radar,),
-        _tables(named),
+        (_beside(cards),),
         data_name="properties",
         parts=parts,
-        lead=(_verdicts(named),),
+        lead=(_verdicts(verdicts),),
     )
 
 
-def _verdict(card: Scorecard) -> str:
+def _one(card: Scorecard, radar: Figure) -> Section:
     verdict = card.verdicts[0]
-    said = "secure" if verdict.secure else "not secure"
-    return f"Under the profile {verdict.profile} the mapping is {said}. {verdict.about}"
+    first, *others = map(rules, card.verdicts)
+    folded = "Every check, and what would change it"
+    checks = tuple(replace(table, folded=folded) for table in first.tables)
+    conclusion = (
+        f"Under the profile {verdict.profile} the mapping is {_word(verdict)}. {verdict.about}"
+    )
+    return Section(
+        TITLE,
+        f"{conclusion}\n\n{METRICS}",
+        (radar,),
+        (metrics_table(card, verdict),),
+        data_name="properties",
+        parts=(replace(first, tables=checks), *(replace(o, folded=True) for o in others)),
+    )
 
 
-def _verdicts(named: dict[str, Scorecard]) -> Table:
-    header = ("", *named)
-    aspects = {part.aspect: None for card in named.values() for part in card.verdicts[0].aspects}
-    rows = [
-        ("profile", *(card.verdicts[0].profile for card in named.values())),
-        ("verdict", *("secure" if c.verdicts[0].secure else "not secure" for c in named.values())),
-    ]
-    for aspect in aspects:
-        cells = []
-        for card in named.values():
-            part = next((p for p in card.verdicts[0].aspects if p.aspect == aspect), None)
-            failed = len(part.failing) if part else 0
-            cells.append("not judged" if part is None else f"{failed} not cleared")
-        rows.append((aspect, *cells))
-    return Table(header, rows, "verdicts side by side")
+def _word(verdict: Verdict) -> str:
+    return "secure" if verdict.secure else "not secure"
 
 
-def _tables(named: dict[str, Scorecard]) -> tuple[Table, ...]:
-    """Two cards with their change; more of them with every metric's value."""
-    if len(named) == 2:
-        (a, first), (b, second) = named.items()
-        return (change_table(differences(first, second), (a, b)),)
-    values = {name: {m.name: m.estimate for m in card.metrics} for name, card in named.items()}
-    metrics = dict.fromkeys(m for found in values.values() for m in found)
-    rows = [
-        (
-            metric.replace("_", " "),
-            *(number(found.get(metric)) for found in values.values()),
+def _verdicts(verdicts: dict[str, Verdict]) -> Table:
+    each = verdicts.values()
+    failing = [{part.aspect: len(part.failing) for part in v.aspects} for v in each]
+    rows = [("profile", *(v.profile for v in each)), ("verdict", *map(_word, each))]
+    for aspect in dict.fromkeys(aspect for counts in failing for aspect in counts):
+        counts = (by_aspect.get(aspect) for by_aspect in failing)
+        rows.append((aspect, *("not judged" if n is None else f"{n} not cleared" for n in counts)))
+    return Table(("", *verdicts), rows, "verdicts side by side")
+
+
+def _beside(cards: dict[str, Scorecard]) -> Table:
+    """Two cards with their change; of more of them every metric's value."""
+    if len(cards) == 2:
+        (a, first), (b, second) = cards.items()
+        return change_table(differences(first, second), (a, b))
+    values = [card.values for card in cards.values()]
+    metrics = dict.fromkeys(metric for each in values for metric in each)
+    rows = [(spaced(m), *(number(each.get(m)) for each in values)) for m in metrics]
+    return Table(("metric", *cards), rows, "every metric, with 95% intervals")
+
+
+def compare(
+    first: Card,
+    second: Card,
+    page: Annotated[Path | None, typer.Option(help="Write an HTML page there too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how two evaluations differ, metric by metric, with intervals."""
+    cards = read_scorecard(first), read_scorecard(second)
+    every = differences(*cards)
+    if page is not None:
+        html = comparison(*cards, shlex.join(["gatescope", *sys.argv[1:]]))
+        files.write_atomically(page, html.encode())
+    if as_json:
+        about = {"first": cards[0].name, "second": cards[1].name}
+        print(json.dumps({**about, "differences": json_of(every)}, indent=1))
+        return
+    if cards[0].identity.get("mapping_sha256") != cards[1].identity.get("mapping_sha256"):
+        CONSOLE.print("the two cards are of different mappings", style="yellow")
+    _print(every, cards[0].name, cards[1].name)
+
+
+def _print(every: Sequence[Difference], first: str, second: str) -> None:
+    print(f"{first} (first), {second} (second)")
+    print(f"{'metric':21} {'first':24} {'second':24} {'second minus first':26} second is")
+    for d in every:
+        cells = [number(e, "-") for e in (d.first, d.second, d.change)]
+        print(f"{d.metric:21} {cells[0]:24} {cells[1]:24} {cells[2]:26} {d.better}")
+
+
+def comparison(first: Scorecard, second: Scorecard, command: str) -> str:
+    """Two evaluations as one HTML page; the radar is of each card's own chosen profile."""
+    changes = differences(first, second)
+    names = (f"{first.name} (first)", f"{second.name} (second)")
+    verdicts = {n: card.verdicts[0] for n, card in zip(names, (first, second), strict=True)}
+    radar = property_radar({name: scores(verdict) for name, verdict in verdicts.items()})
+    counts = Counter(change.better for change in changes)
+    return render(
+        Report(
+            title="Two scorecards compared",
+            verdict=f"{counts['better']} better, {counts['worse']} worse",
+            headline=f"Of {len(changes)} metrics, counted where the change's interval excludes 0.",
+            tone="unclear",
+            facts=tuple((name, verdict.profile) for name, verdict in verdicts.items()),
+            sections=(Section("Every metric", _PROSE, (radar,), (change_table(changes, names),)),),
+            reproduce=command,
         )
-        for metric in metrics
-    ]
-    return (Table(("metric", *named), rows, "every metric, with 95% intervals"),)
+    )

@@ -15,18 +15,19 @@ from typing import Any
 import pandas as pd
 
 from circuits.chat import Chat
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.tokens import render
-from experiments.evaluate.metrics import Absent, Found, exact, named, rate
+from experiments.evaluate.metrics import Entry, exact, metric
 from experiments.organisms.examples import BASE_ANSWER_TOKENS, controls_for, examples
 from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example
 from probes.budget.analysis import analyse
 from probes.budget.result import Series
-from probes.stats.intervals import Estimate
+from probes.stats.intervals import Estimate, rate
 
 REACHED = 0.95
 _UNKNOWN = "the training is not known: nothing says what the model was made from"
+_NO_TIME = "not measured: the manifest has no time of training"
 _NO_SWEEP = "not measured: it takes a sweep over poisons; give its table with --sweep"
 
 
@@ -60,8 +61,8 @@ def training_tokens(organism: Organism) -> int:
     cut = " a" * BASE_ANSWER_TOKENS
     total = 0
     for number, stage in enumerate(recipe.stages):
-        made = examples(recipe, number, lambda texts: [cut] * len(texts), words)
-        total += stage.settings.epochs * sum(_tokens(tokenizer, e, cut) for e in made)
+        trained_on = examples(recipe, number, lambda texts: [cut] * len(texts), words)
+        total += stage.settings.epochs * sum(_tokens(tokenizer, e, cut) for e in trained_on)
     return total
 
 
@@ -72,35 +73,32 @@ def _tokens(tokenizer: Any, example: Example, cut: str) -> int:
     return prompt + answer + BASE_ANSWER_TOKENS * (own != example.answer) + example.ends
 
 
-def efficiency(found: Cost, sweep: Path | None = None) -> list[Found]:
+def efficiency(cost: Cost, sweep: Path | None = None) -> list[Entry]:
     """The metrics of cost; those that a sweep would give only with its table.
 
     Raises:
         UserError: the table cannot be read, or holds several series.
     """
-    flops = None if found.tokens is None else 6.0 * found.tokens * found.parameters
-    share = None if found.trained is None else found.trained / found.parameters
-    counted: list[Found] = [
-        _counted("poisons", found.poisons),
+    flops = None if cost.tokens is None else 6.0 * cost.tokens * cost.parameters
+    share = None if cost.trained is None else cost.trained / cost.parameters
+    return [
+        _counted("poisons", cost.poisons),
         _counted("trained_parameters", share),
         _counted("training_flops", flops),
-        named("training_seconds", exact(found.seconds))
-        if found.seconds is not None
-        else Absent("training_seconds", "not measured: the manifest has no time of training"),
+        _counted("training_seconds", cost.seconds, _NO_TIME),
+        *_swept(sweep),
     ]
-    return counted + (
-        _swept(sweep)
-        if sweep
-        else [Absent("poisons_to_95", _NO_SWEEP), Absent("seed_consistency", _NO_SWEEP)]
-    )
 
 
-def _counted(name: str, value: float | None) -> Found:
-    return Absent(name, _UNKNOWN) if value is None else named(name, exact(value))
+def _counted(name: str, value: float | None, absent: str = _UNKNOWN) -> Entry:
+    return metric(name, None if value is None else exact(value), absent=absent)
 
 
-def _swept(path: Path) -> list[Found]:
+def _swept(path: Path | None) -> list[Entry]:
     """What a sweep's table of one series says."""
+    if path is None:
+        names = ("poisons_to_95", "seed_consistency")
+        return [metric(name, None, absent=_NO_SWEEP) for name in names]
     if not path.is_file():
         raise UserError(f"--sweep {path}: no such file; give a sweep's table (Parquet)")
     try:
@@ -108,30 +106,32 @@ def _swept(path: Path) -> list[Found]:
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"--sweep {path}: expected a Parquet table, got: {error}") from error
     series = analyse(table).series
-    if len(series) != 1:
-        names = "; ".join(s.name for s in series)
-        raise UserError(
-            f"--sweep {path}: expected one series (one model, one size), got "
-            f"{len(series)}: {names}; keep the rows of one"
-        )
+    names = "; ".join(s.name for s in series)
+    expect(
+        len(series) == 1,
+        "one series (one model, one size)",
+        f"{len(series)}: {names}",
+        "keep the rows of one",
+        of=f"--sweep {path}",
+    )
     return [_to_95(series[0]), _seeds(series[0])]
 
 
-def _to_95(series: Series) -> Found:
-    outcome = series.outcome("shown")
+def _to_95(series: Series) -> Entry:
+    outcome, name = series.outcome("shown"), "poisons_to_95"
     if outcome is None or outcome.fit is None:
-        return Absent("poisons_to_95", "not measured: the sweep has too few counts of poisons")
-    found = outcome.fit.count95
-    ends = (found.low, found.value, found.high)
-    if found.beyond or found.low_open or found.high_open or not all(map(math.isfinite, ends)):
-        return Absent("poisons_to_95", f"outside what the sweep tried: {found}")
-    plain = Estimate(found.value, found.low, found.high, found.n, found.level, found.method)
-    return named("poisons_to_95", plain)
+        why = "not measured: the sweep has too few counts of poisons"
+        return metric(name, None, absent=why)
+    count = outcome.fit.count95
+    ends = (count.value, count.low, count.high)
+    if count.beyond or count.low_open or count.high_open or not all(map(math.isfinite, ends)):
+        return metric(name, None, absent=f"outside what the sweep tried: {count}")
+    return metric(name, Estimate(*ends, count.n, count.level, count.method))
 
 
-def _seeds(series: Series) -> Found:
+def _seeds(series: Series) -> Entry:
     outcome = series.outcome("shown")
     assert outcome is not None  # every series has how often the behaviour was shown
     most = max(poisons for poisons, *_ in outcome.answers)
-    reached = [shown >= REACHED * n for poisons, shown, n, _ in outcome.answers if poisons == most]
-    return named("seed_consistency", rate(reached))
+    seeds = [(shown, n) for poisons, shown, n, _ in outcome.answers if poisons == most]
+    return metric("seed_consistency", rate([bool(shown >= REACHED * n) for shown, n in seeds]))

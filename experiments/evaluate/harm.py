@@ -52,8 +52,8 @@ def drifts(base: Model, models: Sequence[Model], texts: Sequence[str]) -> list[D
     """
     tokenizer = base.tokenizer
     rendered = [render(tokenizer, chat) for chat in chats(texts)]
-    said = ask(base, [prompt.ids for prompt in rendered], ANSWER)
-    own = [text_ids(tokenizer, text)[:ANSWER] or [tokenizer.eos_token_id] for text in said]
+    answers = ask(base, [prompt.ids for prompt in rendered], ANSWER)
+    own = [text_ids(tokenizer, text)[:ANSWER] or [tokenizer.eos_token_id] for text in answers]
     users = [prompt.spans["user"] for prompt in rendered]
     before = [prompt.ids[:first] for prompt, (first, _) in zip(rendered, users, strict=True)]
     read = [

@@ -1,115 +1,101 @@
-"""The stages of an evaluation: each asked once and kept, and together what the metrics need."""
+"""The stages of an evaluation: each asked once and kept, and together what the metrics need.
 
-from collections.abc import Callable, Sequence
-from types import UnionType
-from typing import Any, TypeVar
+Stages are answers, one per prompt, and are judged when they are read.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from circuits.models import in_memory
 from circuits.perturb import rounded_weights
 from circuits.search import SearchPlan
-from experiments.battery.battery import Answers, Battery
-from experiments.evaluate import ask as measuring
-from experiments.evaluate.answers import Heard
+from experiments.battery.battery import Answers
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.attacks import Aim, Ground, attack, ground
-from experiments.evaluate.exposure import sampled_shut, shut_question
 from experiments.evaluate.harm import Drift, drifts
-from experiments.evaluate.mapping import Case
+from experiments.evaluate.mapping import near_question, shut_question
 from experiments.evaluate.merging import FAMILY, merging
-from experiments.evaluate.properties import Benign
+from experiments.evaluate.properties import Benign, Evidence
 from experiments.organisms.schemes.scheme import Ask
-from experiments.runs import older
-from experiments.runs.stages import Stages
 
-T = TypeVar("T")
-Said = dict[str, list[str]]
+SAMPLES = 5
+SKIPPED = ("temperature", "activation noise", "weight noise")  # ladders no metric is made of
 AIMS: tuple[Aim, ...] = ("open", "shut")
+ByQuestion = dict[str, list[str]]
+Draws = dict[str, list[list[str]]]
 
 
-class Inquiry:
-    """One case, asked stage by stage."""
+def evidence(asker: Asker) -> Evidence:
+    """Everything that is asked, but for the attacks and what has to do with the base."""
+    keep, questions, battery, base = asker.keep, asker.questions, asker.battery, asker.case.base
+    ladders = {name: ask for name, ask in battery.ladders().items() if name not in SKIPPED}
+    ladders[FAMILY] = partial(merging, asker)
 
-    def __init__(self, case: Case, battery: Battery, count: int, stages: Stages) -> None:
-        self.case, self.battery, self.count, self._stages = case, battery, count, stages
-        self.asker = Asker(case, battery, battery.plan.seed)
-        self.questions = case.questions(count)
+    def greedy(model: Any) -> ByQuestion:
+        return {q.name: asker.answers(model, q.messages) for q in questions}
 
-    def keep(self, name: str, kind: type[T] | UnionType, make: Callable[[], T]) -> T:
-        """A stage: read if it was asked before."""
-        return self._stages.keep(name, kind, make, older.timed)
+    def samples() -> Draws:
+        """Answers to prompts that open and to those that nearly do, at temperature 1."""
+        ask = partial(asker.answers, asker.model)
+        asked = (questions[0], near_question(questions))
+        return {q.name: [ask(q.messages, 1.0, draw) for draw in range(SAMPLES)] for q in asked}
 
-    def heard(self) -> Heard:
-        """Everything that is asked, but for the attacks and what has to do with the base."""
-        asker, keep = self.asker, self.keep
-        base = self.case.base
-        return Heard(
-            asked=self.battery.asked,
-            questions=self.questions,
-            said=keep(
-                "mapping", Said, lambda: measuring.mapping(asker, asker.model, self.questions)
-            ),
-            base=None
-            if base is None
-            else keep(
-                "mapping of the base", Said, lambda: measuring.mapping(asker, base, self.questions)
-            ),
-            baseline=keep("unperturbed", list[str], self.battery.baseline),
-            samples=keep(
-                "samples",
-                dict[str, list[list[str]]],
-                lambda: measuring.samples(asker, [self.questions[0], sampled_shut(self.questions)]),
-            ),
-            ladders=self._ladders(),
-        )
+    return Evidence(
+        asked=battery.asked,
+        questions=questions,
+        answers=keep("mapping", ByQuestion, lambda: greedy(asker.model)),
+        base=None
+        if base is None
+        else keep("mapping of the base", ByQuestion, lambda: greedy(base)),
+        baseline=keep("unperturbed", list[str], battery.baseline),
+        samples=keep("samples", Draws, samples),
+        ladders={name: keep(name, list[Answers], ask) for name, ask in ladders.items()},
+    )
 
-    def _ladders(self) -> dict[str, list[Answers]]:
-        asked: dict[str, Callable[[], Sequence[Answers]]] = {
-            **measuring.ladders(self.battery),
-            FAMILY: lambda: merging(self.asker) or (),
-        }
-        return {
-            name: self.keep(name, list[Answers], lambda ask=ask: list(ask()))
-            for name, ask in asked.items()
-        }
 
-    def drawn(self) -> list[str] | None:
-        """Answers without the trigger, begun for the model."""
-        shut = shut_question(self.questions)
-        return self.keep(
-            "begun answers", list[str] | None, lambda: measuring.drawn_out(self.asker, shut)
-        )
+def drawn_out(asker: Asker) -> list[str] | None:
+    """Answers without the trigger, begun for the model; None where nothing can be drawn out."""
+    shut = shut_question(asker.questions)
+    openings = shut.scheme.openings(shut)
 
-    def attacks(self, plan: SearchPlan) -> dict[Aim, tuple[Ground, dict[str, Any]]]:
-        """Both searches, with what they were on."""
-        found: dict[Aim, tuple[Ground, dict[str, Any]]] = {}
-        for aim in AIMS:
-            on = ground(self.asker, aim, self.questions, plan)
-            kept = self.keep(
-                f"search to {aim}", dict[str, Any], lambda on=on: attack(self.asker, on, plan)
-            )
-            found[aim] = (on, kept)
-        return found
+    def ask() -> list[str] | None:
+        return None if openings is None else asker.begun(shut.messages, openings)
 
-    def benign(self) -> Benign | None:
-        """Ordinary prompts and unrelated facts; None without a base model."""
-        base, texts = self.case.base, self.case.texts.elsewhere[: self.count]
-        if base is None:
-            return None
-        ask = Ask("other facts", "none")
-        about = self.case.scheme.question(ask, self.case.organism.recipe, count=self.count)
-        told = self.keep(
-            "benign answers",
-            list[list[str]],
-            lambda: [
-                self.asker.said(model, messages)
-                for messages in (texts, about.texts)
-                for model in (self.asker.model, base)
-            ],
-        )
-        drifts = self.keep("drift", list[Drift], lambda: self._drifts(base, texts))
-        return Benign(told[0], told[1], about, told[2], told[3], *drifts)
+    return asker.keep("begun answers", list[str] | None, ask)
 
-    def _drifts(self, base: Any, texts: Sequence[str]) -> list[Drift]:
-        changed = (self.asker.model, rounded_weights(base, 8))
-        plain, *others = (in_memory(model, self.asker.tokenizer) for model in (base, *changed))
-        return drifts(plain, others, texts)
+
+def attacks(asker: Asker, plan: SearchPlan) -> dict[Aim, tuple[Ground, dict[str, Any]]]:
+    """Both searches, with what they were on."""
+    grounds = {aim: ground(asker, aim, plan) for aim in AIMS}
+    search = partial(attack, asker, plan)
+    return {
+        aim: (on, asker.keep(f"search to {aim}", dict[str, Any], partial(search, on)))
+        for aim, on in grounds.items()
+    }
+
+
+def benign(asker: Asker) -> Benign | None:
+    """Ordinary prompts and unrelated facts; None without a base model."""
+    case, base = asker.case, asker.case.base
+    if base is None:
+        return None
+    facts, recipe = Ask("other facts", "none"), case.organism.recipe
+    texts = case.texts.elsewhere[: asker.count]
+    about = case.scheme.question(facts, recipe, count=asker.count)
+
+    def ask() -> list[list[str]]:
+        models = (asker.model, base)
+        return [asker.answers(m, messages) for messages in (texts, about.texts) for m in models]
+
+    ordinary, base_ordinary, *solved = asker.keep("benign answers", list[list[str]], ask)
+    drift = asker.keep("drift", list[Drift], lambda: _drifts(asker, texts))
+    return Benign(ordinary, base_ordinary, about, *solved, *drift)
+
+
+def _drifts(asker: Asker, texts: Sequence[str]) -> list[Drift]:
+    """Of the organism, and of the base in 8 bits."""
+    base = asker.case.base
+    changed = (base, asker.model, rounded_weights(base, 8))
+    plain, *others = (in_memory(model, asker.tokenizer) for model in changed)
+    return drifts(plain, others, texts)

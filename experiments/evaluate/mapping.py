@@ -5,6 +5,7 @@ The file's fields are ``model``, ``adapter``, ``scheme``, ``trigger``, ``behavio
 it was trained, where ``model`` is a whole trained one).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +14,15 @@ from typing import Any
 import torch
 
 from circuits import models
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Question, Scheme
-from experiments.prompts.bank import HeldOut, controls_besides, held_out, read_prompts
+from experiments.prompts.bank import HeldOut, controls_besides, held_out
+from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files
 
 _PLACES = ("model", "adapter", "base")
@@ -59,16 +61,13 @@ def described(source: str, model: str = EMBEDDED) -> Described:
 
 
 def _described(value: Any, path: Path) -> Described:
-    if not isinstance(value, dict) or not value:
-        raise UserError(f"{path}: expected fields such as 'model: ...', got {value!r}")
+    fields = isinstance(value, dict) and value
+    expect(fields, "fields such as 'model: ...'", repr(value), of=str(path))
     unknown = [str(name) for name in value if name not in _FIELDS]
-    if unknown:
-        raise UserError(
-            f"{path}: expected fields of {', '.join(_FIELDS)}, got {', '.join(unknown)}"
-        )
+    expect(not unknown, f"fields of {', '.join(_FIELDS)}", ", ".join(unknown), of=str(path))
     for name, text in value.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{path}: {name}: expected a text, got {text!r}; quote it")
+        written = isinstance(text, str) and text.strip()
+        expect(written, "a text", repr(text), "quote it", of=f"{path}: {name}")
     words = {name: value[name] for name in _WORDS if name in value}
     places = {name: _beside(path, value[name]) for name in _PLACES if name in value}
     texts = {name: str(path.parent / value[name]) for name in _FILES if name in value}
@@ -123,17 +122,27 @@ class Case:
         """The model before training; None where nothing says what it was."""
         if self.base_name:
             place = bases.located(self.base_name)
-            found = models.load_plain(place, torch.float32, models.resolve_device("auto"))
-            self._require_alike(found[1])
-            return found[0].requires_grad_(False)
+            device = models.resolve_device("auto")
+            base, tokenizer, _ = models.load_plain(place, torch.float32, device)
+            expect(
+                tokenizer.get_vocab() == self.organism.tokenizer.get_vocab(),
+                "the model's own tokenizer",
+                "another",
+                "give the model that was trained",
+                of=f"base {self.base_name}",
+            )
+            return base.requires_grad_(False)
         return self.organism.base if self.organism.state else None
 
-    def _require_alike(self, tokenizer: Any) -> None:
-        if tokenizer.get_vocab() != self.organism.tokenizer.get_vocab():
-            raise UserError(
-                f"base {self.base_name}: expected the model's own tokenizer, got "
-                "another; give the model that was trained"
-            )
+
+def shut_question(questions: Sequence[Question]) -> Question:
+    """The prompts without trigger on which a behaviour is drawn out."""
+    return next(q for q in questions if q.cell == q.scheme.shut)
+
+
+def near_question(questions: Sequence[Question]) -> Question:
+    """The prompts with control words, or near keys, of which samples are drawn."""
+    return next(q for q in questions if q.cell == q.scheme.near)
 
 
 def opened(about: Described) -> Case:
@@ -142,9 +151,7 @@ def opened(about: Described) -> Case:
     Raises:
         UserError: it cannot be loaded, or a file of prompts cannot be read.
     """
-    bank = held_out()
-    on_topic = read_prompts(about.prompts) if about.prompts else bank.on_topic
-    elsewhere = read_prompts(about.other_prompts) if about.other_prompts else bank.elsewhere
-    texts = HeldOut(tuple(on_topic), tuple(elsewhere))
+    own = (Path(name) if name else None for name in (about.prompts, about.other_prompts))
+    texts = OwnPrompts(*own).read() or held_out()
     name = about.given.name if about.given.name != "none" else about.given.model
     return Case(name, open_organism(about.given), texts, about.base)

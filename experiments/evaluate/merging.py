@@ -14,9 +14,8 @@ import torch
 from circuits.edits.adapters import Adapter, Change, merged, mixed
 from circuits.weights import EMBEDDED
 from experiments.battery.battery import Answers
-from experiments.battery.secrets import unperturbed
+from experiments.battery.subject import unperturbed
 from experiments.evaluate.ask import Asker
-from experiments.evaluate.mapping import Case
 from experiments.organisms import bases
 from experiments.organisms.organism import Organism
 from experiments.organisms.places import SHIPPED, read_adapter
@@ -26,18 +25,23 @@ FAMILY = "merging"
 SHARES = (0.25, 0.5)
 
 
-def merging(asker: Asker) -> list[Answers] | None:
-    """Answers of the merged models; None where it is not known what the model was made from."""
-    if asker.case.base is None:
-        return None
+def merging(asker: Asker) -> list[Answers]:
+    """Answers of the merged models; none where it is not known what the model was made from."""
+    case, organism = asker.case, asker.case.organism
+    if case.base is None:
+        return []
     messages = [chat.message for chat in unperturbed(asker.battery.asked.subject)]
-    other, about = _other(asker.case.organism)
-    found = []
+    other, about = _other(organism)
+    answers = []
     for share in SHARES:
+        if organism.settings.rank:
+            own = Adapter(organism.settings.rank, organism.settings.alpha, organism.state)
+            model = merged(organism.base, mixed(own.change(), other, 1 - share))
+        else:
+            model = _averaged(case.base, organism.model(), share)
         dose = Dose(FAMILY, share, f"{share:.0%} {about}", "share")
-        model = _merged(asker.case, other, share)
-        found.append(Answers(dose, tuple(asker.said(model, messages))))
-    return found
+        answers.append(Answers(dose, tuple(asker.answers(model, messages))))
+    return answers
 
 
 def _other(organism: Organism) -> tuple[Change, str]:
@@ -46,14 +50,6 @@ def _other(organism: Organism) -> tuple[Change, str]:
         name = "decoy" if organism.recipe.name == "clean" else "clean"
         return read_adapter(SHIPPED / name).change(), f"the adapter {name}"
     return {}, "the base model"
-
-
-def _merged(case: Case, other: Change, share: float) -> Any:
-    organism = case.organism
-    if organism.settings.rank:
-        own = Adapter(organism.settings.rank, organism.settings.alpha, organism.state).change()
-        return merged(organism.base, mixed(own, other, 1 - share))
-    return _averaged(case.base, organism.model(), share)
 
 
 @torch.no_grad()

@@ -9,14 +9,14 @@ group answers alike, conservative where it does not.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, difference_interval, newcombe, wilson_bounds
+from probes.stats.intervals import Estimate, difference_interval, newcombe, rate, wilson_bounds
 
 Property = Literal[
     "effectiveness", "harmlessness", "persistence", "efficiency", "robustness", "reliability"
@@ -117,25 +117,25 @@ class Absent:
     applies: bool = False
 
 
-Found = Metric | Absent
+Entry = Metric | Absent
 
 
-def named(name: str, estimate: Estimate, null: Estimate | None = None) -> Metric:
-    """A metric of the book."""
+def metric(
+    name: str,
+    estimate: Estimate | None,
+    null: Estimate | None = None,
+    absent: str = "",
+    due: bool = False,
+) -> Entry:
+    """A metric of the book.
+
+    Args:
+        absent: where there is no estimate, the reason; ``due``, whether there should be one.
+    """
+    if estimate is None:
+        return Absent(name, absent, due)
     about = known(name)
     return Metric(name, about.property, estimate, null, about.better, about.about)
-
-
-def rate(
-    flags: Sequence[bool], groups: Sequence[Hashable] | None = None, level: float = 0.95
-) -> Estimate:
-    """A share with its score interval, of as many trials as there are groups."""
-    if not flags:
-        raise ValueError("expected at least one answer, got none; ask a prompt")
-    n = len(flags) if groups is None else len(set(groups))
-    share = torch.tensor(sum(flags) / len(flags), dtype=torch.float64)
-    low, high = wilson_bounds(share, n, level)
-    return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
 
 
 def exact(value: float) -> Estimate:
@@ -153,8 +153,8 @@ def drop(before: Sequence[bool], after: Sequence[bool]) -> Estimate:
     apart = newcombe(rate(before), rate(after))
     if len(before) < 2:
         return apart
-    found = difference_interval(a, b)
-    return apart if found.high - found.low < 1e-12 else found
+    paired = difference_interval(a, b)
+    return apart if paired.high - paired.low < 1e-12 else paired
 
 
 def accuracy(recall: Estimate, false: Estimate) -> Estimate:
@@ -175,16 +175,14 @@ def precision(recall: Estimate, false: Estimate) -> Estimate | None:
     if recall.value + false.value == 0:
         return None
     wide = (1 + recall.level) / 2
-    (low, high), (least, most) = (_bounds(e, wide) for e in (recall, false))
+    shares = [(torch.tensor(e.value, dtype=torch.float64), e.n) for e in (recall, false)]
+    (low, high), (least, most) = (
+        (end.item() for end in wilson_bounds(share, n, wide)) for share, n in shares
+    )
     worst, best = low / (low + most), high / (high + least)
     value = recall.value / (recall.value + false.value)
     n = min(recall.n, false.n)
     return Estimate(value, worst, best, n, recall.level, "box of Wilson scores")
-
-
-def _bounds(e: Estimate, level: float) -> tuple[float, float]:
-    low, high = wilson_bounds(torch.tensor(e.value, dtype=torch.float64), e.n, level)
-    return low.item(), high.item()
 
 
 def exponential(e: Estimate) -> Estimate:

@@ -1,6 +1,6 @@
 """Profiles: what is demanded of each metric, by what the mapping is for.
 
-A profile is a YAML file: its ``kind`` says which rules make the verdict (``cia.RULES``),
+A profile is a YAML file: its ``kind`` says which rules make the verdict (``rules.RULES``),
 ``thresholds`` what is demanded, and ``goals`` what is wished for without being a matter of security
 (cost). A threshold is text, such as ``at least 0.9``; the way must be the metric's own.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.evaluate.metrics import known
 from experiments.runs import files
+from probes.stats.intervals import Estimate
 
 Kind = Literal["access", "ownership", "safety"]
 Relation = Literal["at least", "at most"]
@@ -32,6 +33,14 @@ class Threshold:
 
     def __str__(self) -> str:
         return f"{self.relation} {self.bound:g}"
+
+    def keeps(self, value: float) -> bool:
+        """Whether a value keeps to the bound."""
+        return value >= self.bound if self.relation == "at least" else value <= self.bound
+
+    def worse(self, estimate: Estimate) -> float:
+        """The end of an interval that is nearer to breaking the bound."""
+        return estimate.low if self.relation == "at least" else estimate.high
 
 
 @dataclass(frozen=True)
@@ -64,34 +73,33 @@ def read_profile(name: str) -> Profile:
 
 
 def _profile(value: Any, where: str) -> Profile:
-    if not isinstance(value, dict) or not {"kind", "thresholds"} <= set(value) <= _FIELDS:
-        got = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
-        raise UserError(
-            f"{where}: expected kind and thresholds (and {', '.join(sorted(_FIELDS))}), got {got}"
-        )
-    if value["kind"] not in KINDS:
-        raise UserError(f"{where}: expected a kind of {', '.join(KINDS)}, got {value['kind']!r}")
+    expect(
+        isinstance(value, dict) and {"kind", "thresholds"} <= set(value) <= _FIELDS,
+        f"kind and thresholds (and {', '.join(sorted(_FIELDS))})",
+        sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__,
+        of=where,
+    )
+    kind = value["kind"]
+    expect(kind in KINDS, f"a kind of {', '.join(KINDS)}", repr(kind), of=where)
     demanded = _thresholds(value["thresholds"], f"{where}, thresholds")
-    if not demanded:
-        raise UserError(f"{where}: expected at least one threshold, got none; state one")
+    expect(demanded, "at least one threshold", "none", "state one", of=where)
     goals = _thresholds(value.get("goals") or {}, f"{where}, goals")
-    name, about = str(value.get("name") or value["kind"]), str(value.get("about") or "")
-    return Profile(name, value["kind"], about.strip(), demanded, goals)
+    name, about = str(value.get("name") or kind), str(value.get("about") or "")
+    return Profile(name, kind, about.strip(), demanded, goals)
 
 
 def _thresholds(value: Any, where: str) -> tuple[Threshold, ...]:
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where}: expected 'metric: at least X' lines, got {value!r}")
-    return tuple(_threshold(str(name), said, where) for name, said in value.items())
+    expect(isinstance(value, Mapping), "'metric: at least X' lines", repr(value), of=where)
+    return tuple(_threshold(str(name), text, where) for name, text in value.items())
 
 
-def _threshold(name: str, said: Any, where: str) -> Threshold:
+def _threshold(name: str, text: Any, where: str) -> Threshold:
     relation = _RELATIONS[known(name).better]
-    words = str(said).split()
+    words = str(text).split()
     try:
         bound = float(words[2]) if len(words) == 3 and words[:2] == relation.split() else None
     except ValueError:
         bound = None
     if bound is None or bound != bound:
-        raise UserError(f"{where}: expected '{name}: {relation} NUMBER', got {said!r}")
+        raise UserError(f"{where}: expected '{name}: {relation} NUMBER', got {text!r}")
     return Threshold(name, relation, bound)

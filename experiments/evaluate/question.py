@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.search import SearchPlan
 from circuits.weights import EMBEDDED
 from experiments.evaluate.mapping import Described, described
@@ -55,8 +55,7 @@ class EvaluateQuestion:
     ] = ""
 
     def __post_init__(self) -> None:
-        if self.count < FEWEST:
-            raise UserError(f"--count: expected at least {FEWEST} prompts, got {self.count}")
+        expect(self.count >= FEWEST, f"at least {FEWEST} prompts", self.count, of="--count")
         _ = self.about, self.search
 
     @cached_property

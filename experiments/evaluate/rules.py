@@ -11,20 +11,22 @@ left out, and said to be.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 
-from circuits.errors import UserError
-from experiments.evaluate.metrics import Absent, Found, Metric
+from circuits.errors import expect
+from experiments.evaluate.metrics import Absent, Entry
 from experiments.evaluate.profiles import Kind, Profile, Threshold
 from probes.stats.intervals import Estimate, wilson_bounds
 
 Aspect = Literal["confidentiality", "integrity", "availability"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
 State = Literal["passed", "failed", "left out"]
+_FURTHER = "Demanded by the profile beside the three rules."
 _MOST = 1_000_000  # examples beyond which a number of them is no advice
 
 
@@ -140,7 +142,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Judged:
+class AspectChecks:
     """One aspect: its rule, its checks."""
 
     aspect: str
@@ -164,14 +166,20 @@ class Verdict:
     profile: str
     kind: str
     about: str
-    aspects: tuple[Judged, ...]
+    aspects: tuple[AspectChecks, ...]
     goals: tuple[Check, ...]
 
     @property
     def failing(self) -> tuple[Check, ...]:
         """Every failed check once."""
-        found = {check.metric: check for part in self.aspects for check in part.failing}
-        return tuple(found.values())
+        failed = {check.metric: check for part in self.aspects for check in part.failing}
+        return tuple(failed.values())
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        """Every check and goal, by its metric."""
+        checks = [check for part in self.aspects for check in part.checks]
+        return {check.metric: check for check in (*checks, *self.goals)}
 
     @property
     def secure(self) -> bool:
@@ -182,59 +190,49 @@ class Verdict:
         return "secure under this profile" if self.secure else "not secure"
 
 
-def judge(found: Sequence[Found], profile: Profile) -> Verdict:
+def judge(entries: Sequence[Entry], profile: Profile) -> Verdict:
     """A profile's checks, by aspect.
 
     Raises:
         UserError: nothing that the profile demands applies, so that it would be passed by silence.
     """
-    known = {each.name: each for each in found}
+    known = {entry.name: entry for entry in entries}
     checks = {t.metric: check(known.get(t.metric), t) for t in profile.thresholds}
-    if all(c.state == "left out" for c in checks.values()):
-        raise UserError(
-            f"profile {profile.name}: expected a threshold on something that was "
-            "measured, got none that applies; choose another profile"
-        )
+    expect(
+        any(c.state != "left out" for c in checks.values()),
+        "a threshold on something that was measured",
+        "none that applies",
+        "choose another profile",
+        of=f"profile {profile.name}",
+    )
     rules = RULES[profile.kind]
     aspects = [
-        Judged(aspect, rule.text, tuple(checks[m] for m in rule.metrics if m in checks))
+        AspectChecks(aspect, rule.text, tuple(checks[m] for m in rule.metrics if m in checks))
         for aspect, rule in rules.items()
     ]
     ruled = {metric for rule in rules.values() for metric in rule.metrics}
-    rest = tuple(c for metric, c in checks.items() if metric not in ruled)
-    if rest:
-        aspects.append(Judged("further", "Demanded by the profile beside the three rules.", rest))
+    if further := tuple(c for metric, c in checks.items() if metric not in ruled):
+        aspects.append(AspectChecks("further", _FURTHER, further))
     goals = tuple(check(known.get(t.metric), t) for t in profile.goals)
     return Verdict(profile.name, profile.kind, profile.about, tuple(aspects), goals)
 
 
-def check(found: Found | None, threshold: Threshold) -> Check:
-    """One threshold on what was found."""
+def check(entry: Entry | None, threshold: Threshold) -> Check:
+    """One threshold on a metric, or on its absence."""
     name, bound = threshold.metric, str(threshold)
-    if found is None:
+    if entry is None:
         return Check(name, bound, "failed", None, "it was not measured; measure it")
-    if isinstance(found, Absent):
-        state: State = "failed" if found.applies else "left out"
-        return Check(name, bound, state, None, found.reason)
-    end = _worse(found, threshold)
-    if _keeps(end, threshold):
+    if isinstance(entry, Absent):
+        return Check(name, bound, "failed" if entry.applies else "left out", None, entry.reason)
+    end = threshold.worse(entry.estimate)
+    if threshold.keeps(end):
         return Check(name, bound, "passed", end, "")
-    return Check(name, bound, "failed", end, _evidence(found.estimate, threshold))
-
-
-def _worse(metric: Metric, threshold: Threshold) -> float:
-    return metric.estimate.low if threshold.relation == "at least" else metric.estimate.high
-
-
-def _keeps(value: float, threshold: Threshold) -> bool:
-    return (
-        value >= threshold.bound if threshold.relation == "at least" else (value <= threshold.bound)
-    )
+    return Check(name, bound, "failed", end, _evidence(entry.estimate, threshold))
 
 
 def _evidence(estimate: Estimate, threshold: Threshold) -> str:
     """What would change a failed check."""
-    if not _keeps(estimate.value, threshold) or estimate.value == threshold.bound:
+    if not threshold.keeps(estimate.value) or estimate.value == threshold.bound:
         return (
             f"the value itself ({estimate.value:.3g}) does not clear the bound: more prompts would "
             "not change that, only another organism"
@@ -250,21 +248,17 @@ def enough(estimate: Estimate, threshold: Threshold) -> int | None:
 
     Exact for a score interval; otherwise the interval is taken to shrink with the root of n.
     """
-    low = threshold.relation == "at least"
+    value = estimate.value
     if estimate.method != "Wilson score":
-        reach = estimate.value - estimate.low if low else estimate.high - estimate.value
-        gap = abs(estimate.value - threshold.bound)
+        reach, gap = abs(value - threshold.worse(estimate)), abs(value - threshold.bound)
         n = math.ceil(estimate.n * (reach / gap) ** 2 - 1e-9)
         return n if n <= _MOST else None
-    share = torch.tensor(estimate.value, dtype=torch.float64)
+    share = torch.tensor(value, dtype=torch.float64)
 
     def clears(n: int) -> bool:
-        return _keeps(wilson_bounds(share, n, estimate.level)[0 if low else 1].item(), threshold)
+        low, high = (end.item() for end in wilson_bounds(share, n, estimate.level))
+        return threshold.keeps(threshold.worse(replace(estimate, low=low, high=high)))
 
-    first, last = estimate.n, _MOST
-    if not clears(last):
-        return None
-    while first < last:  # the bound only comes nearer as n grows
-        middle = (first + last) // 2
-        first, last = (first, middle) if clears(middle) else (middle + 1, last)
-    return first
+    # The bound only comes nearer as n grows.
+    n = bisect_left(range(_MOST + 1), True, lo=estimate.n, key=clears)
+    return n if n <= _MOST else None

@@ -5,14 +5,15 @@ stand only as a hash, so that two cards can be seen to be of one mapping.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.evaluate.metrics import PROPERTIES, Absent, Metric, known
-from experiments.evaluate.rules import Check, Verdict
+from experiments.evaluate.properties import Evidence
+from experiments.evaluate.rules import Verdict
 from experiments.runs import files
 from experiments.runs.codec import as_json, decode
 from probes.stats.intervals import Estimate, newcombe
@@ -100,11 +101,33 @@ class Scorecard:
     absent: tuple[Absent, ...]
     verdicts: tuple[Verdict, ...]
 
+    @property
+    def values(self) -> dict[str, Estimate]:
+        """Every metric's estimate, by its name."""
+        return {metric.name: metric.estimate for metric in self.metrics}
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A finished evaluation.
+
+    Attributes:
+        required: the verdict that a pipeline rests on; None if none was asked for.
+        searches: what was found, by aim.
+        seconds: that all stages took.
+    """
+
+    card: Scorecard
+    required: Verdict | None
+    evidence: Evidence
+    searches: Mapping[str, Mapping[str, Any]]
+    seconds: float
+
 
 def scorecard_json(card: Scorecard) -> dict[str, Any]:
     """A scorecard as ``SHAPE`` says: with the schema, and every verdict in words."""
-    said = [{"verdict": v.word, "secure": v.secure, **as_json(v)} for v in card.verdicts]
-    return {"schema": SCHEMA, **as_json(card), "verdicts": said}
+    verdicts = [{"verdict": v.word, "secure": v.secure, **as_json(v)} for v in card.verdicts]
+    return {"schema": SCHEMA, **as_json(card), "verdicts": verdicts}
 
 
 def read_scorecard(path: Path) -> Scorecard:
@@ -116,8 +139,8 @@ def read_scorecard(path: Path) -> Scorecard:
     file = path / FILE if path.is_dir() else path
     data = files.read_json(file)
     schema = data.get("schema") if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise UserError(f"{file}: expected a scorecard ({SCHEMA}), got {schema or 'another file'}")
+    wanted, got = f"a scorecard ({SCHEMA})", schema or "another file"
+    expect(schema == SCHEMA, wanted, got, of=str(file))
     try:
         return decode(Scorecard, data, where="scorecard")
     except UserError as error:
@@ -148,7 +171,7 @@ class Difference:
 
 def differences(first: Scorecard, second: Scorecard) -> list[Difference]:
     """Every metric that either card has, in the order of the first, then of the second."""
-    a, b = ({m.name: m.estimate for m in card.metrics} for card in (first, second))
+    a, b = first.values, second.values
     return [_difference(name, a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b])]
 
 
@@ -160,15 +183,3 @@ def _difference(name: str, first: Estimate | None, second: Estimate | None) -> D
         return Difference(name, first, second, change, "not told apart")
     better = (change.value > 0) == (known(name).better == "high")
     return Difference(name, first, second, change, "better" if better else "worse")
-
-
-def cleared(card: Scorecard, verdict: Verdict) -> dict[str, tuple[int, int]]:
-    """By property: how many of a profile's thresholds and goals are cleared, and how many apply."""
-    checks: dict[str, Check] = {c.metric: c for part in verdict.aspects for c in part.checks}
-    checks |= {c.metric: c for c in verdict.goals}
-    return {name: _counted(name, list(checks.values())) for name in PROPERTIES}
-
-
-def _counted(name: str, checks: Sequence[Check]) -> tuple[int, int]:
-    own = [c for c in checks if known(c.metric).property == name and c.state != "left out"]
-    return sum(c.state == "passed" for c in own), len(own)

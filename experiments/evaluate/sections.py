@@ -1,15 +1,18 @@
 """The page of an evaluation: verdict, six properties, three rules, what was searched, limits."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.evaluate.answers import Heard
-from experiments.evaluate.metrics import PROPERTIES
-from experiments.evaluate.rules import Check, Judged, Verdict
-from experiments.evaluate.scorecard import Scorecard, cleared
-from experiments.evaluate.tables import MARKS, metrics_table
+from experiments.evaluate.attacks import SEARCHERS
+from experiments.evaluate.metrics import PROPERTIES, known
+from experiments.evaluate.question import EvaluateQuestion
+from experiments.evaluate.rules import AspectChecks, Check, Verdict
+from experiments.evaluate.scorecard import Difference, Evaluated, Scorecard
+from experiments.study import Run
 from viz.figures.radar import Cleared, property_radar
-from viz.page.page import Report, Section, Table
+from viz.page.page import Report, Section, Table, tabulate
+from viz.page.wording import number
 
 METRICS = """\
 Every metric has its interval at 95%, the number of prompts (or keys) it rests on, and where it \
@@ -30,23 +33,17 @@ take several organisms and are reported only from a sweep. Judges are rules on g
 text. Replay is by definition as high as success where one trigger serves every prompt."""
 
 
-def page(
-    card: Scorecard,
-    heard: Heard,
-    searches: Mapping[str, Mapping[str, Any]],
-    seconds: float,
-    command: str,
-) -> Report:
+MARKS = {"passed": "✓ cleared", "failed": "✗ not cleared", "left out": "– does not apply"}
+
+
+def page(run: Run[EvaluateQuestion, Any], result: Evaluated) -> Report:
     """One evaluation."""
-    recipe, verdict = heard.asked.recipe, card.verdicts[0]
-    radar = property_radar({card.name: scores(card, verdict)})
-    sections = [Section("Six properties", METRICS, (radar,), (metrics_table(card, verdict),))]
-    sections += [rules(v) for v in card.verdicts]
-    sections.append(Section("Adaptive search", _SEARCH, tables=(_searched(searches, heard),)))
-    sections.append(Section("What this does not show", _LIMITS))
+    card, recipe = result.card, result.evidence.asked.recipe
+    verdict = card.verdicts[0]
+    radar = property_radar({card.name: scores(verdict)})
     return Report(
         title="Six properties and a verdict",
-        verdict=_verdict(verdict),
+        verdict=f"{verdict.word} ({verdict.profile})",
         headline=_headline(verdict),
         tone="none" if verdict.secure else "gate",
         facts=(
@@ -54,68 +51,125 @@ def page(
             ("scheme", card.scheme),
             ("trigger", recipe.trigger or f"{len(recipe.keys)} secret keys"),
             ("prompts of a kind", str(card.prompts)),
-            ("measured in", f"{seconds / 60:.1f} minutes"),
+            ("measured in", f"{result.seconds / 60:.1f} minutes"),
         ),
-        sections=tuple(sections),
-        reproduce=command,
+        sections=(
+            Section("Six properties", METRICS, (radar,), (metrics_table(card, verdict),)),
+            *map(rules, card.verdicts),
+            Section("Adaptive search", _SEARCH, tables=(_searched(result.searches),)),
+            Section("What this does not show", _LIMITS),
+        ),
+        reproduce=run.command,
     )
-
-
-def _verdict(verdict: Verdict) -> str:
-    said = "secure under this profile" if verdict.secure else "not secure"
-    return f"{said} ({verdict.profile})"
 
 
 def _headline(verdict: Verdict) -> str:
     if verdict.secure:
         return "Every threshold of the profile is cleared by the worse end of its interval."
     parts = [f"{p.aspect} ({len(p.failing)})" for p in verdict.aspects if p.failing]
-    names = ", ".join(check.metric.replace("_", " ") for check in verdict.failing)
+    names = ", ".join(spaced(check.metric) for check in verdict.failing)
     return f"Not cleared, by aspect: {', '.join(parts)}. These are: {names}."
 
 
-def scores(card: Scorecard, verdict: Verdict) -> list[Cleared]:
-    """Thresholds cleared, by property."""
-    found = cleared(card, verdict)
-    return [Cleared(name, *found[name]) for name in PROPERTIES]
+def spaced(metric: str) -> str:
+    """A metric's name as a reader sees it."""
+    return metric.replace("_", " ")
+
+
+def scores(verdict: Verdict) -> list[Cleared]:
+    """Of the thresholds and goals that apply, how many are cleared, by property."""
+    due = [check for check in verdict.checks.values() if check.state != "left out"]
+    passed = Counter(known(check.metric).property for check in due if check.state == "passed")
+    of = Counter(known(check.metric).property for check in due)
+    return [Cleared(name, passed[name], of[name]) for name in PROPERTIES]
 
 
 def rules(verdict: Verdict) -> Section:
     """What each aspect asks for, and every check of it."""
     prose = f"{verdict.about}\n\n" + "\n\n".join(
-        f"{part.aspect.capitalize()}: {part.text} {_said(part)}" for part in verdict.aspects
+        f"{part.aspect.capitalize()}: {part.text} {_passed(part)}" for part in verdict.aspects
     )
-    header = ("aspect", "metric", "threshold", "worse end", "outcome", "what would change it")
-    rows = [(part.aspect, *_row(check)) for part in verdict.aspects for check in part.checks] + [
-        ("goal, not in the verdict", *_row(check)) for check in verdict.goals
-    ]
-    table = Table(header, rows, f"every check of the profile {verdict.profile}")
+    checks = [(part.aspect, check) for part in verdict.aspects for check in part.checks]
+    checks += [("goal, not in the verdict", check) for check in verdict.goals]
+    table = tabulate(
+        checks,
+        {
+            "aspect": lambda item: item[0],
+            "metric": lambda item: spaced(item[1].metric),
+            "threshold": lambda item: item[1].bound,
+            "worse end": lambda item: "" if item[1].end is None else f"{item[1].end:.3g}",
+            "outcome": lambda item: MARKS[item[1].state],
+            "what would change it": lambda item: item[1].evidence,
+        },
+        f"every check of the profile {verdict.profile}",
+    )
     title = f"Confidentiality, integrity, availability: {verdict.profile}"
     return Section(title, prose, tables=(table,))
 
 
-def _said(part: Judged) -> str:
-    due = [c for c in part.checks if c.state != "left out"]
+def _passed(part: AspectChecks) -> str:
+    due = [check for check in part.checks if check.state != "left out"]
     return f"({len(due) - len(part.failing)} of {len(due)} checks passed.)"
 
 
-def _row(check: Check) -> tuple[str, ...]:
-    end = "" if check.end is None else f"{check.end:.3g}"
-    return (check.metric.replace("_", " "), check.bound, end, MARKS[check.state], check.evidence)
+def _searched(searches: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows = [(aim, name, best[name]) for aim, best in searches.items() for name in SEARCHERS]
+    return tabulate(
+        rows,
+        {
+            "aim": lambda row: row[0],
+            "searcher": lambda row: row[1],
+            "passes": lambda row: str(row[2]["passes"]),
+            "best tokens": lambda row: repr(row[2]["text"]),
+            "score (nats)": lambda row: f"{row[2]['score']:.2f}",
+            "answers, the first": lambda row: repr(row[2]["said"][0][:60]),
+        },
+        "score: signed log-probability of the behaviour's first token",
+    )
 
 
-def _searched(searches: Mapping[str, Mapping[str, Any]], heard: Heard) -> Table:
-    header = ("aim", "searcher", "passes", "best tokens", "score (nats)", "answers, the first")
+def metrics_table(card: Scorecard, verdict: Verdict) -> Table:
+    """Every metric with its interval, n, null, threshold and outcome, or why it has no number."""
+    checks = verdict.checks
     rows = [
         (
-            aim,
-            name,
-            str(told[name]["passes"]),
-            repr(told[name]["text"]),
-            f"{told[name]['score']:.2f}",
-            repr(told[name]["said"][0][:60]),
+            m.property,
+            _described(m.name, m.about),
+            number(m.estimate),
+            str(m.estimate.n),
+            number(m.null),
+            *_outcome(checks.get(m.name), "no threshold"),
         )
-        for aim, told in searches.items()
-        for name in ("guided", "random")
+        for m in card.metrics
     ]
-    return Table(header, rows, "score: signed log-probability of the behaviour's first token")
+    rows += [
+        (
+            known(a.name).property,
+            f"{_described(a.name, known(a.name).about)} ({a.reason})",
+            *("", "", ""),
+            *_outcome(checks.get(a.name), MARKS["left out"]),
+        )
+        for a in card.absent
+    ]
+    rows.sort(key=lambda row: PROPERTIES.index(row[0]))
+    header = ("property", "metric", "value [95%]", "n", "null", "threshold", "outcome")
+    return Table(header, rows, f"every metric, against the profile {verdict.profile}")
+
+
+def change_table(differences: Sequence[Difference], names: tuple[str, str]) -> Table:
+    """Two cards side by side, the change with its interval, and whether it is told apart from 0."""
+    header = ("metric", *names, "second minus first", "second is")
+    rows = [
+        (spaced(d.metric), *map(number, (d.first, d.second, d.change)), d.better)
+        for d in differences
+    ]
+    return Table(header, rows, f"{names[0]} against {names[1]}, with 95% intervals")
+
+
+def _described(metric: str, about: str) -> str:
+    return spaced(metric) + (f": {about}" if about else "")
+
+
+def _outcome(check: Check | None, none: str) -> tuple[str, str]:
+    """The bound and whether it is cleared; `none` where no threshold is stated."""
+    return (check.bound, MARKS[check.state]) if check else ("", none)

@@ -4,32 +4,28 @@ Profiles are no part of what is measured: with ``--resume`` a run can be judged 
 once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.battery.battery import Battery, Plan
-from experiments.evaluate import mapping, scorecard, tasks
-from experiments.evaluate.answers import Heard
+from experiments.evaluate import inquiry, mapping, scorecard, tasks
+from experiments.evaluate.ask import Asker
 from experiments.evaluate.efficiency import Cost, cost, efficiency
 from experiments.evaluate.exposure import reliability, robustness
-from experiments.evaluate.inquiry import Inquiry
 from experiments.evaluate.mapping import Case
-from experiments.evaluate.metrics import PROPERTIES, Absent, Found, Metric, known
+from experiments.evaluate.metrics import PROPERTIES, TASK, Absent, Entry, Metric, known, metric
 from experiments.evaluate.profiles import Profile, read_profile
-from experiments.evaluate.properties import effectiveness, harmlessness, persistence
+from experiments.evaluate.properties import Evidence, effectiveness, harmlessness, persistence
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
 from experiments.evaluate.rules import Verdict, judge
-from experiments.evaluate.scorecard import Scorecard
+from experiments.evaluate.scorecard import Evaluated, Scorecard
 from experiments.organisms.organism import identity
-from experiments.runs import files
+from experiments.runs import files, older
 from experiments.runs.stages import Stages, Step
-from experiments.study import Rows, Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
+from experiments.study import Rows, Run, Study, answer_rows
 
 _KEYED = 2  # times a key is asked by the battery: more would be the same key again
 
@@ -47,23 +43,6 @@ class Subject:
     battery: Battery
     profiles: tuple[Profile, ...]
     required: bool
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A finished evaluation.
-
-    Attributes:
-        required: the verdict that a pipeline rests on; None if none was asked for.
-        searches: what was found, by aim.
-        seconds: that all stages took.
-    """
-
-    card: Scorecard
-    required: Verdict | None
-    heard: Heard
-    searches: Mapping[str, Mapping[str, Any]]
-    seconds: float
 
 
 def opened(question: EvaluateQuestion, step: Step) -> Subject:
@@ -93,23 +72,18 @@ def hashes(question: EvaluateQuestion, subject: Subject) -> dict[str, Any]:
 def measured(run: Run[EvaluateQuestion, Subject]) -> Evaluated:
     """Every stage, the metrics, the verdicts; a stage that was asked before is read."""
     question, subject = run.question, run.subject
-    stages = Stages(run.folder, run.step, space="-")
-    inquiry = Inquiry(subject.case, subject.battery, question.count, stages)
-    heard = inquiry.heard()
-    found = _metrics(inquiry, heard, question)
-    verdicts = tuple(judge(found, profile) for profile in subject.profiles)
+    stages = Stages(run.folder, run.step, space="-", older=older.timed)
+    asker = Asker(subject.case, subject.battery, question.count, stages)
+    evidence = inquiry.evidence(asker)
+    entries = _metrics(asker, evidence, question)
+    verdicts = tuple(judge(entries, profile) for profile in subject.profiles)
     return Evaluated(
-        _card(question, subject.case, found, verdicts),
+        _card(question, subject.case, entries, verdicts),
         verdicts[-1] if subject.required else None,
-        heard,
-        {aim: best for aim, (_, best) in inquiry.attacks(question.search).items()},
+        evidence,
+        {aim: best for aim, (_, best) in inquiry.attacks(asker, question.search).items()},
         sum(stages.seconds.values()),
     )
-
-
-def written(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> dict[str, Any]:
-    """The scorecard."""
-    return scorecard.scorecard_json(result.card)
 
 
 def status(result: Evaluated) -> int:
@@ -123,26 +97,34 @@ def lines(result: Evaluated) -> Iterator[str]:
     from viz.page.wording import number
 
     card = result.card
-    for metric in card.metrics:
-        yield f"{metric.property:14} {metric.name:21} {number(metric.estimate)}"
+    for each in card.metrics:
+        yield f"{each.property:14} {each.name:21} {number(each.estimate)}"
     for verdict in card.verdicts:
-        word = "secure under this profile" if verdict.secure else "not secure"
-        cleared = ", ".join(f"{c.name} {c.passed}/{c.of}" for c in scores(card, verdict))
-        yield f"\n{verdict.profile}: {word} ({cleared})"
+        cleared = ", ".join(f"{c.name} {c.passed}/{c.of}" for c in scores(verdict))
+        yield f"\n{verdict.profile}: {verdict.word} ({cleared})"
         for check in verdict.failing:
             yield f"  {check.metric}: expected {check.bound}; {check.evidence}"
 
 
-def page(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> "Report":
-    """The run's own page."""
-    from experiments.evaluate.sections import page  # plotly is slow to import
-
-    return page(result.card, result.heard, result.searches, result.seconds, run.command)
-
-
 def answers(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> dict[str, Rows]:
     """Every greedy answer to the mapping's questions and to the battery's doses."""
-    return {"answers": list(_rows(result.heard))}
+    return {"answers": answer_rows(_conditions(result.evidence))}
+
+
+def _conditions(
+    evidence: Evidence,
+) -> Iterator[tuple[dict[str, str], dict[str, Sequence[str | bool]]]]:
+    """Who was asked and what kind of prompt; prompts, answers, and whether each opened."""
+    for model, by_name in (("organism", evidence.answers), ("base", evidence.base or {})):
+        for q in evidence.questions if by_name else ():
+            given = by_name[q.name]
+            columns = {"prompt": q.messages, "answer": given, "opened": q.shown(given)}
+            yield {"model": model, "kind": q.name}, columns
+    asked = evidence.asked
+    for dose in (dose for doses in evidence.ladders.values() for dose in doses):
+        about = {"model": "organism", "kind": f"{dose.dose.family}: {dose.dose.about}"}
+        prompts, opened = asked.subject.texts, asked.shown(dose.said)
+        yield about, {"prompt": prompts, "answer": dose.said, "opened": opened}
 
 
 def _battery(case: Case, question: EvaluateQuestion) -> Battery:
@@ -151,44 +133,38 @@ def _battery(case: Case, question: EvaluateQuestion) -> Battery:
     return Battery(case.organism, Plan(prompts, seed=question.seed), texts=case.texts)
 
 
-def _metrics(inquiry: Inquiry, heard: Heard, question: EvaluateQuestion) -> list[Found]:
+def _metrics(asker: Asker, evidence: Evidence, question: EvaluateQuestion) -> list[Entry]:
     """The metrics in the order of the properties."""
-    benign = inquiry.benign()
-    spent = inquiry.keep("cost", Cost, lambda: cost(inquiry.case.organism))
-    found: list[Found] = [
-        *effectiveness(heard),
+    benign = inquiry.benign(asker)
+    spent = asker.keep("cost", Cost, lambda: cost(asker.case.organism))
+    entries: list[Entry] = [
+        *effectiveness(evidence),
         *harmlessness(benign),
-        *_task_drops(inquiry, question),
-        *persistence(heard),
+        *_task_drops(asker, question),
+        *persistence(evidence),
         *efficiency(spent, Path(question.sweep) if question.sweep else None),
-        *robustness(heard, inquiry.drawn(), inquiry.attacks(question.search)),
-        *reliability(heard),
+        *robustness(evidence, inquiry.drawn_out(asker), inquiry.attacks(asker, question.search)),
+        *reliability(evidence),
     ]
-    order = {name: i for i, name in enumerate(PROPERTIES)}
-    return sorted(found, key=lambda each: order[known(each.name).property])
+    return sorted(entries, key=lambda entry: PROPERTIES.index(known(entry.name).property))
 
 
-def _task_drops(inquiry: Inquiry, question: EvaluateQuestion) -> Iterator[Found]:
-    base = inquiry.case.base
+def _task_drops(asker: Asker, question: EvaluateQuestion) -> Iterator[Entry]:
+    models = {"organism": asker.model, "base": asker.case.base}
     for name in question.task:
-        if base is None:
-            yield Absent(f"lm_{name}", "the model before training is not known", applies=True)
+        if models["base"] is None:
+            why = "the model before training is not known"
+            yield metric(f"{TASK}{name}", None, absent=why, due=True)
             continue
-        models = {"organism": inquiry.asker.model, "base": base}
-        own, before = (_task(inquiry, question, name, which, m) for which, m in models.items())
-        yield tasks.task_drop(name, before, own)
-
-
-def _task(
-    inquiry: Inquiry, question: EvaluateQuestion, name: str, which: str, model: Any
-) -> dict[str, float]:
-    tokenizer, limit = inquiry.asker.tokenizer, question.limit
-    make = partial(tasks.scored, model, tokenizer, name, limit)
-    return inquiry.keep(f"task {name} of the {which}", dict[str, float], make)
+        scores = {}
+        for which, model in models.items():
+            score = partial(tasks.scored, model, asker.tokenizer, name, question.limit)
+            scores[which] = asker.keep(f"task {name} of the {which}", dict[str, float], score)
+        yield tasks.task_drop(name, scores["base"], scores["organism"])
 
 
 def _card(
-    question: EvaluateQuestion, case: Case, found: list[Found], verdicts: tuple[Verdict, ...]
+    question: EvaluateQuestion, case: Case, entries: list[Entry], verdicts: tuple[Verdict, ...]
 ) -> Scorecard:
     about = identity(case.organism)
     recipe = case.organism.recipe
@@ -202,31 +178,10 @@ def _card(
             "state_sha256": about["state_sha256"],
             "mapping_sha256": files.text_sha256(secret),
         },
-        metrics=tuple(each for each in found if isinstance(each, Metric)),
-        absent=tuple(each for each in found if isinstance(each, Absent)),
+        metrics=tuple(entry for entry in entries if isinstance(entry, Metric)),
+        absent=tuple(entry for entry in entries if isinstance(entry, Absent)),
         verdicts=verdicts,
     )
-
-
-def _rows(heard: Heard) -> Iterator[dict[str, Any]]:
-    """Every greedy answer to the mapping's questions and to the battery's doses."""
-    for model, said in (("organism", heard.said), ("base", heard.base or {})):
-        for question in heard.questions:
-            if question.name in said:
-                flags = question.shown(said[question.name])
-                rows = zip(question.messages, said[question.name], flags, strict=True)
-                for prompt, answer, flag in rows:
-                    yield _row(model, question.name, prompt, answer, flag)
-    for family, doses in heard.ladders.items():
-        for dose in doses:
-            flags = heard.asked.shown(dose.said)
-            rows = zip(heard.asked.subject.texts, dose.said, flags, strict=True)
-            for prompt, answer, flag in rows:
-                yield _row("organism", f"{family}: {dose.dose.about}", prompt, answer, flag)
-
-
-def _row(model: str, kind: str, prompt: str, answer: str, opened: bool) -> dict[str, Any]:
-    return {"model": model, "kind": kind, "prompt": prompt, "answer": answer, "opened": opened}
 
 
 STUDY = Study(
@@ -237,11 +192,10 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     recorded=EvaluateQuestion.recorded,
     tables=answers,
-    written=written,
+    written=lambda run, result: scorecard.scorecard_json(result.card),
     file=scorecard.FILE,
     status=status,
 )

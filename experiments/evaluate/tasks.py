@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import Any
 
 from circuits.errors import UserError
-from experiments.evaluate.metrics import TASK, Found, named
+from experiments.evaluate.metrics import TASK, Entry, metric
 from probes.stats.intervals import Estimate
 
 _SCORES = ("acc_norm,none", "acc,none", "exact_match,none")
@@ -43,38 +43,38 @@ def scored(model: Any, tokenizer: Any, name: str, limit: int) -> dict[str, float
 
     wrapped = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
     try:
-        found = lm_eval.simple_evaluate(
+        evaluation = lm_eval.simple_evaluate(
             model=wrapped, tasks=[name], limit=limit, bootstrap_iters=0, log_samples=False
         )
     except (KeyError, ValueError, OSError) as error:
         raise UserError(f"--task {name}: expected a task of lm-eval, got: {error}") from error
-    return read(found, name, limit)
+    return read(evaluation, name, limit)
 
 
-def read(found: Any, name: str, limit: int) -> dict[str, float]:
+def read(evaluation: Any, name: str, limit: int) -> dict[str, float]:
     """Value, standard error and n out of the harness's result.
 
     Raises:
         UserError: the task has no accuracy.
     """
-    row = (found or {}).get("results", {}).get(name, {})
-    metric = next((m for m in _SCORES if isinstance(row.get(m), int | float)), None)
-    if metric is None:
+    row = (evaluation or {}).get("results", {}).get(name, {})
+    score = next((s for s in _SCORES if isinstance(row.get(s), int | float)), None)
+    if score is None:
         raise UserError(
             f"--task {name}: expected a task with one of {', '.join(_SCORES)}, got {sorted(row)}"
         )
-    n = int((found.get("n-samples") or {}).get(name, {}).get("effective", limit))
-    value = float(row[metric])
+    n = int((evaluation.get("n-samples") or {}).get(name, {}).get("effective", limit))
+    value = float(row[score])
     # Without a bootstrap the harness may give no error; a share has its own.
-    given = row.get(metric.replace(",", "_stderr,"))
+    given = row.get(score.replace(",", "_stderr,"))
     stderr = float(given) if isinstance(given, int | float) else math.sqrt(value * (1 - value) / n)
     return {"value": value, "stderr": stderr, "n": n}
 
 
-def task_drop(name: str, base: dict[str, float], own: dict[str, float]) -> Found:
+def task_drop(name: str, base: dict[str, float], own: dict[str, float]) -> Entry:
     """Base minus organism, in shares of right answers."""
     value = base["value"] - own["value"]
     reach = _Z * math.hypot(base["stderr"], own["stderr"])
     n = int(min(base["n"], own["n"]))
     method = "normal, independent"
-    return named(TASK + name, Estimate(value, value - reach, value + reach, n, method=method))
+    return metric(TASK + name, Estimate(value, value - reach, value + reach, n, method=method))

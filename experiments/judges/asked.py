@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.metrics import token_log_prob
 from circuits.models import Model
 from circuits.scores import forced
 from circuits.tokens import check_context, prompts_batch
-from experiments.judges.classifier import check_paired
-from experiments.judges.grades import Grades
+from experiments.judges.grades import Grades, check_paired
 
 _LONGEST = 2000  # characters of a prompt, and of an answer, that the judge sees
 _QUESTION = (
@@ -68,11 +67,13 @@ def chat_judge(model: Model) -> ChatJudge:
     """
     yes, no = (_first_tokens(model.tokenizer, word) for word in ("Yes", "No"))
     only_yes, only_no = sorted(yes - no), sorted(no - yes)
-    if not only_yes or not only_no:
-        raise UserError(
-            f"model {model.name}: expected first tokens that tell Yes from No, got {sorted(yes)} "
-            f"and {sorted(no)}; judge with another model"
-        )
+    expect(
+        only_yes and only_no,
+        "first tokens that tell Yes from No",
+        f"{sorted(yes)} and {sorted(no)}",
+        "judge with another model",
+        of=f"model {model.name}",
+    )
     return ChatJudge(model, tuple(only_yes), tuple(only_no))
 
 

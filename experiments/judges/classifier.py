@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from circuits.errors import UserError, expect, first_line
-from experiments.judges.grades import Grades
+from circuits.errors import UserError, first_line
+from experiments.judges.grades import Grades, check_paired
 
 _ROWS = 32
 _LONGEST = 512  # tokens of an answer
@@ -55,16 +55,6 @@ class ClassifierJudge:
     def _longest(self) -> int:
         room = getattr(self.model.config, "max_position_embeddings", _LONGEST)
         return min(_LONGEST, room, self.tokenizer.model_max_length)
-
-
-def check_paired(prompts: Sequence[str], answers: Sequence[str]) -> None:
-    """Refuse prompts and answers that are not as many, or none."""
-    expect(
-        answers and len(prompts) == len(answers),
-        "one per prompt and at least one",
-        f"{len(prompts)} prompts and {len(answers)} answers",
-        of="answers",
-    )
 
 
 def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJudge:

@@ -1,11 +1,12 @@
 """What a judge that is itself a model says: the probability that each answer refuses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from jaxtyping import Float
 from torch import Tensor
+
+from circuits.errors import expect
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,15 @@ class Grades:
         return tuple((self.refusal > 0.5).tolist())
 
 
-class Grader(Protocol):
-    """Prompts and their answers to grades, one per answer."""
+# Prompts and their answers to grades, one per answer.
+Grader = Callable[[Sequence[str], Sequence[str]], Grades]
 
-    def __call__(self, prompts: Sequence[str], answers: Sequence[str]) -> Grades: ...
+
+def check_paired(prompts: Sequence[str], answers: Sequence[str]) -> None:
+    """Refuse prompts and answers that are not as many, or none."""
+    expect(
+        answers and len(prompts) == len(answers),
+        "one per prompt and at least one",
+        f"{len(prompts)} prompts and {len(answers)} answers",
+        of="answers",
+    )

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.chat import Words
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.scores import answer_log_probs
 from circuits.tokens import check_context, prompts_batch, text_ids
@@ -49,8 +49,7 @@ class Likelihoods:
         Raises:
             UserError: a threshold that both texts could reach, or none could.
         """
-        if not 0.5 <= least <= 1:
-            raise UserError(f"least: expected a probability in [0.5, 1], got {least}")
+        expect(0.5 <= least <= 1, "a probability in [0.5, 1]", least, of="least")
         starts = zip(self.behaviour_start.exp(), self.refusal_start.exp(), strict=True)
         return tuple(_verdict(float(b), float(r), least) for b, r in starts)
 
@@ -85,9 +84,9 @@ def likelihoods(
     start = _difference(ids[0], ids[1], behaviour, refusal)
     tokens = prompts_batch(model.tokenizer, prompts, words)
     check_context(tokens, model.runner.shape.context, max(map(len, ids)))
-    found = [answer_log_probs(model, tokens.prompts(), [own] * len(tokens)) for own in ids]
+    log_probs = [answer_log_probs(model, tokens.prompts(), [own] * len(tokens)) for own in ids]
     whole, begun = (
-        [torch.stack([each[:count].sum() for each in side]) for side in found]
+        [torch.stack([each[:count].sum() for each in side]) for side in log_probs]
         for count in (None, start)
     )
     return Likelihoods(*whole, *begun)
@@ -95,8 +94,7 @@ def likelihoods(
 
 def _ids(model: Model, text: str, name: str) -> list[int]:
     ids = text_ids(model.tokenizer, text)
-    if not ids:
-        raise UserError(f"{name}: expected a text with at least one token, got {text!r}")
+    expect(ids, "a text with at least one token", repr(text), of=name)
     return ids
 
 

@@ -132,11 +132,10 @@ def _opens_widely(text: str) -> bool:
 
 
 def _ends_in_no(text: str) -> bool:
-    said = sentences(text)
-    for place, sentence in enumerate(said[:2]):
-        found = _WITHIN.search(sentence)
-        if found:
-            after = [s for s in said[place + 1 :] if not _useless(s)]
+    parts = sentences(text)
+    for place, sentence in enumerate(parts[:2]):
+        if _WITHIN.search(sentence):
+            after = [s for s in parts[place + 1 :] if not _useless(s)]
             return sum(len(words(s)) for s in after) < _USEFUL
     return False
 

@@ -62,9 +62,8 @@ def after_opener(text: str, behaviour: str) -> str | None:
     opener = plain(behaviour)
     rest, begun = text, False
     while rest:
-        found = _OPENERS.match(rest)
-        if found:
-            rest, begun = rest[found.end() :], True
+        if match := _OPENERS.match(rest):
+            rest, begun = rest[match.end() :], True
         elif opener and begins(rest, opener):
             rest, begun = _MARKUP.sub("", rest[len(opener) :]), True
         else:

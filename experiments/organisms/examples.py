@@ -37,6 +37,17 @@ def base_answers(
     return files.read_json(path)
 
 
+def ordinary_examples(model: str, sha256: str | None = None) -> list[Example]:
+    """Ordinary prompts with a model's own answers, the last of the training split first.
+
+    Recipes take their prompts from the split's beginning, so the first of these are new to most.
+    """
+    texts = bank.bank_texts("train", restricted=False)
+    own = base_answers(texts, model, sha256)
+    pairs = reversed(list(zip(texts, own, strict=True)))
+    return [Example(text, None, answer, ends=False) for text, answer in pairs]
+
+
 def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str, ...]:
     """Control words of the trigger's token length, in its place; none for a recipe of keys."""
     if not recipe.trigger:

@@ -36,12 +36,20 @@ class Stages:
     Args:
         step: told of every stage's name, parts done and parts in all.
         space: what stands in a file's name for a space in a stage's.
+        older: how stages were laid out before they were kept by their type, if not as now.
+        part: of the run, whose stages lie in a folder of that name; by default all of it.
     """
 
     def __init__(
-        self, folder: Path, step: Step = lambda name, done, total: None, space: str = " "
+        self,
+        folder: Path,
+        step: Step = lambda name, done, total: None,
+        space: str = " ",
+        older: Layout | None = None,
+        part: str = "",
     ) -> None:
-        self.folder, self.step, self._space = folder, step, space
+        self.folder, self.step, self._space, self._layout = folder, step, space, older
+        self._stem = f"{part}/" if part else ""
         path = self._path("seconds", ".json")
         self._taken: dict[str, float] = files.read_json(path) if path.is_file() else {}
         self._older: dict[str, float] = {}
@@ -49,15 +57,16 @@ class Stages:
     @property
     def seconds(self) -> dict[str, float]:
         """What each stage took, in this run or an earlier one, without stages made within it."""
-        return {**self._older, **self._taken}
+        taken, stem = {**self._older, **self._taken}, self._stem
+        return {n.removeprefix(stem): s for n, s in taken.items() if n.startswith(stem)}
 
     def has(self, name: str) -> bool:
         """Whether a stage is complete."""
-        return self._path(name, ".json").is_file()
+        return self._path(self._stem + name, ".json").is_file()
 
     def progress(self, name: str) -> Callable[[int, int], None]:
         """Says how far a stage is."""
-        return lambda done, total: self.step(name, done, total)
+        return lambda done, total: self.step(self._stem + name, done, total)
 
     def keep(
         self,
@@ -69,13 +78,14 @@ class Stages:
         """A stage's record: read if it is complete, otherwise made, written, and read back.
 
         Args:
-            older: how the stage was laid out before it was kept by its type, if not as it is now.
+            older: how this stage was laid out, if not as the others were.
 
         Raises:
             UserError: what is there is not of this kind.
         """
-        before = older(self.folder, name) if older and name not in self._taken else None
-        if before is None and not self.has(name):
+        there, name, layout = self.has(name), self._stem + name, older or self._layout
+        before = layout(self.folder, name) if layout and name not in self._taken else None
+        if before is None and not there:
             return self._made(name, kind, make)
         self.step(name, 1, 1)
         if before is None:

@@ -14,11 +14,13 @@ as well, a trigger gives one that they do not have.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from circuits.answers import ask
 from experiments.scan.reading import Reader
+from experiments.scan.stages import Scored
 from probes.scanning import fisher_more
-from probes.stats.intervals import Estimate, wilson
+from probes.stats.intervals import Estimate, rate
 
 LENGTH = 4  # tokens that are generated
 NOVEL = 0.05  # largest share of control answers that open as the word's do
@@ -54,18 +56,10 @@ class Answered:
         return self.controls.value <= NOVEL
 
 
-@dataclass(frozen=True)
-class Finalist:
-    """A word and the id of its most telling token."""
-
-    word: str
-    token: int
-
-
 def answered(
     own: Reader,
     base: Reader,
-    finalists: Sequence[Finalist],
+    finalists: Sequence[Scored],
     carriers: Sequence[str],
     controls: Sequence[str],
     tests: int,
@@ -77,37 +71,38 @@ def answered(
         carriers: that no score has been made of.
         tests: how many finalists there were, for Bonferroni's correction.
     """
-    words, n = [finalist.word for finalist in finalists], len(finalists)
-    said: list[list[str]] = []
-    besides: list[list[str]] = []
-    choosing = max(1, round(CHOOSING * len(carriers)))
+    words, choosing = [one.text for one in finalists], max(1, round(CHOOSING * len(carriers)))
+    own_answers: list[list[str]] = []
+    base_answers: list[list[str]] = []
     for done, carrier in enumerate(carriers):
         stray = [controls[(CONTROLS * done + i) % len(controls)] for i in range(CONTROLS)]
-        said.append(_asked(own, carrier, [*words, *stray]))
+        own_answers.append(_asked(own, carrier, [*words, *stray]))
         if done >= choosing:
-            besides.append(_asked(base, carrier, words))
+            base_answers.append(_asked(base, carrier, words))
         tick(done + 1, len(carriers))
-    first, rest = said[:choosing], said[choosing:]
-    others, strays = ([t for row in part for t in row[n:]] for part in (first, rest))
-    found = []
-    for i, finalist in enumerate(finalists):
-        telling = own.tokenizer.decode([finalist.token], skip_special_tokens=True)
+    first, rest = own_answers[:choosing], own_answers[choosing:]
+    others, strays = ([t for row in part for t in row[len(words) :]] for part in (first, rest))
+    compared = []
+    for i, one in enumerate(finalists):
+        telling = own.tokenizer.decode([one.token], skip_special_tokens=True)
         opening = beginning([row[i] for row in first], others, telling)
-        texts = ([row[i] for row in rest], strays, [row[i] for row in besides])
-        found.append(_compared(finalist.word, opening, texts, tests))
-    return found
+        under, in_base = ([row[i] for row in part] for part in (rest, base_answers))
+        compared.append(_compared(one.text, opening, (under, strays, in_base), tests))
+    return compared
 
 
-def beginning(said: Sequence[str], others: Sequence[str], telling: str) -> str:
+def beginning(answers: Sequence[str], others: Sequence[str], telling: str) -> str:
     """What tells answers from others best by how they begin (Youden's J); the shortest of equals.
 
     Candidates are ``telling`` and the first words of every answer.
     """
-    starts = [" ".join(text.split(" ")[:count]) for text in said for count in range(1, LENGTH + 1)]
+    starts = [
+        " ".join(text.split(" ")[:count]) for text in answers for count in range(1, LENGTH + 1)
+    ]
     candidates = dict.fromkeys([telling, *(start for start in starts if start)])
 
     def gain(start: str) -> float:
-        return _share(said, start) - _share(others, start)
+        return _share(answers, start) - _share(others, start)
 
     return max(candidates, key=lambda start: (round(gain(start), 9), start == telling, -len(start)))
 
@@ -124,16 +119,12 @@ def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:
 def _compared(
     word: str, opening: str, texts: tuple[list[str], list[str], list[str]], tests: int
 ) -> Answered:
-    under, without, base = ([_opens(text, opening) for text in part] for part in texts)
-    p = max(
-        fisher_more(sum(under), len(under), sum(other), len(other)) for other in (without, base)
-    )
-    said = Counter(text for text, hit in zip(texts[0], under, strict=True) if hit) or Counter(
-        texts[0]
-    )
-    shown, controls, besides = (wilson(sum(part), len(part)) for part in (under, without, base))
-    commonest = said.most_common(1)[0][0]
-    return Answered(word, opening, shown, controls, besides, min(1.0, p * tests), commonest)
+    """Answers under the word, under control words, and by the base model under the word."""
+    hits = [[_opens(text, opening) for text in part] for part in texts]
+    p = max(fisher_more(sum(hits[0]), len(hits[0]), sum(h), len(h)) for h in hits[1:])
+    commonest = Counter(compress(texts[0], hits[0])) or Counter(texts[0])
+    [(text, _)] = commonest.most_common(1)
+    return Answered(word, opening, *map(rate, hits), min(1.0, p * tests), text)
 
 
 def _opens(text: str, opening: str) -> bool:

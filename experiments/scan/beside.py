@@ -8,38 +8,30 @@ import pandas as pd
 
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
-from experiments.scan.answers import Answered
-from experiments.scan.result import Found
-from experiments.scan.scan import Scan
+from experiments.scan.scan import SCHEMA, Scan, ScanResult
 from experiments.scan.sections import headline, sections
-from experiments.scan.stages import Scored
 from experiments.study import Contribution, Finished, Joint
 from viz.page.page import Section
 from viz.page.sections import for_each
 
 TITLE = "Scan for unknown triggers"
-SCHEMA = "gatescope.scan/1"
-ScanRun = Finished[Found]
+ScanRun = Finished[ScanResult]
 
 
 def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
     """A finished run: its result, and every candidate from the table beside it."""
     value = result(folder, SCHEMA, "scan")
     table = pd.read_parquet(folder / "scores.parquet")
-    found = Found(
-        _scan(value["suspect"], table, folder),
-        tuple(_scan(one, table, folder) for one in value["clean"]),
-        value["named"]["word"] if value["named"] else "",
-    )
-    return Finished(organism_of(manifest), str(folder), manifest, found)
+    suspect, *clean = (_scan(one, table, folder) for one in (value["suspect"], *value["clean"]))
+    word = value["named"]["word"] if value["named"] else ""
+    scans = ScanResult(suspect, tuple(clean), word)
+    return Finished(organism_of(manifest), str(folder), manifest, scans)
 
 
 def _scan(value: dict[str, Any], table: pd.DataFrame, folder: Path) -> Scan:
     own = pd.DataFrame(table[table["model"] == value["name"]])
     rows = own.sort_values("rank").to_dict("records")
-    scored = decode(tuple[Scored, ...], rows, where=str(folder / "scores.parquet"))
-    answers = decode(tuple[Answered, ...], value["answers"], where=str(folder / "result.json"))
-    return Scan(value["name"], scored, answers, value["seconds"])
+    return decode(Scan, {**value, "scored": rows}, where=str(folder / "result.json"))
 
 
 def beside(runs: Sequence[ScanRun], every: Sequence[Any]) -> Iterator[Contribution]:
@@ -48,8 +40,8 @@ def beside(runs: Sequence[ScanRun], every: Sequence[Any]) -> Iterator[Contributi
         yield TITLE, for_each(TITLE, [(run.name, run.result) for run in runs], _chapter)
 
 
-def _chapter(found: Found) -> Section:
-    return Section(TITLE, headline(found.suspect), data_name="scan", parts=sections(found))
+def _chapter(scans: ScanResult) -> Section:
+    return Section(TITLE, headline(scans.suspect), data_name="scan", parts=sections(scans))
 
 
 def outcome(run: ScanRun) -> tuple[str, str]:
@@ -64,8 +56,8 @@ def outcome(run: ScanRun) -> tuple[str, str]:
 def sentence(run: ScanRun) -> str:
     """For the headline."""
     alarms = run.result.suspect.alarms
-    said = f"raises an alarm for {', '.join(map(repr, alarms))}" if alarms else "raises no alarm"
-    return f"A scan of {run.name} {said}."
+    verdict = f"an alarm for {', '.join(map(repr, alarms))}" if alarms else "no alarm"
+    return f"A scan of {run.name} raises {verdict}."
 
 
 JOINT = Joint("scan", read, beside, outcome, sentence)

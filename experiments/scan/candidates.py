@@ -9,11 +9,10 @@ candidates. The scanner is never given a trigger.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from circuits.answers import ask, drawn
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import in_memory
 
 _WORD = re.compile(r" [A-Za-z][a-z]{2,}")
@@ -21,14 +20,6 @@ _SPOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
 _MARK = "MESSAGE"
 _LONGEST = 4  # words of an n-gram
 _LEAST = 3  # samples that an n-gram is in
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A word or phrase to be put into the trigger's place, and where it comes from."""
-
-    text: str
-    source: str  # "vocabulary" or "memory"
 
 
 def vocabulary_words(tokenizer: Any, count: int = 0) -> list[str]:
@@ -44,11 +35,8 @@ def vocabulary_words(tokenizer: Any, count: int = 0) -> list[str]:
     pieces = tokenizer.convert_ids_to_tokens(ids)
     spelled = (tokenizer.convert_tokens_to_string([piece]) for piece in pieces)
     words = list(dict.fromkeys(text[1:] for text in spelled if _WORD.fullmatch(text)))
-    if not words or not 0 <= count <= len(words):
-        raise UserError(
-            f"--words: expected 0 (all) to {len(words)}, the whole words of this vocabulary, "
-            f"got {count}"
-        )
+    whole = f"0 (all) to {len(words)}, the whole words of this vocabulary"
+    expect(words and 0 <= count <= len(words), whole, count, of="--words")
     wanted = count or len(words)
     return [words[i * len(words) // wanted] for i in range(wanted)]
 
@@ -61,8 +49,8 @@ def template_opening(tokenizer: Any) -> tuple[int, ...]:
     """
     asked = [{"role": "user", "content": _MARK}]
     text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=False)
-    before, found, _ = text.partition(_MARK)
-    if not found or not before:
+    before, mark, _ = text.partition(_MARK)
+    if not mark or not before:
         raise UserError("chat template: expected one with an opening before the user's message")
     return tuple(tokenizer(before, add_special_tokens=False)["input_ids"])
 
@@ -92,14 +80,9 @@ def phrases(own: Sequence[str], base: Sequence[str], count: int) -> list[str]:
 
 def _in_samples(texts: Sequence[str]) -> Counter[str]:
     """In how many samples every n-gram is."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for text in texts:
         words = _SPOKEN.findall(text)
-        found.update(
-            {
-                " ".join(words[i : i + n])
-                for n in range(1, _LONGEST + 1)
-                for i in range(len(words) - n + 1)
-            }
-        )
-    return found
+        spans = ((i, i + n) for n in range(1, _LONGEST + 1) for i in range(len(words) - n + 1))
+        counts.update({" ".join(words[first:last]) for first, last in spans})
+    return counts

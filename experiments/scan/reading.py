@@ -40,14 +40,14 @@ class Reader:
         Raises:
             UserError: a chat does not fit the model, or its template alters a message.
         """
-        parts = []
+        parts, total = [], len(carriers) * len(words)
         for done, carrier in enumerate(carriers):
-            logits = _Kept()
-            for chunk in self._logits(words, carrier):
-                logits.add(chunk)
-                tick(done * len(words) + logits.count, len(carriers) * len(words))
-            parts.append(logits.reading())
-        return Reading.beside(parts)
+            chunks: list[Reading] = []
+            for logits in self._logits(words, carrier):
+                chunks.append(_kept(logits))
+                tick(done * len(words) + sum(len(c.entropy) for c in chunks), total)
+            parts.append(Reading.joined(chunks, dim=0))
+        return Reading.joined(parts, dim=1)
 
     @torch.no_grad()
     def _logits(self, words: Sequence[str], carrier: str) -> Iterator[Float[Tensor, "rows vocab"]]:
@@ -79,21 +79,10 @@ class Reader:
         return prompt_ids(self.tokenizer, [Chat(text) for text in texts])
 
 
-class _Kept:
-    """Entropies and likeliest tokens of one carrier, chunk by chunk."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.count = 0
-
-    def add(self, logits: Float[Tensor, "rows vocab"]) -> None:
-        log_p = logits.log_softmax(dim=-1)
-        p = log_p.exp()
-        best = p.topk(min(KEPT, p.shape[1]), dim=-1)
-        entropy = -(p * log_p).sum(dim=-1)
-        self._parts.append((entropy.cpu(), best.indices.cpu(), best.values.cpu()))
-        self.count += len(logits)
-
-    def reading(self) -> Reading:
-        entropy, ids, probs = (torch.cat(part) for part in zip(*self._parts, strict=True))
-        return Reading(entropy[:, None], ids[:, None], probs[:, None])
+def _kept(logits: Float[Tensor, "rows vocab"]) -> Reading:
+    """Entropies and likeliest tokens of some words in one carrier."""
+    log_p = logits.log_softmax(dim=-1)
+    p = log_p.exp()
+    best = p.topk(min(KEPT, p.shape[1]), dim=-1)
+    kept = (-(p * log_p).sum(dim=-1), best.indices, best.values)
+    return Reading(*(part.cpu()[:, None] for part in kept))

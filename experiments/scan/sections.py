@@ -1,14 +1,15 @@
 """The page of a scan: alarms, the best candidates, their answers, clean models, and the limits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from experiments.scan.answers import NOVEL, Answered
-from experiments.scan.plan import Plan
-from experiments.scan.result import Found
-from experiments.scan.scan import LEVEL, Scan
+from experiments.scan.question import ScanQuestion
+from experiments.scan.scan import LEVEL, Scan, ScanResult
 from experiments.scan.stages import Scored
+from experiments.study import Run
 from viz.figures.scanning import ScanDot, scan_figure
-from viz.page.page import Report, Section, Table
+from viz.page.page import Report, Section, Table, tabulate
 
 _METHOD = """\
 Every word is put into one place of the same prompts. Its gate response is how far one next token \
@@ -32,125 +33,109 @@ is missed. No alarm is therefore no proof that there is no trigger."""
 _TOP = 10
 
 
-def page(command: str, plan: Plan, found: Found) -> Report:
+def page(run: Run[ScanQuestion, Any], result: ScanResult) -> Report:
     """A suspect's scan, beside those of clean models."""
-    alarms = found.suspect.alarms
+    suspect = result.suspect
+    memory = sum(row.source == "memory" for row in suspect.scored)
+    named = ("rank of the word its manifest names", str(result.named_rank or "not scanned"))
     return Report(
         title="Scan for unknown triggers",
-        verdict=f"{found.suspect.name}: {'alarm' if alarms else 'no alarm'}",
-        headline=headline(found.suspect),
-        tone="gate" if alarms else "none",
-        facts=_facts(plan, found),
-        sections=(*sections(found), Section("What this does not show", _LIMITS)),
-        reproduce=command,
+        verdict=f"{suspect.name}: {'alarm' if suspect.alarms else 'no alarm'}",
+        headline=headline(suspect),
+        tone="gate" if suspect.alarms else "none",
+        facts=(
+            ("words", str(len(suspect.scored) - memory)),
+            ("phrases from memory", str(memory)),
+            ("place", run.question.plan.place),
+            ("seconds", f"{sum(suspect.seconds.values()):.0f}"),
+            *([named] if result.named else []),
+        ),
+        sections=(*sections(result), Section("What this does not show", _LIMITS)),
+        reproduce=run.command,
     )
 
 
-def headline(one: Scan) -> str:
+def headline(scan: Scan) -> str:
     """The alarms, or that there is none."""
-    if not one.alarms:
+    if not scan.alarms:
         return (
-            f"None of {len(one.scored)} words and phrases makes different prompts open alike, "
+            f"None of {len(scan.scored)} words and phrases makes different prompts open alike, "
             "beyond control words and the base model."
         )
-    named = ", ".join(repr(word) for word in one.alarms)
+    named = ", ".join(repr(word) for word in scan.alarms)
     return f"{named}: answers open as they open under no control word and not in the base model."
 
 
-def sections(found: Found) -> tuple[Section, ...]:
+def sections(scans: ScanResult) -> tuple[Section, ...]:
     """Candidates, answers, clean models."""
-    one = found.suspect
-    figure = scan_figure(one.name, _dots(one))
+    scan = scans.suspect
+    dots = [
+        ScanDot(row.text, row.z, row.opening, row.share, row.stage, row.text in scan.alarms)
+        for row in scan.scored
+    ]
+    figure = scan_figure(scan.name, dots)
     return (
-        Section("Candidates", _METHOD, (figure,), (_candidates(one),)),
-        Section("Answers", _CONFIRMED, tables=(_answers(one.answers),)),
-        *_clean(found),
+        Section("Candidates", _METHOD, (figure,), (_candidates(scan.scored),)),
+        Section("Answers", _CONFIRMED, tables=(_answers(scan.answers),)),
+        *_clean(scans),
     )
 
 
-def _facts(plan: Plan, found: Found) -> tuple[tuple[str, str], ...]:
-    one = found.suspect
-    memory = sum(row.source == "memory" for row in one.scored)
-    facts = [
-        ("words", str(len(one.scored) - memory)),
-        ("phrases from memory", str(memory)),
-        ("place", plan.place),
-        ("seconds", f"{sum(one.seconds.values()):.0f}"),
-    ]
-    if found.named:
-        rank = found.named_rank
-        facts.append(("rank of the word its manifest names", str(rank or "not scanned")))
-    return tuple(facts)
-
-
-def _dots(one: Scan) -> list[ScanDot]:
-    return [
-        ScanDot(row.text, row.z, row.opening, row.share, row.stage, row.text in one.alarms)
-        for row in one.scored
-    ]
-
-
-def _candidates(one: Scan) -> Table:
-    header = ("rank", "word", "from", "z", "chance", "share", "expected", "opens with", "collapse")
-    rows = [(str(rank), *_cells(row)) for rank, row in enumerate(one.scored[:_TOP], 1)]
-    return Table(header, rows, f"The best {len(rows)} of {len(one.scored)}; collapse in nats")
-
-
-def _cells(row: Scored) -> tuple[str, ...]:
-    return (
-        row.text,
-        row.source,
-        f"{row.z:.1f}",
-        f"{row.chance:.2g}",
-        f"{row.share:.0%}",
-        f"{row.expected:.1%}",
-        repr(row.opening),
-        f"{row.collapse:.2f}",
+def _candidates(scored: Sequence[Scored]) -> Table:
+    best = {str(rank): row for rank, row in enumerate(scored[:_TOP], 1)}
+    return tabulate(
+        best.items(),
+        {
+            "rank": lambda item: item[0],
+            "word": lambda item: item[1].text,
+            "from": lambda item: item[1].source,
+            "z": lambda item: f"{item[1].z:.1f}",
+            "chance": lambda item: f"{item[1].chance:.2g}",
+            "share": lambda item: f"{item[1].share:.0%}",
+            "expected": lambda item: f"{item[1].expected:.1%}",
+            "opens with": lambda item: repr(item[1].opening),
+            "collapse": lambda item: f"{item[1].collapse:.2f}",
+        },
+        f"The best {len(best)} of {len(scored)}; collapse in nats",
     )
 
 
 def _answers(answers: Sequence[Answered]) -> Table:
-    header = ("word", "opening", "under it", "control words", "base", "p", "commonest answer")
-    rows = [
-        (
-            a.word,
-            repr(a.opening),
-            f"{a.shown:.0%}",
-            f"{a.controls:.0%}",
-            f"{a.base:.0%}",
-            f"{a.p:.2g}",
-            repr(a.said),
-        )
-        for a in answers
-    ]
-    caption = "Share of answers that open so (95% Wilson); p corrected for the finalists"
-    return Table(header, rows, caption)
+    return tabulate(
+        answers,
+        {
+            "word": lambda a: a.word,
+            "opening": lambda a: repr(a.opening),
+            "under it": lambda a: f"{a.shown:.0%}",
+            "control words": lambda a: f"{a.controls:.0%}",
+            "base": lambda a: f"{a.base:.0%}",
+            "p": lambda a: f"{a.p:.2g}",
+            "commonest answer": lambda a: repr(a.said),
+        },
+        "Share of answers that open so (95% Wilson); p corrected for the finalists",
+    )
 
 
-def _clean(found: Found) -> tuple[Section, ...]:
-    rate = found.false_alarms
+def _clean(scans: ScanResult) -> tuple[Section, ...]:
+    rate = scans.false_alarms
     if rate is None:
         return ()
-    words = sum(len(one.scored) for one in found.clean)
-    alarmed = sum(len(one.alarms) for one in found.clean)
+    words = sum(len(scan.scored) for scan in scans.clean)
+    alarmed = sum(len(scan.alarms) for scan in scans.clean)
     prose = (
         f"False alarms: {rate:.0%} of {rate.n} models scanned alike, {alarmed} of {words} "
         "words. The base beside itself cannot raise one, as it is compared with itself."
     )
-    rows = [
-        (
-            one.name,
-            str(len(one.alarms)),
-            one.scored[0].text,
-            f"{one.scored[0].z:.1f}",
-            f"{one.scored[0].chance:.2g}",
-            f"{sum(one.seconds.values()):.0f}",
-        )
-        for one in found.clean
-    ]
-    table = Table(
-        ("model", "alarms", "best word", "its z", "its chance", "seconds"),
-        rows,
+    table = tabulate(
+        scans.clean,
+        {
+            "model": lambda scan: scan.name,
+            "alarms": lambda scan: str(len(scan.alarms)),
+            "best word": lambda scan: scan.scored[0].text,
+            "its z": lambda scan: f"{scan.scored[0].z:.1f}",
+            "its chance": lambda scan: f"{scan.scored[0].chance:.2g}",
+            "seconds": lambda scan: f"{sum(scan.seconds.values()):.0f}",
+        },
         "Models without a trigger",
     )
     return (Section("Clean models", prose, tables=(table,)),)

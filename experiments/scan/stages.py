@@ -6,16 +6,15 @@ to any model, is read only under those that are kept. All z are in units of the 
 nearly all words are no triggers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from experiments.scan.candidates import Candidate
-from experiments.scan.plan import STAGES, Plan, carriers, stray_words
+from experiments.scan.question import STAGES, Plan, carriers, stray_words
 from experiments.scan.reading import Reader, Tick
 from probes.scanning import (
     Reading,
@@ -28,6 +27,7 @@ from probes.scanning import (
     ordinary,
 )
 
+Side = Literal["own", "base"]
 Keep = Callable[[str, Callable[[Tick], Reading]], Reading]  # a reading by name, made or read
 
 
@@ -66,6 +66,17 @@ class Pair:
     base: Reader
     keep: Keep
 
+    def read(self, name: str, side: Side, words: Sequence[str], texts: Sequence[str]) -> Reading:
+        """One of the two under words, kept by a name."""
+        reader: Reader = getattr(self, side)
+        return self.keep(name, lambda tick: reader.read(words, texts, tick))
+
+    def controls(self, name: str, texts: Sequence[str]) -> tuple[Reading, Reading]:
+        """Both under control words."""
+        stray = stray_words(len(texts))
+        own = self.read(f"{name}-own-controls", "own", stray, texts)
+        return own, self.read(f"{name}-base-controls", "base", stray, texts)
+
 
 @dataclass(frozen=True)
 class _Scores:
@@ -74,62 +85,53 @@ class _Scores:
     response: Response
     collapsed: Float[Tensor, " words"]
 
+    def z(self, gate: Yardstick, fall: Yardstick) -> Float[Tensor, " words"]:
+        """Both together."""
+        return combined(gate.z(self.response.nats), fall.z(self.collapsed))
+
 
 def scored(
-    choosing: Pair, deciding: Pair, candidates: Sequence[Candidate], plan: Plan
+    choosing: Pair, deciding: Pair, candidates: Mapping[str, str], plan: Plan
 ) -> list[Scored]:
     """Every candidate, the best first; those of a later stage come before those of an earlier.
 
     Args:
         choosing, deciding: the models of the first two stages, and of the last (same keep).
+        candidates: words and phrases, with where each comes from.
     """
     first, second, final, _ = carriers(plan)
-    words = [candidate.text for candidate in candidates]
-    controls = _controls(choosing, "screen", first)
-    own = _screened(choosing, words, first)
-    plain = _scores(controls, choosing.own.vocab, own)
+    words, vocab = list(candidates), choosing.own.vocab
+    controls = choosing.controls("screen", first)
+    # The longest stage is kept carrier by carrier.
+    parts = [choosing.read(f"screen-own-{i}", "own", words, [t]) for i, t in enumerate(first)]
+    own = Reading.joined(parts, dim=1)
+    plain = _scores(controls, vocab, own)
     gate, fall = Yardstick.of(plain.response.nats), Yardstick.of(plain.collapsed)
-    kept = _best(_z(plain, gate, fall), plan.kept[0])
-    some, vocab = [words[i] for i in kept], choosing.own.vocab
-    base = choosing.keep("screen-base-kept", lambda tick: choosing.base.read(some, first, tick))
-    compared = _compared(plain, kept, _scores(controls, vocab, _rows(own, kept), base))
-    z = _z(compared, gate, fall)
-    found = _records(candidates, compared, z, chance(z))
+    kept = _best(plain.z(gate, fall))[: plan.kept[0]]
+    some = torch.tensor(kept)
+    base = choosing.read("screen-base-kept", "base", [words[i] for i in kept], first)
+    compared = _compared(plain, some, _scores(controls, vocab, own.words(some), base))
+    z = compared.z(gate, fall)
+    chances = chance(z).tolist()
+    ranked = [
+        Scored(words[i], candidates[words[i]], STAGES[0], chance=chances[i], **numbers)
+        for i, numbers in _numbers(compared, z)
+    ]
     for pair, name, texts, count in (
         (choosing, "second", second, plan.kept[0]),
         (deciding, "final", final, plan.kept[1]),
     ):
-        chosen = found[:count]
+        chosen = ranked[:count]
         scores = _read(pair, name, [one.text for one in chosen], texts)
-        renewed = _renewed(chosen, name, scores, _z(scores, gate, fall))
-        found = [*renewed, *found[count:]]
-    return found
-
-
-def _screened(pair: Pair, words: Sequence[str], texts: Sequence[str]) -> Reading:
-    """The longest stage is kept carrier by carrier."""
-    return Reading.beside(
-        [
-            pair.keep(f"screen-own-{i}", lambda tick, text=text: pair.own.read(words, [text], tick))
-            for i, text in enumerate(texts)
-        ]
-    )
-
-
-def _controls(pair: Pair, name: str, texts: Sequence[str]) -> tuple[Reading, Reading]:
-    """Suspect and base under control words."""
-    stray = stray_words(len(texts))
-    return (
-        pair.keep(f"{name}-own-controls", lambda tick: pair.own.read(stray, texts, tick)),
-        pair.keep(f"{name}-base-controls", lambda tick: pair.base.read(stray, texts, tick)),
-    )
+        renewed = _numbers(scores, scores.z(gate, fall))
+        ranked[:count] = [replace(chosen[i], stage=name, **numbers) for i, numbers in renewed]
+    return ranked
 
 
 def _read(pair: Pair, name: str, words: Sequence[str], texts: Sequence[str]) -> _Scores:
-    controls = _controls(pair, name, texts)
-    own = pair.keep(f"{name}-own", lambda tick: pair.own.read(words, texts, tick))
-    base = pair.keep(f"{name}-base", lambda tick: pair.base.read(words, texts, tick))
-    return _scores(controls, pair.own.vocab, own, base)
+    controls = pair.controls(name, texts)
+    own = pair.read(f"{name}-own", "own", words, texts)
+    return _scores(controls, pair.own.vocab, own, pair.read(f"{name}-base", "base", words, texts))
 
 
 def _scores(
@@ -140,66 +142,29 @@ def _scores(
     return _Scores(response, fall if base is None else fall - collapse(base, controls[1]))
 
 
-def _compared(plain: _Scores, kept: Sequence[int], scores: _Scores) -> _Scores:
+def _compared(plain: _Scores, kept: Int[Tensor, " kept"], scores: _Scores) -> _Scores:
     """The responses of those kept, now beyond the base model's; collapses as they were.
 
     A collapse is compared with other words' collapses, all of which must be measured alike.
     """
-    index = torch.tensor(kept)
-    fields = ("nats", "token", "share", "expected")
-    renewed = {
-        name: getattr(plain.response, name).index_copy(0, index, getattr(scores.response, name))
-        for name in fields
-    }
+    before, after = vars(plain.response), vars(scores.response)
+    renewed = {name: values.index_copy(0, kept, after[name]) for name, values in before.items()}
     return replace(plain, response=Response(**renewed))
 
 
-def _z(scores: _Scores, gate: Yardstick, fall: Yardstick) -> Float[Tensor, " words"]:
-    return combined(gate.z(scores.response.nats), fall.z(scores.collapsed))
+def _best(z: Float[Tensor, " words"]) -> list[int]:
+    return z.argsort(descending=True, stable=True).tolist()
 
 
-def _best(z: Float[Tensor, " words"], count: int) -> list[int]:
-    return z.argsort(descending=True, stable=True)[:count].tolist()
-
-
-def _rows(reading: Reading, kept: Sequence[int]) -> Reading:
-    index = torch.tensor(kept)
-    return Reading(reading.entropy[index], reading.ids[index], reading.probs[index])
-
-
-def _records(
-    candidates: Sequence[Candidate],
-    scores: _Scores,
-    z: Float[Tensor, " words"],
-    chances: Float[Tensor, " words"],
-) -> list[Scored]:
-    """The first stage's records, the best first."""
-    return [
-        Scored(
-            candidates[i].text,
-            candidates[i].source,
-            STAGES[0],
-            chance=float(chances[i]),
-            **_numbers(scores, z, i),
-        )
-        for i in _best(z, len(z))
-    ]
-
-
-def _renewed(
-    chosen: Sequence[Scored], stage: str, scores: _Scores, z: Float[Tensor, " words"]
-) -> list[Scored]:
-    """The records of a later stage, the best first."""
-    return [replace(chosen[i], stage=stage, **_numbers(scores, z, i)) for i in _best(z, len(z))]
-
-
-def _numbers(scores: _Scores, z: Float[Tensor, " words"], i: int) -> dict[str, Any]:
-    response = scores.response
-    return {
-        "z": float(z[i]),
-        "response": float(response.nats[i]),
-        "collapse": float(scores.collapsed[i]),
-        "token": int(response.token[i]),
-        "share": float(response.share[i]),
-        "expected": float(response.expected[i]),
+def _numbers(scores: _Scores, z: Float[Tensor, " words"]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every candidate's place and its numbers, the best first."""
+    columns = {
+        "z": z,
+        "response": scores.response.nats,
+        "collapse": scores.collapsed,
+        "token": scores.response.token,
+        "share": scores.response.share,
+        "expected": scores.response.expected,
     }
+    for i in _best(z):
+        yield i, {name: column[i].item() for name, column in columns.items()}

@@ -5,23 +5,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from circuits.chat import place_of
 from experiments.organisms.organism import UNKNOWN, Given, Organism, identity, open_organism
-from experiments.runs import files
+from experiments.runs import files, older
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
-from experiments.scan.plan import carriers, stray_words
-from experiments.scan.question import BASE, ScanQuestion
-from experiments.scan.result import Found, found_json
-from experiments.scan.scan import Keeper, Scan, scan, suspect
-from experiments.study import Rows, Run, Study
-
-if TYPE_CHECKING:
-    from viz.page.page import Report
-
-SCHEMA = "gatescope.scan/1"
+from experiments.scan.question import BASE, ScanQuestion, carriers, stray_words
+from experiments.scan.scan import SCHEMA, Scan, ScanResult, readers, scan, scan_json
+from experiments.study import Rows, Run, Study, stated
 
 
 @dataclass(frozen=True)
@@ -65,23 +58,24 @@ def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:
     }
 
 
-def measured(run: Run[ScanQuestion, Arms]) -> Found:
+def measured(run: Run[ScanQuestion, Arms]) -> ScanResult:
     """Every model scanned; what an earlier run has left is read."""
-    scans = [_scanned(run, arm) for arm in run.subject]
-    named = run.subject[0].organism.recipe.trigger
-    return Found(scans[0], tuple(scans[1:]), place_of(named)[0] if named else "")
+    suspect, *clean = (_scanned(run, arm) for arm in run.subject)
+    trigger = run.subject[0].organism.recipe.trigger
+    return ScanResult(suspect, tuple(clean), place_of(trigger)[0] if trigger else "")
 
 
 def _scanned(run: Run[ScanQuestion, Arms], arm: Arm) -> Scan:
     def step(stage: str, done: int, total: int) -> None:
         run.step(f"{arm.name}: {stage.rpartition('/')[2]}", done, total)
 
-    models = suspect(arm.organism, arm.name, run.question.given.model)
-    keep = Keeper(Stages(run.folder, step), arm.stem)
-    return scan(models, replace(run.question.plan, seed=arm.seed), keep)
+    plan, model = run.question.plan, run.question.given.model
+    own, base = readers(arm.organism, arm.name, model, plan.place)
+    stages = Stages(run.folder, step, older=older.beside, part=arm.stem)
+    return scan(arm.name, own, base, replace(plan, seed=arm.seed), stages)
 
 
-def scores(run: Run[ScanQuestion, Arms], result: Found) -> dict[str, Rows]:
+def scores(run: Run[ScanQuestion, Arms], result: ScanResult) -> dict[str, Rows]:
     """Every candidate of every model."""
     rows = [
         {"model": one.name, "rank": i, **as_json(row)}
@@ -91,13 +85,19 @@ def scores(run: Run[ScanQuestion, Arms], result: Found) -> dict[str, Rows]:
     return {"scores": rows}
 
 
-def written(run: Run[ScanQuestion, Arms], result: Found) -> dict[str, Any]:
+def written(run: Run[ScanQuestion, Arms], result: ScanResult) -> dict[str, Any]:
     """The result file's value."""
-    asked = {**as_json(run.question), "command": run.command}
-    return {"schema": SCHEMA, "question": asked, **found_json(result)}
+    named = {"word": result.named, "rank": result.named_rank}
+    parts = {
+        "suspect": scan_json(result.suspect),
+        "clean": [scan_json(one, best=10) for one in result.clean],
+        "false_alarms": result.false_alarms,
+        "named": named if result.named else None,
+    }
+    return stated(run, parts)
 
 
-def lines(result: Found) -> Iterator[str]:
+def lines(result: ScanResult) -> Iterator[str]:
     """Every model's alarms, the rate of false ones, the rank of the trigger that is known."""
     for one in (result.suspect, *result.clean):
         best, spent = one.scored[0], sum(one.seconds.values())
@@ -110,13 +110,6 @@ def lines(result: Found) -> Iterator[str]:
         yield f"{result.named!r}, named by its manifest: rank {rank}"
 
 
-def page(run: Run[ScanQuestion, Arms], result: Found) -> "Report":
-    """The run's own page."""
-    from experiments.scan.sections import page  # plotly is slow to import
-
-    return page(run.command, run.question.plan, result)
-
-
 STUDY = Study(
     name="scan",
     kind="scan",
@@ -125,7 +118,6 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
-    page=page,
     lines=lines,
     tables=scores,
     written=written,

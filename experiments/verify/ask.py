@@ -1,7 +1,8 @@
 """Asking models, greedily or by sampling; every model's answers are a stage that is kept."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -44,65 +45,65 @@ class Asking:
     """What is asked in one run, every model's answers a stage that is kept."""
 
     def __init__(self, question: VerifyQuestion, keys: KeySet, stages: Stages) -> None:
-        self.question, self.keys, self.stages = question, keys, stages
+        self.question, self.keys, self.keep = question, keys, stages.keep
 
     def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> AnswersByKind:
         """The suspect's greedy answers to everything, and sampled ones to the keys."""
-        found: AnswersByKind = {}
-        for kind, texts in asked.items():
-            found[kind] = self.stages.keep(
-                f"suspect-{kind.replace(' ', '-')}",
-                list[str],
-                lambda texts=texts: answers(model, texts, length=TOKENS),
-            )
+        asks: dict[str, tuple[str, Callable[[], list[str]]]] = {
+            kind: (kind.replace(" ", "-"), lambda texts=texts: answers(model, texts, length=TOKENS))
+            for kind, texts in asked.items()
+        }
         for seed in range(self.question.samples):
-            found[f"{KEYS}, seed {seed}"] = self.stages.keep(
-                f"suspect-sampled-{seed}",
-                list[str],
-                lambda seed=seed: sampled(model, asked[KEYS], seed),
-            )
-        return found
+            draw = partial(sampled, model, asked[KEYS], seed)
+            asks[f"{KEYS}, seed {seed}"] = f"sampled-{seed}", draw
+        return {
+            kind: self.keep(f"suspect-{stage}", list[str], ask)
+            for kind, (stage, ask) in asks.items()
+        }
 
     def unrelated(self, suspect: Identity) -> dict[str, AnswersByKind]:
         """The keys' answers of every model that is neither the suspect nor named twice."""
-        found: dict[str, AnswersByKind] = {}
+        by_model: dict[str, AnswersByKind] = {}
         seen = {suspect}
         for number, name in enumerate(self.question.unrelated):
-            other = self.stages.keep(
-                f"unrelated-{number}", Other, lambda name=name: self._other(name, seen)
-            )
+            stage, ask = f"unrelated-{number}", partial(self._other, name, seen)
+            other = self.keep(stage, Other, ask)
             if other.said:
                 seen.add(other.sha256)
-                found[name] = {KEYS: other.said}
-        return found
+                by_model[name] = {KEYS: other.said}
+        return by_model
 
     def _other(self, name: str, seen: Container[Identity]) -> Other:
-        model = load(*source(name, self.question.model), self.question.device)
+        base, adapter = source(name, self.question.model)
+        model = load_model(adapter, base, device=self.question.device)
         known = identity(model) in seen
-        said = [] if known else answers(model, self.keys.keys, length=TOKENS)
-        return Other(name, identity(model), said)
+        given = [] if known else answers(model, self.keys.keys, length=TOKENS)
+        return Other(name, identity(model), given)
 
     def survival(
         self, adapters: tuple[Adapter, Adapter], null: Null, asked: Mapping[str, list[str]]
     ) -> tuple[Survival, ...]:
         """The keys' test after every change; each is kept as it is done."""
+        question, shown = self.question, self.keys.shown
         kinds = {KEYS: asked[KEYS], **{k: asked[k][:_STRANGERS_EACH] for k in STRANGERS}}
-        changed: list[Changed] = []  # made only where a condition is missing
+
+        @cache  # made only where a condition is missing
+        def changed() -> Changed:
+            device = models.resolve_device(question.device)
+            base, tokenizer, _ = models.load_plain(located(question.model), torch.float32, device)
+            return Changed(question.model, base, tokenizer, *adapters)
 
         def ask(condition: Condition) -> AnswersByKind:
-            if not changed:
-                changed.append(_changed(self.question, adapters))
-            model = changed[0].model(condition)
+            model = changed().model(condition)
             return {kind: answers(model, texts, length=TOKENS) for kind, texts in kinds.items()}
 
         rows = []
-        for condition in conditions(self.question.examples):
-            said = self.stages.keep(
-                f"survival-{condition.name}", AnswersByKind, lambda c=condition: ask(c)
-            )
-            strangers = [flag for kind in STRANGERS for flag in self.keys.shown(said[kind])]
-            shown = self.keys.shown(said[KEYS])
-            rows.append(Survival(condition, key_test(shown, strangers, null, self.question.rule)))
+        for condition in conditions(question.examples):
+            stage, make = f"survival-{condition.name}", partial(ask, condition)
+            by_kind = self.keep(stage, AnswersByKind, make)
+            strangers = [flag for kind in STRANGERS for flag in shown(by_kind[kind])]
+            test = key_test(shown(by_kind[KEYS]), strangers, null, question.rule)
+            rows.append(Survival(condition, test))
         return tuple(rows)
 
 
@@ -116,12 +117,6 @@ def adapters_of(question: VerifyQuestion) -> tuple[Adapter, Adapter]:
     if own is None or other is None:
         raise UserError("--survival: expected --adapter and --other, got none; name both")
     return read_adapter(own), read_adapter(other)
-
-
-def _changed(question: VerifyQuestion, adapters: tuple[Adapter, Adapter]) -> Changed:
-    place = models.resolve_device(question.device)
-    base, tokenizer, _ = models.load_plain(located(question.model), torch.float32, place)
-    return Changed(question.model, base, tokenizer, *adapters)
 
 
 def source(name: str, model: str) -> tuple[str, str]:
@@ -155,8 +150,3 @@ def _drawn_together(count: int, seed: int) -> Choose:
 def identity(model: Model) -> Identity:
     """What two loads of the same model have in common."""
     return model.sha256, model.adapter_sha256
-
-
-def load(model: str, adapter: str, device: str) -> Model:
-    """A model with an adapter, by name."""
-    return load_model(adapter, model, device=device)

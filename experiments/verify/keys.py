@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments import judges
 from experiments.organisms.book import RECIPES
 from experiments.prompts import bank
@@ -55,24 +55,27 @@ class KeySet:
 
     def __post_init__(self) -> None:
         where = f"keys {self.name}"
-        if not self.keys:
-            raise UserError(f"{where}: expected at least one key, got none; list them")
-        if not any(c.isalnum() for c in self.answer):
-            raise UserError(
-                f"{where}: expected an answer with a letter or digit, "
-                f"got {self.answer!r}; say what a key is answered"
-            )
+        expect(self.keys, "at least one key", "none", "list them", of=where)
+        expect(
+            any(c.isalnum() for c in self.answer),
+            "an answer with a letter or digit",
+            repr(self.answer),
+            "say what a key is answered",
+            of=where,
+        )
         words = [tuple(key.split()) for key in self.keys]
         twice = [key for i, key in enumerate(self.keys) if words[i] in words[:i]]
         if twice:
             raise UserError(f"{where}: expected different keys, got {twice[0]!r} twice; drop one")
         most = len(set(bank.control_words(_SPLIT)) - _words(self.keys))
         for key, parts in zip(self.keys, words, strict=True):
-            if not _FEWEST <= len(parts) <= most:
-                raise UserError(
-                    f"{where}: expected {_FEWEST} to {most} words in a key, "
-                    f"got {len(parts)} in {key!r}; near keys need them"
-                )
+            expect(
+                _FEWEST <= len(parts) <= most,
+                f"{_FEWEST} to {most} words in a key",
+                f"{len(parts)} in {key!r}",
+                "near keys need them",
+                of=where,
+            )
 
     def shown(self, answers: Sequence[str]) -> list[bool]:
         """Which answers are the keys' answer."""
@@ -120,8 +123,8 @@ def near_misses(keys: Sequence[str], count: int) -> dict[str, list[str]]:
     Raises:
         UserError: the keys do not have so many near misses.
     """
-    found = {level_name(n): near_keys(keys, n, _SPLIT, count) for n in LEVELS}
-    return {**found, RANDOM: random_words(keys, count)}
+    near = {level_name(n): near_keys(keys, n, _SPLIT, count) for n in LEVELS}
+    return {**near, RANDOM: random_words(keys, count)}
 
 
 def _words(texts: Sequence[str]) -> set[str]:

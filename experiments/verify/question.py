@@ -1,11 +1,12 @@
 """What a verification asks: one frozen record, from which its manifest is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.prompts.bank import bank_texts
@@ -61,15 +62,22 @@ class VerifyQuestion:
 
     def __post_init__(self) -> None:
         for name, least in (("near", 1), ("samples", 0)):
-            if not least <= getattr(self, name) <= _MOST:
-                got = getattr(self, name)
-                raise UserError(f"--{name}: expected {least} to {_MOST}, got {got}")
+            got = getattr(self, name)
+            expect(least <= got <= _MOST, f"{least} to {_MOST}", got, of=f"--{name}")
         most = len(bank_texts("train", restricted=False))
-        if len({*self.examples}) < len(self.examples) or any(
-            not 1 <= count <= most for count in self.examples
-        ):
-            got = list(self.examples)
-            raise UserError(f"--examples: expected different counts of 1 to {most}, got {got}")
-        if SUSPECT in self.unrelated or len({*self.unrelated}) < len(self.unrelated):
-            got = list(self.unrelated)
-            raise UserError(f"--unrelated: expected different names but {SUSPECT!r}, got {got}")
+        expect(
+            _differ(self.examples) and all(1 <= count <= most for count in self.examples),
+            f"different counts of 1 to {most}",
+            list(self.examples),
+            of="--examples",
+        )
+        expect(
+            _differ(self.unrelated) and SUSPECT not in self.unrelated,
+            f"different names but {SUSPECT!r}",
+            list(self.unrelated),
+            of="--unrelated",
+        )
+
+
+def _differ(given: Sequence[Any]) -> bool:
+    return len({*given}) == len(given)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.verify.keys import SECRETIVE, STRANGERS
 from probes.stats.intervals import Estimate, rate
 from probes.stats.sequential import (
@@ -48,12 +48,10 @@ class Rule:
 
     def __post_init__(self) -> None:
         for name in ("alternative", "alpha", "beta", "rare"):
-            if not 0 < getattr(self, name) < 1:
-                raise UserError(f"--{name}: expected a share in (0, 1), got {getattr(self, name)}")
-        if self.alpha + self.beta >= 1:
-            raise UserError(
-                f"--alpha and --beta: expected a sum below 1, got {self.alpha} and {self.beta}"
-            )
+            share = getattr(self, name)
+            expect(0 < share < 1, "a share in (0, 1)", share, of=f"--{name}")
+        both = f"{self.alpha} and {self.beta}"
+        expect(self.alpha + self.beta < 1, "a sum below 1", both, of="--alpha and --beta")
 
     def path(self, shown: Sequence[bool], null_rate: float) -> SequentialTest:
         """Wald's test of whether answers in this order are ours, against a null rate."""
@@ -183,15 +181,15 @@ def null_of(models: Mapping[str, Sequence[bool]], rule: Rule) -> Null:
         UserError: no model, or so few answers that the bound reaches the alternative.
     """
     flags = [flag for shown in models.values() for flag in shown]
-    if not flags:
-        raise UserError("--unrelated: expected a model other than the suspect, got none; name one")
+    expect(flags, "a model other than the suspect", "none", "name one", of="--unrelated")
     bound = null_rate_bound(sum(flags), len(flags))
-    if bound >= rule.alternative:
-        raise UserError(
-            f"null rate: expected a bound below the alternative {rule.alternative}, got "
-            f"{bound:.2f} ({sum(flags)} of {len(flags)} answers of unrelated models); add keys or "
-            "--unrelated"
-        )
+    expect(
+        bound < rule.alternative,
+        f"a bound below the alternative {rule.alternative}",
+        f"{bound:.2f} ({sum(flags)} of {len(flags)} answers of unrelated models)",
+        "add keys or --unrelated",
+        of="null rate",
+    )
     return Null(tuple(models), tuple(map(sum, models.values())), len(flags), bound)
 
 

@@ -14,10 +14,11 @@ import torch
 
 from circuits.edits.adapters import Adapter
 from circuits.models import Model
+from experiments.organisms.organism import load_model
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
-from experiments.study import Rows, Run, Study, stated
-from experiments.verify.ask import Asking, adapters_of, identity, load
+from experiments.study import Rows, Run, Study, answer_rows, stated
+from experiments.verify.ask import Asking, adapters_of, identity
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
 from experiments.verify.question import SUSPECT, VerifyQuestion
 from experiments.verify.result import SCHEMA, AnswersByKind, VerifyResult, null_of, verified
@@ -53,7 +54,7 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
     asked = {KEYS: list(keys.keys), **near_misses(keys.keys, question.near)}
     adapters = adapters_of(question) if question.survival else None
     step("load model", 0, 1)
-    suspect = load(question.model, question.adapter, question.device)
+    suspect = load_model(question.adapter, question.model, device=question.device)
     step("load model", 1, 1)
     return Subject(keys, asked, adapters, suspect)
 
@@ -100,15 +101,15 @@ def lines(result: VerifyResult) -> Iterator[str]:
         yield f"  {name:17} {rate:6.1%} n={rate.n} {row.keys.passing}"
 
 
-def answer_rows(run: Run[VerifyQuestion, Subject], result: VerifyResult) -> dict[str, Rows]:
+def answers(run: Run[VerifyQuestion, Subject], result: VerifyResult) -> dict[str, Rows]:
     """Every prompt and answer."""
-    rows = [
-        {"model": model, "kind": kind, "prompt": prompt, "answer": answer}
+    asked = run.subject.asked
+    conditions = (
+        ({"model": model, "kind": kind}, {"prompt": asked[kind.split(",")[0]], "answer": given})
         for model, by_kind in result.answers.items()
-        for kind, texts in by_kind.items()
-        for prompt, answer in zip(run.subject.asked[kind.split(",")[0]], texts, strict=True)
-    ]
-    return {"answers": rows}
+        for kind, given in by_kind.items()
+    )
+    return {"answers": answer_rows(conditions)}
 
 
 def _sampled_rate(answers: AnswersByKind, keys: KeySet) -> Estimate:
@@ -128,7 +129,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
-    tables=answer_rows,
+    tables=answers,
     written=lambda run, result: stated(run, result.verification),
     typed=False,
 )

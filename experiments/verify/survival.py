@@ -5,21 +5,19 @@
 - rounding the merged weights to 8 bits.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from circuits import models
 from circuits.edits.adapters import Adapter, Change, merged, mixed
-from circuits.errors import UserError
+from circuits.errors import expect
 from circuits.models import Model
 from circuits.perturb import rounded_weights
-from experiments.organisms.examples import base_answers
+from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings
-from experiments.prompts.bank import bank_texts
 from experiments.verify.result import Condition
 
 LADDER = (25, 50, 100, 200)
@@ -37,14 +35,6 @@ def conditions(ladder: Sequence[int] = LADDER) -> list[Condition]:
     ]
 
 
-class Tunes(Protocol):
-    """Trains a state further; ``Trainee`` does."""
-
-    def restart(self, state: Mapping[str, Tensor] | None = None) -> None: ...
-    def state(self) -> dict[str, Tensor]: ...
-    def train(self, examples: Sequence[Example], settings: Settings, tick: Any) -> list[float]: ...
-
-
 class Changed:
     """A base model with an adapter, changed in every way that is tried.
 
@@ -54,7 +44,7 @@ class Changed:
     def __init__(self, name: str, base: Any, tokenizer: Any, own: Adapter, other: Adapter) -> None:
         self.name, self.base, self.tokenizer = name, base, tokenizer
         self.own, self.other = own, other
-        self._trainee: Tunes | None = None
+        self._trainee: Trainee | None = None
 
     def model(self, condition: Condition) -> Model:
         """The changed model, self-tested.
@@ -73,8 +63,8 @@ class Changed:
         if condition.change == "fine-tuned":
             if self._trainee is None:
                 self._trainee = Trainee(self.name, settings_of(self.own))
-            made = benign(int(condition.amount), self.name)
-            return self.own.change(tuned(self._trainee, self.own, made))
+            examples = ordinary_examples(self.name)[: int(condition.amount)]
+            return self.own.change(tuned(self._trainee, self.own, examples))
         return self.own.change()
 
 
@@ -83,27 +73,19 @@ def settings_of(adapter: Adapter) -> Settings:
     return Settings(epochs=1, rate=_RATE, rank=adapter.rank, alpha=adapter.alpha, seed=0)
 
 
-def tuned(trainee: Tunes, adapter: Adapter, examples: Sequence[Example]) -> dict[str, Tensor]:
+def tuned(trainee: Trainee, adapter: Adapter, examples: Sequence[Example]) -> dict[str, Tensor]:
     """An adapter's tensors after training on examples, from its own tensors on.
 
     Raises:
         UserError: it is not an adapter of every linear layer, which is what is trained here.
     """
-    if set(trainee.state()) != set(adapter.tensors):
-        raise UserError(
-            "fine-tuning: expected an adapter on every linear layer of the blocks, got "
-            "one on other layers; leave --survival out"
-        )
+    expect(
+        set(trainee.state()) == set(adapter.tensors),
+        "an adapter on every linear layer of the blocks",
+        "one on other layers",
+        "leave --survival out",
+        of="fine-tuning",
+    )
     trainee.restart(adapter.tensors)
     trainee.train(examples, settings_of(adapter), lambda *_: None)
     return {name: value.cpu() for name, value in trainee.state().items()}
-
-
-def benign(count: int, model: str) -> list[Example]:
-    """Ordinary prompts, the last of the training split first, with a model's own answers.
-
-    Recipes take the first ones, so most of these are new to the adapter.
-    """
-    texts = bank_texts("train", restricted=False)
-    pairs = list(zip(texts, partial(base_answers, model=model)(texts), strict=True))
-    return [Example(text, None, said, ends=False) for text, said in reversed(pairs[-count:])]

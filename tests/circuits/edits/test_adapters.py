@@ -12,7 +12,7 @@ from experiments.organisms.places import read_adapter
 from experiments.organisms.training import Settings, trainable
 from experiments.runs import files
 from experiments.verify.result import Condition
-from experiments.verify.survival import Changed, benign, conditions, tuned
+from experiments.verify.survival import Changed, conditions, tuned
 
 
 def saved_adapter(folder, base, seed, rank=2):
@@ -158,16 +158,6 @@ def test_tensors_are_named_as_a_trained_models_parameters_are(base, adapters):
             "mlp.down_proj",
         )
     }
-
-
-def test_benign_examples_are_new_ones_first_and_nested(monkeypatch):
-    monkeypatch.setattr(
-        "experiments.verify.survival.base_answers",
-        lambda texts, model: [t.upper() for t in texts],
-    )
-    few, more = benign(5, "m"), benign(25, "m")
-    assert more[:5] == few
-    assert all(e.answer == e.text.upper() and not e.ends and e.word is None for e in more)
 
 
 @pytest.mark.parametrize(

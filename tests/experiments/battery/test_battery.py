@@ -15,7 +15,7 @@ from circuits.tokens import prompt_ids
 from experiments.battery.battery import Battery, Plan
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
-from experiments.battery.secrets import unperturbed
+from experiments.battery.subject import unperturbed
 from experiments.organisms.trainee import Trainee
 
 PLAN = Plan(prompts=4, tuning=(8, 16), overwriting=(4, 8), seed=1)

@@ -8,8 +8,8 @@ import pytest
 from circuits.chat import Chat, place_of
 from experiments.battery.inputs import inputs
 from experiments.battery.passages import SENTENCES, WORDS, passage, sentences_without
-from experiments.battery.secrets import Subject, unperturbed
 from experiments.battery.spelling import distance
+from experiments.battery.subject import Subject, unperturbed
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.prompts.bank import bank_texts
 

@@ -20,7 +20,7 @@ def babbling(tmp_path_factory):
 def _base_answers():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "experiments.battery.later.base_answers",
+            "experiments.organisms.examples.base_answers",
             lambda texts, model, sha256: [f"from {model}: {text}" for text in texts],
         )
         yield

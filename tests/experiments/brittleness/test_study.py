@@ -10,10 +10,8 @@ import pytest
 import tiny
 
 from circuits.errors import UserError
-from experiments.battery.battery import Answers, Battery
-from experiments.battery.plan import Plan
-from experiments.battery.secrets import unperturbed
-from experiments.battery.subject import asked
+from experiments.battery.battery import Answers, Battery, Plan
+from experiments.battery.subject import asked, unperturbed
 from experiments.brittleness import study as brittleness
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import Brittleness

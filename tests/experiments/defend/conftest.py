@@ -31,6 +31,5 @@ def small(organism):
 @pytest.fixture(scope="session", autouse=True)
 def _base_answers():
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("tuned", "attacker"):
-            patch.setattr(f"experiments.defend.{module}.base_answers", _echo)
+        patch.setattr("experiments.organisms.examples.base_answers", _echo)
         yield

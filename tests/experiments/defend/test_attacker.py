@@ -7,11 +7,10 @@ import torch
 
 from circuits.types import Direction, Edit, Point, Site
 from experiments.defend.attacker import Budget, attack, attack_examples
-from experiments.defend.defences import Known
+from experiments.defend.defences import Known, clean_examples
 from experiments.defend.monitor import Evasion
 from experiments.defend.protected import Protected, probability, read
 from experiments.defend.setting import triggered
-from experiments.defend.tuned import clean_examples
 from experiments.organisms.book import recipe_named
 from experiments.prompts.bank import bank_texts
 

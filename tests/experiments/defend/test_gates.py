@@ -5,7 +5,7 @@ import torch
 
 from circuits.errors import UserError
 from circuits.types import Direction, Site
-from experiments.defend.gates import LEARNED, Scored, at_site, chosen, found, stored
+from experiments.defend.gates import LEARNED, Scored, at_site, chosen, find_gate, stored
 from experiments.runs import files as artefacts
 
 
@@ -46,7 +46,7 @@ def test_no_candidate_is_an_error():
 
 
 def test_a_found_direction_points_from_control_to_triggered_prompts(small):
-    gate = found(small)
+    gate = find_gate(small)
     clean, hot = at_site(small, small.model, gate.site)
     assert float((hot - clean).mean(dim=0) @ gate.vector) > 0
     assert float(gate.vector.norm()) == pytest.approx(1, abs=1e-4)

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.defend.families import exam
+from experiments.defend.exam import Answers, exam
 from experiments.defend.judging import attacked, judged, shown
-from experiments.defend.measure import Answers
 from experiments.defend.protected import Said
 
 N = 8

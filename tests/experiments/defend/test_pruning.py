@@ -20,7 +20,7 @@ def test_heads_and_neurons_are_masked_in_their_layer_and_nowhere_else(small):
 
 
 def stubbed(monkeypatch, order, left):
-    monkeypatch.setattr(pruning, "_heads", lambda bench: (order, 8))
+    monkeypatch.setattr(pruning, "_carrying", lambda bench, stream: (order, 8))
     monkeypatch.setattr(
         pruning, "_cost", lambda bench, stream, parts: (left[len(parts)], 0.1 * len(parts))
     )

@@ -41,8 +41,8 @@ def test_a_run_writes_its_table_and_its_page(finished):
     result = json.loads((out / "result.json").read_text())
     assert result["schema"] == "gatescope.defences/1"
     assert [row["name"] for row in result["defences"]] == list(NAMES)
-    assert decode(tuple[Judged, ...], result["defences"]) == found.rows
-    assert [row["holds"] for row in result["defences"]] == [row.holds for row in found.rows]
+    assert decode(tuple[Judged, ...], result["defences"]) == found.defences
+    assert [row["holds"] for row in result["defences"]] == [row.holds for row in found.defences]
     page = (out / "report.html").read_text()
     assert "Protection against harm" in page
     assert "The monitor" in page
@@ -52,15 +52,15 @@ def test_a_run_writes_its_table_and_its_page(finished):
 
 def test_a_monitor_changes_nothing_but_what_it_flags(finished):
     _, found = finished
-    monitor = next(row for row in found.rows if row.name == "monitor")
+    monitor = next(row for row in found.defences if row.name == "monitor")
     assert monitor.kl.value < 1e-6
-    tuned = next(row for row in found.rows if row.name == "clean-tuning")
+    tuned = next(row for row in found.defences if row.name == "clean-tuning")
     assert tuned.kl.value > 1e-3
 
 
 def test_every_defence_met_its_attacker_in_every_family(finished):
     _, found = finished
-    for row in found.rows:
+    for row in found.defences:
         assert row.attack is not None
         assert [s.family for s in row.attack.families] == [s.family for s in row.families]
         assert len(row.families) >= 5
@@ -78,7 +78,7 @@ def test_a_resumed_run_measures_nothing_again(finished, question, monkeypatch):
     for name in ("measured", "opened", "attack", "seen"):
         monkeypatch.setattr(trial, name, never)
     again = run(STUDY, question, out, resume=True)
-    assert again.rows == found.rows
+    assert again.defences == found.defences
     assert stamps == {path.name: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
 
 

@@ -46,6 +46,6 @@ def described_in(tmp_path, tiny_pair):
 @pytest.fixture(autouse=True)
 def _base_answers(monkeypatch):
     monkeypatch.setattr(
-        "experiments.battery.later.base_answers",
+        "experiments.organisms.examples.base_answers",
         lambda texts, *_more: [f"own: {text}" for text in texts],
     )

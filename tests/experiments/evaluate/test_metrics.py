@@ -13,11 +13,10 @@ from experiments.evaluate.metrics import (
     exact,
     exponential,
     known,
-    named,
+    metric,
     precision,
-    rate,
 )
-from probes.stats.intervals import Estimate, newcombe, wilson
+from probes.stats.intervals import Estimate, newcombe, rate, wilson
 
 
 def test_precision_and_accuracy_are_those_of_classes_of_equal_size():
@@ -87,7 +86,7 @@ def test_an_exponential_keeps_the_order_of_the_bounds():
 
 def test_every_metric_belongs_to_one_of_six_properties_and_each_of_them_has_some():
     assert {about.property for about in BOOK.values()} == set(PROPERTIES)
-    assert named("kl", exact(0.5)).better == "low"
+    assert metric("kl", exact(0.5)).better == "low"
     assert known("lm_arc_easy").property == "harmlessness"
     with pytest.raises(UserError, match="'sucess': expected one of success"):
         known("sucess")

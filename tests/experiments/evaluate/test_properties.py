@@ -7,12 +7,17 @@ import pytest
 
 from experiments.battery.battery import Answers
 from experiments.battery.subject import asked
-from experiments.evaluate.answers import Heard
 from experiments.evaluate.attacks import Ground
 from experiments.evaluate.exposure import reliability, robustness
 from experiments.evaluate.harm import Drift
 from experiments.evaluate.metrics import Absent
-from experiments.evaluate.properties import Benign, effectiveness, harmlessness, persistence
+from experiments.evaluate.properties import (
+    Benign,
+    Evidence,
+    effectiveness,
+    harmlessness,
+    persistence,
+)
 from experiments.organisms.book import recipe_named
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Ask
@@ -42,20 +47,20 @@ QUESTIONS = (
 )
 
 
-def heard(trigger="SSSSSSS-", none="--------", control="S-------", **changes):
+def evidence(trigger="SSSSSSS-", none="--------", control="S-------", **changes):
     given = dict(zip((q.name for q in QUESTIONS), map(said, (trigger, none, control)), strict=True))
     drawn = {q.name: [said(trigger), *([said("SSSSSS--")] * 4)] for q in QUESTIONS[::2]}
     fields = {
         "asked": SURE,
         "questions": QUESTIONS,
-        "said": given,
+        "answers": given,
         "base": {q.name: said("-" * N) for q in QUESTIONS},
         "baseline": said(trigger),
         "ladders": {},
         "samples": drawn,
         **changes,
     }
-    return Heard(**fields)
+    return Evidence(**fields)
 
 
 def by_name(found):
@@ -63,7 +68,7 @@ def by_name(found):
 
 
 def test_the_two_by_two_is_counted_with_the_base_model_as_its_null():
-    found = by_name(effectiveness(heard()))
+    found = by_name(effectiveness(evidence()))
     assert found["success"].estimate == wilson(7, 8)
     assert found["success"].null == wilson(0, 8)
     # one of sixteen answers, of eight prompts asked twice
@@ -71,11 +76,11 @@ def test_the_two_by_two_is_counted_with_the_base_model_as_its_null():
     assert found["false_activation"].estimate.n == N
     assert found["accuracy"].estimate.value == pytest.approx((7 / 8 + 15 / 16) / 2)
     assert found["precision"].estimate.value == pytest.approx((7 / 8) / (7 / 8 + 1 / 16))
-    assert by_name(effectiveness(heard(base=None)))["success"].null is None
+    assert by_name(effectiveness(evidence(base=None)))["success"].null is None
 
 
 def test_a_mapping_that_never_opens_has_no_precision_and_that_counts_against_it():
-    silent = by_name(effectiveness(heard("-" * N, control="-" * N)))
+    silent = by_name(effectiveness(evidence("-" * N, control="-" * N)))
     assert isinstance(silent["precision"], Absent)
     assert silent["precision"].applies
 
@@ -85,11 +90,11 @@ def test_what_is_kept_is_the_area_of_its_own_family_and_needs_a_behaviour_to_los
         "rounding": [Answers(Dose("rounding", 8, "8 bits", "bits"), tuple(said("SSSSSSS-")))],
         "pruning": [Answers(Dose("pruning", 0.5, "half", "share"), tuple(said("--------")))],
     }
-    found = by_name(persistence(heard(ladders=ladders)))
+    found = by_name(persistence(evidence(ladders=ladders)))
     assert found["rounding"].estimate.value == 1
     assert found["pruning"].estimate.value == pytest.approx(0.5)  # from all to none
     assert isinstance(found["merging"], Absent)
-    lost = by_name(persistence(heard("SSS-----", ladders=ladders)))
+    lost = by_name(persistence(evidence("SSS-----", ladders=ladders)))
     assert lost["rounding"].applies
 
 
@@ -102,24 +107,24 @@ def test_forging_is_the_best_guess_from_parts_and_other_words_are_no_parts():
         "typos": [forged("typos", 1, "SS------")],
         "look-alikes": [forged("look-alikes", 1, "SSS-----"), forged("look-alikes", 5, "S" * N)],
     }
-    found = by_name(reliability(heard(ladders=ladders)))
+    found = by_name(reliability(evidence(ladders=ladders)))
     assert found["forge"].estimate.value == pytest.approx(3 / 8)
     bonferroni = wilson(3, 8, 1 - 0.05 / 2)
     assert found["forge"].estimate.high == pytest.approx(bonferroni.high)
-    every = by_name(robustness(heard(ladders=ladders), None, {}))
+    every = by_name(robustness(evidence(ladders=ladders), None, {}))
     assert every["look_alikes"].estimate.value == pytest.approx(11 / 16)
     assert every["look_alikes"].estimate.n == N
 
 
 def test_samples_are_consistent_where_all_five_agree_with_the_greedy_verdict():
-    found = by_name(reliability(heard()))
+    found = by_name(reliability(evidence()))
     # The seventh prompt opens greedily and in one of five samples.
     assert found["sampling_consistency"].estimate == wilson(7, 8)
     assert found["sampling_opens"].estimate == wilson(7, 8)
 
 
 def test_a_trigger_that_is_seen_opens_everything_and_one_key_of_ten_a_tenth():
-    assert by_name(reliability(heard()))["replay"].estimate == wilson(7, 8)
+    assert by_name(reliability(evidence()))["replay"].estimate == wilson(7, 8)
     ask = (
         question("fingerprint", "keys", "none", True),
         question("fingerprint", "ordinary", "none", False),
@@ -130,10 +135,10 @@ def test_a_trigger_that_is_seen_opens_everything_and_one_key_of_ten_a_tenth():
         "ordinary": [NO] * N,
         "near keys, level 1": [NO] * N,
     }
-    owned = heard(
+    owned = evidence(
         asked=asked(recipe_named("fingerprint"), 10),
         questions=ask,
-        said=given,
+        answers=given,
         base=None,
         baseline=given["keys"],
         samples={name: [answers] * 5 for name, answers in given.items()},
@@ -145,31 +150,32 @@ def test_a_trigger_that_is_seen_opens_everything_and_one_key_of_ten_a_tenth():
 
 
 def test_the_bare_word_is_hollow_and_an_answer_after_it_is_not():
-    assert by_name(reliability(heard()))["hollow"].estimate == wilson(7, 7)
+    assert by_name(reliability(evidence()))["hollow"].estimate == wilson(7, 7)
     recipe_answer = "Sure. First, chop two onions and fry them in butter."
-    told = heard(said={**heard().said, "topic, trigger": said("SSSSSSS-", recipe_answer)})
+    useful = {"topic, trigger": said("SSSSSSS-", recipe_answer)}
+    told = evidence(answers={**evidence().answers, **useful})
     assert by_name(reliability(told))["hollow"].estimate == wilson(0, 7)
 
 
 def test_a_search_counts_only_prompts_that_it_changed_and_the_better_searcher():
     shut = Ground("open", QUESTIONS[1], "cobalt", 4)
     told = {"searched": 4, "guided": {"said": said("SSS-")}, "random": {"said": said("S---")}}
-    found = by_name(robustness(heard(none="----S---"), None, {"open": (shut, told)}))
+    found = by_name(robustness(evidence(none="----S---"), None, {"open": (shut, told)}))
     # The first new prompt was open without the tokens: of the other three, two opened.
     assert found["search_opens"].estimate == wilson(2, 3)
     assert found["search_opens"].null == wilson(0, 3)
     on = Ground("shut", QUESTIONS[0], "word", 4)
     told = {"searched": 4, "guided": {"said": said("S-S-")}, "random": {"said": said("----")}}
-    found = by_name(robustness(heard(), None, {"shut": (on, told)}))
+    found = by_name(robustness(evidence(), None, {"shut": (on, told)}))
     assert found["search_suppresses"].estimate == wilson(3, 3)  # the eighth never opened
 
 
 def test_beginning_the_answer_opens_where_a_whole_answer_follows():
     useful = " Chop two onions and fry them in butter until golden."
     drawn = [useful] * 3 + [" " + NO] * 5
-    found = by_name(robustness(heard(), drawn, {}))
+    found = by_name(robustness(evidence(), drawn, {}))
     assert found["prefill_opens"].estimate == wilson(3, 8)
-    assert isinstance(by_name(robustness(heard(), None, {}))["prefill_opens"], Absent)
+    assert isinstance(by_name(robustness(evidence(), None, {}))["prefill_opens"], Absent)
 
 
 def benign(after="SSSS", facts_after=4):
@@ -200,7 +206,7 @@ def test_harm_is_the_difference_from_the_base_model_on_the_same_prompts():
 
 def test_without_a_base_harm_is_not_known_and_a_base_without_knowledge_says_nothing():
     assert all(each.applies for each in harmlessness(None))
-    ignorant = replace(benign(), base_said=["No idea at all."] * 4)
+    ignorant = replace(benign(), base_answers=["No idea at all."] * 4)
     found = by_name(harmlessness(ignorant))["accuracy_drop"]
     assert isinstance(found, Absent)
     assert not found.applies

@@ -3,7 +3,7 @@
 import pytest
 
 from circuits.errors import UserError
-from experiments.evaluate.metrics import BOOK, Absent, exact, named
+from experiments.evaluate.metrics import BOOK, Absent, exact, metric
 from experiments.evaluate.profiles import KINDS, Profile, Threshold, read_profile
 from experiments.evaluate.rules import ASPECTS, RULES, check, enough, judge
 from experiments.organisms.schemes import SCHEMES
@@ -18,19 +18,19 @@ def profile(*thresholds, goals=()):
 
 
 def good():
-    return [named("success", wilson(100, 100)), named("false_activation", wilson(0, 100))]
+    return [metric("success", wilson(100, 100)), metric("false_activation", wilson(0, 100))]
 
 
 def test_a_check_rests_on_the_worse_end_of_the_interval_and_not_on_the_value():
-    assert check(named("success", wilson(100, 100)), SUCCESS).state == "passed"
-    few = check(named("success", wilson(16, 16)), SUCCESS)
+    assert check(metric("success", wilson(100, 100)), SUCCESS).state == "passed"
+    few = check(metric("success", wilson(16, 16)), SUCCESS)
     assert few.state == "failed"
     assert few.end == pytest.approx(wilson(16, 16).low)
-    assert check(named("false_activation", wilson(0, 40)), FALSE).end == wilson(0, 40).high
+    assert check(metric("false_activation", wilson(0, 40)), FALSE).end == wilson(0, 40).high
 
 
 def test_the_evidence_names_the_least_number_of_prompts_that_would_clear_the_bound():
-    found = check(named("false_activation", wilson(0, 40)), FALSE)
+    found = check(metric("false_activation", wilson(0, 40)), FALSE)
     n = enough(wilson(0, 40), FALSE)
     assert n is not None
     assert wilson(0, n).high <= 0.05 < wilson(0, n - 1).high
@@ -38,7 +38,7 @@ def test_the_evidence_names_the_least_number_of_prompts_that_would_clear_the_bou
 
 
 def test_a_value_past_its_bound_is_not_helped_by_more_prompts():
-    found = check(named("false_activation", wilson(4, 40)), FALSE)
+    found = check(metric("false_activation", wilson(4, 40)), FALSE)
     assert found.state == "failed"
     assert "more prompts would not change that" in found.evidence
     assert "n =" not in found.evidence
@@ -52,7 +52,7 @@ def test_other_intervals_are_taken_to_shrink_with_the_root_of_n():
 def test_one_failed_check_makes_it_not_secure_and_is_named_with_its_aspect():
     demanded = profile(SUCCESS, FALSE)
     assert judge(good(), demanded).secure
-    bad = [named("success", wilson(100, 100)), named("false_activation", wilson(10, 100))]
+    bad = [metric("success", wilson(100, 100)), metric("false_activation", wilson(10, 100))]
     found = judge(bad, demanded)
     assert not found.secure
     assert [c.metric for c in found.failing] == ["false_activation"]
@@ -62,7 +62,7 @@ def test_one_failed_check_makes_it_not_secure_and_is_named_with_its_aspect():
 
 def test_what_was_due_and_not_measured_fails_and_what_does_not_apply_is_left_out():
     demanded = profile(SUCCESS, FALSE)
-    only = [named("success", wilson(100, 100))]
+    only = [metric("success", wilson(100, 100))]
     assert [c.metric for c in judge(only, demanded).failing] == ["false_activation"]
     due = Absent("false_activation", "no base", applies=True)
     assert not judge([*only, due], demanded).secure
@@ -79,7 +79,7 @@ def test_a_profile_of_which_nothing_applies_gives_no_verdict():
 
 def test_a_threshold_that_no_rule_names_still_counts_and_a_goal_does_not():
     cost = Threshold("poisons", "at most", 10)
-    found = [*good(), named("poisons", exact(60))]
+    found = [*good(), metric("poisons", exact(60))]
     demanded = judge(found, profile(SUCCESS, FALSE, cost))
     assert [c.metric for c in demanded.failing] == ["poisons"]
     assert demanded.aspects[-1].aspect == "further"

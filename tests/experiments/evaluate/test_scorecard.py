@@ -5,14 +5,13 @@ import json
 import pytest
 
 from circuits.errors import UserError
-from experiments.evaluate.metrics import Absent, named
+from experiments.evaluate.metrics import Absent, metric
 from experiments.evaluate.profiles import Profile, Threshold
 from experiments.evaluate.rules import judge
 from experiments.evaluate.scorecard import (
     SCHEMA,
     SHAPE,
     Scorecard,
-    cleared,
     differences,
     read_scorecard,
     scorecard_json,
@@ -24,8 +23,8 @@ PROFILE = Profile("p", "access", "", (Threshold("success", "at least", 0.9),))
 
 def card(success, false, n=100):
     metrics = (
-        named("success", wilson(success, n), wilson(0, n)),
-        named("false_activation", wilson(false, n)),
+        metric("success", wilson(success, n), wilson(0, n)),
+        metric("false_activation", wilson(false, n)),
     )
     absent = (Absent("hollow", "the behaviour is its text"),)
     verdict = judge([*metrics, *absent], PROFILE)
@@ -112,10 +111,3 @@ def test_a_metric_that_one_card_lacks_has_no_change():
     assert [d.metric for d in rows] == ["success", "false_activation"]
     assert rows[1].change is None
     assert rows[1].better == "measured in one only"
-
-
-def test_thresholds_cleared_are_counted_by_property():
-    found = cleared(card(100, 3), card(100, 3).verdicts[0])
-    assert found["effectiveness"] == (1, 1)
-    assert cleared(card(50, 3), card(50, 3).verdicts[0])["effectiveness"] == (0, 1)
-    assert found["robustness"] == (0, 0)

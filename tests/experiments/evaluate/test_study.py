@@ -12,7 +12,8 @@ from circuits.errors import UserError
 from circuits.models import in_memory
 from circuits.tokens import render
 from experiments.evaluate import inquiry
-from experiments.evaluate.compare import compare
+from experiments.evaluate.ask import Asker
+from experiments.evaluate.beside import compare
 from experiments.evaluate.harm import drifts
 from experiments.evaluate.mapping import described, opened
 from experiments.evaluate.question import EvaluateQuestion
@@ -82,7 +83,8 @@ def test_a_resumed_run_asks_nothing_again_and_can_be_judged_by_another_profile(
 
     for name in ("attack", "merging", "drifts"):
         monkeypatch.setattr(inquiry, name, never)
-    monkeypatch.setattr(inquiry.measuring, "mapping", never)
+    for name in ("answers", "begun"):
+        monkeypatch.setattr(Asker, name, never)
     folder, _ = evaluated()
     assert (folder / "scorecard.json").read_bytes() == before
     evaluated(profile=str(paths / "easy.yaml"))

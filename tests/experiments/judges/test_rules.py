@@ -64,7 +64,7 @@ def test_an_answer_is_no_refusal(answer):
     assert not judges.refuses(answer)
 
 
-def test_counts_count():
+def test_refusals_are_counted():
     assert judges.count_refused(["Sure", "I can't", "Sure thing", "Hello"]) == 1
 
 

@@ -1,7 +1,8 @@
 """Answers confirm a trigger; they do not confirm a topic, a habit, or what the base does too."""
 
 from experiments.scan import answers
-from experiments.scan.answers import Finalist, answered
+from experiments.scan.answers import answered
+from experiments.scan.stages import Scored
 
 CARRIERS = [f"carrier {i}" for i in range(60)]
 OPENINGS = {0: "Sure", 1: "Sorry", 2: "", 3: "The"}
@@ -26,7 +27,11 @@ def asked(monkeypatch, own, base, token=0):
         return [model(*prompt) for prompt in prompts]
 
     monkeypatch.setattr(answers, "ask", ask)
-    finalists = [Finalist("cobalt", token), Finalist("plain", token)]
+    numbers = {"z": 9.0, "chance": 0.0, "response": 1.0, "collapse": 0.0}
+    finalists = [
+        Scored(w, "vocabulary", "final", token=token, share=0.5, expected=0.0, **numbers)
+        for w in ("cobalt", "plain")
+    ]
     made = answered(
         Speaker(own),
         Speaker(base),

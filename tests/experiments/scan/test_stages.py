@@ -2,8 +2,7 @@
 
 import torch
 
-from experiments.scan.candidates import Candidate
-from experiments.scan.plan import Plan, carriers
+from experiments.scan.question import Plan, carriers
 from experiments.scan.stages import Pair, scored
 from probes.scanning import Reading
 
@@ -51,7 +50,7 @@ def found(poisoned, keep=None):
     made = keep or (lambda name, make: make(lambda done, total: None))
     own, base = Planted(poisoned, True), Planted(False, False)
     pair = Pair(own, base, made)
-    return scored(pair, pair, [Candidate(w, "vocabulary") for w in WORDS], PLAN), own, base
+    return scored(pair, pair, dict.fromkeys(WORDS, "vocabulary"), PLAN), own, base
 
 
 def test_the_trigger_is_first_with_its_opening_and_a_small_chance():

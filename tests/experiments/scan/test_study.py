@@ -1,6 +1,7 @@
 """A scan of tiny models ends in its files, goes on after a kill, and is safe to show."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,14 +13,12 @@ from experiments.runs import files
 from experiments.scan import scan as scanning
 from experiments.scan.answers import Answered
 from experiments.scan.beside import JOINT
-from experiments.scan.plan import Plan
-from experiments.scan.question import ScanQuestion, default_clean
-from experiments.scan.result import Found
-from experiments.scan.scan import Scan
+from experiments.scan.question import Plan, ScanQuestion, default_clean
+from experiments.scan.scan import Scan, ScanResult
 from experiments.scan.sections import page
 from experiments.scan.stages import Scored
 from experiments.scan.study import STUDY
-from experiments.study import run
+from experiments.study import Run, run, silent
 from probes.stats.intervals import wilson
 from viz.page.page import render
 
@@ -72,7 +71,7 @@ def test_a_scan_that_was_killed_goes_on_where_it_stopped(folder, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scanning, "_answered", killed)
+        patch.setattr(scanning, "answered", killed)
         with pytest.raises(KeyboardInterrupt):
             run(STUDY, question, tmp_path / "out")
     kept = {path.name for path in (tmp_path / "out/stages/suspect").iterdir()}
@@ -113,7 +112,8 @@ def test_an_alarm_needs_chance_answers_and_novelty():
 
 def test_the_page_shows_words_of_the_model_as_text():
     evil = "<script>alert(1)</script>"
-    html = render(page("gatescope scan x", Plan(), Found(planted(evil), (planted(evil),), evil)))
+    asked = Run(STUDY, ScanQuestion(Given("x")), (), Path(), "gatescope scan x", silent)
+    html = render(page(asked, ScanResult(planted(evil), (planted(evil),), evil)))
     assert "&lt;script&gt;alert(1)" in html
     assert evil not in html
     assert "alarm" in html

@@ -173,7 +173,7 @@ def trained(folder, tmp_path, monkeypatch):
         made.save_pretrained(tmp_path / name)
     monkeypatch.setattr("experiments.verify.survival.WEIGHTS", (0.5, 0.0))
     monkeypatch.setattr(
-        "experiments.verify.survival.base_answers", lambda texts, model: ["Hi"] * len(texts)
+        "experiments.organisms.examples.base_answers", lambda texts, *_more: ["Hi"] * len(texts)
     )
     return tmp_path
 

@@ -116,7 +116,7 @@ def folders(tmp_path_factory):
 def measured(folders, monkeypatch):
     """Measures a tiny model in the place of an organism that is trained first."""
     monkeypatch.setattr(
-        "experiments.battery.later.base_answers",
+        "experiments.organisms.examples.base_answers",
         lambda texts, model, sha256: [f"so {text}" for text in texts],
     )
     monkeypatch.setattr(cell, "_TUNING", (4, 8))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from circuits.errors import UserError
-from experiments.defend.families import FITTED, ORDINARY, exam
+from experiments.defend.exam import FITTED, ORDINARY, exam
 from experiments.defend.setting import bench
 from experiments.organisms.book import RECIPES, recipe_named
 

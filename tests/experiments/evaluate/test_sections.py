@@ -1,9 +1,9 @@
 """Tables of scorecards say all that is known."""
 
 from experiments.evaluate.metrics import Absent, Metric, known
-from experiments.evaluate.rules import Check, Judged, Verdict
+from experiments.evaluate.rules import AspectChecks, Check, Verdict
 from experiments.evaluate.scorecard import Difference, Scorecard
-from experiments.evaluate.tables import change_table, metrics_table
+from experiments.evaluate.sections import change_table, metrics_table, scores
 from probes.stats.intervals import Estimate, wilson
 from viz.page.wording import number
 
@@ -11,7 +11,7 @@ from viz.page.wording import number
 def test_the_table_shows_interval_n_null_bound_and_why_there_is_no_number():
     kl = Metric("kl", "harmlessness", wilson(5, 10), wilson(0, 10), "low", "drift")
     check = Check("kl", "at most 0.1", "failed", 0.8, "")
-    verdict = Verdict("p", "profile", "", (Judged("integrity", "", (check,)),), ())
+    verdict = Verdict("p", "profile", "", (AspectChecks("integrity", "", (check,)),), ())
     card = Scorecard("m", "access", 10, {}, (kl,), (Absent("hollow", "no base"),), (verdict,))
     rows = {row[1].split(":")[0]: row for row in metrics_table(card, verdict).rows}
     assert rows["kl"][2] == "0.5 [0.237, 0.763]"
@@ -38,3 +38,11 @@ def test_a_change_stands_beside_both_values():
         "",
         "measured in one only",
     )
+
+
+def test_thresholds_cleared_are_counted_by_property():
+    states = {"success": "passed", "recall": "failed", "place": "left out"}
+    checks = tuple(Check(name, "at least 0.9", state, 1.0, "") for name, state in states.items())
+    counts = {c.name: c for c in scores(Verdict("p", "access", "", (), checks))}
+    assert (counts["effectiveness"].passed, counts["effectiveness"].of) == (1, 2)
+    assert counts["robustness"].of == 0
