@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from experiments.options import command_line
 from experiments.runs import files
 from experiments.runs.codec import as_json, encode
-from experiments.runs.stages import Step
+from experiments.runs.stages import Step, stepped
 
 if TYPE_CHECKING:
     from viz.page.page import Report, Section, Table
@@ -131,9 +131,7 @@ def run(
     files.open_run(folder, files.Manifest(study.kind, about, command), resume)
     claimed = Run(study, question, subject, folder, command, step)
     result = study.measure(claimed)
-    step("write report", 0, 1)
-    _write(claimed, result)
-    step("write report", 1, 1)
+    stepped(step, "write report", lambda: _write(claimed, result))
     return result
 
 

@@ -1,5 +1,7 @@
 """The gate's direction beside random ones and rivals at its site; its rank; ways to erase it."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,6 +21,7 @@ from experiments.analyze.examination import Examination, Tensors, stage
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
 from experiments.analyze.select import base_activations
 from experiments.analyze.untrained import directed
+from experiments.runs.stages import stepped
 from probes.causal.rank import rank_needed
 from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
@@ -99,8 +102,8 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
         index = exam.sites().index(site)
         vectors["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
     if isinstance(exam.model.runner, TLRunner):
-        exam.step("align", 0, 1)
-        vectors["aligned"] = align(
+        aligned = partial(
+            align,
             exam.model.runner,
             exam.pairs("fit", _ALIGNED),
             site,
@@ -108,8 +111,8 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
             [exam.materials.behaviour_id],
             steps=_STEPS,
             start=direction.vector[None],
-        ).basis[0]
-        exam.step("align", 1, 1)
+        )
+        vectors["aligned"] = stepped(exam.step, "align", aligned).basis[0]
     directions = [
         select.direction_at(site, vector, name, acts["clean"], acts["triggered"])
         for name, vector in vectors.items()

@@ -17,6 +17,7 @@ from experiments.analyze.result import Selection
 from experiments.analyze.written import candidate_json
 from experiments.organisms.organism import load_model
 from experiments.runs import files, older
+from experiments.runs.stages import stepped
 from probes import linear
 
 ESTIMATORS = ("mean_difference", "lda", "logistic")
@@ -83,9 +84,8 @@ def _base_model(exam: Examination, name: str) -> Model:
     Raises:
         UserError: it has not.
     """
-    exam.step("load base model", 0, 1)
-    model = load_model(None, name, dtype=exam.question.dtype, device=exam.question.device)
-    exam.step("load base model", 1, 1)
+    kind = {"dtype": exam.question.dtype, "device": exam.question.device}
+    model = stepped(exam.step, "load base model", lambda: load_model(None, name, **kind))
     ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
     if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():
         raise UserError(

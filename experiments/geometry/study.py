@@ -13,7 +13,7 @@ from experiments.geometry.summary import late_band
 from experiments.organisms.organism import Organism, identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import decode, encode
-from experiments.runs.stages import Step
+from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study
 from probes.geometry.report import geometry
 
@@ -52,9 +52,8 @@ def hashes(question: GeometryQuestion, subject: Subject) -> dict[str, Any]:
 def measured(run: Run[GeometryQuestion, Subject]) -> Geometry:
     """Activations, then everything that is measured on them."""
     recording = recorded(run)
-    run.step("geometry", 0, 1)
-    report = geometry(recording.sets(run.subject.design))
-    run.step("geometry", 1, 1)
+    sets = recording.sets(run.subject.design)
+    report = stepped(run.step, "geometry", lambda: geometry(sets))
     return Geometry(report, predict(report), recording.probabilities)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.runs import files
-from experiments.runs.stages import Step
+from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
 
 
@@ -51,15 +52,15 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     Raises:
         UserError: model, adapter or prompts cannot be used.
     """
-    step("load model", 0, 1)
-    model = load_model(
+    load = partial(
+        load_model,
         question.adapter,
         question.model,
         dtype=question.dtype,
         device=question.device,
         backend=question.backend,
     )
-    step("load model", 1, 1)
+    model = stepped(step, "load model", load)
     if question.prompts == "bank":
         texts = bank.bank_texts("validation", True)
     else:
@@ -96,13 +97,12 @@ def measured(run: Run[PatchQuestion, Subject]) -> Patching:
 
 def forecast(question: PatchQuestion, subject: Subject, step: Step) -> list[Forecast]:
     """Cells, passes, estimated time and memory of every direction; one pass each is timed."""
-    costs = []
-    for direction in question.directions:
+
+    def cost(direction: Direction) -> Forecast:
         asked = ask(question, subject, direction)
-        step(f"plan {direction}", 0, 1)
-        costs.append(forecast_of(_prepared(question, subject, asked, direction), asked.metric))
-        step(f"plan {direction}", 1, 1)
-    return costs
+        return forecast_of(_prepared(question, subject, asked, direction), asked.metric)
+
+    return [stepped(step, f"plan {way}", partial(cost, way)) for way in question.directions]
 
 
 def patched(
