@@ -28,12 +28,14 @@ from functools import partial
 from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.gates.rank import Scene
 from circuits.metrics import kl_per_position
+from circuits.patching.resume import resume
 from circuits.runner import Runner
 from circuits.types import Site, TokenPairs
 
@@ -124,11 +126,12 @@ def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) 
         )
 
     def loss(basis: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
-        logits = scene.logits(torch.stack([scene.opened(basis), scene.closed(basis)]))
-        found = seen(logits.flatten(0, 1))
+        variants = torch.stack([scene.opened(basis), scene.closed(basis)])
+        logits = resume(scene.runner, scene.clean, scene.site.layer, variants)
+        answers = seen(rearrange(logits, "variant n ... -> (variant n) ..."))
         if scale is None:
-            return kl_per_position(goals, found).mean()
-        return _squared(goals, found).mean() / scale
+            return kl_per_position(goals, answers).mean()
+        return _squared(goals, answers).mean() / scale
 
     return loss
 

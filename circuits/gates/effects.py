@@ -11,30 +11,21 @@ first difference on, with variants stacked along the batch in passes of bounded 
 Null directions are drawn uniformly on the sphere, or with the covariance of the activations. The
 latter is the harder null: a model's activations vary along few directions, which a direction drawn
 on the sphere nearly misses.
-
-Where the fast path does not hold (``circuits.backends.fastpath``), every variant is a whole pass
-instead.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
+from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.metrics import checked
-from circuits.patching.engine import tokens_per_forward
-from circuits.patching.suffix import SuffixRun, run_suffix
-from circuits.runner import Runner, Window
-from circuits.types import Direction, Edit, Metric, Point, Progress, Site, TokenPairs, quiet
-
-Side = Literal["clean", "triggered"]
-# Residuals ``[variant, n, column, d_model]`` of the variants numbered by the argument.
-_Variants = Callable[[Tensor], Tensor]
+from circuits.patching.resume import measure, require_site
+from circuits.patching.suffix import Side, SuffixRun, run_side
+from circuits.runner import Runner
+from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
 
 
 @dataclass(frozen=True)
@@ -107,38 +98,18 @@ def transfer(
     """
     if coefficients.ndim != 1 or not len(coefficients) or not bool(coefficients.isfinite().all()):
         raise UserError(f"transfer: expected finite coefficients [c], got {coefficients.tolist()}")
-    tokens = pairs.clean if side == "clean" else pairs.triggered
     run = _run(runner, pairs, side, direction.site)
     resid = run.resid[direction.site.layer]
     unit = direction.vector.to(resid)
-    columns = tokens.spans[direction.site.span][:, run.first :].to(resid.device)
+    columns = run.tokens.spans[direction.site.span][:, run.first :].to(resid.device)
     levels = (direction.clean_mean + direction.gap * coefficients).to(resid)
 
     def variants(which: Tensor) -> Tensor:
         missing = levels[which][:, None, None] - resid @ unit
         return resid + (missing * columns).unsqueeze(-1) * unit
 
-    values = _measure(runner, run, direction.site, len(coefficients), variants, metric, progress)
+    values = measure(runner, run, direction.site, len(coefficients), variants, metric, progress)
     return TransferCurve(coefficients, values, checked(metric, run.logits).cpu())
-
-
-def nulls(
-    runner: Runner,
-    pairs: TokenPairs,
-    direction: Direction,
-    directions: Float[Tensor, "k d_model"],
-    metric: Metric,
-    progress: Progress = quiet,
-) -> Effects:
-    """What unit directions do in the place of a gate: removed, and added by the gate's own gap.
-
-    The gate itself may be one of the rows; it is then measured in the same way as the others.
-
-    Raises:
-        UserError: another stream, no such span, equal pairs, or rows that are not unit vectors.
-    """
-    amounts = torch.full((len(directions),), direction.gap)
-    return effects(runner, pairs, direction.site, directions, amounts, metric, progress)
 
 
 @torch.no_grad()
@@ -147,44 +118,49 @@ def effects(
     pairs: TokenPairs,
     site: Site,
     units: Float[Tensor, "k d_model"],
-    amounts: Float[Tensor, " k"],
+    amounts: Float[Tensor, " k"] | float,
     metric: Metric,
     progress: Progress = quiet,
 ) -> Effects:
-    """As :func:`nulls`, every direction added by an amount of its own (residual units).
+    """What unit directions do in the place of a gate: removed, and added by the amounts.
+
+    The gate itself may be one of the rows; it is then measured in the same way as the others.
+
+    Args:
+        site: the gate's.
+        amounts: in residual units, one of each direction or one for all, as the gate's own gap.
 
     Raises:
-        UserError: as in :func:`nulls`.
+        UserError: another stream, no such span, equal pairs, or rows that are not unit vectors.
     """
-    _check_units(units, amounts, runner.shape.d_model)
-    runs = {side: _run(runner, pairs, side, site) for side in ("clean", "triggered")}
-    clean, triggered = (runs[side].resid[site.layer] for side in ("clean", "triggered"))
-    rows, sizes = units.to(clean), amounts.to(clean)
-    columns = pairs.clean.spans[site.span][:, runs["clean"].first :].to(clean.device)
-    count = len(units)
+    sizes = torch.full((len(units),), amounts) if isinstance(amounts, float) else amounts
+    _check_units(units, sizes, runner.shape.d_model)
+    clean, triggered = (_run(runner, pairs, side, site) for side in ("clean", "triggered"))
+    rows, sizes = units.to(clean.resid), sizes.to(clean.resid)
+    columns = clean.tokens.spans[site.span][:, clean.first :].to(rows.device)
 
     def removed(which: Tensor) -> Tensor:
-        component = torch.einsum("ncd,kd->knc", triggered, rows[which])
-        return triggered - component.unsqueeze(-1) * rows[which][:, None, None]
+        resid = triggered.resid[site.layer]
+        component = einsum(resid, rows[which], "n column d, k d -> k n column")
+        return resid - component.unsqueeze(-1) * rows[which][:, None, None]
 
     def added(which: Tensor) -> Tensor:
         shift = (sizes[which][:, None] * rows[which])[:, None, None]
-        return clean + columns.unsqueeze(-1) * shift
+        return clean.resid[site.layer] + columns.unsqueeze(-1) * shift
 
-    def second_half(done: int, total: int) -> None:
-        progress(total + done, 2 * total)
-
-    fallen = _measure(
-        runner,
-        runs["triggered"],
-        site,
-        count,
-        removed,
-        metric,
-        lambda done, total: progress(done, 2 * total),
+    fallen, risen = (
+        measure(
+            runner,
+            run,
+            site,
+            len(units),
+            variants,
+            metric,
+            lambda done, total, half=half: progress(half * total + done, 2 * total),
+        )
+        for half, (run, variants) in enumerate(((triggered, removed), (clean, added)))
     )
-    risen = _measure(runner, runs["clean"], site, count, added, metric, second_half)
-    levels = (checked(metric, runs[side].logits).cpu() for side in ("triggered", "clean"))
+    levels = (checked(metric, run.logits).cpu() for run in (triggered, clean))
     return Effects(fallen, risen, *levels)
 
 
@@ -219,61 +195,10 @@ def covariance_directions(
     return torch.nn.functional.normalize(weights @ centred.cpu(), dim=1)
 
 
-def _run(runner: Runner, pairs: TokenPairs, side: str, site: Site) -> SuffixRun:
+def _run(runner: Runner, pairs: TokenPairs, side: Side, site: Site) -> SuffixRun:
     """The kept run of one side, after refusing a site that cannot be resumed."""
-    if site.stream != "resid_pre" or not 0 <= site.layer < runner.shape.n_layers:
-        layers = runner.shape.n_layers
-        raise UserError(f"gate at {site}: expected resid_pre of a layer in 0..{layers - 1}")
-    tokens = pairs.clean if side == "clean" else pairs.triggered
-    tokens.span_column(site.span)  # refuses a span that is not there
-    first = pairs.first_difference
-    if first == tokens.width:
-        raise UserError("pairs: clean and triggered are equal; check trigger and control words")
-    here = int(tokens.spans[site.span].any(dim=0).nonzero()[0])
-    return run_suffix(runner, tokens, min(first, here), shared=fast_path(runner).holds)
-
-
-def _measure(
-    runner: Runner,
-    run: SuffixRun,
-    site: Site,
-    count: int,
-    variants: _Variants,
-    metric: Metric,
-    progress: Progress,
-) -> Float[Tensor, "count n"]:
-    """The metric of every variant of a run, in passes of bounded size, on the CPU."""
-    width = run.width if run.past is not None else run.tokens.width
-    size = max(1, tokens_per_forward(runner.shape) // (len(run.tokens) * width))
-    found = []
-    for which in torch.arange(count).split(size):
-        logits = _logits(runner, run, site.layer, variants(which))
-        found.append(checked(metric, logits).unflatten(0, (len(which), -1)).cpu())
-        progress(int(which[-1]) + 1, count)
-    values = torch.cat(found).float()
-    if not bool(values.isfinite().all()):
-        raise UserError(f"gate at {site}: expected finite metric values, got NaN or infinity")
-    return values
-
-
-def _logits(
-    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
-) -> Float[Tensor, "rows keep d_vocab"]:
-    """Last logits of variants of a run's residuals, variant-major, in one pass.
-
-    All but the first variant join the pass at the layer, so that keys and values of the columns
-    before are not held once per variant.
-    """
-    tokens, first = run.tokens, run.first
-    if run.past is not None:
-        rest = {layer: variants[1:].flatten(0, 1)} if len(variants) > 1 else {}
-        ids, before = tokens.ids[:, first:], run.before(first)
-        window = Window(ids, tokens.mask, before, resid=variants[0], layer=layer, joining=rest)
-        return runner.forward(window, keep=1).logits
-    rows = torch.arange(len(tokens)).repeat(len(variants))
-    suffix = variants.flatten(0, 1)
-    edit = Edit(Point(layer), lambda x: torch.cat([x[:, :first], suffix.to(x)], dim=1))
-    return runner.forward(Window(tokens.ids[rows], tokens.mask[rows]), [edit], keep=1).logits
+    require_site(site, runner.shape.n_layers, pairs.clean if side == "clean" else pairs.triggered)
+    return run_side(runner, pairs, side, site.span)
 
 
 def _check_units(units: Tensor, amounts: Tensor, d_model: int) -> None:

@@ -18,19 +18,19 @@ and for nothing else: where several directions each open the gate, the mean diff
 of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError
-from circuits.gates.select import resume
 from circuits.metrics import checked
-from circuits.patching.engine import tokens_per_forward
+from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import SuffixRun, run_pairs
 from circuits.runner import Runner
 from circuits.types import Metric, Site, TokenPairs
@@ -131,9 +131,13 @@ def rank_curves(
         scene.opened,
         scene.closed,
     ]
-    variants = torch.stack([move(rows[:size]) for move in moves for size in range(sizes)])
-    removed, opened, closed = scene.behaviour(variants, metric).unflatten(0, (3, sizes))
-    clean, triggered = scene.levels(metric)
+
+    def variants(which: Tensor) -> Tensor:
+        return torch.stack([moves[i // sizes](rows[: i % sizes]) for i in which.tolist()])
+
+    values = measure(runner, scene.clean, site, len(moves) * sizes, variants, metric)
+    removed, opened, closed = rearrange(values, "(move size) n -> move size n", size=sizes)
+    clean, triggered = (checked(metric, run.logits).cpu() for run in (scene.clean, scene.triggered))
     return RankCurves(
         RankCurve("removed", site, removed, triggered, clean),
         RankCurve("opened", site, opened, clean, triggered),
@@ -153,13 +157,10 @@ class Scene:
     @classmethod
     def of(cls, runner: Runner, pairs: TokenPairs, site: Site, width: int) -> "Scene":
         """Run the pairs, after refusing a site or directions that cannot be (UserError)."""
-        n_layers, d_model = runner.shape.n_layers, runner.shape.d_model
-        if site.stream != "resid_pre" or not 0 <= site.layer < n_layers:
-            raise UserError(f"{site}: expected resid_pre of a layer in 0..{n_layers - 1}")
-        if width != d_model:
-            raise UserError(f"{site}: expected directions of {d_model} channels, got {width}")
-        for side in (pairs.clean, pairs.triggered):
-            side.span_column(site.span)  # refuses a span that is not in every row
+        require_site(site, runner.shape.n_layers, pairs.clean, pairs.triggered)
+        if width != runner.shape.d_model:
+            expected = runner.shape.d_model
+            raise UserError(f"{site}: expected directions of {expected} channels, got {width}")
         return cls(runner, site, *run_pairs(runner, pairs))
 
     def removed(self, basis: Float[Tensor, "k d"], to: Target) -> Residual:
@@ -185,23 +186,3 @@ class Scene:
         return operators.on_columns(
             lambda x: toward(x, source.resid[layer], basis), base.resid[layer], columns
         )
-
-    def logits(self, variants: Float[Tensor, "v n column d"]) -> Float[Tensor, "v n 1 d_vocab"]:
-        """Last logits of residuals at the site's layer, in as few passes as memory allows."""
-        room = tokens_per_forward(self.runner.shape) // (variants.shape[1] * variants.shape[2])
-        parts = variants.split(max(1, room))
-        return torch.cat([resume(self.runner, self.clean, self.site.layer, v) for v in parts])
-
-    def behaviour(
-        self, variants: Float[Tensor, "v n column d"], metric: Metric
-    ) -> Float[Tensor, "v n"]:
-        return self._measured(self.logits(variants), metric)
-
-    def levels(self, metric: Metric) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-        """The metric of the clean and of the triggered runs."""
-        clean, triggered = self._measured([self.clean.logits, self.triggered.logits], metric)
-        return clean, triggered
-
-    @staticmethod
-    def _measured(blocks: Sequence[Tensor] | Tensor, metric: Metric) -> Float[Tensor, "v n"]:
-        return torch.stack([checked(metric, logits).cpu() for logits in blocks])

@@ -16,21 +16,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError
 from circuits.metrics import kl_per_position
-from circuits.patching.engine import tokens_per_forward
+from circuits.patching.resume import resume
 from circuits.patching.suffix import SuffixRun, run_pairs
-from circuits.runner import Runner, Window
+from circuits.runner import Runner
 from circuits.types import (
     MESSAGE,
     Direction,
     Edit,
     Metric,
-    Point,
     Progress,
     Site,
     TokenBatch,
@@ -89,13 +89,7 @@ def shut(direction: Direction, tokens: TokenBatch) -> Edit:
     in every prompt, and its first tokens are attention sinks, whose activations are a hundred times
     larger than others, so that projecting anything out of them harms the whole model.
     """
-    unit = direction.vector
-    return Edit(
-        direction.site.point,
-        lambda x: operators.project_out(x, unit.to(x)),
-        tokens.spans[MESSAGE],
-        onward=True,
-    )
+    return scaled(direction, tokens, 0.0)[0]
 
 
 def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> Edit:
@@ -112,8 +106,6 @@ def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list
     """
     if coefficient == 1:
         return []
-    if coefficient == 0:
-        return [shut(direction, tokens)]
     unit = direction.vector
     return [
         Edit(
@@ -155,17 +147,15 @@ def score(
             "gate: triggered and clean pairs score the same, so there is no effect to explain; "
             "check the trigger and the metric"
         )
-    found: dict[int, Candidate] = {}
+    scores: dict[int, Candidate] = {}
     layers = sorted({d.site.layer for d in directions})
     for done, layer in enumerate(layers, 1):
         here = [i for i, d in enumerate(directions) if d.site.layer == layer]
         block = [directions[i] for i in here]
-        for i, candidate in zip(
-            here, _score_layer(runner, clean, triggered, block, metric, levels), strict=False
-        ):
-            found[i] = candidate
+        candidates = _score_layer(runner, clean, triggered, block, metric, levels)
+        scores |= zip(here, candidates, strict=True)
         progress(done, len(layers))
-    return [found[i] for i in range(len(directions))]
+    return [scores[i] for i in range(len(directions))]
 
 
 def search(
@@ -188,8 +178,8 @@ def search(
     order = sorted(range(len(first)), key=lambda i: -first[i].score)
     kept = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
     again = score(runner, pairs, [directions[i] for i in kept], metric, progress)
-    found = dict(zip(kept, again, strict=True))
-    return [found.get(i, candidate) for i, candidate in enumerate(first)]
+    scored = dict(zip(kept, again, strict=True))
+    return [scored.get(i, candidate) for i, candidate in enumerate(first)]
 
 
 def _score_layer(
@@ -200,60 +190,31 @@ def _score_layer(
     metric: Metric,
     levels: Sequence[float],
 ) -> list[Candidate]:
-    layer = block[0].site.layer
+    layer, resid = block[0].site.layer, clean.resid[block[0].site.layer]
     variants = []
     for d in block:
-        unit = d.vector.to(clean.resid)
-        columns = clean.tokens.spans[d.site.span][:, clean.first :].to(clean.resid.device)
-        shut_triggered = operators.project_out(triggered.resid[layer], unit)
-        opened = operators.on_columns(
-            lambda x, u=unit, g=d.gap: operators.add_along(x, u, g), clean.resid[layer], columns
-        )
-        variants += [shut_triggered, opened, operators.project_out(clean.resid[layer], unit)]
+        unit = d.vector.to(resid)
+        columns = clean.tokens.spans[d.site.span][:, clean.first :].to(resid.device)
+        variants += [
+            operators.project_out(triggered.resid[layer], unit),
+            operators.on_columns(
+                lambda x, u=unit, gap=d.gap: operators.add_along(x, u, gap), resid, columns
+            ),
+            operators.project_out(resid, unit),
+        ]
     logits = resume(runner, clean, layer, torch.stack(variants))
+    edited = rearrange(logits, "(direction edit) ... -> direction edit ...", edit=3)
     clean_level, full = levels[0], levels[1] - levels[0]
-    found = []
-    for d, (closed, opened, kept) in zip(block, logits.unflatten(0, (-1, 3)), strict=True):
-        found.append(
-            Candidate(
-                d,
-                necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
-                sufficiency=(float(metric(opened).mean()) - clean_level) / full,
-                harm=float(kl_per_position(clean.logits, kept).mean()),
-                n=len(clean.tokens),
-            )
+    return [
+        Candidate(
+            d,
+            necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
+            sufficiency=(float(metric(opened).mean()) - clean_level) / full,
+            harm=float(kl_per_position(clean.logits, kept).mean()),
+            n=len(clean.tokens),
         )
-    return found
-
-
-def resume(
-    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
-) -> Float[Tensor, "variant n 1 d_vocab"]:
-    """Last logits of variants of a run's residuals, resumed at one layer in bounded passes."""
-    n, columns = variants.shape[1:3]
-    room = max(1, tokens_per_forward(runner.shape) // (n * columns))
-    return torch.cat([_resumed(runner, run, layer, part) for part in variants.split(room)])
-
-
-def _resumed(
-    runner: Runner, run: SuffixRun, layer: int, variants: Float[Tensor, "variant n column d_model"]
-) -> Float[Tensor, "variant n 1 d_vocab"]:
-    count, n = variants.shape[:2]
-    rows = torch.arange(n).repeat(count)
-    if run.past is None:  # the fast path does not hold here: whole passes, the suffix replaced
-        suffix = variants.flatten(0, 1)
-        put = Edit(Point(layer), lambda x: torch.cat([x[:, : run.first], suffix.to(x)], dim=1))
-        plain = Window(run.tokens.ids[rows], run.tokens.mask[rows])
-        return runner.forward(plain, [put], keep=1).logits.unflatten(0, (count, n))
-    before = run.before(run.first)
-    window = Window(
-        run.tokens.ids[rows][:, run.first :],
-        run.tokens.mask[rows],
-        before.rows(rows) if before else None,
-        resid=variants.flatten(0, 1),
-        layer=layer,
-    )
-    return runner.forward(window, keep=1).logits.unflatten(0, (count, n))
+        for d, (closed, opened, kept) in zip(block, edited, strict=True)
+    ]
 
 
 def choose(

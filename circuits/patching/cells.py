@@ -5,8 +5,9 @@ from the first difference on, in some heads (or neurons) or all. A *cell* is a s
 are patched together; a *sweep* is a regular grid of cells of one place each.
 """
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuits.errors import UserError
@@ -56,6 +57,23 @@ Cell = tuple[Place, ...]
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Cells, the last axis fastest.
+
+    Attributes:
+        axes, shape: of the grid, without the example axis.
+        labels: names along the last axis.
+        stream: of the places.
+    """
+
+    cells: tuple[Cell, ...]
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    labels: tuple[str, ...]
+    stream: str
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A grid of cells: a stream, and whether cells are single positions, heads, or both.
 
@@ -80,18 +98,19 @@ class Sweep:
             *(("position",) if self.position else ()),
         )
 
-    def shape(self, n_layers: int, n_heads: int, width: int) -> tuple[int, ...]:
-        """The grid's shape for a stream of ``n_heads`` heads and ``width`` columns."""
-        sizes = {"layer": n_layers, "head": n_heads, "position": width}
-        return tuple(sizes[axis] for axis in self.axes)
+    def grid(self, n_layers: int, n_heads: int, columns: range) -> Grid:
+        """The grid for a stream of ``n_heads`` heads, its positions the absolute ``columns``."""
+        whole = {"layer": range(n_layers), "head": range(n_heads), "position": columns}
+        along = [whole[axis] for axis in self.axes]
+        cells = (
+            self._cell(**dict(zip(self.axes, at, strict=True))) for at in itertools.product(*along)
+        )
+        labels = tuple(map(str, along[-1]))
+        return Grid(tuple(cells), self.axes, tuple(map(len, along)), labels, self.stream)
 
-    def cells(self, n_layers: int, n_heads: int, columns: range) -> Iterator[Cell]:
-        """The cells in the grid's order (last axis fastest)."""
-        for layer in range(n_layers):
-            for head in range(n_heads) if self.head else [None]:
-                heads = None if head is None else (head,)
-                for column in columns if self.position else [None]:
-                    yield (Place(layer, self.stream, column, heads=heads),)
+    def _cell(self, layer: int, head: int | None = None, position: int | None = None) -> Cell:
+        heads = None if head is None else (head,)
+        return (Place(layer, self.stream, position, heads=heads),)
 
 
 def cell(*places: Place | Site) -> Cell:
@@ -104,6 +123,12 @@ def cell(*places: Place | Site) -> Cell:
 def label(places: Sequence[Place]) -> str:
     """A cell's name."""
     return " + ".join(map(str, places))
+
+
+def listed(cells: Sequence[Cell]) -> Grid:
+    """A list of cells as a grid of one axis."""
+    streams = ", ".join(sorted({place.stream for cell in cells for place in cell}))
+    return Grid(tuple(cells), ("cell",), (len(cells),), tuple(map(label, cells)), streams)
 
 
 _PLACE = re.compile(
@@ -122,17 +147,17 @@ def parse(text: str) -> Cell:
 
 
 def _parsed(text: str) -> Place:
-    found = _PLACE.fullmatch(text)
-    if found is None:
+    match = _PLACE.fullmatch(text)
+    if match is None:
         raise UserError(
             f"site {text!r}: expected STREAM[LAYER], then .HEAD,HEAD for some heads or neurons, "
             "then ' at SPAN' or ' at column N', as in 'z[12].3 at trigger'"
         )
-    heads, column = found["heads"], found["column"]
+    heads, column = match["heads"], match["column"]
     return Place(
-        int(found["layer"]),
-        found["stream"],
+        int(match["layer"]),
+        match["stream"],
         column=int(column) if column else None,
-        span=found["span"],
+        span=match["span"],
         heads=tuple(map(int, heads.split(","))) if heads else None,
     )

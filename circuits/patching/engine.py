@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.metrics import Generated, Measure, checked
 from circuits.patching.align import SpanPairs
-from circuits.patching.cells import Cell, Place, Sweep, label
+from circuits.patching.cells import Cell, Grid, Place, Sweep, listed
 from circuits.patching.schedule import Job, Variant, jobs
 from circuits.patching.suffix import Sides, run_sides
-from circuits.patching.variants import Layout, Pass, covered, logits_of, undefined
+from circuits.patching.variants import Layout, Pass, covered, undefined
 from circuits.runner import Runner, Shape, complete, generate
-from circuits.types import HEAD_STREAMS, PatchGrid, Point, Progress, TokenPairs
+from circuits.types import HEAD_STREAMS, PatchGrid, Point, Progress, TokenBatch, TokenPairs
 
 Pairs = TokenPairs | SpanPairs
 Direction = Literal["denoising", "noising"]
+Logits = Callable[[Job], Float[Tensor, "variants n keep d_vocab"]]
 # A pass holds at most so many tokens by its last layer.
 _TOKENS_PER_FORWARD = 4096
 
@@ -30,57 +32,74 @@ class Experiment:
     """A patching experiment whose two unedited runs are done.
 
     Attributes:
-        cells: in the grid's order; ``variants`` are those that can have an effect.
-        shape, axes, stream, labels: of the grid.
+        grid: the cells; ``variants`` are those that can have an effect.
+        keep: how many last columns the metric sees.
         shared: whether the fast path is taken.
         most_tokens: of a pass, by its last layer; None is what suits the device.
     """
 
     runner: Runner
     sides: Sides
-    cells: tuple[Cell, ...]
+    grid: Grid
     variants: tuple[Variant, ...]
-    shape: tuple[int, ...]
-    axes: tuple[str, ...]
-    stream: str
-    labels: tuple[str, ...]
     direction: Direction
     keep: int
     shared: bool
     most_tokens: int | None = None
 
     def measured(
-        self, metric: Measure, name: str, labels: tuple[str, ...] | None, progress: Progress
+        self,
+        metric: Measure,
+        name: str,
+        labels: tuple[str, ...] | None,
+        progress: Progress,
+        passes: Sequence[Job] | None = None,
+        logits: Logits | None = None,
     ) -> PatchGrid:
         """Run every pass and collect the metric's values, per cell and example."""
-        passes = self.measuring(metric, name, labels)
+        steps = self.measuring(metric, name, labels, passes, logits)
         while True:
             try:
-                progress(*next(passes))
+                progress(*next(steps))
             except StopIteration as end:
                 return end.value
 
     @torch.no_grad()
     def measuring(
-        self, metric: Measure, name: str, labels: tuple[str, ...] | None = None
+        self,
+        metric: Measure,
+        name: str,
+        labels: tuple[str, ...] | None = None,
+        passes: Sequence[Job] | None = None,
+        logits: Logits | None = None,
     ) -> Generator[tuple[int, int], None, PatchGrid]:
-        """The same a pass at a time: yields (passes done, passes to do), returns the grid."""
-        base, source = (self._unedited(metric, side) for side in ("base", "source"))
-        values = base.expand(len(self.cells), -1).clone()
-        passes = self.jobs(generated=isinstance(metric, Generated))
+        """The same a pass at a time: yields (passes done, passes to do), returns the grid.
+
+        ``passes`` (all by default) are run by ``logits``, by default each as one plain patch. Where
+        that is given, a cell without counterpart in the source is what it patches, not undefined.
+        """
+        sides = self.sides
+        base = self._unedited(metric, sides.base.tokens, sides.base.logits)
+        source = self._unedited(metric, sides.source_tokens, sides.logits)
+        values = base.expand(len(self.grid.cells), -1).clone()
+        if passes is None:
+            passes = self.jobs(generated=isinstance(metric, Generated))
         for done, job in enumerate(passes, 1):
-            for part, found in self.scored(metric, job):
-                values[torch.tensor(part.numbers, device=values.device)] = found.to(values)
+            for part, scores in self.scored(metric, job, logits):
+                values[torch.tensor(part.numbers, device=values.device)] = scores.to(values)
             yield done, len(passes)
+        values = finite(values, "patching", "; check dtype")
         return PatchGrid(
             direction=self.direction,
-            stream=self.stream,
+            stream=self.grid.stream,
             metric=name,
-            labels=labels or self.labels,
-            values=self._with_undefined(finite(values)).reshape(*self.shape, -1),
+            labels=labels or self.grid.labels,
+            values=(values if logits else self._with_undefined(values)).reshape(
+                *self.grid.shape, -1
+            ),
             base=base.cpu(),
             source=source.cpu(),
-            axes=self.axes,
+            axes=self.grid.axes,
             path="shared" if self.shared else "plain",
         )
 
@@ -95,53 +114,53 @@ class Experiment:
         limit = self.most_tokens or tokens_per_forward(self.runner.shape)
         return jobs(variants, len(base.tokens), width, limit)
 
-    def scored(self, metric: Measure, job: Job) -> list[tuple[Job, Float[Tensor, "variants n"]]]:
+    def patched(self, job: Job, shared: Layout = "joined") -> Pass:
+        """The pass of a job, in the layout given where work is shared."""
+        cells = [self.grid.cells[number] for number in job.numbers]
+        return Pass(self.sides, job, cells, shared if self.shared else "plain")
+
+    def scored(
+        self, metric: Measure, job: Job, logits: Logits | None = None
+    ) -> list[tuple[Job, Float[Tensor, "variants n"]]]:
         """The metric's values of a job's variants; halved for as long as memory does not suffice.
 
         Raises:
             torch.OutOfMemoryError: a single variant does not fit.
         """
         try:
-            return [(job, self._scored(metric, job))]
+            return [(job, self._scored(metric, job, logits or self._logits))]
         except torch.OutOfMemoryError:
             if len(job.variants) == 1:
                 raise
-        return [found for half in job.halves() for found in self.scored(metric, half)]
+        return [part for half in job.halves() for part in self.scored(metric, half, logits)]
 
-    def _scored(self, metric: Measure, job: Job) -> Float[Tensor, "variants n"]:
-        cells = [self.cells[number] for number in job.numbers]
+    def _scored(self, metric: Measure, job: Job, logits: Logits) -> Float[Tensor, "variants n"]:
         if isinstance(metric, Generated):
-            return self._generated(metric, job, cells)
-        layout: Layout = "joined" if self.shared else "plain"
-        variants = Pass(self.sides, job, cells, layout)
-        keep = self.keep if not self.shared else min(self.keep, self.sides.base.width - job.start)
-        found = variants.run(self.runner, keep)
-        logits = logits_of(found, self.sides.base.logits, variants.offset, self.keep)
-        return checked(metric, logits.flatten(0, 1)).unflatten(0, (-1, variants.n))
+            scores = metric.scored(self._answers(metric, job))
+        else:
+            scores = checked(metric, rearrange(logits(job), "variant n ... -> (variant n) ..."))
+        return rearrange(scores, "(variant n) -> variant n", variant=len(job.variants))
 
-    def _generated(
-        self, metric: Generated, job: Job, cells: list[Cell]
-    ) -> Float[Tensor, "variants n"]:
+    def _logits(self, job: Job) -> Float[Tensor, "variants n keep d_vocab"]:
+        variants = self.patched(job)
+        return variants.logits(variants.run(self.runner, self.keep), self.keep)
+
+    def _answers(self, metric: Generated, job: Job) -> Int[Tensor, "rows length"]:
         """Greedy answers under the patch, which acts on the prompt only."""
-        variants = Pass(self.sides, job, cells, "stacked" if self.shared else "plain")
+        variants = self.patched(job, "stacked")
         first = variants.run(self.runner, grow=True)
         mask = variants.window().mask
-        answer = complete(self.runner, first, mask, metric.length, stop=metric.stop)
-        return metric.scored(answer).unflatten(0, (-1, variants.n))
+        return complete(self.runner, first, mask, metric.length, stop=metric.stop)
 
-    def _unedited(self, metric: Measure, side: Literal["base", "source"]) -> Float[Tensor, " n"]:
-        tokens, logits = self.sides.base.tokens, self.sides.base.logits
-        if side == "source":
-            tokens, logits = self.sides.source_tokens, self.sides.logits
+    def _unedited(
+        self, metric: Measure, tokens: TokenBatch, logits: Float[Tensor, "n keep d_vocab"]
+    ) -> Float[Tensor, " n"]:
         if not isinstance(metric, Generated):
             return checked(metric, logits)
         return metric.scored(generate(self.runner, tokens, metric.length, stop=metric.stop))
 
     def _with_undefined(self, values: Float[Tensor, "cells n"]) -> Float[Tensor, "cells n"]:
-        """NaN where a cell has no counterpart in the source."""
-        if bool(self.sides.defined.all()) and not any(p.span for c in self.cells for p in c):
-            return values
-        for number, cell in enumerate(self.cells):
+        for number, cell in enumerate(self.grid.cells):
             for place in cell:
                 values[number, undefined(self.sides, place)] = torch.nan
         return values
@@ -156,50 +175,32 @@ def prepare(
     keep: int = 1,
     shared: bool | None = None,
     most_tokens: int | None = None,
+    record: Sequence[Point] = (),
 ) -> Experiment:
     """Run both sides, find the cells that can have an effect, and plan their passes.
 
     ``shared`` forces the fast or the plain path; by default the model's check decides.
-    ``most_tokens`` bounds a pass, for who must not wait for a long one.
+    ``most_tokens`` bounds a pass, for who must not wait for a long one. ``record`` are further
+    points of the base run to keep.
     """
     fast = fast_path(runner).holds if shared is None else shared
     n_layers = runner.shape.n_layers
     if isinstance(what, Sweep):
         points = [Point(layer, what.stream) for layer in range(n_layers)]
     else:
-        points = sorted({p.point for cell in what for p in cell})
         _check_layers(what, n_layers)
+        points = sorted({p.point for cell in what for p in cell})
     if isinstance(pairs, SpanPairs) and any(p.stream == "pattern" for p in points):
         raise UserError("pattern: expected pairs of equal length; a pattern has a key per column")
-    sides = run_sides(runner, pairs, direction, points, keep, shared=fast)
-    base = sides.base
+    sides = run_sides(runner, pairs, direction, points, keep, shared=fast, further=record)
     if isinstance(what, Sweep):
         heads = sides.acts[points[0]].shape[2] if what.head else 1
-        columns = range(base.first, base.tokens.width)
-        cells = tuple(what.cells(n_layers, heads, columns))
-        shape, axes, stream = what.shape(n_layers, heads, len(columns)), what.axes, what.stream
-        labels = _labels(what, columns, n_layers, heads)
+        grid = what.grid(n_layers, heads, range(sides.base.first, sides.base.tokens.width))
     else:
         _check_places(sides, what)
-        cells = tuple(what)
-        shape, axes = (len(cells),), ("cell",)
-        stream = ", ".join(sorted({p.stream for p in points}))
-        labels = tuple(map(label, cells))
-    variants = tuple(_live(sides, cells))
-    return Experiment(
-        runner,
-        sides,
-        cells,
-        variants,
-        shape,
-        axes,
-        stream,
-        labels,
-        direction,
-        keep,
-        fast,
-        most_tokens,
-    )
+        grid = listed(what)
+    variants = tuple(_live(sides, grid.cells))
+    return Experiment(runner, sides, grid, variants, direction, keep, fast, most_tokens)
 
 
 def tokens_per_forward(shape: Shape) -> int:
@@ -239,25 +240,19 @@ def _check_places(sides: Sides, cells: Sequence[Cell]) -> None:
                 raise UserError(f"{place}: head {head}: expected 0..{count - 1}")
 
 
-def _labels(sweep: Sweep, columns: range, n_layers: int, n_heads: int) -> tuple[str, ...]:
-    if sweep.position:
-        return tuple(map(str, columns))
-    return tuple(map(str, range(n_heads if sweep.head else n_layers)))
-
-
 def _live(sides: Sides, cells: Sequence[Cell]) -> list[Variant]:
     """The cells at which base and source differ for some prompt (one host sync per point)."""
     differs = {
         point: _differing(sides.base.acts[point] != sides.acts[point], point)
         for point in {p.point for cell in cells for p in cell}
     }
-    found = []
+    live = []
     for number, cell in enumerate(cells):
         here = [(covered(sides, place), place) for place in cell]
         if any(_differs(columns, differs[place.point], place) for columns, place in here):
             starts = [int(c.any(dim=0).nonzero()[0]) for c, _ in here if bool(c.any())]
-            found.append(Variant(number, min(p.layer for p in cell), min(starts)))
-    return found
+            live.append(Variant(number, min(p.layer for p in cell), min(starts)))
+    return live
 
 
 def _differing(
@@ -273,9 +268,9 @@ def _differs(columns: Tensor, differs: Bool[Tensor, "n column *head"], place: Pl
     return bool((differs & columns).any())
 
 
-def finite(values: Tensor) -> Tensor:
-    """The grid on the host, refused if a value is not finite (checked once, after the loop)."""
-    found = values.cpu()
-    if not bool(found.isfinite().all()):
-        raise UserError("patching: expected finite metric values, got NaN or infinity; check dtype")
-    return found
+def finite(values: Tensor, what: str, advice: str = "") -> Tensor:
+    """Values on the host, refused if one is not finite (checked once, after the loop)."""
+    values = values.cpu()
+    if not bool(values.isfinite().all()):
+        raise UserError(f"{what}: expected finite metric values, got NaN or infinity{advice}")
+    return values

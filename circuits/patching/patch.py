@@ -29,7 +29,7 @@ def patch(
     runner: Runner,
     pairs: Pairs,
     metric: Measure,
-    sweep: Sweep | None = None,
+    what: Sweep | Sequence[Cell] | None = None,
     *,
     direction: Direction = "denoising",
     metric_name: str = "metric",
@@ -37,14 +37,15 @@ def patch(
     keep: int = 1,
     progress: Progress = quiet,
 ) -> PatchGrid:
-    """Patch every cell of a sweep (``resid_pre``, layer x position by default).
+    """Patch every cell of a sweep (``resid_pre``, layer x position by default) or of a list.
 
     Args:
         runner: the model.
         pairs: n pairs, aligned column by column or by named spans.
         metric: logits ``[rows, keep, d_vocab]`` to one value per row, or a ``Generated`` behaviour.
             Rows come in whole blocks of the n examples, in their order.
-        sweep: the stream and the cells.
+        what: the stream and the cells; or a list of cells, each one place or several at once, whose
+            grid has the one axis ``cell``.
         direction: ``denoising`` patches triggered into clean, ``noising`` the reverse.
         labels: names along the grid's last axis before the examples.
         keep: how many last columns the metric sees.
@@ -54,25 +55,7 @@ def patch(
         UserError: the pairs never differ, the metric does not give one finite value per example, or
             the model lacks the stream.
     """
-    found = prepare(runner, pairs, sweep or Sweep(), direction=direction, keep=keep)
-    return found.measured(metric, metric_name, labels, progress)
-
-
-def patch_sites(
-    runner: Runner,
-    pairs: Pairs,
-    metric: Measure,
-    cells: Sequence[Cell],
-    *,
-    direction: Direction = "denoising",
-    metric_name: str = "metric",
-    labels: tuple[str, ...] | None = None,
-    keep: int = 1,
-    progress: Progress = quiet,
-) -> PatchGrid:
-    """Patch a list of cells, each one place or several at once (see ``patch``).
-
-    The grid's one axis is ``cell``.
-    """
-    found = prepare(runner, pairs, cells, direction=direction, keep=keep)
-    return found.measured(metric, metric_name, labels, progress)
+    experiment = prepare(
+        runner, pairs, Sweep() if what is None else what, direction=direction, keep=keep
+    )
+    return experiment.measured(metric, metric_name, labels, progress)

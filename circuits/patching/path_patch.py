@@ -13,19 +13,18 @@ For the logits as receiver, step 1's own logits are the result.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
-from circuits.metrics import checked
 from circuits.patching.cells import Cell, Place, Sweep
-from circuits.patching.engine import Direction, Experiment, Pairs, finite, prepare
-from circuits.patching.schedule import Job, Variant
-from circuits.patching.suffix import run_suffix
-from circuits.patching.variants import Layout, Pass
+from circuits.patching.engine import Direction, Pairs, prepare
+from circuits.patching.schedule import Job
+from circuits.patching.variants import Blocks, Pass
 from circuits.runner import Runner
 from circuits.types import Edit, Metric, PatchGrid, Point, Progress, quiet
 
@@ -35,7 +34,6 @@ _WRITES = {"z": "attn_out", "attn_out": "attn_out", "mlp_out": "mlp_out"}
 Held = Literal["all", "attention"]
 
 
-@torch.no_grad()
 def path_patch(
     runner: Runner,
     pairs: Pairs,
@@ -61,32 +59,74 @@ def path_patch(
     Raises:
         UserError: a sender or receiver of another stream.
     """
-    experiment = prepare(runner, pairs, senders, direction=direction)
-    _check(experiment.cells, receivers)
-    reached = [] if receivers == "logits" else list(receivers)
-    found = _Paths(experiment, reached, _held_points(runner.shape.n_layers, held))
-    base, source = (checked(metric, x) for x in (found.sides.base.logits, found.sides.logits))
-    values = base.expand(len(experiment.cells), -1).clone()
-    passes = experiment.jobs(only=found.reached)
-    for done, job in enumerate(passes, 1):
-        logits = found.logits(job)
-        scores = checked(metric, logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
-        values[torch.tensor(job.numbers, device=values.device)] = scores
-        progress(done, len(passes))
-    return PatchGrid(
+    targets = _targets(receivers)
+    streams = ("attn_out", "mlp_out") if held == "all" else ("attn_out",)
+    outputs = [Point(layer, s) for layer in range(runner.shape.n_layers) for s in streams]
+    experiment = prepare(
+        runner,
+        pairs,
+        senders,
         direction=direction,
-        stream=experiment.stream,
-        metric=metric_name,
-        labels=labels or experiment.labels,
-        values=finite(values).reshape(*experiment.shape, -1),
-        base=base.cpu(),
-        source=source.cpu(),
-        axes=experiment.axes if isinstance(senders, Sweep) else ("sender",),
-        path="shared" if experiment.shared else "plain",
+        record=[*outputs, *(p.point for p in targets)],
     )
+    _check_senders(experiment.grid.cells)
+    # A receiver reads what is written below it; for the others there is no path.
+    end = max((p.layer for p in targets), default=runner.shape.n_layers)
+
+    def logits(job: Job) -> Float[Tensor, "senders n 1 d_vocab"]:
+        step = experiment.patched(job)
+        holding = [_held_at(step, point) for point in outputs]
+        return logits_through(runner, step, [targets] * len(job.variants), holding)
+
+    passes = experiment.jobs(only=lambda variant: variant.layer < end)
+    grid = experiment.measured(metric, metric_name, labels, progress, passes, logits)
+    return grid if isinstance(senders, Sweep) else replace(grid, axes=("sender",))
 
 
-def _check(senders: Sequence[Cell], receivers: Sequence[Place] | str) -> None:
+def logits_through(
+    runner: Runner, step: Pass, targets: Sequence[Cell], edits: Sequence[Edit] = ()
+) -> Float[Tensor, "variants n 1 d_vocab"]:
+    """Last logits where the variants of a pass act through their targets only.
+
+    The targets are recorded in the pass; the base run is repeated with them alone set to that.
+    Without targets, the pass's own logits.
+    """
+    points = sorted({place.point for cell in targets for place in cell})
+    out = step.run(runner, edits=edits, record=points)
+    if not points:
+        return step.logits(out)
+    layer = points[0].layer if step.layout == "joined" else 0
+    variants = tuple(replace(v, layer=layer) for v in step.job.variants)
+    own = {point: _received(step, point, out.acts[point]) for point in points}
+    again = Pass(step.sides, Job(step.job.start, variants), targets, step.layout, own)
+    return again.logits(again.run(runner))
+
+
+def _received(step: Pass, point: Point, acts: Tensor) -> Blocks:
+    """A target's value in every variant; the base run's in those that are not below it."""
+    blocks = step.blocks(acts)[step.offset :]
+    base = step.sides.base.acts[point][:, step.start :]
+    return torch.cat([blocks, base.expand(len(step.cells) - len(blocks), *base.shape)])
+
+
+def _held_at(senders: Pass, point: Point) -> Edit:
+    """An output is the base run's, but for the senders' own."""
+    base = senders.sides.base.acts[point][:, senders.start :]
+    free = [
+        i
+        for i, cell in enumerate(senders.cells)
+        if any(p.layer == point.layer and _WRITES[p.stream] == point.stream for p in cell)
+    ]
+
+    def hold(x: Tensor) -> Tensor:
+        present = range(-senders.offset, len(x) // senders.n - senders.offset)
+        held = [i for i in present if i not in free]
+        return senders.changed(x, held, lambda old: base.to(x).expand_as(old))
+
+    return Edit(point, hold)
+
+
+def _check_senders(senders: Sequence[Cell]) -> None:
     for cell in senders:
         if len({p.layer for p in cell}) > 1:
             raise UserError(
@@ -95,82 +135,17 @@ def _check(senders: Sequence[Cell], receivers: Sequence[Place] | str) -> None:
         for place in cell:
             if place.stream not in SENDERS:
                 raise UserError(f"path: sender {place}: expected a stream of {', '.join(SENDERS)}")
+
+
+def _targets(receivers: Sequence[Place] | str) -> Cell:
+    """The receivers, none for the logits, after refusing what cannot receive."""
+    if receivers == "logits":
+        return ()
     if isinstance(receivers, str):
-        if receivers != "logits":
-            raise UserError(f"path: expected receivers or 'logits', got {receivers!r}")
-        return
+        raise UserError(f"path: expected receivers or 'logits', got {receivers!r}")
     if not receivers:
         raise UserError("path: expected at least one receiver, got none")
     for place in receivers:
         if place.stream not in RECEIVERS:
             raise UserError(f"path: receiver {place}: expected a stream of {', '.join(RECEIVERS)}")
-
-
-def _held_points(n_layers: int, held: Held) -> list[Point]:
-    streams = ("attn_out", "mlp_out") if held == "all" else ("attn_out",)
-    return [Point(layer, stream) for layer in range(n_layers) for stream in streams]
-
-
-class _Paths:
-    """Both steps for the senders of one job."""
-
-    def __init__(self, experiment: Experiment, receivers: list[Place], held: list[Point]) -> None:
-        self.sides, self.runner = experiment.sides, experiment.runner
-        self.cells, self.receivers, self.held = experiment.cells, tuple(receivers), held
-        self.layout: Layout = "joined" if experiment.shared else "plain"
-        base = self.sides.base
-        points = {*held, *(p.point for p in receivers)}
-        self.acts = run_suffix(
-            self.runner, base.tokens, base.first, points, shared=experiment.shared
-        ).acts
-
-    def reached(self, variant: Variant) -> bool:
-        """Whether a sender lies below some receiver; otherwise there is no path."""
-        layer = max(p.layer for p in self.cells[variant.number])
-        return not self.receivers or any(p.layer > layer for p in self.receivers)
-
-    def logits(self, job: Job) -> Float[Tensor, "senders n 1 d_vocab"]:
-        """Last logits with every sender's path patched."""
-        cells = [self.cells[number] for number in job.numbers]
-        senders = Pass(self.sides, job, cells, self.layout)
-        points = sorted({p.point for p in self.receivers})
-        found = senders.run(self.runner, edits=self._holding(senders), record=points)
-        if not points:
-            return found.logits.unflatten(0, (-1, senders.n))[senders.offset :]
-        layer = points[0].layer if self.layout == "joined" else 0
-        received = Pass(
-            self.sides,
-            Job(job.start, tuple(Variant(v.number, layer, v.start) for v in job.variants)),
-            [self.receivers] * len(cells),
-            self.layout,
-            {p: self._received(senders, p, found.acts[p]) for p in points},
-        ).run(self.runner)
-        return received.logits.unflatten(0, (-1, senders.n))[senders.offset :]
-
-    def _received(self, senders: Pass, point: Point, acts: Tensor) -> Shaped[Tensor, "..."]:
-        """A receiver's input from every sender; the base run's from those not below it."""
-        blocks = acts[:, senders.skipped :].unflatten(0, (-1, senders.n))[senders.offset :]
-        missing = len(senders.cells) - len(blocks)
-        base = self.acts[point][:, senders.start :]
-        return torch.cat([blocks, base.expand(missing, *base.shape)])
-
-    def _holding(self, senders: Pass) -> list[Edit]:
-        """Every held output is the base run's, but for the senders' own."""
-        return [self._held_at(senders, point) for point in self.held]
-
-    def _held_at(self, senders: Pass, point: Point) -> Edit:
-        own = [
-            senders.offset + i
-            for i, cell in enumerate(senders.cells)
-            if any(p.layer == point.layer and _WRITES[p.stream] == point.stream for p in cell)
-        ]
-        base = self.acts[point][:, senders.start :]
-
-        def hold(x: Tensor) -> Tensor:
-            opening, suffix = x[:, : senders.skipped], x[:, senders.skipped :]
-            blocks = suffix.unflatten(0, (-1, senders.n))
-            found = base.to(x).expand_as(blocks).clone()
-            found[own] = blocks[own]
-            return torch.cat([opening, found.flatten(0, 1)], dim=1)
-
-        return Edit(point, hold)
+    return tuple(receivers)

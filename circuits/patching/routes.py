@@ -5,17 +5,16 @@ only that back at the later spans, so that query heads that share a key and valu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.metrics import checked
 from circuits.patching.cells import Place, cell
-from circuits.patching.engine import Direction, Experiment, finite, prepare
+from circuits.patching.engine import Direction, prepare
+from circuits.patching.path_patch import logits_through
 from circuits.patching.schedule import Job
-from circuits.patching.variants import Layout, Pass
 from circuits.runner import Runner, whole
 from circuits.types import Metric, PatchGrid, Point, Progress, TokenBatch, TokenPairs, quiet
 
@@ -31,7 +30,6 @@ class Route:
     span: str
 
 
-@torch.no_grad()
 def read_through(
     runner: Runner,
     pairs: TokenPairs,
@@ -56,43 +54,21 @@ def read_through(
         cell(*(Place(r.head[0], s, span=r.span, heads=(r.head[1] // shared,)) for s in r.streams))
         for r in routes
     ]
-    found = prepare(runner, pairs, cells, direction=direction)
-    base, source = (checked(metric, x) for x in (found.sides.base.logits, found.sides.logits))
-    values = base.expand(len(routes), -1).clone()
+    targets = [
+        cell(*(Place(r.head[0], "z", span=s, heads=(r.head[1],)) for s in into)) for r in routes
+    ]
     # One layer at a time, so that every route of a pass has its z in the same rows.
     layers = sorted({route.head[0] for route in routes})
-    passes = [job for i in layers for job in found.jobs(only=lambda v, i=i: v.layer == i)]
-    for done, job in enumerate(passes, 1):
-        logits = _routed(found, job, [routes[number].head for number in job.numbers], into)
-        scores = checked(metric, logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
-        values[torch.tensor(job.numbers, device=values.device)] = scores
-        progress(done, len(passes))
+    record = [Point(layer, "z") for layer in layers]
+    experiment = prepare(runner, pairs, cells, direction=direction, record=record)
+
+    def logits(job: Job) -> Float[Tensor, "routes n 1 d_vocab"]:
+        return logits_through(runner, experiment.patched(job), [targets[i] for i in job.numbers])
+
+    passes = [job for i in layers for job in experiment.jobs(only=lambda v, i=i: v.layer == i)]
     labels = tuple(f"{r.head[0]}.{r.head[1]} {'+'.join(r.streams)} at {r.span}" for r in routes)
-    return PatchGrid(
-        direction,
-        "z",
-        metric_name,
-        labels,
-        finite(values),
-        base.cpu(),
-        source.cpu(),
-        ("cell",),
-        "shared" if found.shared else "plain",
-    )
-
-
-def _routed(
-    found: Experiment, job: Job, heads: Sequence[Head], into: Sequence[str]
-) -> Float[Tensor, "routes n keep d_vocab"]:
-    """Last logits of a job's routes, all of one layer."""
-    layout: Layout = "joined" if found.shared else "plain"
-    point = Point(heads[0][0], "z")
-    first = Pass(found.sides, job, [found.cells[number] for number in job.numbers], layout)
-    act = first.run(found.runner, record=[point]).acts[point]
-    seen = act[:, first.skipped :].unflatten(0, (-1, first.n))[first.offset :]
-    targets = [cell(*(Place(i, "z", span=s, heads=(h,)) for s in into)) for i, h in heads]
-    again = Pass(found.sides, job, targets, layout, {point: seen}).run(found.runner)
-    return again.logits.unflatten(0, (-1, first.n))[first.offset :]
+    grid = experiment.measured(metric, metric_name, labels, progress, passes, logits)
+    return replace(grid, stream="z")
 
 
 @torch.no_grad()

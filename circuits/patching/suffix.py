@@ -8,6 +8,7 @@ layer l starts at layer l. A model on which the fast path does not hold
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +20,8 @@ from circuits.patching import align
 from circuits.patching.align import SpanPairs
 from circuits.runner import Past, Runner, Window, prefix, whole
 from circuits.types import Point, TokenBatch, TokenPairs
+
+Side = Literal["clean", "triggered"]
 
 
 @dataclass(frozen=True)
@@ -101,23 +104,33 @@ def run_suffix(
     return SuffixRun(tokens, first, resid, acts, out.logits, out.past)
 
 
-def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
-    """The clean and the triggered run of aligned pairs.
+def run_pairs(
+    runner: Runner, pairs: TokenPairs, since: str | None = None
+) -> tuple[SuffixRun, SuffixRun]:
+    """The clean and the triggered run of aligned pairs (``run_side``)."""
+    return run_side(runner, pairs, "clean", since), run_side(runner, pairs, "triggered", since)
+
+
+def run_side(runner: Runner, pairs: TokenPairs, side: Side, since: str | None = None) -> SuffixRun:
+    """The run of one side of aligned pairs, from the first difference on.
+
+    A span ``since`` that begins earlier is covered as well.
 
     Raises:
         UserError: the pairs do not differ anywhere.
     """
-    first = pairs.first_difference
-    if first == pairs.clean.width:
-        raise UserError(_EQUAL)
-    shared = fast_path(runner).holds
-    clean, triggered = (
-        run_suffix(runner, side, first, shared=shared) for side in (pairs.clean, pairs.triggered)
-    )
-    return clean, triggered
+    tokens = pairs.clean if side == "clean" else pairs.triggered
+    first = _differing(pairs.first_difference, tokens)
+    if since is not None:
+        first = min(first, int(tokens.spans[since].any(dim=0).nonzero()[0]))
+    return run_suffix(runner, tokens, first, shared=fast_path(runner).holds)
 
 
-_EQUAL = "pairs: clean and triggered are equal; check trigger and control words"
+def _differing(first: int, tokens: TokenBatch) -> int:
+    """The first column that differs, refused if there is none."""
+    if first == tokens.width:
+        raise UserError("pairs: clean and triggered are equal; check trigger and control words")
+    return first
 
 
 def run_sides(
@@ -128,8 +141,11 @@ def run_sides(
     keep: int = 1,
     *,
     shared: bool = True,
+    further: Iterable[Point] = (),
 ) -> Sides:
     """Both runs of a patching experiment, the source's activations in the base's columns.
+
+    ``further`` points are kept of the base run only.
 
     Raises:
         UserError: the pairs do not differ anywhere, or activations are not finite.
@@ -143,16 +159,15 @@ def run_sides(
         first = align.first_difference(base_tokens, source_tokens, counterpart)
     else:
         counterpart, first = None, pairs.first_difference
-    if first == base_tokens.width:
-        raise UserError(_EQUAL)
-    base = run_suffix(runner, base_tokens, first, points, keep, shared=shared)
+    first = _differing(first, base_tokens)
+    base = run_suffix(runner, base_tokens, first, [*points, *further], keep, shared=shared)
     if counterpart is None:
         source = run_suffix(runner, source_tokens, first, points, keep, shared=shared)
         defined = torch.ones(len(base_tokens), base.width, dtype=torch.bool)
         return Sides(base, source.acts, source.logits, source_tokens, defined)
     source = run_suffix(runner, source_tokens, 0, points, keep, shared=shared)
     here = counterpart[:, first:]
-    acts = {p: _gathered(source.acts[p], base.acts[p], here) for p in base.acts}
+    acts = {p: _gathered(source.acts[p], base.acts[p], here) for p in source.acts}
     return Sides(base, acts, source.logits, source_tokens, here >= 0)
 
 
@@ -164,5 +179,5 @@ def _gathered(
     """The source's activations in the base's columns; the base's own where there are none."""
     there = counterpart.to(source.device)
     rows = torch.arange(len(source), device=source.device)[:, None]
-    found = source[rows, there.clamp(min=0)]
-    return torch.where(there.reshape(*there.shape, *([1] * (base.ndim - 2))) >= 0, found, base)
+    aligned = source[rows, there.clamp(min=0)]
+    return torch.where(there.reshape(*there.shape, *([1] * (base.ndim - 2))) >= 0, aligned, base)

@@ -24,7 +24,7 @@ import torch
 
 from circuits.errors import UserError
 from circuits.patching.cells import Cell, Place, Sweep, cell
-from circuits.patching.patch import patch, patch_sites
+from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch
 from circuits.patching.routes import Head, Route, attended, read_through
 from circuits.runner import Runner
@@ -68,7 +68,7 @@ def measure(
         for span in spans:
             side.span_column(span)
     layers, n_heads = range(runner.shape.n_layers), runner.shape.n_heads
-    sites = partial(patch_sites, runner, pairs, metric, metric_name=metric_name)
+    sites = partial(patch, runner, pairs, metric, metric_name=metric_name)
 
     def step(name: str) -> Callable[[int, int], None]:
         return partial(progress, name)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from circuits.patching.cells import Cell, Place
@@ -23,6 +24,7 @@ from circuits.types import HEAD_STREAMS, Edit, Point
 
 Layout = Literal["joined", "stacked", "plain"]
 Stream = Float[Tensor, "rows column *rest"]
+Blocks = Float[Tensor, "block n column *rest"]
 
 
 @dataclass(frozen=True)
@@ -72,39 +74,39 @@ class Pass:
             self.window(), [*self.patches(), *edits], record, keep=keep, grow=grow
         )
 
+    def logits(self, out: Output, keep: int = 1) -> Shaped[Tensor, "variants n keep d_vocab"]:
+        """Logits of the variants; columns before the window's are the base run's."""
+        blocks = rearrange(out.logits, "(block n) ... -> block n ...", n=self.n)[self.offset :]
+        missing = keep - blocks.shape[2]
+        if missing <= 0:
+            return blocks
+        earlier = self.sides.base.logits[:, :missing].expand(len(blocks), -1, -1, -1)
+        return torch.cat([earlier.to(blocks), blocks], dim=2)
+
     def window(self) -> Window:
         """The columns and rows that the pass sees."""
-        base = self.sides.base
-        tokens = base.tokens
+        base, tokens = self.sides.base, self.sides.base.tokens
+        first = base.first + self.start - self.skipped
         if self.layout == "joined":
-            first, bottom = base.first + self.start, self.job.variants[0].layer
+            bottom = self.job.variants[0].layer
             resid = base.resid[bottom, :, self.start :]
-            joining = {layer: self._entering(layer) for layer in self._layers()}
+            layers = sorted({v.layer for v in self.job.variants})
+            joining = {layer: self._entering(layer) for layer in layers}
             ids = tokens.ids[:, first:]
             return Window(ids, tokens.mask, base.before(first), resid, bottom, joining)
         rows = torch.arange(self.n).repeat(len(self.cells))
-        if self.layout == "plain":
-            return Window(tokens.ids[rows], tokens.mask[rows])
-        before = base.before(base.first)
-        ids = tokens.ids[rows][:, base.first :]
-        return Window(ids, tokens.mask[rows], before.rows(rows) if before else None)
-
-    def _layers(self) -> list[int]:
-        return sorted({v.layer for v in self.job.variants})
+        return Window(tokens.ids[rows, first:], tokens.mask[rows], base.before(first))
 
     def _entering(self, layer: int) -> Float[Tensor, "rows column d_model"]:
         """Residuals with which the variants of a layer join."""
-        here = [i for i, v in enumerate(self.job.variants) if v.layer == layer]
+        which = [i for i, v in enumerate(self.job.variants) if v.layer == layer]
         resid = self.sides.base.resid[layer, :, self.start :]
-        found = resid.expand(len(here), *resid.shape)
-        masks = self._masks(Point(layer), here)
-        if masks is not None:
-            found = torch.where(masks.unsqueeze(-1), self._values(Point(layer), here), found)
-        return found.flatten(0, 1)
+        joining = self._patched(Point(layer), which, resid.expand(len(which), *resid.shape))
+        return rearrange(joining, "variant n ... -> (variant n) ...")
 
     def patches(self) -> list[Edit]:
-        """One edit per point that some variant patches."""
-        found = []
+        """The edits of every point that some variant patches."""
+        edits = []
         for point in sorted({p.point for cell in self.cells for p in cell}):
             which = [
                 i
@@ -113,97 +115,84 @@ class Pass:
                 # what it joined with is patched already
                 and not (self.layout == "joined" and point == Point(variant.layer))
             ]
-            masks = self._masks(point, which) if which else None
-            if masks is not None:
-                found += self._patches_at(point, which, masks)
-        return found
+            edits += self._patches_at(point, which) if which else []
+        return edits
 
-    def _patches_at(self, point: Point, which: list[int], masks: Tensor) -> list[Edit]:
-        def replaced(x: Tensor) -> Tensor:
-            return self.changed(x, which, lambda old: self._chosen(point, which, masks, old))
+    def _patches_at(self, point: Point, which: list[int]) -> list[Edit]:
+        def patched(x: Tensor) -> Tensor:
+            return self.changed(x, which, lambda old: self._patched(point, which, old))
 
         if point.stream != "resid_mid":
-            return [Edit(point, replaced)]
+            return [Edit(point, patched)]
         # The middle residual is set through what attention adds to the residual entering.
         entered: dict[str, Tensor] = {}
 
         def entering(x: Tensor) -> Tensor:
-            entered["x"] = x
+            entered["x"] = self.blocks(x)[self._rows(which, x)]
             return x
 
-        def added(x: Tensor) -> Tensor:
-            return replaced(entered["x"] + x) - entered["x"]
+        def added(old: Tensor) -> Tensor:
+            return self._patched(point, which, entered["x"] + old) - entered["x"]
 
         return [
             Edit(Point(point.layer), entering),
-            Edit(Point(point.layer, "attn_out"), lambda x: self.changed_only(x, which, added(x))),
+            Edit(Point(point.layer, "attn_out"), lambda x: self.changed(x, which, added)),
         ]
 
-    def _chosen(self, point: Point, which: list[int], masks: Tensor, old: Tensor) -> Tensor:
-        shape = masks.shape + (1,) * (old.ndim - masks.ndim)
-        return torch.where(masks.reshape(shape), self._values(point, which).to(old), old)
-
-    def _values(self, point: Point, which: list[int]) -> Float[Tensor, "..."]:
-        """What replaces a point in the variants given (one for all, or one for each)."""
-        if self.own is not None:
-            return self.own[point][which]
-        return self.sides.acts[point][:, self.start :]
-
-    def changed(
-        self, x: Stream, which: Sequence[int], change: Callable[[Tensor], Tensor]
-    ) -> Stream:
-        """``x`` with ``change`` applied to the blocks ``[variant, n, column, ...]`` given."""
-        opening, suffix = x[:, : self.skipped], x[:, self.skipped :]
-        blocks = suffix.unflatten(0, (-1, self.n))
-        rows = torch.tensor([self.offset + i for i in which], device=x.device)
-        found = blocks.index_copy(0, rows, change(blocks[rows])).flatten(0, 1)
-        return torch.cat([opening, found], dim=1) if self.skipped else found
-
-    def changed_only(self, x: Stream, which: Sequence[int], new: Stream) -> Stream:
-        """``new`` in the blocks given and ``x``, bit for bit, elsewhere."""
-        taken = new[:, self.skipped :].unflatten(0, (-1, self.n))
-        rows = torch.tensor([self.offset + i for i in which], device=x.device)
-        return self.changed(x, which, lambda _: taken[rows])
-
-    def _masks(
-        self, point: Point, which: Sequence[int]
-    ) -> Bool[Tensor, "variants n column *head"] | None:
-        """True where each of the variants is patched at a point; None if none of them is."""
+    def _patched(self, point: Point, which: list[int], old: Blocks) -> Blocks:
+        """The blocks of the variants given, their places at a point replaced."""
         places = [[p for p in self.cells[i] if p.point == point] for i in which]
         if not any(places):
-            return None
-        return torch.stack([self._mask(point, here) for here in places]).to(
-            self.sides.base.resid.device
+            return old
+        masks = torch.stack([self._mask(point, here) for here in places]).to(old.device)
+        shape = masks.shape + (1,) * (old.ndim - masks.ndim)
+        shared = self.sides.acts[point][:, self.start :] if self.own is None else None
+        new = self.own[point][which] if self.own is not None else shared
+        return torch.where(masks.reshape(shape), new.to(old), old)
+
+    def blocks(self, x: Stream) -> Blocks:
+        """An activation's rows by block, in the columns of the sides."""
+        return rearrange(x[:, self.skipped :], "(block n) ... -> block n ...", n=self.n)
+
+    def changed(
+        self, x: Stream, which: Sequence[int], change: Callable[[Blocks], Blocks]
+    ) -> Stream:
+        """``x`` with ``change`` applied to the blocks of the variants given (-1: the base run)."""
+        blocks, rows = self.blocks(x), self._rows(which, x)
+        suffix = rearrange(
+            blocks.index_copy(0, rows, change(blocks[rows])), "block n ... -> (block n) ..."
         )
+        return torch.cat([x[:, : self.skipped], suffix], dim=1) if self.skipped else suffix
+
+    def _rows(self, which: Sequence[int], x: Tensor) -> Int[Tensor, " blocks"]:
+        return torch.tensor([self.offset + i for i in which], dtype=torch.long, device=x.device)
 
     def _mask(self, point: Point, places: Sequence[Place]) -> Bool[Tensor, "n column *head"]:
-        base, heads = self.sides.base, ()
+        heads = ()
         if point.stream in HEAD_STREAMS:
             act = self.own[point][0] if self.own is not None else self.sides.acts[point]
             heads = act.shape[2:3]
-        found = torch.zeros(self.n, base.width - self.start, *heads, dtype=torch.bool)
+        mask = torch.zeros(
+            self.n, self.sides.base.width - self.start, *(heads or (1,)), dtype=torch.bool
+        )
         for place in places:
-            columns = covered(self.sides, place)[:, self.start :]
-            if not heads:
-                found |= columns
-            elif place.heads is None:
-                found |= columns.unsqueeze(-1)
-            else:
-                for head in place.heads:
-                    found[:, :, head] |= columns
-        return found
+            chosen = slice(None) if place.heads is None else list(place.heads)
+            mask[:, :, chosen] |= covered(self.sides, place)[:, self.start :, None]
+        return mask if heads else mask[:, :, 0]
+
+
+def _columns(sides: Sides, place: Place) -> Bool[Tensor, "*n column"]:
+    """The columns that a place names, counted from the sides' first."""
+    if place.span is not None:
+        return sides.base.tokens.spans[place.span][:, sides.base.first :]
+    if place.column is not None:
+        return torch.arange(sides.base.width) == place.column - sides.base.first
+    return torch.ones(sides.base.width, dtype=torch.bool)
 
 
 def covered(sides: Sides, place: Place) -> Bool[Tensor, "n column"]:
     """The columns of a place that can be patched, counted from the sides' first."""
-    base = sides.base
-    if place.span is not None:
-        columns = base.tokens.spans[place.span][:, base.first :]
-    elif place.column is not None:
-        columns = torch.arange(base.width) == place.column - base.first
-    else:
-        columns = torch.ones(base.width, dtype=torch.bool)
-    return columns & sides.defined
+    return _columns(sides, place) & sides.defined
 
 
 def undefined(sides: Sides, place: Place) -> Bool[Tensor, " n"]:
@@ -211,26 +200,9 @@ def undefined(sides: Sides, place: Place) -> Bool[Tensor, " n"]:
 
     A place that names neither column nor span covers what there is, and is always defined.
     """
-    base = sides.base
-    if place.span is not None:
-        columns = base.tokens.spans[place.span][:, base.first :]
-        absent = ~base.tokens.spans[place.span].any(dim=1)
-    elif place.column is not None:
-        columns = (torch.arange(base.width) == place.column - base.first).expand_as(sides.defined)
-        absent = torch.zeros(len(base.tokens), dtype=torch.bool)
-    else:
-        return torch.zeros(len(base.tokens), dtype=torch.bool)
-    return (columns & ~sides.defined).any(dim=1) | absent
-
-
-def logits_of(
-    found: Output, base: Float[Tensor, "n keep d_vocab"], offset: int, keep: int
-) -> Shaped[Tensor, "variants n keep d_vocab"]:
-    """Logits of the variants; columns before the window's are the base run's."""
-    n = len(base)
-    blocks = found.logits.unflatten(0, (-1, n))[offset:]
-    missing = keep - blocks.shape[2]
-    if missing <= 0:
-        return blocks
-    earlier = base[:, :missing].expand(len(blocks), -1, -1, -1)
-    return torch.cat([earlier.to(blocks), blocks], dim=2)
+    if place.span is None and place.column is None:
+        return torch.zeros(len(sides.defined), dtype=torch.bool)
+    missing = (_columns(sides, place) & ~sides.defined).any(dim=1)
+    if place.span is None:
+        return missing
+    return missing | ~sides.base.tokens.spans[place.span].any(dim=1)

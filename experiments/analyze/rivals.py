@@ -14,6 +14,7 @@ from circuits.gates import select
 from circuits.gates.das import align
 from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
+from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
 from circuits.runner import Runner
 from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
@@ -59,7 +60,9 @@ def random_nulls(
         "covariance": evidence.covariance_directions(*activations, count, seed + 1),
     }
     units = torch.cat([direction.vector.float()[None].cpu(), *drawn.values()])
-    effects = evidence.nulls(runner, pairs, direction, units, metric, progress)
+    effects = evidence.effects(
+        runner, pairs, direction.site, units, direction.gap, metric, progress
+    )
     sphere, covariance = (
         _null_effects(kind, effects, 1 + i * count, units) for i, kind in enumerate(drawn)
     )
@@ -132,7 +135,7 @@ def erasures(exam: Examination, direction: Direction) -> tuple[Erasure, ...]:
 
     def erased(eraser: erase.Intervention) -> Erasure:
         left, kept = (
-            select.resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
+            resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
             for side in (triggered, clean)
         )
         kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()

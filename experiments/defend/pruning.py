@@ -18,7 +18,7 @@ import torch
 from circuits.metrics import token_log_prob
 from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
-from circuits.patching.patch import patch, patch_sites
+from circuits.patching.patch import patch
 from circuits.tokens import pairs, text_ids
 from circuits.types import Edit, Point
 from experiments.defend.gates import cost
@@ -94,7 +94,7 @@ def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:
     layers = whole.argsort(descending=True)[:_LAYERS].tolist()
     every = list(product(sorted(layers), range(bench.model.config.intermediate_size)))
     cells: list[Cell] = [(Place(layer, "neuron", heads=(i,)),) for layer, i in every]
-    return _ordered(every, grid_stats(patch_sites(runner, two, metric, cells))), len(every)
+    return _ordered(every, grid_stats(patch(runner, two, metric, cells))), len(every)
 
 
 def _ordered(every: Sequence[Part], stats: Any) -> list[Part]:

@@ -58,10 +58,10 @@ def forecast_of(experiment: Experiment, metric: Measure) -> Forecast:
         seconds = spent * sum(works.values()) / works[median]
     return Forecast(
         direction=experiment.direction,
-        cells=len(experiment.cells),
+        cells=len(experiment.grid.cells),
         live=len(experiment.variants),
         passes=len(jobs),
-        loop_passes=len(experiment.cells),
+        loop_passes=len(experiment.grid.cells),
         seconds=seconds,
         memory_bytes=_memory(experiment, jobs, width),
         path="shared" if experiment.shared else "plain",

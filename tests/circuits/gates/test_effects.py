@@ -1,6 +1,5 @@
 """Doses and null directions do what whole passes with edits do; the planted threshold is found."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import planted as planting
@@ -111,7 +110,7 @@ def test_doses_equal_whole_passes_with_the_component_set(runner, aligned, chance
 def test_null_effects_equal_whole_passes_with_edits(runner, aligned, chance):
     metric = logit_difference(40, 90)
     units = evidence.sphere_directions(runner.shape.d_model, 3, seed=0)
-    effects = evidence.nulls(runner, aligned, chance, units, metric)
+    effects = evidence.effects(runner, aligned, chance.site, units, chance.gap, metric)
     suffix = torch.zeros_like(aligned.clean.mask)
     suffix[:, aligned.first_difference :] = True
     for i, unit in enumerate(units):
@@ -138,13 +137,21 @@ def test_the_gate_shuts_and_opens_and_random_directions_do_neither(model, found,
             evidence.covariance_directions(*acts, 20, seed=0),
         ]
     )
-    effects = evidence.nulls(model.runner, aligned, found, units, METRIC)
+    effects = evidence.effects(model.runner, aligned, found.site, units, found.gap, METRIC)
     assert float(effects.fall[0].min()) > 0.99
     assert float(effects.rise[0].min()) > 0.99
     assert float(effects.fall[1:].abs().max()) < 0.05
     assert float(effects.rise[21:].abs().max()) < 0.05  # within classes nothing varies along gate
     seen = []
-    evidence.nulls(model.runner, aligned, found, units, METRIC, lambda a, b: seen.append((a, b)))
+    evidence.effects(
+        model.runner,
+        aligned,
+        found.site,
+        units,
+        found.gap,
+        METRIC,
+        lambda a, b: seen.append((a, b)),
+    )
     assert seen[-1] == (82, 82)
     assert seen == sorted(seen)
 
@@ -162,7 +169,7 @@ def test_passes_of_any_size_and_the_plain_path_find_the_same(monkeypatch, runner
     units = evidence.sphere_directions(runner.shape.d_model, 7, seed=1)
 
     def measured():
-        effects = evidence.nulls(runner, aligned, chance, units, metric)
+        effects = evidence.effects(runner, aligned, chance.site, units, chance.gap, metric)
         curve = evidence.transfer(runner, aligned, chance, metric, torch.tensor([0.5, 1.5]))
         return torch.cat([effects.removed, effects.added, curve.values])
 
@@ -206,7 +213,7 @@ def test_nothing_is_changed(runner, aligned, chance):
     weights = {name: p.clone() for name, p in runner.hf_model.named_parameters()}
     units = evidence.sphere_directions(runner.shape.d_model, 2, seed=0)
     kept = units.clone()
-    evidence.nulls(runner, aligned, chance, units, METRIC)
+    evidence.effects(runner, aligned, chance.site, units, chance.gap, METRIC)
     evidence.transfer(runner, aligned, chance, METRIC, torch.ones(2))
     assert torch.equal(units, kept)
     assert all(torch.equal(weights[n], p) for n, p in runner.hf_model.named_parameters())
@@ -215,16 +222,14 @@ def test_nothing_is_changed(runner, aligned, chance):
 def test_what_cannot_be_measured_is_refused(runner, aligned, chance, tokenizer):
     units = evidence.sphere_directions(runner.shape.d_model, 2, seed=0)
     with pytest.raises(UserError, match="resid_pre of a layer"):
-        evidence.nulls(
-            runner, aligned, replace(chance, site=Site(1, "mlp_out", "trigger")), units, METRIC
-        )
+        evidence.effects(runner, aligned, Site(1, "mlp_out", "trigger"), units, chance.gap, METRIC)
     with pytest.raises(UserError, match="span 'nowhere'"):
-        evidence.nulls(
-            runner, aligned, replace(chance, site=Site(1, "resid_pre", "nowhere")), units, METRIC
+        evidence.effects(
+            runner, aligned, Site(1, "resid_pre", "nowhere"), units, chance.gap, METRIC
         )
     for wrong in (3 * units, units[:, :4], units[:0], units[0]):
         with pytest.raises(UserError, match="directions: expected"):
-            evidence.nulls(runner, aligned, chance, wrong, METRIC)
+            evidence.effects(runner, aligned, chance.site, wrong, chance.gap, METRIC)
     with pytest.raises(UserError, match="one amount each"):
         evidence.effects(runner, aligned, SITE, units, torch.ones(3), METRIC)
     equal = pairs(tokenizer, tiny.TEXTS[:2], "river", ["river"])

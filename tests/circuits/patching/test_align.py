@@ -8,7 +8,7 @@ from circuits.errors import UserError
 from circuits.metrics import logit_difference
 from circuits.patching.align import SpanPairs, first_difference
 from circuits.patching.cells import Place, Sweep, cell
-from circuits.patching.patch import patch, patch_sites
+from circuits.patching.patch import patch
 from circuits.runner import whole
 from circuits.tokens import prompts_batch
 from circuits.types import Edit, Point, TokenPairs
@@ -96,11 +96,9 @@ def test_equal_lengths_give_the_grid_of_aligned_pairs(runner, aligned):
 
 def test_a_span_of_other_length_is_undefined_and_one_that_is_equal_is_not(runner, uneven):
     cells = [cell(Place(1, span="last")), cell(Place(1, span="template")), cell(Place(1))]
-    grid = patch_sites(runner, uneven, METRIC, cells)
+    grid = patch(runner, uneven, METRIC, cells)
     assert not bool(grid.values.isnan().any())
-    keyed = patch_sites(
-        runner, uneven, METRIC, [cell(Place(1, span="trigger"))], direction="noising"
-    )
+    keyed = patch(runner, uneven, METRIC, [cell(Place(1, span="trigger"))], direction="noising")
     assert bool(keyed.values.isnan().all())
 
 

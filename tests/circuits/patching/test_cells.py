@@ -9,9 +9,11 @@ from circuits.types import Point, Site
 
 def test_a_sweep_lists_its_cells_with_the_last_axis_fastest():
     sweep = Sweep("z", head=True)
-    cells = list(sweep.cells(2, 3, range(7, 11)))
-    assert sweep.axes == ("layer", "head", "position")
-    assert sweep.shape(2, 3, 4) == (2, 3, 4)
+    grid = sweep.grid(2, 3, range(7, 11))
+    cells = grid.cells
+    assert grid.axes == sweep.axes == ("layer", "head", "position")
+    assert grid.shape == (2, 3, 4)
+    assert grid.labels == ("7", "8", "9", "10")
     assert len(cells) == len(set(cells)) == 24
     assert cells[0] == (Place(0, "z", 7, heads=(0,)),)
     assert cells[1] == (Place(0, "z", 8, heads=(0,)),)
@@ -19,10 +21,8 @@ def test_a_sweep_lists_its_cells_with_the_last_axis_fastest():
 
 
 def test_without_position_a_cell_covers_every_column_and_without_head_every_head():
-    assert list(Sweep("z", position=False).cells(2, 3, range(4))) == [
-        (Place(0, "z"),),
-        (Place(1, "z"),),
-    ]
+    grid = Sweep("z", position=False).grid(2, 3, range(4))
+    assert grid.cells == ((Place(0, "z"),), (Place(1, "z"),))
 
 
 def test_a_site_is_a_place_at_its_span():

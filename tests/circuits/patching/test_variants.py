@@ -7,7 +7,7 @@ import torch
 from circuits.errors import UserError
 from circuits.metrics import Generated, kl_from, logit_difference
 from circuits.patching.cells import Place, Sweep, cell
-from circuits.patching.patch import patch, patch_sites
+from circuits.patching.patch import patch
 from circuits.runner import extend, generate, whole
 from circuits.types import Edit, Point, Site, TokenPairs
 
@@ -71,7 +71,7 @@ def cells_of_all_kinds(last_column: int) -> list:
 def test_any_list_of_sites_equals_plain_edits(any_runner, aligned):
     some = aligned.rows([0, 1, 2])
     cells = cells_of_all_kinds(some.clean.width - 1)
-    grid = patch_sites(any_runner, some, METRIC, cells)
+    grid = patch(any_runner, some, METRIC, cells)
     assert gap(grid.values, plain(any_runner, some, cells)) < NEAR
     assert grid.axes == ("cell",)
     assert grid.labels[0] == "resid_pre[1] at trigger"
@@ -80,7 +80,7 @@ def test_any_list_of_sites_equals_plain_edits(any_runner, aligned):
 
 def test_a_middle_residual_patched_together_with_a_lower_layer(runner, aligned):
     cells = [cell(Place(0, "mlp_out"), Place(2, "resid_mid", column=aligned.clean.width - 1))]
-    grid = patch_sites(runner, aligned, METRIC, cells)
+    grid = patch(runner, aligned, METRIC, cells)
     points = [Point(0, "mlp_out"), Point(2, "resid_mid"), Point(2)]
     source = runner.forward(whole(aligned.triggered), record=points).acts
     lower = edits_for(aligned, cells[0][:1], source)
@@ -101,7 +101,7 @@ def test_one_place_in_a_list_is_its_cell_of_the_grid(any_runner, aligned):
     grid = patch(any_runner, aligned, METRIC, Sweep("z", head=True))
     first = aligned.first_difference
     cells = [cell(Place(1, "z", first + 2, heads=(3,))), cell(Place(2, "z", first, heads=(0,)))]
-    found = patch_sites(any_runner, aligned, METRIC, cells)
+    found = patch(any_runner, aligned, METRIC, cells)
     assert gap(found.values, torch.stack([grid.values[1, 3, 2], grid.values[2, 0, 0]])) < NEAR
 
 
@@ -109,19 +109,19 @@ def test_all_heads_together_are_what_attention_adds(any_runner, aligned):
     """z of every head decides attn_out, so patching the one is patching the other."""
     n = any_runner.shape.n_heads
     together = [cell(*(Place(1, "z", heads=(h,)) for h in range(n)))]
-    grid = patch_sites(any_runner, aligned, METRIC, together)
-    added = patch_sites(any_runner, aligned, METRIC, [cell(Place(1, "attn_out"))])
+    grid = patch(any_runner, aligned, METRIC, together)
+    added = patch(any_runner, aligned, METRIC, [cell(Place(1, "attn_out"))])
     assert gap(grid.values, added.values) < NEAR
-    one = patch_sites(any_runner, aligned, METRIC, [cell(Place(1, "z", heads=(0,)))])
+    one = patch(any_runner, aligned, METRIC, [cell(Place(1, "z", heads=(0,)))])
     assert gap(one.values, added.values) > 1e-3
 
 
 @pytest.mark.parametrize("limit", [1, 40, 10**6])
 def test_passes_of_any_size_give_the_same_list(runner, aligned, monkeypatch, limit):
     cells = cells_of_all_kinds(aligned.clean.width - 1)
-    expected = patch_sites(runner, aligned, METRIC, cells).values
+    expected = patch(runner, aligned, METRIC, cells).values
     monkeypatch.setattr("circuits.patching.engine._TOKENS_PER_FORWARD", limit)
-    assert gap(patch_sites(runner, aligned, METRIC, cells).values, expected) < NEAR
+    assert gap(patch(runner, aligned, METRIC, cells).values, expected) < NEAR
 
 
 def test_a_pass_that_does_not_fit_is_halved_until_it_does(runner, aligned):
@@ -211,7 +211,7 @@ def test_a_judge_reduced_over_the_batch_is_refused(runner, aligned):
 )
 def test_places_that_the_model_or_the_prompts_lack_are_refused(runner, aligned, place, why):
     with pytest.raises(UserError, match=why):
-        patch_sites(runner, aligned, METRIC, [cell(place)])
+        patch(runner, aligned, METRIC, [cell(place)])
 
 
 def test_texts_used_here_differ_in_length(aligned):
