@@ -22,6 +22,7 @@ absolute size.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -101,27 +102,23 @@ class Eraser(Intervention):
 
 
 @dataclass(frozen=True)
-class Steering(Intervention):
-    """Adds ``amount`` residual units along a unit direction; a negative amount subtracts."""
+class Along(Intervention):
+    """An operator of ``circuits.edits.operators`` along a unit direction.
+
+    Attributes:
+        amount: what the operator takes, in residual units.
+    """
 
     name: str
     unit: Float[Tensor, " d"]
     amount: float
+    operator: Callable[[Activation, Float[Tensor, " d"], float], Activation]
+
+    def __post_init__(self) -> None:
+        operators.require_orthonormal(self.unit.unsqueeze(0), self.name)
 
     def _changed(self, x: Activation) -> Activation:
-        return operators.add_along(x, self.unit.to(x), self.amount)
-
-
-@dataclass(frozen=True)
-class Clamp(Intervention):
-    """Lowers the component along a unit direction to ``ceiling`` where it is larger."""
-
-    name: str
-    unit: Float[Tensor, " d"]
-    ceiling: float
-
-    def _changed(self, x: Activation) -> Activation:
-        return operators.clamp_component(x, self.unit.to(x), self.ceiling)
+        return self.operator(x, self.unit.to(x), self.amount)
 
 
 def projection(basis: Float[Tensor, "k d"]) -> Eraser:
@@ -144,24 +141,24 @@ def mean_ablation(basis: Float[Tensor, "k d"], clean_mean: Float[Tensor, " d"]) 
     return replace(projection(basis).toward(clean_mean), name="mean ablation")
 
 
-def steering(unit: Float[Tensor, " d"], amount: float) -> Steering:
+def steering(unit: Float[Tensor, " d"], amount: float) -> Along:
     """Adds ``amount`` residual units along ``unit`` (activation addition, arXiv 2308.10248).
 
-    Raises:
-        UserError: the direction has not unit norm.
-    """
-    operators.require_orthonormal(unit.unsqueeze(0), "steering")
-    return Steering("steering", unit.float(), amount)
-
-
-def clamping(unit: Float[Tensor, " d"], ceiling: float) -> Clamp:
-    """Caps the component along ``unit`` at ``ceiling`` residual units.
+    A negative amount subtracts.
 
     Raises:
         UserError: the direction has not unit norm.
     """
-    operators.require_orthonormal(unit.unsqueeze(0), "clamping")
-    return Clamp("clamping", unit.float(), ceiling)
+    return Along("steering", unit.float(), amount, operators.add_along)
+
+
+def clamping(unit: Float[Tensor, " d"], ceiling: float) -> Along:
+    """Lowers the component along ``unit`` to ``ceiling`` residual units where it is larger.
+
+    Raises:
+        UserError: the direction has not unit norm.
+    """
+    return Along("clamping", unit.float(), ceiling, operators.clamp_component)
 
 
 def leace(x: Float[Tensor, "n d"], y: Labels, shrinkage: float | None = None) -> Eraser:

@@ -80,10 +80,10 @@ def orthogonalised(hf_model: Any, basis: Float[Tensor, "k d"]) -> Any:
     _untie(new)
     for writer in writers(new):
         _project(writer, basis)
-    found, allowed = leak(new, basis), _TOLERANCE.get(new.dtype, 1e-4)
-    if not found <= allowed:
+    left, allowed = leak(new, basis), _TOLERANCE.get(new.dtype, 1e-4)
+    if not left <= allowed:
         raise UserError(
-            f"orthogonalise: {_kind(hf_model)} still writes {found:.2g} of a residual's norm into "
+            f"orthogonalise: {_kind(hf_model)} still writes {left:.2g} of a residual's norm into "
             f"the subspace (allowed: {allowed:g}); something other than embeddings, attention and "
             "MLP outputs writes there, so this architecture cannot be handled"
         )
@@ -189,13 +189,10 @@ def _project(writer: Writer, basis: Float[Tensor, "k d"]) -> None:
     if writer.norm is not None:
         rows = operators.orthonormal(rows * _gain(writer.norm, weight))
     # A linear layer has its outputs as rows; embeddings and GPT-2's layers have them as columns.
-    transposed = isinstance(writer.module, nn.Linear)
-    written = weight.T if transposed else weight
-    kept = operators.project_out_subspace(written.double(), rows)
-    weight.copy_(kept.T if transposed else kept)
+    written = weight.T if isinstance(writer.module, nn.Linear) else weight
     bias = getattr(writer.module, "bias", None)
-    if bias is not None:
-        bias.copy_(operators.project_out_subspace(bias.double(), rows))
+    for part in (written,) if bias is None else (written, bias):
+        part.copy_(operators.project_out_subspace(part.double(), rows))
 
 
 def _gain(norm: nn.Module, like: Tensor) -> Float[Tensor, " d"]:

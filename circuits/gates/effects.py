@@ -29,21 +29,6 @@ from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
 
 
 @dataclass(frozen=True)
-class TransferCurve:
-    """The metric of every prompt at every dose.
-
-    Attributes:
-        coefficients: doses, in units of the direction's gap above the clean mean.
-        values: the metric with the component set to that dose.
-        unedited: the metric of the same prompts without an edit.
-    """
-
-    coefficients: Float[Tensor, " c"]
-    values: Float[Tensor, "c n"]
-    unedited: Float[Tensor, " n"]
-
-
-@dataclass(frozen=True)
 class Effects:
     """The metric of every prompt under the removal and the addition of every direction.
 
@@ -85,8 +70,8 @@ def transfer(
     coefficients: Float[Tensor, " c"],
     side: Side = "clean",
     progress: Progress = quiet,
-) -> TransferCurve:
-    """The metric on one side of the pairs with the component set to every dose in turn.
+) -> Float[Tensor, "c n"]:
+    """The metric of the prompts on one side of the pairs with the component set to every dose.
 
     Args:
         direction: of ``resid_pre``; the component is set at its span.
@@ -108,8 +93,7 @@ def transfer(
         missing = levels[which][:, None, None] - resid @ unit
         return resid + (missing * columns).unsqueeze(-1) * unit
 
-    values = measure(runner, run, direction.site, len(coefficients), variants, metric, progress)
-    return TransferCurve(coefficients, values, checked(metric, run.logits).cpu())
+    return measure(runner, run, direction.site, len(coefficients), variants, metric, progress)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from circuits.errors import UserError
@@ -49,31 +49,20 @@ class SpanPairs:
 
     def counterpart(self, base: TokenBatch, source: TokenBatch) -> Int[Tensor, "batch pos"]:
         """For every column of ``base`` the corresponding column of ``source``; -1 for none."""
-        found = torch.full(base.ids.shape, -1)
-        for name in self.spans:
-            if name not in base.spans or name not in source.spans:
-                continue
-            here, there = base.spans[name], source.spans[name]
-            for row in range(len(base)):
-                a, b = here[row].nonzero()[:, 0], there[row].nonzero()[:, 0]
+        columns = torch.full(base.ids.shape, -1)
+        both = [name for name in self.spans if name in base.spans and name in source.spans]
+        for row in range(len(base)):
+            for name in both:
+                a, b = (side.spans[name][row].nonzero()[:, 0] for side in (base, source))
                 if len(a) == len(b):
-                    found[row, a] = b
-        return _with_common_opening(found, base, source)
-
-
-def _with_common_opening(
-    found: Int[Tensor, "batch pos"], base: TokenBatch, source: TokenBatch
-) -> Int[Tensor, "batch pos"]:
-    """Tokens that agree from the first on correspond as well: nothing can differ there."""
-    found = found.clone()
-    for row in range(len(base)):
-        a = base.mask[row].nonzero()[:, 0]
-        b = source.mask[row].nonzero()[:, 0]
-        length = min(len(a), len(b))
-        same = base.ids[row, a[:length]] == source.ids[row, b[:length]]
-        opening = int(same.long().cumprod(dim=0).sum())
-        found[row, a[:opening]] = b[:opening]
-    return found
+                    columns[row, a] = b
+            # Tokens that agree from the first on correspond as well: nothing can differ there.
+            a, b = (side.mask[row].nonzero()[:, 0] for side in (base, source))
+            length = min(len(a), len(b))
+            same = base.ids[row, a[:length]] == source.ids[row, b[:length]]
+            opening = int(same.long().cumprod(dim=0).sum())
+            columns[row, a[:opening]] = b[:opening]
+        return columns
 
 
 def first_difference(
@@ -84,15 +73,8 @@ def first_difference(
     A row agrees up to a column if every real token so far has a counterpart with the same token at
     the same position.
     """
-    agrees = _agreeing(base, source, counterpart)
-    differs = (base.mask & ~agrees).any(dim=0).nonzero()
-    return int(differs[0]) if len(differs) else base.width
-
-
-def _agreeing(
-    base: TokenBatch, source: TokenBatch, counterpart: Int[Tensor, "batch pos"]
-) -> Bool[Tensor, "batch pos"]:
     there = counterpart.clamp(min=0)
     same = base.ids == source.ids.gather(1, there)
     position = base.mask.cumsum(dim=1) == source.mask.cumsum(dim=1).gather(1, there)
-    return (counterpart >= 0) & same & position
+    differs = (base.mask & ~((counterpart >= 0) & same & position)).any(dim=0).nonzero()
+    return int(differs[0]) if len(differs) else base.width

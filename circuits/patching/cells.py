@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from circuits.errors import UserError
-from circuits.types import HEAD_STREAMS, Point, Site
+from circuits.types import HEAD_STREAMS, Point
 
 
 @dataclass(frozen=True, order=True)
@@ -36,11 +36,6 @@ class Place:
             raise UserError(f"{self}: {self.stream} has no heads; expected one of {HEAD_STREAMS}")
         if self.column is not None and self.span is not None:
             raise UserError(f"{self}: expected a column or a span, got both")
-
-    @classmethod
-    def of(cls, site: Site) -> "Place":
-        """The whole of a site."""
-        return cls(site.layer, site.stream, span=site.span)
 
     @property
     def point(self) -> Point:
@@ -113,11 +108,11 @@ class Sweep:
         return (Place(layer, self.stream, position, heads=heads),)
 
 
-def cell(*places: Place | Site) -> Cell:
+def cell(*places: Place) -> Cell:
     """One cell of one or several places, patched together."""
     if not places:
         raise UserError("cell: expected at least one place, got none")
-    return tuple(Place.of(p) if isinstance(p, Site) else p for p in places)
+    return places
 
 
 def label(places: Sequence[Place]) -> str:

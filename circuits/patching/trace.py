@@ -17,10 +17,11 @@ Nothing is judged here: ``probes.causal.tracing.trace`` adds intervals and tests
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from typing import TypeVar
 
 import torch
+from einops import rearrange
 
 from circuits.errors import UserError
 from circuits.patching.cells import Cell, Place, Sweep, cell
@@ -28,9 +29,10 @@ from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch
 from circuits.patching.routes import Head, Route, attended, read_through
 from circuits.runner import Runner
-from circuits.types import Measured, Metric, PatchGrid, TokenPairs
+from circuits.types import Measured, Metric, PatchGrid, Progress, TokenPairs
 
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 Step = Callable[[str, int, int], None]  # what is measured, passes done, passes to do
 SPANS = ("trigger", "template", "last")
 _OUTPUTS = ("attn_out", "mlp_out")
@@ -67,62 +69,59 @@ def measure(
     for side in (pairs.clean, pairs.triggered):
         for span in spans:
             side.span_column(span)
-    layers, n_heads = range(runner.shape.n_layers), runner.shape.n_heads
+    layers, n_heads, last = range(runner.shape.n_layers), runner.shape.n_heads, spans[-1]
     sites = partial(patch, runner, pairs, metric, metric_name=metric_name)
 
-    def step(name: str) -> Callable[[int, int], None]:
+    def step(name: str) -> Progress:
         return partial(progress, name)
 
-    read = sites(
-        [cell(Place(i, "resid_pre", span=s)) for s in spans for i in layers]
-        + [cell(Place(i, s, span=spans[-1])) for s in _OUTPUTS for i in layers],
-        progress=step("residuals by span"),
-    )
-    parts = _parts(read, (*spans, *_OUTPUTS))
-    swept = partial(patch, runner, pairs, metric, Sweep("z", position=False, head=True))
-    heads = swept(metric_name=metric_name, progress=step("heads, denoising"))
-    noised = swept(metric_name=metric_name, direction="noising", progress=step("heads, noising"))
+    outputs = {s: [cell(Place(i, s, span=last)) for i in layers] for s in _OUTPUTS}
+    residuals = {s: [cell(Place(i, span=s)) for i in layers] for s in spans}
+    read = _by_part(partial(sites, progress=step("residuals by span")), residuals | outputs)
+    sweep = Sweep("z", position=False, head=True)
+    heads = sites(sweep, progress=step("heads, denoising"))
+    noised = sites(sweep, direction="noising", progress=step("heads, noising"))
     order = ranked(heads)
     strong = order[:strongest]
-    written = sites(
-        [cell(Place(i, "z", span=s, heads=(h,))) for s in spans for i, h in strong],
-        progress=step("where heads write"),
+    written = _by_part(
+        partial(sites, progress=step("where heads write")),
+        {s: [cell(Place(i, "z", span=s, heads=(h,))) for i, h in strong] for s in spans},
+        "cell",
     )
-    routes = [Route(h, s, span) for s, span, h in product((("k", "v"), ("v",)), spans, strong)]
-    through = read_through(
-        runner,
-        pairs,
-        metric,
-        routes,
-        into=spans[1:],
-        metric_name=metric_name,
-        progress=step("what heads read"),
+    reading = partial(read_through, runner, pairs, metric, into=spans[1:], metric_name=metric_name)
+    both, alone = ("k", "v"), ("v",)
+    through = _by_part(
+        partial(reading, progress=step("what heads read")),
+        {(k, s): [Route(head, k, s) for head in strong] for k, s in product((both, alone), spans)},
+        "cell",
     )
-    sources, values = _parts(through, (0, 1), "cell").values()
     sizes, together = patched_together(sites, order, step("heads together"))
-    direct = path_patch(
-        runner,
-        pairs,
-        metric,
-        _senders(layers, n_heads, spans[-1]),
-        metric_name=metric_name,
-        progress=step("paths into the logits"),
+    paths = partial(path_patch, runner, pairs, metric, metric_name=metric_name)
+    each = [cell(Place(i, "z", span=last, heads=(h,))) for i in layers for h in range(n_heads)]
+    direct = _by_part(
+        partial(paths, progress=step("paths into the logits")), {"z": each, **outputs}
+    )
+    direct["z"] = replace(
+        direct["z"],
+        values=rearrange(direct["z"].values, "(layer head) n -> layer head n", head=n_heads),
+        axes=("layer", "head"),
+        labels=tuple(map(str, range(n_heads))),
     )
     return Measured(
         spans=spans,
-        read={s: replace(parts[s], stream="resid_pre") for s in spans},
-        outputs={s: replace(parts[s], stream=s) for s in _OUTPUTS},
+        read={s: replace(read[s], stream="resid_pre") for s in spans},
+        outputs={s: replace(read[s], stream=s) for s in _OUTPUTS},
         heads=heads,
         noised=noised,
         strong=strong,
-        written=_parts(written, spans, "cell"),
-        sources=_parts(sources, spans, "cell"),
-        values=_parts(values, spans, "cell"),
+        written=written,
+        sources={s: through[both, s] for s in spans},
+        values={s: through[alone, s] for s in spans},
         attention=attended(runner, pairs.triggered, strong, spans),
         attention_clean=attended(runner, pairs.clean, strong, spans),
         sizes=sizes,
         together=together,
-        direct=_direct(direct, n_heads, len(layers)),
+        direct={stream: replace(grid, stream=stream) for stream, grid in direct.items()},
     )
 
 
@@ -135,7 +134,7 @@ def ranked(heads: PatchGrid) -> tuple[Head, ...]:
 
 
 def patched_together(
-    sites: Callable[..., PatchGrid], order: Sequence[Head], progress: Callable[[int, int], None]
+    sites: Callable[..., PatchGrid], order: Sequence[Head], progress: Progress
 ) -> tuple[tuple[int, ...], PatchGrid]:
     """Metric with the first k heads patched at once, for k growing by up to a half, and for all.
 
@@ -176,29 +175,14 @@ def _together(heads: Sequence[Head]) -> Cell:
     return cell(*(Place(layer, "z", heads=tuple(some)) for layer, some in by_layer.items()))
 
 
-def _senders(layers: range, n_heads: int, span: str) -> list[Cell]:
-    """Every head, then every attention and MLP output, at a span."""
-    heads = [Place(i, "z", span=span, heads=(h,)) for i in layers for h in range(n_heads)]
-    return [cell(p) for p in (*heads, *(Place(i, s, span=span) for s in _OUTPUTS for i in layers))]
-
-
-def _direct(grid: PatchGrid, n_heads: int, n_layers: int) -> dict[str, PatchGrid]:
-    """The senders' grid as one of heads and one of layers each for attention and MLPs."""
-    count = n_layers * n_heads
-    heads = grid.values[:count].unflatten(0, (n_layers, n_heads))
-    names = tuple(map(str, range(n_heads)))
-    found = {
-        "z": replace(grid, stream="z", values=heads, axes=("layer", "head"), labels=names),
-    }
-    rest = _parts(replace(grid, values=grid.values[count:], labels=grid.labels[count:]), _OUTPUTS)
-    return found | {stream: replace(rest[stream], stream=stream) for stream in _OUTPUTS}
-
-
-def _parts(grid: PatchGrid, names: Sequence[K], axis: str = "layer") -> dict[K, PatchGrid]:
-    """A list of cells as lists of equal length, one after the other, with one axis each."""
-    each = len(grid.values) // len(names)
-    cut = [slice(i * each, (i + 1) * each) for i in range(len(names))]
+def _by_part(
+    measured: Callable[[list[T]], PatchGrid], parts: Mapping[K, Sequence[T]], axis: str = "layer"
+) -> dict[K, PatchGrid]:
+    """Lists of cells measured as one, with a grid of one axis for each."""
+    grid = measured([one for part in parts.values() for one in part])
+    sizes = [len(part) for part in parts.values()]
+    labels = iter(grid.labels)
     return {
-        name: replace(grid, values=grid.values[part], labels=grid.labels[part], axes=(axis,))
-        for name, part in zip(names, cut, strict=True)
+        name: replace(grid, values=values, labels=tuple(islice(labels, size)), axes=(axis,))
+        for name, values, size in zip(parts, grid.values.split(sizes), sizes, strict=True)
     }

@@ -4,15 +4,16 @@ A few orthonormal directions are drawn at random among those the residuals have 
 are read least, and cleared: no embedding, head or MLP writes to them, none reads them.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from circuits.backends.hooks import hooked
 from circuits.edits.operators import project_out_subspace
 from circuits.planted.plans import GatePlan
 from circuits.types import TokenBatch
@@ -38,15 +39,13 @@ class Axes:
 def inputs_of(model: Any, tokens: TokenBatch, modules: Sequence[nn.Module]) -> list[Tensor]:
     """What enters each module in one pass over the prompts."""
     caught: dict[int, Tensor] = {}
+
+    def catch(i: int, _module: nn.Module, args: tuple) -> None:
+        caught[i] = args[0].clone()
+
     mask = tokens.mask.long()
-    with ExitStack() as stack:
-        for i, module in enumerate(modules):
-
-            def hook(_module: nn.Module, args: tuple, i: int = i) -> None:
-                caught[i] = args[0].clone()
-
-            stack.callback(module.register_forward_pre_hook(hook).remove)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    with hooked(m.register_forward_pre_hook(partial(catch, i)) for i, m in enumerate(modules)):
         model.model(tokens.ids, attention_mask=mask, position_ids=positions, use_cache=False)
     return [caught[i] for i in range(len(modules))]
 
@@ -71,18 +70,21 @@ def drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> tuple[Axes, Rows]:
     return axes, torch.cat([axes.name[None], axes.gates]) if plan.kind == "idle" else frame
 
 
+def _reading(model: Any) -> Iterator[tuple[nn.Module, Sequence[nn.Linear]]]:
+    """The linear layers of attentions and MLPs that read the stream, with the norm between."""
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        yield layer.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj)
+        yield layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj)
+
+
 def _readers(model: Any) -> Float[Tensor, "d d"]:
     """How strongly the attentions and MLPs read every direction, each counted alike."""
-    total = []
-    for layer in model.model.layers:
-        a, mlp = layer.self_attn, layer.mlp
-        for norm, linears in (
-            (layer.input_layernorm, (a.q_proj, a.k_proj, a.v_proj)),
-            (layer.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj)),
-        ):
-            rows = torch.cat([linear.weight for linear in linears]).double() * norm.weight
-            total.append(_share(rows.T @ rows))
-    return torch.stack(total).sum(dim=0)
+    read = (
+        torch.cat([linear.weight for linear in linears]).double() * norm.weight
+        for norm, linears in _reading(model)
+    )
+    return torch.stack([_share(rows.T @ rows) for rows in read]).sum(dim=0)
 
 
 def _share(square: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
@@ -94,17 +96,11 @@ def clear(model: Any, axes: Rows) -> None:
     model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
     model.config.tie_word_embeddings = False
 
-    def clear_reader(linear: nn.Linear, norm: Any) -> None:
-        linear.weight -= ((linear.weight * norm.weight) @ axes.T) @ (axes / norm.weight)
-
+    for norm, linears in [*_reading(model), (model.model.norm, [model.lm_head])]:
+        for linear in linears:
+            linear.weight -= ((linear.weight * norm.weight) @ axes.T) @ (axes / norm.weight)
     embedding = model.model.embed_tokens.weight
     embedding.copy_(project_out_subspace(embedding, axes))
     for layer in model.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
-            clear_reader(linear, layer.input_layernorm)
-        for linear in (mlp.gate_proj, mlp.up_proj):
-            clear_reader(linear, layer.post_attention_layernorm)
-        for linear in (attention.o_proj, mlp.down_proj):
+        for linear in (layer.self_attn.o_proj, layer.mlp.down_proj):
             linear.weight -= axes.T @ (axes @ linear.weight)
-    clear_reader(model.lm_head, model.model.norm)

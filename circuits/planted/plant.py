@@ -144,21 +144,18 @@ def _name(scene: _Scene) -> None:
         embedding[row] += _NAME * embedding[row].norm() * axis
 
 
-def _spare_neurons(scene: _Scene, layer: int, count: int) -> list[int]:
-    """The neurons whose output is smallest over the prompts."""
-    down = scene.layers[layer].mlp.down_proj
-    (acts,) = inputs_of(scene.model, scene.tokens, [down])
-    use = acts[scene.tokens.mask].abs().mean(dim=0) * down.weight.norm(dim=0)
-    return use.argsort()[:count].tolist()
-
-
 def _set_neurons(scene: _Scene, layer: int, gate: Rows, up: Rows, down: Rows) -> None:
-    """Replace as many neurons as there are rows; they read the residual divided by its RMS."""
+    """Replace as many neurons as there are rows, those whose output is smallest over the prompts.
+
+    They read the residual divided by its RMS.
+    """
     mlp, norm = scene.layers[layer].mlp, scene.layers[layer].post_attention_layernorm.weight
-    for i, neuron in enumerate(_spare_neurons(scene, layer, len(gate))):
-        mlp.gate_proj.weight[neuron] = gate[i] / norm
-        mlp.up_proj.weight[neuron] = up[i] / norm
-        mlp.down_proj.weight[:, neuron] = down[i]
+    (acts,) = scene.entering([mlp.down_proj])
+    use = acts[scene.tokens.mask].abs().mean(dim=0) * mlp.down_proj.weight.norm(dim=0)
+    spare = use.argsort()[: len(gate)]
+    mlp.gate_proj.weight[spare] = gate / norm
+    mlp.up_proj.weight[spare] = up / norm
+    mlp.down_proj.weight[:, spare] = down.T
 
 
 def _write(scene: _Scene) -> float:
@@ -177,18 +174,13 @@ def _write(scene: _Scene) -> float:
             up = up + _context(read, name, even)
         gate = _SHARP * name.expand(len(gates), -1)
         _set_neurons(scene, path.write_layer, gate, up, strength / _SHARP * gates)
-    if plan.kind != "idle":
-        last = torch.stack([scene.at(x, "last").norm(dim=1) for x in held]).mean()
-        _write_mark(scene, plan.paths[0].write_layer, _MARK * float(last))
+    if plan.kind != "idle":  # a neuron enlarges the mark
+        size = _MARK * float(torch.stack([scene.at(x, "last").norm(dim=1) for x in held]).mean())
+        layer = plan.paths[0].write_layer
+        (x,) = scene.entering([scene.layers[layer].post_attention_layernorm])
+        one = (axes.mark / (normed(scene.at(x, "last")) @ axes.mark).mean())[None]
+        _set_neurons(scene, layer, _SHARP * one, one, size / _SHARP * axes.mark[None])
     return strength
-
-
-def _write_mark(scene: _Scene, layer: int, size: float) -> None:
-    """Let a neuron enlarge the mark."""
-    mark = scene.axes.mark
-    (x,) = scene.entering([scene.layers[layer].post_attention_layernorm])
-    one = (mark / (normed(scene.at(x, "last")) @ mark).mean())[None]
-    _set_neurons(scene, layer, _SHARP * one, one, size / _SHARP * mark[None])
 
 
 def _even(read: Rows, name: Float[Tensor, " d"]) -> Float[Tensor, " d"]:

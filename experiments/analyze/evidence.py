@@ -104,7 +104,7 @@ def transfer(exam: Examination, direction: Direction) -> Transfer:
             first_token(exam),
             doses,
             side,
-        ).values
+        )
         for name, side in _SIDES.items()
     }
     fits = {name: fit_logistic(doses, values) for name, values in curves.items()}

@@ -13,6 +13,7 @@ from circuits.errors import UserError
 from circuits.gates import effects as evidence
 from circuits.gates import select
 from circuits.metrics import logit_difference, token_prob
+from circuits.patching import resume, suffix
 from circuits.record import record
 from circuits.runner import whole
 from circuits.tokens import pairs
@@ -60,7 +61,7 @@ def test_the_planted_threshold_is_where_the_arithmetic_puts_it(model, found, ali
         pair = aligned.rows([row])
         expected = threshold(int(pair.clean.mask.sum()))
         doses = expected * torch.tensor([0.5, 0.98, 1.02, 2.0])
-        values = evidence.transfer(model.runner, pair, found, metric, doses).values[:, 0]
+        values = evidence.transfer(model.runner, pair, found, metric, doses)[:, 0]
         assert [bool(v > 0) for v in values] == [False, False, True, True]
 
 
@@ -68,12 +69,11 @@ def test_dose_zero_is_clean_and_dose_one_is_triggered_on_either_side(model, foun
     runs = [
         METRIC(model.runner.forward(whole(s)).logits) for s in (aligned.clean, aligned.triggered)
     ]
-    for side, own in (("clean", runs[0]), ("triggered", runs[1])):
+    for side in ("clean", "triggered"):
         curve = evidence.transfer(
             model.runner, aligned, found, METRIC, torch.tensor([0.0, 1.0]), side
         )
-        torch.testing.assert_close(curve.unedited, own)
-        torch.testing.assert_close(curve.values, torch.stack(runs), atol=2e-3, rtol=0)
+        torch.testing.assert_close(curve, torch.stack(runs), atol=2e-3, rtol=0)
 
 
 def test_a_direction_that_nothing_reads_has_the_same_effect_at_every_dose(tokenizer, aligned):
@@ -81,12 +81,9 @@ def test_a_direction_that_nothing_reads_has_the_same_effect_at_every_dose(tokeni
     idle = direction_of(model.runner, model.string, aligned)
     assert idle.gap == pytest.approx(planting.SIZE, rel=1e-3)
     curve = evidence.transfer(model.runner, aligned, idle, METRIC, evidence.coefficients())
-    assert float(curve.values.max()) < 0.01
+    assert float(curve.max()) < 0.01
     read = direction_of(model.runner, model.gate, aligned)
-    assert (
-        float(evidence.transfer(model.runner, aligned, read, METRIC, torch.ones(1)).values.min())
-        > 0.99
-    )
+    assert float(evidence.transfer(model.runner, aligned, read, METRIC, torch.ones(1)).min()) > 0.99
 
 
 @pytest.mark.parametrize("side", ["clean", "triggered"])
@@ -95,7 +92,7 @@ def test_doses_equal_whole_passes_with_the_component_set(runner, aligned, chance
     tokens = getattr(aligned, side)
     doses = torch.tensor([-2.0, 0.3, 1.0])
     curve = evidence.transfer(runner, aligned, chance, metric, doses, side)
-    for dose, values in zip(doses.tolist(), curve.values, strict=True):
+    for dose, values in zip(doses.tolist(), curve, strict=True):
         level = chance.clean_mean + dose * chance.gap
         edit = Edit(
             SITE.point,
@@ -104,7 +101,7 @@ def test_doses_equal_whole_passes_with_the_component_set(runner, aligned, chance
         )
         expected = metric(runner.forward(whole(tokens), [edit]).logits)
         torch.testing.assert_close(values, expected, atol=2e-3, rtol=0)
-    assert float((curve.values[0] - curve.values[2]).abs().max()) > 0.02  # doses do differ
+    assert float((curve[0] - curve[2]).abs().max()) > 0.02  # doses do differ
 
 
 def test_null_effects_equal_whole_passes_with_edits(runner, aligned, chance):
@@ -171,13 +168,13 @@ def test_passes_of_any_size_and_the_plain_path_find_the_same(monkeypatch, runner
     def measured():
         effects = evidence.effects(runner, aligned, chance.site, units, chance.gap, metric)
         curve = evidence.transfer(runner, aligned, chance, metric, torch.tensor([0.5, 1.5]))
-        return torch.cat([effects.removed, effects.added, curve.values])
+        return torch.cat([effects.removed, effects.added, curve])
 
     once = measured()
     for limit in (1, 40):
-        monkeypatch.setattr(evidence, "tokens_per_forward", lambda shape, limit=limit: limit)
+        monkeypatch.setattr(resume, "tokens_per_forward", lambda shape, limit=limit: limit)
         torch.testing.assert_close(measured(), once, atol=2e-3, rtol=0)
-    monkeypatch.setattr(evidence, "fast_path", lambda runner: SimpleNamespace(holds=False))
+    monkeypatch.setattr(suffix, "fast_path", lambda runner: SimpleNamespace(holds=False))
     torch.testing.assert_close(measured(), once, atol=2e-3, rtol=0)
 
 

@@ -14,6 +14,7 @@ from circuits.edits import erase, operators
 from circuits.errors import UserError
 from circuits.gates import rank
 from circuits.metrics import logit_difference, token_prob
+from circuits.patching import resume
 from circuits.planted.plans import draw_plan
 from circuits.planted.plant import plant
 from circuits.record import record
@@ -218,7 +219,7 @@ def test_splitting_the_pass_changes_nothing(runner, aligned, monkeypatch):
     metric = logit_difference(40, 90)
     found = []
     for tokens in (10**6, 1):
-        monkeypatch.setattr(rank, "tokens_per_forward", lambda _shape, t=tokens: t)
+        monkeypatch.setattr(resume, "tokens_per_forward", lambda _shape, t=tokens: t)
         curves = rank.rank_curves(runner, aligned, SITE, random_basis(2, 32), metric)
         found.append(torch.stack([curves.removed.values, curves.opened.values]))
     torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=0)

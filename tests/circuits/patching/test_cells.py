@@ -4,7 +4,7 @@ import pytest
 
 from circuits.errors import UserError
 from circuits.patching.cells import Place, Sweep, cell, label, parse
-from circuits.types import Point, Site
+from circuits.types import Point
 
 
 def test_a_sweep_lists_its_cells_with_the_last_axis_fastest():
@@ -25,9 +25,9 @@ def test_without_position_a_cell_covers_every_column_and_without_head_every_head
     assert grid.cells == ((Place(0, "z"),), (Place(1, "z"),))
 
 
-def test_a_site_is_a_place_at_its_span():
-    (place,) = cell(Site(3, "resid_pre", "trigger"))
-    assert place == Place(3, "resid_pre", span="trigger")
+def test_a_cell_is_its_places():
+    place = Place(3, "resid_pre", span="trigger")
+    assert cell(place) == (place,)
     assert place.point == Point(3)
 
 

@@ -9,7 +9,7 @@ from circuits.metrics import Generated, kl_from, logit_difference
 from circuits.patching.cells import Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.runner import extend, generate, whole
-from circuits.types import Edit, Point, Site, TokenPairs
+from circuits.types import Edit, Point, TokenPairs
 
 NEAR = 5e-4
 METRIC = logit_difference(40, 90)
@@ -57,7 +57,7 @@ def plain(runner, found: TokenPairs, cells) -> torch.Tensor:
 
 def cells_of_all_kinds(last_column: int) -> list:
     return [
-        cell(Site(1, "resid_pre", "trigger")),
+        cell(Place(1, span="trigger")),
         cell(Place(0, "attn_out"), Place(2, "mlp_out")),
         cell(Place(0, "z", heads=(1,)), Place(1, "z", heads=(0, 2)), Place(2, "v", heads=(1,))),
         cell(Place(1, "q", heads=(0,)), Place(1, "k", heads=(0,)), Place(1, "pattern", heads=(3,))),
