@@ -158,7 +158,12 @@ def clamping(unit: Float[Tensor, " d"], ceiling: float) -> Along:
     Raises:
         UserError: the direction has not unit norm.
     """
-    return Along("clamping", unit.float(), ceiling, operators.clamp_component)
+    return Along(
+        "clamping",
+        unit.float(),
+        ceiling,
+        lambda x, unit, ceiling: operators.set_component_above(x, unit, ceiling, ceiling),
+    )
 
 
 def leace(x: Float[Tensor, "n d"], y: Labels, shrinkage: float | None = None) -> Eraser:

@@ -44,16 +44,13 @@ def scale_component(
     return x + (coefficient - 1) * (x @ direction).unsqueeze(-1) * direction
 
 
-def clamp_component(x: Activation, direction: Float[Tensor, " d"], ceiling: float) -> Activation:
-    """Lower the component to ``ceiling`` where it exceeds it; leave other activations alone."""
-    excess = (x @ direction - ceiling).clamp(min=0)
-    return x - excess.unsqueeze(-1) * direction
-
-
 def set_component_above(
     x: Activation, direction: Float[Tensor, " d"], level: float, value: float
 ) -> Activation:
-    """Set the component to ``value`` where it exceeds ``level``; leave other activations alone."""
+    """Set the component to ``value`` where it exceeds ``level``; leave other activations alone.
+
+    With the two equal, the component is clamped.
+    """
     along = x @ direction
     moved = torch.where(along > level, value - along, torch.zeros_like(along))
     return x + moved.unsqueeze(-1) * direction

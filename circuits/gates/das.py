@@ -45,19 +45,13 @@ class Alignment:
     """A learned subspace.
 
     Attributes:
-        site: where it was learned.
         basis: orthonormal rows; their order means nothing.
-        losses: at every evaluation, in order (means over pairs and both directions).
+        losses: at every evaluation, in order (means over pairs and both directions). The least is
+            the basis's.
     """
 
-    site: Site
     basis: Float[Tensor, "k d_model"]
     losses: tuple[float, ...]
-
-    @property
-    def loss(self) -> float:
-        """The loss of the basis: the least that was seen."""
-        return min(self.losses)
 
 
 Loss = Callable[[Float[Tensor, "k d"]], Float[Tensor, ""]]
@@ -108,7 +102,7 @@ def align(
         raise UserError(f"align: expected a start [{rank}, {d_model}], got {tuple(start.shape)}")
     free = start.to(scene.clean.resid.device, torch.float32)
     basis, losses = _minimised(interchange_loss(scene, behaviour, goal), free, steps)
-    return Alignment(site, basis, tuple(losses))
+    return Alignment(basis, tuple(losses))
 
 
 def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) -> Loss:

@@ -240,7 +240,7 @@ def test_steering_and_clamping_are_their_tensor_maths():
     x, _ = labelled()
     unit = torch.nn.functional.normalize(normal(D, seed=3), dim=0).float()
     assert torch.equal(erase.steering(unit, -1.5)(x), operators.add_along(x, unit, -1.5))
-    assert torch.equal(clamping(unit, 0.3)(x), operators.clamp_component(x, unit, 0.3))
+    assert torch.equal(clamping(unit, 0.3)(x), operators.set_component_above(x, unit, 0.3, 0.3))
     assert not torch.equal(clamping(unit, 0.3)(x), x)
 
 

@@ -91,7 +91,7 @@ def test_setting_above_a_level_moves_what_exceeds_it_all_the_way_and_nothing_els
 
 def test_clamping_lowers_what_exceeds_the_ceiling_and_nothing_else(x, unit):
     ceiling = 0.2
-    found, before = operators.clamp_component(x, unit, ceiling), component(x, unit)
+    found, before = operators.set_component_above(x, unit, ceiling, ceiling), component(x, unit)
     above = before > ceiling
     assert above.any()
     assert not above.all()
@@ -186,7 +186,7 @@ def test_no_edit_changes_its_input(x, unit, basis):
         operators.project_out(x, unit),
         operators.project_out_subspace(x, basis),
         operators.affine_erase(x, basis, basis, normal(3, seed=9)),
-        operators.clamp_component(x, unit, -9.0),
+        operators.set_component_above(x, unit, -9.0, -9.0),
         operators.set_component_above(x, unit, -9.0, 1.0),
         operators.add_along(x, unit, 1.0),
         operators.replace(x, x + 1),

@@ -48,7 +48,7 @@ def test_the_planted_direction_is_learned_from_any_start(model, fit, validation,
     found = das.align(model.runner, fit, site, 1, [BEHAVIOUR], seed=seed)
     assert abs(float(found.basis[0] @ axis)) > 0.99
     assert found.losses[0] > 0.5
-    assert found.loss < 1e-4
+    assert min(found.losses) < 1e-4
     assert min(shares(model.runner, validation, site, found.basis)) > 0.99
 
 
@@ -62,7 +62,7 @@ def test_a_larger_subspace_contains_the_direction_and_is_orthonormal(model, fit)
 def test_kl_learns_a_direction_that_works_on_other_pairs(model, fit, validation, behaviour):
     found = das.align(model.runner, fit, SITE, 1, behaviour, goal="kl")
     assert abs(float(found.basis[0] @ model.gate)) > 0.9
-    assert found.loss < 1e-4 < found.losses[0]
+    assert min(found.losses) < 1e-4 < found.losses[0]
     assert min(shares(model.runner, validation, SITE, found.basis)) > 0.99
 
 
@@ -96,7 +96,7 @@ def test_where_the_site_carries_nothing_no_direction_has_an_effect(model, fit, s
     layer = COPY + 1 if span == "trigger" else COPY
     site = Site(layer, "resid_pre", span)
     found = das.align(model.runner, fit, site, 2, [BEHAVIOUR])
-    assert found.loss == pytest.approx(1, abs=1e-3)
+    assert min(found.losses) == pytest.approx(1, abs=1e-3)
     assert max(map(abs, shares(model.runner, fit, site, found.basis))) < 0.01
 
 
@@ -189,8 +189,8 @@ def test_a_given_start_is_used_left_alone_and_never_made_worse(model, fit):
     scene = rank.Scene.of(model.runner, fit, SITE, 64)
     loss = das.interchange_loss(scene, [BEHAVIOUR], "log odds")
     assert found.losses[0] == pytest.approx(float(loss(start / start.norm())), rel=1e-3)
-    assert float(loss(found.basis)) == pytest.approx(found.loss, rel=1e-2, abs=1e-6)
-    assert found.loss <= found.losses[0]
+    assert float(loss(found.basis)) == pytest.approx(min(found.losses), rel=1e-2, abs=1e-6)
+    assert min(found.losses) <= found.losses[0]
     assert len(found.losses) <= 4
     assert torch.equal(start, kept)
 
