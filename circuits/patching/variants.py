@@ -24,7 +24,7 @@ from circuits.types import HEAD_STREAMS, Edit, Point
 
 Layout = Literal["joined", "stacked", "plain"]
 Stream = Float[Tensor, "rows column *rest"]
-Blocks = Float[Tensor, "block n column *rest"]
+Blocks = Float[Tensor, "block n suffix *rest"]
 
 
 @dataclass(frozen=True)
