@@ -146,9 +146,13 @@ class Pass:
             return old
         masks = torch.stack([self._mask(point, here) for here in places]).to(old.device)
         shape = masks.shape + (1,) * (old.ndim - masks.ndim)
-        shared = self.sides.acts[point][:, self.start :] if self.own is None else None
-        new = self.own[point][which] if self.own is not None else shared
-        return torch.where(masks.reshape(shape), new.to(old), old)
+        return torch.where(masks.reshape(shape), self._source(point, which).to(old), old)
+
+    def _source(self, point: Point, which: list[int]) -> Float[Tensor, "..."]:
+        """What replaces a point: a block for each of the variants given, or one for all."""
+        if self.own is not None:
+            return self.own[point][which]
+        return self.sides.acts[point][None, :, self.start :]
 
     def blocks(self, x: Stream) -> Blocks:
         """An activation's rows by block, in the columns of the sides."""
@@ -168,17 +172,13 @@ class Pass:
         return torch.tensor([self.offset + i for i in which], dtype=torch.long, device=x.device)
 
     def _mask(self, point: Point, places: Sequence[Place]) -> Bool[Tensor, "n column *head"]:
-        heads = ()
-        if point.stream in HEAD_STREAMS:
-            act = self.own[point][0] if self.own is not None else self.sides.acts[point]
-            heads = act.shape[2:3]
-        mask = torch.zeros(
-            self.n, self.sides.base.width - self.start, *(heads or (1,)), dtype=torch.bool
-        )
+        per_head = point.stream in HEAD_STREAMS
+        heads = self._source(point, [0]).shape[3] if per_head else 1
+        mask = torch.zeros(self.n, self.sides.base.width - self.start, heads, dtype=torch.bool)
         for place in places:
             chosen = slice(None) if place.heads is None else list(place.heads)
             mask[:, :, chosen] |= covered(self.sides, place)[:, self.start :, None]
-        return mask if heads else mask[:, :, 0]
+        return mask if per_head else mask[:, :, 0]
 
 
 def _columns(sides: Sides, place: Place) -> Bool[Tensor, "*n column"]:
