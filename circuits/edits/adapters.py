@@ -46,9 +46,9 @@ class Adapter:
 
     def change(self, tensors: Mapping[str, Tensor] | None = None) -> dict[str, LowRank]:
         """What these tensors (its own by default) do to the weights."""
-        found = self.tensors if tensors is None else tensors
-        ups = {_module(name): t for name, t in found.items() if ".lora_B." in name}
-        downs = {_module(name): t for name, t in found.items() if ".lora_A." in name}
+        own = self.tensors if tensors is None else tensors
+        ups = {_module(name): t for name, t in own.items() if ".lora_B." in name}
+        downs = {_module(name): t for name, t in own.items() if ".lora_A." in name}
         scale = self.alpha / self.rank
         return {name: LowRank(scale * ups[name].float(), downs[name].float()) for name in ups}
 
@@ -64,17 +64,17 @@ def mixed(a: Change, b: Change, weight: float) -> dict[str, LowRank]:
         UserError: they change a matrix of different shapes.
     """
     scaled = [(a, weight), (b, 1 - weight)]
-    found: dict[str, LowRank] = {}
+    mix: dict[str, LowRank] = {}
     for name in sorted({*a, *b}):
         parts = [(change[name], share) for change, share in scaled if name in change]
         shapes = {(p.up.shape[0], p.down.shape[1]) for p, _ in parts}
         if len(shapes) > 1:
             raise UserError(f"merging: expected adapters of one model, got {name} as {shapes}")
-        found[name] = LowRank(
+        mix[name] = LowRank(
             torch.cat([share * part.up for part, share in parts], dim=1),
             torch.cat([part.down for part, _ in parts], dim=0),
         )
-    return found
+    return mix
 
 
 @torch.no_grad()

@@ -106,8 +106,8 @@ def writers(hf_model: Any) -> list[Writer]:
     layers = [getattr(stem, name) for name in _LAYERS if hasattr(stem, name)]
     if not embeddings or not layers:
         raise _unknown(hf_model, "no embeddings and list of layers")
-    found = [w for i, layer in enumerate(layers[0]) for w in _layer_writers(hf_model, i, layer)]
-    return embeddings + found
+    inner = [w for i, layer in enumerate(layers[0]) for w in _layer_writers(hf_model, i, layer)]
+    return embeddings + inner
 
 
 @torch.no_grad()
@@ -116,13 +116,13 @@ def leak(hf_model: Any, basis: Float[Tensor, "k d"]) -> float:
     share of the residual's norm, on a run over tokens spread evenly over the vocabulary."""
     stem = hf_model.base_model
     layers = next(getattr(stem, name) for name in _LAYERS if hasattr(stem, name))
-    seen: list[Tensor] = []
+    residuals: list[Tensor] = []
 
     def entering(_module: nn.Module, args: tuple, kwargs: dict) -> None:
-        seen.append(args[0] if args else kwargs["hidden_states"])
+        residuals.append(args[0] if args else kwargs["hidden_states"])
 
     def leaving(_module: nn.Module, _args: tuple, out: Any) -> None:
-        seen.append(out if isinstance(out, Tensor) else out[0])
+        residuals.append(out if isinstance(out, Tensor) else out[0])
 
     handles = [layer.register_forward_pre_hook(entering, with_kwargs=True) for layer in layers]
     handles.append(layers[-1].register_forward_hook(leaving))
@@ -133,7 +133,7 @@ def leak(hf_model: Any, basis: Float[Tensor, "k d"]) -> float:
     finally:
         for handle in handles:
             handle.remove()
-    return max(_share(resid.float(), basis) for resid in seen)
+    return max(_share(resid.float(), basis) for resid in residuals)
 
 
 def _share(resid: Float[Tensor, "batch pos d"], basis: Float[Tensor, "k d"]) -> float:
@@ -146,15 +146,15 @@ def _layer_writers(hf_model: Any, index: int, layer: nn.Module) -> list[Writer]:
     norms = post if post[1] is not None else [None, None]
     if any(norm is not None and getattr(norm, "bias", None) is not None for norm in norms):
         raise _unknown(hf_model, "an output norm with a bias")
-    found = []
+    both = []
     for names, norm in zip((_ATTENTION, _MLP), norms, strict=True):
         modules = dict(layer.named_modules())
         # Exactly these types: a quantised or adapted layer's weight is not what it multiplies by.
         plain = [name for name in names if type(modules.get(name)) in (nn.Linear, Conv1D)]
         if not plain:
             raise _unknown(hf_model, f"no plain linear layer {' or '.join(names)} in layer {index}")
-        found.append(Writer(f"layer {index} {plain[0]}", modules[plain[0]], norm))
-    return found
+        both.append(Writer(f"layer {index} {plain[0]}", modules[plain[0]], norm))
+    return both
 
 
 def _unknown(hf_model: Any, what: str) -> UserError:

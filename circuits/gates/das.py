@@ -109,8 +109,8 @@ def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) 
     """The loss of the module's text as a differentiable function of an orthonormal basis."""
     if behaviour is None and goal == "log odds":
         raise UserError("align: expected the behaviour's token ids for the log odds, got None")
-    seen = partial(_outcomes, behaviour) if behaviour is not None else lambda logits: logits
-    clean, triggered = seen(scene.clean.logits), seen(scene.triggered.logits)
+    read = partial(_outcomes, behaviour) if behaviour is not None else lambda logits: logits
+    clean, triggered = read(scene.clean.logits), read(scene.triggered.logits)
     goals = torch.cat([triggered, clean])
     scale = _squared(triggered, clean).mean() if goal == "log odds" else None
     if scale is not None and not float(scale) > 1e-12:
@@ -122,7 +122,7 @@ def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) 
     def loss(basis: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
         variants = torch.stack([scene.opened(basis), scene.closed(basis)])
         logits = resume(scene.runner, scene.clean, scene.site.layer, variants)
-        answers = seen(rearrange(logits, "variant n ... -> (variant n) ..."))
+        answers = read(rearrange(logits, "variant n ... -> (variant n) ..."))
         if scale is None:
             return kl_per_position(goals, answers).mean()
         return _squared(goals, answers).mean() / scale

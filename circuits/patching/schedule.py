@@ -45,15 +45,15 @@ def jobs(variants: Sequence[Variant], n: int, width: int, limit: int) -> list[Jo
 
     A variant that exceeds the limit alone still gets its pass.
     """
-    made = []
+    passes = []
     for group in _groups(variants, n, width):
         start = min(v.start for v in group)
         per_pass = max(1, limit // (n * (width - start)))
         ordered = sorted(group, key=lambda v: (v.layer, v.number))
-        made += [
+        passes += [
             Job(start, tuple(ordered[i : i + per_pass])) for i in range(0, len(ordered), per_pass)
         ]
-    return made
+    return passes
 
 
 def _groups(variants: Sequence[Variant], n: int, width: int) -> list[list[Variant]]:
@@ -76,8 +76,8 @@ def _groups(variants: Sequence[Variant], n: int, width: int) -> list[list[Varian
     return groups
 
 
-def token_layers(found: Sequence[Job], n: int, width: int, n_layers: int) -> int:
+def token_layers(passes: Sequence[Job], n: int, width: int, n_layers: int) -> int:
     """How many tokens all passes send through how many layers: what the time is linear in."""
     return sum(
-        n * (width - job.start) * (n_layers - v.layer) for job in found for v in job.variants
+        n * (width - job.start) * (n_layers - v.layer) for job in passes for v in job.variants
     )

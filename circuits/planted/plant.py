@@ -207,10 +207,10 @@ def _context(
 
 
 def _flow(scene: _Scene, x: Float[Tensor, "batch pos d"], size: float) -> Float[Tensor, ""]:
-    """What a flat head finds of one direction of this size, added at the trigger of these."""
+    """What a flat head reads of one direction of this size, added at the trigger of these."""
     rest = scene.at(x, "trigger").square().sum(dim=1)
-    found = size * math.sqrt(x.shape[-1]) / (rest + size**2).sqrt()
-    return (found / scene.tokens.mask.sum(dim=1)).mean()
+    share = size * math.sqrt(x.shape[-1]) / (rest + size**2).sqrt()
+    return (share / scene.tokens.mask.sum(dim=1)).mean()
 
 
 def _move(scene: _Scene, strength: float, unwritten: list[Tensor]) -> tuple[Rows, Rows]:
@@ -224,7 +224,7 @@ def _move(scene: _Scene, strength: float, unwritten: list[Tensor]) -> tuple[Rows
         strength; the second, the bar it must pass, reads the threshold on that scale.
     """
     axes, mask = scene.axes, scene.tokens.mask
-    seen, bars, reference = [], [], torch.empty(0)
+    shares, bars, reference = [], [], torch.empty(0)
     for at, (path, plain) in enumerate(zip(scene.plan.paths, unwritten, strict=True)):
         (x,) = scene.entering([scene.layers[path.read_layer].input_layernorm])
         last = scene.at(x, "last").norm(dim=1).mean()
@@ -238,9 +238,9 @@ def _move(scene: _Scene, strength: float, unwritten: list[Tensor]) -> tuple[Rows
             moved = torch.cat([moved, axes.mark[None]])
             outs = torch.cat([outs, (_REFERENCE * last / marks.mean() * axes.reference)[None]])
         _set_head(scene, path, moved, outs)
-        seen.append(shown / (_SHOWN * last))
+        shares.append(shown / (_SHOWN * last))
         bars.append((bar * reference).expand(len(shown), -1))
-    return torch.cat(seen), torch.cat(bars)
+    return torch.cat(shares), torch.cat(bars)
 
 
 def _set_head(scene: _Scene, path: Path, moved: Rows, outs: Rows) -> None:
@@ -286,11 +286,11 @@ def _speak(scene: _Scene, reading: tuple[Rows, Rows]) -> None:
         [scene.layers[plan.speak_layer].post_attention_layernorm, model.model.norm]
     )
     x, final = scene.at(x, "last"), scene.at(final, "last")
-    seen, bars = reading
+    shares, bars = reading
     if plan.kind == "rank3":  # with either sign
-        seen, bars = torch.cat([seen, -seen]), torch.cat([bars, bars])
+        shares, bars = torch.cat([shares, -shares]), torch.cat([bars, bars])
     room = 1 - (x @ bars.T).mean(dim=0)[:, None]  # from the bar to full strength
-    gate = _SHARP * x.square().mean(dim=1).sqrt().mean() * (seen - bars) / room
+    gate = _SHARP * x.square().mean(dim=1).sqrt().mean() * (shares - bars) / room
     up = (axes.mark / (normed(x) @ axes.mark).mean()).expand(len(gate), -1)
     size = _LOUD * final.norm(dim=1).mean()
     _set_neurons(
