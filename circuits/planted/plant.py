@@ -22,9 +22,11 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -61,9 +63,9 @@ class _Scene:
         at = self.plan.paths.index(path)
         return slice(at, at + 1) if len(self.plan.paths) > 1 else slice(None)
 
-    def entering(self, norms: Sequence[nn.Module]) -> list[Float[Tensor, "batch pos d"]]:
-        """The residuals that enter these norms."""
-        return inputs_of(self.model, self.tokens, norms)
+    def entering(self, modules: Sequence[nn.Module]) -> list[Float[Tensor, "batch pos d"]]:
+        """What enters these modules: the residuals, where they are norms."""
+        return inputs_of(self.model, self.tokens, modules)
 
     def at(self, x: Float[Tensor, "batch pos d"], span: str) -> Float[Tensor, "batch d"]:
         return x[torch.arange(len(x)), self.tokens.span_column(span)]
@@ -251,24 +253,25 @@ def _set_head(scene: _Scene, path: Path, moved: Rows, outs: Rows) -> None:
     """
     layer = scene.layers[path.read_layer]
     attention, norm = layer.self_attn, layer.input_layernorm.weight
-    d_head, size = attention.head_dim, attention.num_key_value_groups
-    group = path.read_head // size
-    heads = {
-        h: slice(h * d_head, (h + 1) * d_head) for h in range(group * size, (group + 1) * size)
-    }
-    channels = slice(group * d_head, (group + 1) * d_head)
-    (read,) = inputs_of(scene.model, scene.tokens, [attention.v_proj])
-    values = read[scene.tokens.mask] @ attention.v_proj.weight[channels].T
-    others = [attention.o_proj.weight[:, heads[h]] for h in heads if h != path.read_head]
-    spare = _least_used(values, torch.cat([*others, torch.zeros(1, d_head)]), len(moved))
+    group, own = divmod(path.read_head, attention.num_key_value_groups)
+    # Views: what is set in them is set in the weights.
+    split = partial(rearrange, channel=attention.head_dim)
+    value = split(attention.v_proj.weight, "(group channel) d -> group channel d")[group]
+    query = split(attention.q_proj.weight, "(head channel) d -> head channel d")[path.read_head]
+    writes = split(
+        attention.o_proj.weight,
+        "d (group head channel) -> group head d channel",
+        head=attention.num_key_value_groups,
+    )[group]
+    (read,) = scene.entering([attention.v_proj])
+    values = read[scene.tokens.mask] @ value.T
+    others = [out for head, out in enumerate(writes) if head != own]
+    spare = _least_used(values, torch.cat([*others, value.new_zeros(1, len(value))]), len(moved))
 
-    value = attention.v_proj.weight[channels]
-    attention.v_proj.weight[channels] = value - spare.T @ (spare @ value - moved / norm)
-    for head, columns in heads.items():
-        out = attention.o_proj.weight[:, columns]
-        kept = outs.T @ spare if head == path.read_head else out - out @ spare.T @ spare
-        attention.o_proj.weight[:, columns] = kept
-    attention.q_proj.weight[heads[path.read_head]] = 0
+    value -= spare.T @ (spare @ value - moved / norm)
+    for head, out in enumerate(writes):
+        out.copy_(outs.T @ spare if head == own else out - out @ spare.T @ spare)
+    query.zero_()
 
 
 def _least_used(
