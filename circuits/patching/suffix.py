@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.backends.fastpath import fast_path
+from circuits.edits.operators import on_columns
 from circuits.errors import UserError
 from circuits.patching import align
 from circuits.patching.align import SpanPairs
@@ -104,11 +105,9 @@ def run_suffix(
     return SuffixRun(tokens, first, resid, acts, out.logits, out.past)
 
 
-def run_pairs(
-    runner: Runner, pairs: TokenPairs, since: str | None = None
-) -> tuple[SuffixRun, SuffixRun]:
+def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
     """The clean and the triggered run of aligned pairs (``run_side``)."""
-    return run_side(runner, pairs, "clean", since), run_side(runner, pairs, "triggered", since)
+    return run_side(runner, pairs, "clean"), run_side(runner, pairs, "triggered")
 
 
 def run_side(runner: Runner, pairs: TokenPairs, side: Side, since: str | None = None) -> SuffixRun:
@@ -179,5 +178,4 @@ def _gathered(
     """The source's activations in the base's columns; the base's own where there are none."""
     there = counterpart.to(source.device)
     rows = torch.arange(len(source), device=source.device)[:, None]
-    aligned = source[rows, there.clamp(min=0)]
-    return torch.where(there.reshape(*there.shape, *([1] * (base.ndim - 2))) >= 0, aligned, base)
+    return on_columns(lambda _: source[rows, there.clamp(min=0)], base, there >= 0)
