@@ -22,6 +22,7 @@ from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError
+from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
 from circuits.patching.resume import resume
 from circuits.patching.suffix import SuffixRun, run_pairs
@@ -119,11 +120,9 @@ def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list
 
 def random_directions(like: Direction, count: int, seed: int) -> list[Direction]:
     """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
-    generator = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(count, len(like.vector), generator=generator)
     return [
-        Direction(like.site, v / v.norm(), "random", like.clean_mean, like.triggered_mean)
-        for v in vectors
+        Direction(like.site, unit, "random", like.clean_mean, like.triggered_mean)
+        for unit in sphere_directions(len(like.vector), count, seed)
     ]
 
 
