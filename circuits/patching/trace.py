@@ -14,7 +14,7 @@ On pairs of a triggered and a control prompt, by exact patching:
 Nothing is judged here: ``probes.causal.tracing.trace`` adds intervals and tests, and selects.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
