@@ -61,6 +61,8 @@ def _holds_data(kind: Any, above: tuple[Any, ...]) -> bool:
         one = len(rich) == 0 or (len(rich) == 1 and set(parts) <= {*rich, type(None)})
         nested = len(parts) == 2 and type(None) in parts
         return all(_holds_data(p, above) for p in parts) and (nested or (plain and one))
+    if origin in (dict, Mapping) and is_dataclass(parts[0]):  # no name of an entry in a file
+        return False
     return origin is Literal or (
         origin in (tuple, list, dict, Mapping, Sequence)
         and all(_holds_data(p, above) for p in parts if p is not ...)
