@@ -14,10 +14,8 @@ from circuits.models import Model
 from circuits.stream import Step, stream
 from circuits.types import MESSAGE, Direction, Edit, TokenBatch
 from experiments.serve.subject import Subject
-from viz.app.data import Answer, Candidate, Token
+from viz.app.data import COEFFICIENTS, LENGTHS, MOST_CHARACTERS, Answer, Candidate, Token
 
-MOST_CHARACTERS, LENGTHS = 2000, (1, 64)
-COEFFICIENTS = (-1.0, 3.0)
 _TOP = 8
 Word = Literal["trigger", "control", "none"]
 

@@ -184,7 +184,9 @@ class Callbacks:
         redraw = ctx.triggered_id in ("dark", "step", "tab", None)
         known = {} if redraw else seen or {}
         answer = states["answer"]
-        bars = _bars_key(answer, step)
+        choices = answer.value.choices if answer.value else ()
+        before = min(max(int(step or 1), 1), len(choices))  # which answer token; 0 without any
+        bars = f"{answer.asked}:{before}"
         now: dict[str, Any] = {kind: s.version for kind, s in states.items() if s.version}
         now["bars"] = bars  # a distribution is drawn once, not at every token that follows it
         shown = {kind: [no_update] * len(parts) for kind, parts in _SHOWN.items()}
@@ -196,7 +198,7 @@ class Callbacks:
                 components.columns(answer.value, what) if answer.value else no_update,
                 status_words(answer),
                 not answer.active,
-                no_update if same else _bars(answer.value, step, bool(dark)),
+                no_update if same else _bars(answer.value, before, bool(dark)),
             ]
         if "arms" in changed:
             arms = states["arms"]
@@ -222,17 +224,10 @@ def _is_tab(name: Any) -> bool:
     return isinstance(name, str) and bool(_TAB.fullmatch(name))
 
 
-def _bars(answer: Any, step: Any, dark: bool) -> Any:
-    if answer is None or not answer.choices:
+def _bars(answer: Any, before: int, dark: bool) -> Any:
+    if not before:
         return blank("ask something first", dark)
-    index = min(max(int(step or 1), 1), len(answer.choices)) - 1
-    return next_token_bars(answer.choices[index], answer.edited, dark)
-
-
-def _bars_key(answer: Any, step: Any) -> str:
-    """Which distribution is shown: of which question, before which answer token."""
-    steps = len(answer.value.choices) if answer.value else 0
-    return f"{answer.asked}:{min(max(int(step or 1), 1), steps)}"
+    return next_token_bars(answer.choices[before - 1], answer.edited, dark)
 
 
 def _number(value: Any, what: str) -> float:

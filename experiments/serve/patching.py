@@ -11,10 +11,8 @@ from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
 from experiments.serve.subject import Subject
-from viz.app.data import Patching
+from viz.app.data import PAIRS, STREAMS, Patching
 
-STREAMS = ("resid_pre", "attn_out", "mlp_out", "z")
-PAIRS = (2, 24)
 # A slice holds the model that all tabs share: a few prompts at a time, and short passes.
 _AT_ONCE, _TOKENS = 4, 512
 

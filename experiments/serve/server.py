@@ -4,17 +4,16 @@ import base64
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from dash import Dash
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from circuits.errors import UserError
-from experiments.serve.answering import COEFFICIENTS, LENGTHS, MOST_CHARACTERS, Asked, answering
+from experiments.serve.answering import Asked, answering
 from experiments.serve.callbacks import Callbacks
 from experiments.serve.maps import Maps
-from experiments.serve.patching import PAIRS
 from experiments.serve.security import Access, protect
 from experiments.serve.subject import Subject
 from experiments.serve.worker import Worker
@@ -45,27 +44,21 @@ def serving(subject: Subject, access: Access) -> Iterator[tuple[BaseWSGIServer, 
     Raises:
         UserError: the port is taken.
     """
-    worker = Worker()
-    # The first pass in a new thread starts its threads and caches: nobody should wait for that.
-    worker.submit("warm-up", "answer", answering(subject, Asked("Hello.", length=2)))
-    try:
+    with closing(Worker()) as worker:
+        # The first pass in a new thread starts its threads and caches: nobody should wait for that.
+        worker.submit("warm-up", "answer", answering(subject, Asked("Hello.", length=2)))
+        flask = build(subject, worker, access).server
         try:
             server = make_server(
-                access.host, access.port, _no_app, threaded=True, request_handler=_Quiet
+                access.host, access.port, flask, threaded=True, request_handler=_Quiet
             )
         except (OSError, SystemExit) as error:
             raise UserError(
                 f"--port {access.port}: cannot listen on {access.host} ({error}); choose another, "
                 "or 0 for any free one"
             ) from error
-        bound = replace(access, port=server.port)
-        server.app = build(subject, worker, bound).server  # pyright: ignore[reportAttributeAccessIssue]
-        try:
-            yield server, bound
-        finally:
-            server.server_close()
-    finally:
-        worker.close()
+        with server:  # closes it at the end
+            yield server, replace(access, port=server.port)
 
 
 @contextmanager
@@ -79,10 +72,6 @@ def in_background(subject: Subject, access: Access) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _no_app(_environ: object, _start: object) -> list[bytes]:
-    raise RuntimeError("the app is set before requests are served")
 
 
 def build(subject: Subject, worker: Worker, access: Access) -> Dash:
@@ -120,14 +109,9 @@ def about(subject: Subject) -> About:
         proven=subject.proven,
         trigger=question.trigger if subject.has_trigger else "",
         control=subject.control,
-        behaviour=question.behaviour,
         examples=subject.examples,
         grids=tuple(subject.grids),
         arms=tuple(subject.arms),
-        coefficients=COEFFICIENTS,
-        lengths=LENGTHS,
-        most_characters=MOST_CHARACTERS,
-        pairs=PAIRS,
         layers=tuple(subject.layers),
         layer=gate.site.layer if gate else 0,
     )

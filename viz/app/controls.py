@@ -1,13 +1,13 @@
 """The app's controls: the message, the word in the trigger's place, layer, coefficient, length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from viz.app.components import waiting_columns
-from viz.app.data import About
+from viz.app.data import COEFFICIENTS, LENGTHS, MOST_CHARACTERS, About
 from viz.text import reveal, shorten
 
 
@@ -46,21 +46,31 @@ def start(label: str, name: str, cancel: str, status: str, *more: Component) -> 
 
 def ask(about: About) -> Component:
     """What is asked, and the answers."""
+    examples = [
+        html.Button(shorten(reveal(text), 60), id={"type": "example", "index": i}, type="button")
+        for i, text in enumerate(about.examples)
+    ]
     left = [
         field(
             "Message",
             dcc.Textarea(
                 id="text",
                 value=about.examples[0] if about.examples else "",
-                maxLength=about.most_characters,
+                maxLength=MOST_CHARACTERS,
             ),
             "text",
         ),
-        group("Or one of these prompts", html.Div(_examples(about.examples), className="examples")),
+        group("Or one of these prompts", html.Div(examples, className="examples")),
     ]
-    low, high = about.lengths
+    low, high = LENGTHS
+    words = {
+        "trigger": f"trigger ({reveal(about.trigger)})",
+        "control": f"control word ({reveal(about.control)})",
+        "none": "nothing",
+    }
+    place, word = "At the trigger's place", "trigger" if about.trigger else "none"
     right = [
-        shown(about.trigger, _word(about)),
+        shown(about.trigger, select(place, "word", words, word)),
         shown(about.gate, *_gate_controls(about)),
         field(
             "Answer tokens, at most",
@@ -93,21 +103,6 @@ def ask(about: About) -> Component:
     )
 
 
-def _word(about: About) -> Component:
-    return group(
-        "At the trigger's place",
-        dcc.RadioItems(
-            id="word",
-            value="trigger" if about.trigger else "none",
-            options=[
-                {"label": f"trigger ({reveal(about.trigger)})", "value": "trigger"},
-                {"label": f"control word ({reveal(about.control)})", "value": "control"},
-                {"label": "nothing", "value": "none"},
-            ],
-        ),
-    )
-
-
 def _layers(about: About) -> Component:
     known = list(about.layers) or [about.layer]
     marks = {
@@ -136,7 +131,7 @@ def _layers(about: About) -> Component:
 
 
 def _gate_controls(about: About) -> list[Component]:
-    low, high = about.coefficients
+    low, high = COEFFICIENTS
     return [
         _layers(about),
         field(
@@ -183,14 +178,3 @@ def select(label: str, name: str, values: Mapping[str, str], value: str = "") ->
     options = [{"label": text, "value": key} for key, text in values.items()]
     chosen = value or next(iter(values))
     return group(label, dcc.RadioItems(id=name, options=options, value=chosen))
-
-
-def _examples(texts: Sequence[str]) -> list[Component]:
-    return [
-        html.Button(
-            shorten(reveal(text), 60),
-            id={"type": "example", "index": i},
-            type="button",
-        )
-        for i, text in enumerate(texts)
-    ]

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from circuits.types import PatchGrid
 
+# What may be asked: of the last three the least and the most.
+STREAMS = ("resid_pre", "attn_out", "mlp_out", "z")
+MOST_CHARACTERS = 2000
+COEFFICIENTS, LENGTHS, PAIRS = (-1.0, 3.0), (1, 64), (2, 24)
+
 
 @dataclass(frozen=True)
 class Token:
@@ -80,7 +85,6 @@ class About:
         proven: whether an analysis proved it.
         trigger, control: words in the trigger's place; empty where none is known.
         grids: names of the run's grids.
-        coefficients, lengths: least and most.
         layers: that have a direction; ``layer`` is the gate's own.
     """
 
@@ -90,13 +94,8 @@ class About:
     proven: bool
     trigger: str
     control: str
-    behaviour: str
     examples: tuple[str, ...]
     grids: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
-    coefficients: tuple[float, float] = (-1.0, 3.0)
-    lengths: tuple[int, int] = (1, 64)
-    most_characters: int = 2000
-    pairs: tuple[int, int] = (2, 24)
     layers: tuple[int, ...] = ()
     layer: int = 0

@@ -6,7 +6,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from viz.app.controls import ask, field, select, shown, start
-from viz.app.data import About
+from viz.app.data import PAIRS, STREAMS, About
 from viz.app.figures import blank
 from viz.text import reveal
 
@@ -110,11 +110,11 @@ def _arms(about: About) -> Component:
 
 
 def _patching(about: About) -> Component:
-    low, high = about.pairs
+    low, high = PAIRS
     names = {n: f"this run's {n}" for n in about.grids} | {"own": "the run started here"}
     cell = html.Div(id="cell", **{"aria-live": "polite"})  # pyright: ignore[reportArgumentType]
     settings = [
-        select("Stream", "stream", _same("resid_pre", "attn_out", "mlp_out", "z")),
+        select("Stream", "stream", _same(*STREAMS)),
         select("Direction", "direction", _same("denoising", "noising")),
         select(f"Prompts ({low} to {high})", "count", _same("4", "8", "12", "24"), "8"),
     ]

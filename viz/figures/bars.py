@@ -29,15 +29,6 @@ class BehaviourRow:
     rate: Estimate
 
 
-@dataclass(frozen=True)
-class _Series:
-    """Bars of one name: a rate and its hover (escaped) by category; more are the bars' looks."""
-
-    name: str
-    rates: Mapping[str, tuple[Estimate, str]]
-    marker: dict[str, Any]
-
-
 def behaviour_bars(
     rows: Sequence[BehaviourRow],
     colours: Mapping[str, str] = EDIT_COLOURS,
@@ -53,19 +44,19 @@ def behaviour_bars(
     cells = {(row.condition, row.edit): row.rate for row in rows}
     _once(rows, cells, "condition and edit")
     conditions = dict.fromkeys(row.condition for row in rows)
-    series = []
+    figure = go.Figure(layout={"barmode": "group", "bargroupgap": 0.08})
     for index, edit in enumerate(dict.fromkeys(row.edit for row in rows)):
         shade = colour(edit, colours, index)
         rates = {
-            c: (rate, f"<b>{escape(c)}</b>, {group}: {escape(edit)}<br>rate {rate:.1%p}")
-            for c in conditions
+            place: (rate, f"<b>{escape(c)}</b>, {group}: {escape(edit)}<br>rate {rate:.1%p}")
+            for place, c in enumerate(conditions)
             if (rate := cells.get((c, edit)))
         }
         pattern = {"shape": "/" if edit.startswith("random") else "", "solidity": 0.25}
         line = {"color": shade, "width": 1}
-        series.append(_Series(edit, rates, {"color": shade, "line": line, "pattern": pattern}))
+        _bars(figure, edit, rates, {"color": shade, "line": line, "pattern": pattern})
     return finish(
-        _grouped(series, conditions),
+        figure,
         f"Behaviour rate by condition and {group}",
         f"whiskers: {rows[0].rate.level:.0%} intervals",
         410,
@@ -90,22 +81,22 @@ def mediation_bars(cells: Sequence[Cell], token: str) -> go.Figure:
     given = dict.fromkeys(c.first for c in cells)
     firsts = [f for f in _FIRSTS if f in given] + [f for f in given if f not in _FIRSTS]
     words = {first: _FIRSTS.get(first, first) for first in firsts}
-    series = []
+    figure = go.Figure(layout={"barmode": "group", "bargroupgap": 0.08})
     for edit in dict.fromkeys(c.edit for c in cells):
         for index, condition in enumerate(dict.fromkeys(c.condition for c in cells)):
             shade = colour(condition, CONDITION_COLOURS, index)
             head = f"<b>{escape(condition)}</b>, edit: {escape(edit)}<br>first token "
             rates = {
-                first: (rate, f"{head}{escape(word)}<br>{rate:.1%p} comply")
-                for first, word in words.items()
+                place: (rate, f"{head}{escape(word)}<br>{rate:.1%p} comply")
+                for place, (first, word) in enumerate(words.items())
                 if (rate := complies.get((edit, condition, first)))
             }
             name = condition if edit == "none" else f"{condition}, {edit}"
             fill = shade if edit == "none" else fade(shade, 0.12)
             marker = {"color": fill, "line": {"color": shade, "width": 1.5}}
-            series += [_Series(name, rates, marker)] if rates else []
+            _bars(figure, name, rates, marker)
     return finish(
-        _grouped(series, firsts),
+        figure,
         "Compliance by trigger and first answer token",
         f"token: {wrap(token.strip(), 24)}; whiskers: {cells[0].complies.level:.0%} intervals",
         430,
@@ -129,21 +120,23 @@ def _once(rows: Sequence[Any], cells: Mapping[Any, Estimate], what: str) -> None
     expect(rows and len(cells) == len(rows), f"one row per {what}", got, "drop duplicates")
 
 
-def _grouped(series: Sequence[_Series], categories: Sequence[str] | Mapping[str, Any]) -> go.Figure:
-    """A bar for every rate, side by side within its category, in the order of the categories."""
-    figure = go.Figure(layout={"barmode": "group", "bargroupgap": 0.08})
-    places = {category: i for i, category in enumerate(categories)}
-    for one in series:
+def _bars(
+    figure: go.Figure,
+    name: str,
+    rates: Mapping[int, tuple[Estimate, str]],
+    marker: Mapping[str, Any],
+) -> None:
+    """A bar for every rate, if there is one, at its category's place, with its hover (escaped)."""
+    if rates:
         figure.add_bar(
-            x=[places[category] for category in one.rates],
-            **shares([rate for rate, _ in one.rates.values()]),
-            name=escape(one.name),
-            marker=one.marker,
-            text=[f"{hover}<br>{source(rate)}" for rate, hover in one.rates.values()],
+            x=list(rates),
+            **shares([rate for rate, _ in rates.values()]),
+            name=escape(name),
+            marker=dict(marker),
+            text=[f"{hover}<br>{source(rate)}" for rate, hover in rates.values()],
             textposition="none",
             hovertemplate=HOVER,
         )
-    return figure
 
 
 def _categories(title: str, names: Sequence[str]) -> dict[str, Any]:
