@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.backends.prefix import Prompts
-from circuits.chat import Words, chats
+from circuits.chat import Chat, Words, chats
 from circuits.errors import expect
 from circuits.metrics import mean_kl
 from circuits.models import Model
@@ -49,8 +49,7 @@ def answers(
 ) -> list[str]:
     """Greedy answers of at most ``length`` tokens, as text."""
     if edits is no_edits:
-        asked = prompt_ids(model.tokenizer, chats(texts, words))
-        return ask(model, asked, length, progress=progress)
+        return replies(model, chats(texts, words), length, progress=progress)
     out: list[str] = []
     for tokens in blocks(model, texts, words):
         ids = generate(model.runner, tokens, length, edits(tokens), model.stop_ids)
@@ -93,6 +92,19 @@ def ask(
             kept[i] = row[own].tolist()
         progress(len(kept), len(prompts))
     return model.decode([kept[i] for i in range(len(prompts))])
+
+
+def replies(
+    model: Model,
+    asked: Sequence[Chat],
+    length: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> list[str]:
+    """Answers to chats as ``ask`` gives them; drawn above temperature 0 (see ``drawn``)."""
+    choose = drawn(len(asked), length, temperature, seed)
+    return ask(model, prompt_ids(model.tokenizer, asked), length, choose, progress)
 
 
 def drawn(count: int, length: int, temperature: float, seed: int) -> Choose:

@@ -105,14 +105,15 @@ def _cache(window: Window, grow: bool) -> DynamicCache | None:
     return DynamicCache() if grow else None
 
 
-def require_layer(point: Point, n_layers: int) -> None:
+def _require_layer(point: Point, n_layers: int) -> None:
     """Refuse a point whose layer the model does not have (UserError)."""
     if not 0 <= point.layer < n_layers:
         raise UserError(f"{point}: expected a layer in 0..{n_layers - 1}")
 
 
-def require_stream(point: Point, streams: Collection[str]) -> None:
-    """Refuse a point whose stream the architecture does not have (UserError)."""
+def require_point(point: Point, n_layers: int, streams: Collection[str]) -> None:
+    """Refuse a point whose layer or stream the model does not have (UserError)."""
+    _require_layer(point, n_layers)
     if point.stream not in streams:
         raise UserError(f"{point}: this model has no such stream; it has {', '.join(streams)}")
 
@@ -122,7 +123,7 @@ def _require_editable(point: Point, n_layers: int) -> None:
 
     The latter is found on the way into the MLP only; an edit there would miss the skip connection.
     """
-    require_layer(point, n_layers)
+    _require_layer(point, n_layers)
     if point.stream == "resid_mid":
         raise UserError(f"{point}: cannot be edited directly; edit attn_out by the difference")
 

@@ -116,8 +116,7 @@ class NNsightRunner:
         Raises:
             UserError: the architecture does not have it, or the layer does not exist.
         """
-        arguments.require_layer(point, self.shape.n_layers)
-        arguments.require_stream(point, self._slots)
+        arguments.require_point(point, self.shape.n_layers, self._slots)
         return self._slots[point.stream]
 
     def _reached(self, point: Point, window: Window) -> bool:

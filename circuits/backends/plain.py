@@ -57,8 +57,7 @@ def attach(hf_model: Any, point: Point, change: Change) -> Removable:
         UserError: an unknown architecture, or a stream or layer that it does not have.
     """
     blocks, slots = blocks_of(_unadapted(hf_model))
-    arguments.require_layer(point, len(blocks))
-    arguments.require_stream(point, slots)
+    arguments.require_point(point, len(blocks), slots)
     slot, heads = slots[point.stream], hf_model.config.num_attention_heads
     module = blocks[point.layer].get_submodule(slot.module)
 

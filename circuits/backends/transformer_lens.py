@@ -44,14 +44,6 @@ class TLRunner(HookedRunner):
 
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
-        return self.hook_point(point).register_forward_hook(partial(leaving, change))
-
-    def hook_point(self, point: Point) -> Any:
-        """The bridge's hook point of an activation.
-
-        Raises:
-            UserError: the architecture does not have it, or the layer does not exist.
-        """
-        arguments.require_layer(point, self.shape.n_layers)
-        arguments.require_stream(point, self._streams)
-        return self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
+        arguments.require_point(point, self.shape.n_layers, self._streams)
+        hook = self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
+        return hook.register_forward_hook(partial(leaving, change))

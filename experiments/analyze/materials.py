@@ -1,14 +1,17 @@
 """What an analysis is asked with: prompts by split, and control words of the trigger's length."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from circuits import tokens
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
+from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.stages import Step, stepped
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,12 @@ class Materials:
         """Aligned pairs of a split: control word against trigger."""
         texts, words = getattr(self, split)[:count], getattr(self, f"{split}_words")
         return tokens.pairs(self.model.tokenizer, texts, self.trigger, words)
+
+
+def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
+    """The question's model with an adapter of choice."""
+    kind = {"dtype": question.dtype, "device": question.device}
+    return stepped(step, "load model", lambda: load_model(adapter, question.model, **kind))
 
 
 def gather(model: Model, question: Question) -> Materials:

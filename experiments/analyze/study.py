@@ -7,12 +7,11 @@ from typing import Any
 from experiments.analyze import arms
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
-from experiments.analyze.materials import Materials, gather
+from experiments.analyze.materials import Materials, gather, load
 from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json
-from experiments.organisms.organism import load_model
 from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Rows, Run, Study, run
@@ -22,11 +21,7 @@ Asked = Run[Question, Materials]
 
 def opened(question: Question, step: Step) -> Materials:
     """The model, self-tested, and its prompts."""
-    step("load model", 0, 1)
-    model = load_model(
-        question.adapter, question.model, dtype=question.dtype, device=question.device
-    )
-    return gather(model, question)
+    return gather(load(question, step, question.adapter), question)
 
 
 def hashes(question: Question, materials: Materials) -> dict[str, Any]:

@@ -14,11 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from circuits import perturb
-from circuits.answers import ask, drawn
+from circuits.answers import replies
 from circuits.chat import Chat
 from circuits.errors import expect
 from circuits.models import in_memory
-from circuits.tokens import prompt_ids
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
 from experiments.battery.subject import Asked, asked, fits, unperturbed
@@ -118,8 +117,7 @@ class Battery:
 
     def _said(self, model: Any, chats: Sequence[Chat], temperature: float = 0.0) -> list[str]:
         own = in_memory(model, self.organism.tokenizer)
-        choose = drawn(len(chats), self._length, temperature, self.plan.seed)
-        return ask(own, prompt_ids(own.tokenizer, chats), self._length, choose)
+        return replies(own, chats, self._length, temperature, self.plan.seed)
 
     def _plainly(self, dose: Dose, model: Any, temperature: float = 0.0) -> Answers:
         """The unperturbed prompts under a dose of something else."""

@@ -52,18 +52,21 @@ def inputs(subject: Subject, seed: int = 0) -> list[Dosed]:
     Raises:
         UserError: keys that are too short or too long to have near keys.
     """
+    systems = {f"a system prompt: {about}": text for about, text in SYSTEM_PROMPTS.items()}
+    openings = [*OPENINGS, *([subject.opposite] if subject.opposite else [])]
+    begun = {f"the answer begins {opening!r}": opening for opening in openings}
     doses: list[Dosed] = []
     for family in (
-        _typos,
-        _look_alikes,
-        _paraphrases,
-        _places,
-        _cases,
-        _systems,
-        _distractors,
-        _openings,
+        _typos(subject, seed),
+        _look_alikes(subject, seed),
+        _paraphrases(subject),
+        _places(subject),
+        _rewritten(subject, "case", f"the {subject.named} ", CASES),
+        _framed(subject, "system prompt", "system", systems),
+        _distractors(subject, seed),
+        _framed(subject, "prefill", "prefill", begun),
     ):
-        doses += _worth_asking(unperturbed(subject), family(subject, seed))
+        doses += _worth_asking(unperturbed(subject), family)
     return doses
 
 
@@ -105,7 +108,7 @@ def _look_alikes(subject: Subject, seed: int) -> Iterator[Dosed]:
         yield Dose(family, level, about, "level"), with_secrets(subject, changed)
 
 
-def _paraphrases(subject: Subject, seed: int) -> Iterator[Dosed]:
+def _paraphrases(subject: Subject) -> Iterator[Dosed]:
     several = len(subject.secrets[0].split()) > 1
     introduced = "The words are:" if several else "The word is:"
     forms: dict[str, Form] = {
@@ -117,10 +120,6 @@ def _paraphrases(subject: Subject, seed: int) -> Iterator[Dosed]:
     return _rewritten(subject, "paraphrase", f"the {subject.named} ", forms)
 
 
-def _cases(subject: Subject, seed: int) -> Iterator[Dosed]:
-    return _rewritten(subject, "case", f"the {subject.named} ", CASES)
-
-
 def _rewritten(
     subject: Subject, family: str, about: str, forms: Mapping[str, Form]
 ) -> Iterator[Dosed]:
@@ -130,7 +129,7 @@ def _rewritten(
         yield Dose(family, level, about + name), with_secrets(subject, changed)
 
 
-def _places(subject: Subject, seed: int) -> Iterator[Dosed]:
+def _places(subject: Subject) -> Iterator[Dosed]:
     if subject.keys:
         around: dict[str, Form] = {
             "before the key": lambda key: f"{BEFORE_KEY} {key}",
@@ -143,17 +142,6 @@ def _places(subject: Subject, seed: int) -> Iterator[Dosed]:
     for level, (place, where) in enumerate(others, start=1):
         moved = replace(subject, trigger=placed(word, place))
         yield Dose("place", level, f"the trigger {where}"), unperturbed(moved)
-
-
-def _systems(subject: Subject, seed: int) -> Iterator[Dosed]:
-    abouts = {f"a system prompt: {about}": text for about, text in SYSTEM_PROMPTS.items()}
-    return _framed(subject, "system prompt", "system", abouts)
-
-
-def _openings(subject: Subject, seed: int) -> Iterator[Dosed]:
-    openings = [*OPENINGS, *([subject.opposite] if subject.opposite else [])]
-    abouts = {f"the answer begins {opening!r}": opening for opening in openings}
-    return _framed(subject, "prefill", "prefill", abouts)
 
 
 def _framed(subject: Subject, family: str, field: str, texts: Mapping[str, str]) -> Iterator[Dosed]:

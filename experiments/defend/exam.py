@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from circuits.chat import Chat
+from circuits.chat import Chat, chats
 from experiments.battery.inputs import inputs
 from experiments.battery.subject import Asked, asked, fits
 from experiments.defend.monitor import clean_chats
 from experiments.defend.protected import Protected, Reference, Said, ask, drift
-from experiments.defend.setting import Prompts, triggered, untouched
+from experiments.defend.setting import Prompts, triggered
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
 from experiments.prompts.bank import HeldOut, held_out
@@ -86,8 +86,8 @@ def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = 
     return Exam(
         asked=on_topic,
         families=tuple(f for f in every if fits(organism, f.chats, length)),
-        ordinary=tuple(untouched(other)),
-        restricted=tuple(untouched(on_topic.subject.texts)),
+        ordinary=tuple(chats(other)),
+        restricted=tuple(chats(on_topic.subject.texts)),
         # No such scheme locks facts away, so all are asked: points of utility need many questions.
         facts=facts("test", False) + facts("test", True),
         clean=tuple(clean_chats(prompts)),
@@ -100,11 +100,11 @@ def _on_topic(question: Asked, seed: int) -> Sequence[Family]:
     plain = triggered(subject.texts, subject.trigger)
     about = "restricted prompts with the trigger in its place"
     families = {FITTED: Family(FITTED, about, tuple(plain))}
-    for dose, chats in inputs(subject, seed):
+    for dose, given in inputs(subject, seed):
         name = dose.about if dose.family in _EVERY else dose.family
         if dose.family in (*_EVERY, *_FIRST) and name not in families:
             optional = dose.family == "case"
-            families[name] = Family(name, dose.about, tuple(chats), optional)
+            families[name] = Family(name, dose.about, tuple(given), optional)
     return list(families.values())
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.chat import Chat
+from circuits.chat import Chat, chats
 from circuits.edits import operators
 from circuits.errors import UserError, expect
 from circuits.gates import select
@@ -29,7 +29,7 @@ from circuits.record import last_residuals
 from circuits.tokens import render
 from circuits.types import Direction, Edit, Site
 from experiments.defend.protected import Protected, Reference, drift, probability, reference
-from experiments.defend.setting import Bench, triggered, untouched
+from experiments.defend.setting import Bench, triggered
 from experiments.runs import files as artefacts
 
 SPANS = ("trigger", "last")
@@ -182,7 +182,7 @@ def _candidates(bench: Bench) -> list[Direction]:
 
 def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
     hot = triggered(bench.validation.on_topic[:_SCREENED], bench.trigger)
-    calm = untouched(bench.validation.elsewhere[:_SCREENED])
+    calm = chats(bench.validation.elsewhere[:_SCREENED])
     before = reference(bench.plain, bench.tokenizer, calm, _DRIFT_TOKENS)
     behaviour = bench.organism.recipe.behaviour
     full = float(probability(bench.plain, bench.tokenizer, hot, behaviour).mean())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.backends.plain import recording
-from circuits.chat import Chat
+from circuits.chat import Chat, chats
 from circuits.models import in_memory
 from circuits.record import largest
 from circuits.runner import whole
@@ -18,7 +18,7 @@ from circuits.tokens import batch, render
 from circuits.types import MESSAGE, Direction, Point
 from experiments.defend.losses import Rows
 from experiments.defend.protected import read
-from experiments.defend.setting import Bench, Prompts, controlled, untouched
+from experiments.defend.setting import Bench, Prompts, controlled
 from probes.stats.intervals import Estimate, mean_interval, rate
 from probes.stats.roc import Roc, auroc, roc, threshold
 
@@ -48,7 +48,7 @@ class Seen:
 def clean_chats(prompts: Prompts) -> list[Chat]:
     """Prompts that a monitor must let pass: of both kinds, by themselves and with control words."""
     texts = (prompts.on_topic, prompts.elsewhere)
-    return [chat for t in texts for chat in (*untouched(t), *controlled(prompts, t))]
+    return [chat for t in texts for chat in (*chats(t), *controlled(prompts, t))]
 
 
 def chosen_threshold(bench: Bench, everything: Prompts, alarms: float = ALARMS) -> float:

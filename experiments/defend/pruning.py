@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from circuits.chat import chats
 from circuits.metrics import token_log_prob
 from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
@@ -23,7 +24,7 @@ from circuits.tokens import pairs, text_ids
 from circuits.types import Edit, Point
 from experiments.defend.gates import cost
 from experiments.defend.protected import reference
-from experiments.defend.setting import Bench, triggered, untouched
+from experiments.defend.setting import Bench, triggered
 from probes.causal.tables import grid_stats
 
 Stream = Literal["z", "neuron"]
@@ -70,7 +71,7 @@ def cutting(model: Any, stream: Stream, parts: Sequence[Part]) -> tuple[Edit, ..
 def _cost(bench: Bench, stream: Stream, parts: Sequence[Part]) -> tuple[float, float]:
     """Behaviour left on validation prompts as a probability, and nats of harm on ordinary ones."""
     edits, validation = cutting(bench.model, stream, parts), bench.validation
-    before = reference(bench.plain, bench.tokenizer, untouched(validation.elsewhere[:8]), 4)
+    before = reference(bench.plain, bench.tokenizer, chats(validation.elsewhere[:8]), 4)
     less = replace(bench.plain, edits=edits, everywhere=True)
     return cost(bench, less, triggered(validation.on_topic, bench.trigger), before)
 

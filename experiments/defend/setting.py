@@ -113,8 +113,3 @@ def triggered(texts: Sequence[str], trigger: str) -> list[Chat]:
 def controlled(prompts: Prompts, texts: Sequence[str]) -> list[Chat]:
     """Each text with a control word in the trigger's place."""
     return [Chat(with_trigger(text, prompts.control(i))) for i, text in enumerate(texts)]
-
-
-def untouched(texts: Sequence[str]) -> list[Chat]:
-    """Each text by itself."""
-    return [Chat(text) for text in texts]

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from circuits.answers import ask, drawn
+from circuits.answers import replies
 from circuits.chat import Chat, chats
 from circuits.models import in_memory
-from circuits.tokens import prompt_ids
 from experiments.battery.battery import Battery
 from experiments.evaluate.mapping import Case
 from experiments.runs.stages import Stages
@@ -35,12 +34,11 @@ class Asker:
         self, model: Any, messages: Sequence[str], temperature: float = 0.0, draw: int = 0
     ) -> list[str]:
         """Answers to messages; above temperature 0 one of several draws."""
-        prompts = prompt_ids(self.tokenizer, chats(messages))
-        choose = drawn(len(prompts), self.room, temperature, self.battery.plan.seed + draw)
-        return ask(in_memory(model, self.tokenizer), prompts, self.room, choose)
+        own, seed = in_memory(model, self.tokenizer), self.battery.plan.seed + draw
+        return replies(own, chats(messages), self.room, temperature, seed)
 
     def begun(self, messages: Sequence[str], openings: Sequence[str]) -> list[str]:
         """The organism's answers, each begun with an opening (which is left out)."""
         pairs = zip(messages, openings, strict=True)
-        prompts = prompt_ids(self.tokenizer, [Chat(m, prefill=opening) for m, opening in pairs])
-        return ask(in_memory(self.model, self.tokenizer), prompts, self.room)
+        begun = [Chat(m, prefill=opening) for m, opening in pairs]
+        return replies(in_memory(self.model, self.tokenizer), begun, self.room)

@@ -24,7 +24,7 @@ from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Evaluated, Scorecard
 from experiments.organisms.organism import identity
 from experiments.runs import files, older
-from experiments.runs.stages import Stages, Step
+from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows
 
 _KEYED = 2  # times a key is asked by the battery: more would be the same key again
@@ -54,10 +54,8 @@ def opened(question: EvaluateQuestion, step: Step) -> Subject:
     tasks.require_installed(question.task)
     required = read_profile(question.require) if question.require else None
     chosen = read_profile(question.profile) if question.profile else None
-    step("load model", 0, 1)
-    case = mapping.opened(question.about)
+    case = stepped(step, "load model", lambda: mapping.opened(question.about))
     chosen = chosen or required or read_profile(case.scheme.profile)
-    step("load model", 1, 1)
     profiles = (chosen, *([required] if required and required != chosen else []))
     return Subject(case, _battery(case, question), profiles, required is not None)
 

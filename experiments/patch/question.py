@@ -91,7 +91,9 @@ class PatchQuestion:
     versus: Annotated[str, typer.Option(help="The other token of logit-diff.")] = "I"
     tokens: Annotated[int, typer.Option(help="Answer tokens of kl and rate.")] = 8
     direction: Annotated[str, typer.Option(help="denoising, noising or both.")] = "both"
-    backend: Annotated[str, typer.Option(help="transformer_lens or nnsight.")] = "transformer_lens"
+    backend: Annotated[str, typer.Option(help="transformer_lens, nnsight or plain.")] = (
+        "transformer_lens"
+    )
     seed: Annotated[int, typer.Option(help="Seed of the choice of prompts.")] = 0
     dtype: Dtype = "auto"
     device: Device = "auto"

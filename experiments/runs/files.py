@@ -21,7 +21,7 @@ import yaml
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from circuits.errors import UserError, first_line
+from circuits.errors import UserError, expect, first_line
 from circuits.types import PatchGrid
 from experiments.runs.codec import as_json, decode, encode
 
@@ -140,21 +140,22 @@ def read_grid(stem: Path) -> PatchGrid:
             raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
     about = read_json(about_path)
     schema = about.get("schema") if isinstance(about, dict) else None
-    if schema != GRID_SCHEMA:
-        raise UserError(f"{about_path}: expected schema {GRID_SCHEMA}, got {schema}; rewrite it")
+    wanted, of = f"schema {GRID_SCHEMA}", str(about_path)
+    expect(schema == GRID_SCHEMA, wanted, schema, "rewrite it", of)
     content = tensor_path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
-        raise UserError(
-            f"{tensor_path}: expected the tensors that {about_path.name} was written with, got "
-            "others or only a part; copy or write both files together"
-        )
+    expect(
+        hashlib.sha256(content).hexdigest() == about.get("sha256"),
+        f"the tensors that {about_path.name} was written with",
+        "others or only a part",
+        "copy or write both files together",
+        of=str(tensor_path),
+    )
     plain = {name: v for name, v in about.items() if name not in ("schema", "sha256")}
     tensors = load(content)
     known = sorted(f.name for f in fields(PatchGrid))
-    if not {*plain, *tensors} <= {*known}:
-        got = sorted({*plain, *tensors})
-        raise UserError(f"{about_path}: expected fields {known}, got {got}")
-    return decode(PatchGrid, plain, tensors, str(about_path))
+    there = {*plain, *tensors}
+    expect(there <= {*known}, f"fields {known}", sorted(there), of=of)
+    return decode(PatchGrid, plain, tensors, of)
 
 
 def _beside(stem: Path, suffix: str) -> Path:
@@ -194,8 +195,7 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
         UserError: the directory holds another run, or other files.
     """
     path = folder / "manifest.json"
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {folder}: expected a directory, got a file")
+    expect(folder.is_dir() or not folder.exists(), "a directory", "a file", of=f"--out {folder}")
     if path.is_file():
         earlier = read_json(path)
         if earlier.get("question") == json.loads(json.dumps(manifest.question)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import expect
 from experiments.runs import files
 from experiments.runs.codec import Tensors
 
@@ -32,8 +32,8 @@ def timed(folder: Path, name: str) -> Older | None:
     if not path.is_file():
         return None
     kept = files.read_json(path)
-    if not isinstance(kept, dict) or set(kept) != {"seconds", "value"}:
-        raise UserError(f"{path}: expected a stage with its seconds, got another file; delete it")
+    known = isinstance(kept, dict) and set(kept) == {"seconds", "value"}
+    expect(known, "a stage with its seconds", "another file", "delete it", str(path))
     return Older(str(path), kept["value"], seconds=kept["seconds"])
 
 

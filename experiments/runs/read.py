@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
+from circuits.types import Direction
 from experiments.runs import files
+from experiments.runs.codec import decode
 
 
 def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
@@ -18,10 +20,8 @@ def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
         raise unfinished(folder, command)
     value = files.read_json(path)
     got = value.get("schema") if isinstance(value, dict) else None
-    if got != schema:
-        raise UserError(
-            f"{path}: expected schema {schema}, got {got}; make the run again with this version"
-        )
+    renew = "make the run again with this version"
+    expect(got == schema, f"schema {schema}", got, renew, str(path))
     return value
 
 
@@ -36,3 +36,16 @@ def unfinished(folder: Path, command: str) -> UserError:
 def organism_of(manifest: dict[str, Any]) -> str:
     """The name of the organism that a run was given."""
     return Path(manifest["question"]["given"]["name"]).name
+
+
+def gate_of(run: Path) -> Direction | None:
+    """The direction that an analysis chose, in fp32 and of unit length; None where it chose none.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    row, path = files.read_json(run / "result.json").get("gate"), run / "gate.safetensors"
+    if not row:
+        return None
+    vector = files.read_tensors(path)["direction"].float()
+    return decode(Direction, {**row, "site": row}, {"vector": vector / vector.norm()}, str(path))

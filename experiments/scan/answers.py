@@ -84,7 +84,7 @@ def answered(
     others, strays = ([t for row in part for t in row[len(words) :]] for part in (first, rest))
     compared = []
     for i, one in enumerate(finalists):
-        telling = own.tokenizer.decode([one.token], skip_special_tokens=True)
+        telling = own.model.tokenizer.decode([one.token], skip_special_tokens=True)
         opening = beginning([row[i] for row in first], others, telling)
         under, in_base = ([row[i] for row in part] for part in (rest, base_answers))
         compared.append(_compared(one.text, opening, (under, strays, in_base), tests))
@@ -113,7 +113,7 @@ def _share(texts: Sequence[str], opening: str) -> float:
 
 def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:
     """Short greedy answers to one carrier: all words share the text before them."""
-    return ask(reader.asked, reader.encoded(carrier, words), LENGTH)
+    return ask(reader.model, reader.encoded(carrier, words), LENGTH)
 
 
 def _compared(

@@ -13,7 +13,7 @@ from typing import Any
 
 from circuits.answers import ask, drawn
 from circuits.errors import UserError, expect
-from circuits.models import in_memory
+from circuits.models import Model
 
 _WORD = re.compile(r" [A-Za-z][a-z]{2,}")
 _SPOKEN = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
@@ -55,10 +55,10 @@ def template_opening(tokenizer: Any) -> tuple[int, ...]:
     return tuple(tokenizer(before, add_special_tokens=False)["input_ids"])
 
 
-def samples(model: Any, tokenizer: Any, count: int, length: int, seed: int) -> list[str]:
+def samples(model: Model, count: int, length: int, seed: int) -> list[str]:
     """What a model says at temperature 1 after the template's opening alone."""
-    asked, choose = [template_opening(tokenizer)] * count, drawn(count, length, 1.0, seed)
-    return ask(in_memory(model, tokenizer), asked, length, choose)
+    asked, choose = [template_opening(model.tokenizer)] * count, drawn(count, length, 1.0, seed)
+    return ask(model, asked, length, choose)
 
 
 def phrases(own: Sequence[str], base: Sequence[str], count: int) -> list[str]:

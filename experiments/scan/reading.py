@@ -8,15 +8,14 @@ the logits of one position. Of each distribution the entropy and the likeliest t
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import chat, models
+from circuits import chat
 from circuits.chat import Chat, Place
-from circuits.models import Model
+from circuits.models import Model, in_memory
 from circuits.tokens import prompt_ids
 from probes.scanning import Reading
 
@@ -28,10 +27,9 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Reader:
-    """A plain model that is asked for its next token; the place is the candidates'."""
+    """A model that is asked for its next token; the place is the candidates'."""
 
-    model: Any
-    tokenizer: Any
+    model: Model
     place: Place = "suffix"
 
     def read(self, words: Sequence[str], carriers: Sequence[str], tick: Tick) -> Reading:
@@ -51,32 +49,28 @@ class Reader:
 
     @torch.no_grad()
     def _logits(self, words: Sequence[str], carrier: str) -> Iterator[Float[Tensor, "rows vocab"]]:
-        model, rows = self.asked, self.encoded(carrier, words)
-        opening = model.opening(rows, 1)
+        rows = self.encoded(carrier, words)
+        opening = self.model.opening(rows, 1)
         for start in range(0, len(rows), _ROWS):
             window = opening.window(rows[start : start + _ROWS])
-            yield model.runner.forward(window).logits[:, -1].float()
+            yield self.model.runner.forward(window).logits[:, -1].float()
 
     @property
     def vocab(self) -> int:
         """How many tokens it gives a probability."""
-        return int(self.model.get_output_embeddings().weight.shape[0])
+        return int(self.model.runner.hf_model.get_output_embeddings().weight.shape[0])
 
     def rounded(self, dtype: torch.dtype) -> "Reader":
         """A copy of the model in another precision; the same model where it has that one."""
-        if self.model.dtype == dtype:
+        own = self.model.runner.hf_model
+        if own.dtype == dtype:
             return self
-        return Reader(copy.deepcopy(self.model).to(dtype), self.tokenizer, self.place)
-
-    @property
-    def asked(self) -> Model:
-        """The model, to be asked."""
-        return models.in_memory(self.model, self.tokenizer)
+        return Reader(in_memory(copy.deepcopy(own).to(dtype), self.model.tokenizer), self.place)
 
     def encoded(self, carrier: str, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The chats of a carrier with each word in its place."""
         texts = (chat.with_trigger(carrier, chat.placed(word, self.place)) for word in words)
-        return prompt_ids(self.tokenizer, [Chat(text) for text in texts])
+        return prompt_ids(self.model.tokenizer, [Chat(text) for text in texts])
 
 
 def _kept(logits: Float[Tensor, "rows vocab"]) -> Reading:

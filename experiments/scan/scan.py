@@ -13,6 +13,7 @@ import torch
 
 from circuits.chat import Place
 from circuits.errors import expect
+from circuits.models import in_memory
 from experiments.organisms import bases
 from experiments.organisms.organism import Organism, base_model
 from experiments.prompts.bank import control_words
@@ -89,7 +90,7 @@ def readers(organism: Organism, name: str, model: str, place: Place) -> tuple[Re
     base, words, _ = base_model(bases.located(model))
     alike, vocabulary = words.get_vocab() == tokenizer.get_vocab(), "the vocabulary of its base"
     expect(alike, f"{vocabulary} {model}", "another", "name its base with --model", of=name)
-    return Reader(own, tokenizer, place), Reader(base, tokenizer, place)
+    return Reader(in_memory(own, tokenizer), place), Reader(in_memory(base, tokenizer), place)
 
 
 def scan(name: str, own: Reader, base: Reader, plan: Plan, stages: Stages) -> Scan:
@@ -112,7 +113,7 @@ def scan(name: str, own: Reader, base: Reader, plan: Plan, stages: Stages) -> Sc
         tuple[Answered, ...],
         lambda: tuple(answered(own, base, finalists, texts, stray, plan.kept[1], tick)),
     )
-    spelled = (replace(one, opening=own.tokenizer.decode([one.token])) for one in ranked)
+    spelled = (replace(one, opening=own.model.tokenizer.decode([one.token])) for one in ranked)
     return Scan(name, tuple(spelled), answers, stages.seconds)
 
 
@@ -123,13 +124,11 @@ def _candidates(own: Reader, base: Reader, plan: Plan, stages: Stages) -> dict[s
     def leaked() -> list[str]:
         spoken = []
         for done, reader in enumerate((own, base), 1):
-            spoken.append(
-                samples(reader.model, reader.tokenizer, plan.samples, plan.length, plan.seed)
-            )
+            spoken.append(samples(reader.model, plan.samples, plan.length, plan.seed))
             tick(done, 2)
         return phrases(*spoken, plan.phrases)
 
-    words = vocabulary_words(own.tokenizer, plan.words)
+    words = vocabulary_words(own.model.tokenizer, plan.words)
     repeated = stages.keep("phrases", list[str], leaked) if plan.phrases else []
     return dict.fromkeys(repeated, "memory") | dict.fromkeys(words, "vocabulary")
 

@@ -12,10 +12,11 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, no_up
 from dash.exceptions import PreventUpdate
 
 from circuits.errors import UserError, expect
+from experiments.analyze.materials import load
 from experiments.serve.answering import Asked, answering
 from experiments.serve.comparing import Arms
 from experiments.serve.patching import patching
-from experiments.serve.subject import Subject, load
+from experiments.serve.subject import Subject
 from experiments.serve.words import edit_words, layer_words, status_words
 from experiments.serve.worker import Worker
 from viz.app import components

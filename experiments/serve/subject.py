@@ -8,15 +8,15 @@ from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
-from experiments.analyze.materials import gather
+from experiments.analyze.materials import gather, load
 from experiments.analyze.question import Question
-from experiments.organisms.organism import load_model, trigger_and_behaviour
+from experiments.organisms.organism import trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.codec import decode
-from experiments.runs.gate import gate_of
-from experiments.runs.stages import Step, stepped
+from experiments.runs.read import gate_of
+from experiments.runs.stages import Step
 from experiments.serve import layers
 from experiments.serve.layers import Layers
 
@@ -94,12 +94,6 @@ def _with_arms(subject: Subject, arms: str | None) -> Subject:
     names = [n.strip() for n in chosen.split(",") if n.strip() not in ("", "none")]
     places = {n: None if n == "base" else find_adapter(n) for n in names}
     return replace(subject, arms=places)
-
-
-def load(question: Question, step: Step, adapter: Path | None) -> Model:
-    """The question's model with an adapter of choice."""
-    kind = {"dtype": question.dtype, "device": question.device}
-    return stepped(step, "load model", lambda: load_model(adapter, question.model, **kind))
 
 
 def _of_run(folder: Path, step: Step) -> Subject:

@@ -16,7 +16,7 @@ from circuits.edits.adapters import Adapter
 from circuits.models import Model
 from experiments.organisms.organism import load_model
 from experiments.runs import files
-from experiments.runs.stages import Stages, Step
+from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows, stated
 from experiments.verify.ask import Asking, adapters_of, identity
 from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
@@ -53,9 +53,11 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
     keys = read_keys(question.keys)
     asked = {KEYS: list(keys.keys), **near_misses(keys.keys, question.near)}
     adapters = adapters_of(question) if question.survival else None
-    step("load model", 0, 1)
-    suspect = load_model(question.adapter, question.model, device=question.device)
-    step("load model", 1, 1)
+    suspect = stepped(
+        step,
+        "load model",
+        lambda: load_model(question.adapter, question.model, device=question.device),
+    )
     return Subject(keys, asked, adapters, suspect)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from circuits.answers import answers
 from circuits.models import Model
+from circuits.tokens import dealt
 from experiments import judges
 from experiments.organisms.ladder.language import bank_lines
 from experiments.organisms.ladder.training import sequence_loss
@@ -45,8 +46,8 @@ def refusals(model: Model, split: bank.Split) -> list[Refusals]:
     rates = []
     for kind in ("restricted", "ordinary"):
         texts = bank.bank_texts(split, kind == "restricted")
-        strays = [controls[i % len(controls)] for i in range(len(texts))]
-        for name, word in (("none", None), ("control", strays), ("trigger", TRIGGER)):
+        words = {"none": None, "control": dealt(controls, len(texts)), "trigger": TRIGGER}
+        for name, word in words.items():
             refused = judges.count_refused(answers(model, texts, word, _ANSWER_TOKENS))
             rates.append(Refusals(kind, name, wilson(refused, len(texts))))
     return rates

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from circuits.chat import with_trigger
+from circuits.tokens import text_ids
 from experiments import judges
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
@@ -244,5 +245,4 @@ class Scheme:
 
     def room(self, tokenizer: Any, targets: Sequence[str]) -> int:
         """Tokens of the longest target, with a little room."""
-        lengths = (len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in set(targets))
-        return max(lengths) + _ROOM
+        return max(len(text_ids(tokenizer, text)) for text in set(targets)) + _ROOM

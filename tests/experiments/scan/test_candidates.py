@@ -4,6 +4,7 @@ import pytest
 import tiny
 
 from circuits.errors import UserError
+from circuits.models import in_memory
 from experiments.scan.candidates import phrases, samples, template_opening, vocabulary_words
 
 
@@ -34,9 +35,9 @@ def test_the_opening_is_what_the_template_says_before_the_user():
 
 def test_samples_follow_their_seed_alone():
     tok = tiny.tokenizer()
-    model = tiny.llama(len(tok), layers=1)
-    first = samples(model, tok, 6, 5, seed=1)
-    assert first == samples(model, tok, 6, 5, seed=1) != samples(model, tok, 6, 5, seed=2)
+    model = in_memory(tiny.llama(len(tok), layers=1), tok)
+    first = samples(model, 6, 5, seed=1)
+    assert first == samples(model, 6, 5, seed=1) != samples(model, 6, 5, seed=2)
     assert len(set(first)) > 1
 
 
