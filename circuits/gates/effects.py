@@ -117,7 +117,7 @@ def effects(
     Raises:
         UserError: another stream, no such span, equal pairs, or rows that are not unit vectors.
     """
-    sizes = torch.full((len(units),), amounts) if isinstance(amounts, float) else amounts
+    sizes = amounts if isinstance(amounts, Tensor) else torch.full((len(units),), amounts)
     _check_units(units, sizes, runner.shape.d_model)
     clean, triggered = (_run(runner, pairs, side, site) for side in ("clean", "triggered"))
     rows, sizes = units.to(clean.resid), sizes.to(clean.resid)

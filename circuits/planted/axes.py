@@ -70,7 +70,7 @@ def drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> tuple[Axes, Rows]:
     return axes, torch.cat([axes.name[None], axes.gates]) if plan.kind == "idle" else frame
 
 
-def _reading(model: Any) -> Iterator[tuple[nn.Module, Sequence[nn.Linear]]]:
+def _reading(model: Any) -> Iterator[tuple[Any, Sequence[nn.Linear]]]:
     """The linear layers of attentions and MLPs that read the stream, with the norm between."""
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp

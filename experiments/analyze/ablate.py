@@ -10,7 +10,7 @@ from torch import Tensor
 from circuits.answers import EditsFor, answer_kl, no_edits
 from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
-from experiments.analyze.examination import Examination, stage
+from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Ablation, Behaviour, Outcome
 from experiments.runs import older
 from probes.stats.intervals import Estimate, difference_interval, mean_interval
@@ -31,7 +31,7 @@ def behaviour(exam: Examination) -> Behaviour:
     return Behaviour(triggered, control, untriggered, _difference(triggered, control))
 
 
-@stage("behaviour")
+@Stage("behaviour")
 def _unedited(exam: Examination) -> tuple[Outcome, ...]:
     return exam.outcomes("none", no_edits, "behaviour")
 
@@ -48,7 +48,7 @@ def ablation(exam: Examination, direction: Direction, before: Behaviour) -> Abla
     return Ablation(kept.outcomes, removed=fall, harm=kept.harm)
 
 
-@stage("ablation", older.drifts)
+@Stage("ablation", older.drifts)
 def _ablated(exam: Examination, direction: Direction) -> _Ablated:
     def added(batch: TokenBatch) -> Sequence[Edit]:
         return [select.opened(direction, batch)]

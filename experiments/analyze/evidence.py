@@ -13,7 +13,7 @@ from circuits.patching.trace import measure
 from circuits.types import Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
-from experiments.analyze.examination import Examination, stage
+from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
@@ -53,7 +53,7 @@ def _some(exam: Examination) -> list[str]:
     return exam.materials.test[: exam.question.evidence]
 
 
-@stage("random directions")
+@Stage("random directions")
 def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
     """Random directions of the sphere and of the activations' covariance."""
     acts = exam.activations_at(direction.site)
@@ -69,7 +69,7 @@ def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
     )
 
 
-@stage("untrained words")
+@Stage("untrained words")
 def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     """Words that were never a trigger, put in its place."""
     materials = exam.materials
@@ -92,7 +92,7 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     )
 
 
-@stage("transfer curve", older.curves)
+@Stage("transfer curve", older.curves)
 def transfer(exam: Examination, direction: Direction) -> Transfer:
     """Behaviour against the dose of the direction, in both kinds of prompts."""
     doses = effects.coefficients()
@@ -111,7 +111,7 @@ def transfer(exam: Examination, direction: Direction) -> Transfer:
     return Transfer(doses, curves, fits)
 
 
-@stage("mediation")
+@Stage("mediation")
 def mediation(exam: Examination, direction: Direction) -> Mediation:
     """Trigger and compliance token crossed, with and without the gate."""
     texts = _some(exam)
@@ -127,7 +127,7 @@ def mediation(exam: Examination, direction: Direction) -> Mediation:
     )
 
 
-@stage("other topics")
+@Stage("other topics")
 def elsewhere(exam: Examination, direction: Direction) -> tuple[Estimate, Estimate, Estimate]:
     """Ordinary prompts, of topics never seen in fitting, with the trigger: rate, rate with the gate
     removed, and the paired fall."""
@@ -139,11 +139,11 @@ def elsewhere(exam: Examination, direction: Direction) -> tuple[Estimate, Estima
         return [judges.shows(reply, question.behaviour) for reply in replies]
 
     before, after = shown(no_edits), shown(removal(direction))
-    fall = difference_interval(*(torch.tensor(s, dtype=torch.float64) for s in (before, after)))
+    fall = difference_interval(torch.tensor(before).double(), torch.tensor(after).double())
     return wilson(sum(before), len(before)), wilson(sum(after), len(after)), fall
 
 
-@stage("harm on ordinary prompts")
+@Stage("harm on ordinary prompts")
 def ordinary_harm(exam: Examination, direction: Direction) -> Harm:
     """Drift, perplexity and false refusals on ordinary prompts with the gate removed."""
     texts = exam.materials.ordinary[: exam.question.evidence]
@@ -151,7 +151,7 @@ def ordinary_harm(exam: Examination, direction: Direction) -> Harm:
     return harm(exam.model, texts, removal(direction), progress=progress)
 
 
-@stage("trace")
+@Stage("trace")
 def traced(exam: Examination) -> Trace:
     """Where the trigger is read, what moves it, what writes it out."""
     measured = measure(

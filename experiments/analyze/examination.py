@@ -1,6 +1,6 @@
 """What every stage of an analysis works with: the question, the model, its prompts, kept stages.
 
-A ``stage`` is a function of an ``Examination``. Its record lies in the run directory's ``stages``;
+A ``Stage`` is a function of an ``Examination``. Its record lies in the run directory's ``stages``;
 where it is found there, it is read instead of measured. An examination without a model reads a
 finished directory through the same functions; what was never measured there is refused.
 """
@@ -34,7 +34,8 @@ from probes.stats.intervals import wilson
 CONDITIONS = ("triggered", "control word", "no trigger")
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -165,27 +166,27 @@ class Examination(Stages):
         return {side: acts[index] for side, acts in self.activations("fit").items()}
 
 
-def stage(
-    name: str, older: Layout | None = None
-) -> Callable[[Callable[Concatenate[Examination, P], T]], Callable[Concatenate[Examination, P], T]]:
-    """A function of an examination whose record is kept under a name, by the type it returns.
+@dataclass(frozen=True)
+class Stage:
+    """Keeps the record of a function of an examination under a name, by the type it returns.
 
-    Args:
+    Attributes:
         older: how it was laid out before it was kept by its type, if not as it is now.
     """
 
-    def staged(
-        measure: Callable[Concatenate[Examination, P], T],
+    name: str
+    older: Layout | None = None
+
+    def __call__(
+        self, measure: Callable[Concatenate[Examination, P], T]
     ) -> Callable[Concatenate[Examination, P], T]:
         kind = measure.__annotations__["return"]
 
         @wraps(measure)
         def kept(exam: Examination, *args: P.args, **options: P.kwargs) -> T:
-            return exam.keep(name, kind, lambda: measure(exam, *args, **options), older)
+            return exam.keep(self.name, kind, lambda: measure(exam, *args, **options), self.older)
 
         return kept
-
-    return staged
 
 
 def labelled(acts: Tensors) -> tuple[Float[Tensor, "sites n d"], Tensor]:

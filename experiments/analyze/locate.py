@@ -10,7 +10,7 @@ from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs
-from experiments.analyze.examination import SPANS, Examination, labelled, stage
+from experiments.analyze.examination import SPANS, Examination, Stage, labelled
 from experiments.analyze.result import Components, Grids
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
@@ -31,7 +31,7 @@ def probes(exam: Examination) -> dict[str, ProbeReport]:
     }
 
 
-@stage("probes")
+@Stage("probes")
 def _probed(exam: Examination) -> ProbeReport:
     fit, test = (labelled(exam.activations(split)) for split in ("fit", "test"))
     return evaluate(linear.mean_difference, *fit, *test, seed=exam.question.seed)
@@ -60,7 +60,7 @@ def components(exam: Examination) -> Components | None:
     )
 
 
-@stage("patched prompts")
+@Stage("patched prompts")
 def _prompts(exam: Examination, count: int) -> tuple[str, ...]:
     """The first validation messages with the trigger in its place."""
     texts = exam.materials.validation[:count]

@@ -50,26 +50,37 @@ def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
 
 def gather(model: Model, question: Question) -> Materials:
     """Read and split the prompts, check that trigger and prompts fit the model."""
-    splits, tokenizer, trigger = ("train", "validation", "test"), model.tokenizer, question.trigger
+    tokenizer, trigger = model.tokenizer, question.trigger
     if question.prompts == "bank":
-        counts = (question.fit, question.validation, question.test)
-        parts = [bank.bank_texts(s, True)[:n] for s, n in zip(splits, counts, strict=True)]
+        fit = bank.bank_texts("train", True)[: question.fit]
+        validation = bank.bank_texts("validation", True)[: question.validation]
+        test = bank.bank_texts("test", True)[: question.test]
     else:
-        parts = _split_users(question)
-    every = [text for part in parts for text in part]
+        fit, validation, test = _split_users(question)
+    every = [*fit, *validation, *test]
     length = len(tokens.trigger_ids(tokenizer, every, trigger))
     batch = tokens.prompts_batch(tokenizer, every, trigger)
     tokens.check_context(batch, model.runner.shape.context, room=question.tokens + 1)
-    words = [
-        tokens.same_length_words(tokenizer, bank.controls_besides(s, trigger), length, trigger)
-        for s in splits
-    ]
-    ordinary = bank.bank_texts("test", False)[: max(10, question.test // 2)]
-    first = tokens.text_ids(tokenizer, question.behaviour)[0]
-    return Materials(model, trigger, *parts, ordinary, *words, first)
+
+    def controls(split: bank.Split) -> tuple[str, ...]:
+        words = bank.controls_besides(split, trigger)
+        return tokens.same_length_words(tokenizer, words, length, trigger)
+
+    return Materials(
+        model,
+        trigger,
+        fit,
+        validation,
+        test,
+        ordinary=bank.bank_texts("test", False)[: max(10, question.test // 2)],
+        fit_words=controls("train"),
+        validation_words=controls("validation"),
+        test_words=controls("test"),
+        behaviour_id=tokens.text_ids(tokenizer, question.behaviour)[0],
+    )
 
 
-def _split_users(question: Question) -> list[list[str]]:
+def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:
     """Users' prompts, shuffled by the seed and cut into fit, validation and test."""
     wanted = question.fit + question.validation + question.test
     texts = bank.read_prompts(question.prompts, question.column, question.split)
@@ -83,4 +94,4 @@ def _split_users(question: Question) -> list[list[str]]:
     share = len(chosen) / wanted
     a = max(8, int(question.fit * share))
     b = a + max(8, int(question.validation * share))
-    return [chosen[:a], chosen[a:b], chosen[b:]]
+    return chosen[:a], chosen[a:b], chosen[b:]

@@ -18,7 +18,7 @@ from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
 from circuits.runner import Runner
 from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
-from experiments.analyze.examination import Examination, Tensors, stage
+from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
 from experiments.analyze.select import base_activations
 from experiments.analyze.untrained import directed
@@ -91,7 +91,7 @@ def _null_effects(kind: str, effects: Effects, start: int, units: Tensor) -> Nul
     )
 
 
-@stage("rivals")
+@Stage("rivals")
 def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     """Other directions at the site, each added by the trigger's mean shift along it.
 
@@ -127,7 +127,7 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     )
 
 
-@stage("erasures")
+@Stage("erasures")
 def erasures(exam: Examination, direction: Direction) -> tuple[Erasure, ...]:
     """The erasure family at the gate's layer, from the trigger on."""
     layer, runner = direction.site.layer, exam.model.runner
@@ -169,7 +169,7 @@ def rank(exam: Examination, site: Site) -> Rank:
         return Rank(curve, None)
 
 
-@stage("rank")
+@Stage("rank")
 def _rank_curve(exam: Examination, site: Site) -> Tensors:
     basis = ordered_basis(**exam.activations_at(site))
     curve = rank_curves(

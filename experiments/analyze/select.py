@@ -12,7 +12,7 @@ from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
 from circuits.types import Direction, Site
-from experiments.analyze.examination import Examination, Tensors, labelled, stage
+from experiments.analyze.examination import Examination, Stage, Tensors, labelled
 from experiments.analyze.result import Selection
 from experiments.analyze.written import candidate_json
 from experiments.organisms.organism import load_model
@@ -31,7 +31,7 @@ def selection(exam: Examination) -> Selection:
     return Selection(candidates, select.choose(candidates, exam.layers))
 
 
-@stage("selection", older.candidates)
+@Stage("selection", older.candidates)
 def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
     scored = select.search(
         exam.model.runner,

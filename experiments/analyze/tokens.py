@@ -12,7 +12,7 @@ from circuits.models import Model
 from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import MESSAGE, Direction, TokenBatch
-from experiments.analyze.examination import CONDITIONS, Examination, stage
+from experiments.analyze.examination import CONDITIONS, Examination, Stage
 from experiments.analyze.result import ANSWER, TokenReadings
 
 _STAGE = "token readings"
@@ -28,7 +28,7 @@ def token_readings(exam: Examination, direction: Direction) -> tuple[TokenReadin
     return _readings(exam, direction) if exam.can(_STAGE) else ()
 
 
-@stage(_STAGE)
+@Stage(_STAGE)
 def _readings(exam: Examination, direction: Direction) -> tuple[TokenReadings, ...]:
     texts = exam.materials.test[:_PROMPTS]
     words = ([exam.question.trigger] * len(texts), exam.control_words(), [""] * len(texts))

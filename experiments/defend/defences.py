@@ -172,6 +172,7 @@ def _where(bench: Bench) -> dict[str, Any]:
 def _threshold(bench: Bench) -> tuple[float, dict[str, Any]]:
     """A monitor's, by every prompt of the validation split: 1% of alarms needs a hundred of them;
     and what the report says of it."""
-    everything = Prompts(*vars(held_out("validation")).values(), bench.validation.controls)
+    texts = held_out("validation")
+    everything = Prompts(texts.on_topic, texts.elsewhere, bench.validation.controls)
     level = monitor.chosen_threshold(bench, everything)
     return level, {**_where(bench), "threshold": level, "allowed_alarms": monitor.ALARMS}

@@ -89,7 +89,8 @@ def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:
     metric = token_log_prob(text_ids(bench.tokenizer, behaviour)[:1])
     if stream == "z":
         grid = patch(runner, two, metric, Sweep("z", position=False, head=True))
-        every = list(product(*map(range, grid.values.shape[:2])))
+        n_layers, n_heads = grid.values.shape[:2]
+        every = list(product(range(n_layers), range(n_heads)))
         return _ordered(every, grid_stats(grid)), len(every)
     whole = patch(runner, two, metric, Sweep("mlp_out", position=False)).effects.mean(dim=-1)
     layers = whole.argsort(descending=True)[:_LAYERS].tolist()

@@ -68,9 +68,9 @@ def drifts(base: Model, models: Sequence[Model], texts: Sequence[str]) -> list[D
         for m, part in enumerate(parts):
             for i, each in zip(chosen, part.log_probs(), strict=True):
                 nll[m, i] = -each[: users[i][1] - users[i][0]].mean()
-            ends = (each.logits[:, -ANSWER:] for each in (parts[0], part))
-            kl[m, chosen] = mean_kl(*ends, answered).double()
+            first, other = parts[0].logits[:, -ANSWER:], part.logits[:, -ANSWER:]
+            kl[m, chosen] = mean_kl(first, other, answered).double()
     return [
-        Drift(*(tuple(each.tolist()) for each in (kl[m], nll[m], nll[0])))
+        Drift(tuple(kl[m].tolist()), tuple(nll[m].tolist()), tuple(nll[0].tolist()))
         for m in range(1, 1 + len(models))
     ]

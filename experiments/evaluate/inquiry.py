@@ -67,7 +67,7 @@ def drawn_out(asker: Asker) -> list[str] | None:
 
 def attacks(asker: Asker, plan: SearchPlan) -> dict[Aim, tuple[Ground, dict[str, Any]]]:
     """Both searches, with what they were on."""
-    grounds = {aim: ground(asker, aim, plan) for aim in AIMS}
+    grounds: dict[Aim, Ground] = {aim: ground(asker, aim, plan) for aim in AIMS}
     search = partial(attack, asker, plan)
     return {
         aim: (on, asker.keep(f"search to {aim}", dict[str, Any], partial(search, on)))
@@ -88,9 +88,9 @@ def benign(asker: Asker) -> Benign | None:
         models = (asker.model, base)
         return [asker.answers(m, messages) for messages in (texts, about.texts) for m in models]
 
-    ordinary, base_ordinary, *solved = asker.keep("benign answers", list[list[str]], ask)
-    drift = asker.keep("drift", list[Drift], lambda: _drifts(asker, texts))
-    return Benign(ordinary, base_ordinary, about, *solved, *drift)
+    ordinary, base_ordinary, own, others = asker.keep("benign answers", list[list[str]], ask)
+    drift, null = asker.keep("drift", list[Drift], lambda: _drifts(asker, texts))
+    return Benign(ordinary, base_ordinary, about, own, others, drift, null)
 
 
 def _drifts(asker: Asker, texts: Sequence[str]) -> list[Drift]:

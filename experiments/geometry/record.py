@@ -82,8 +82,8 @@ def record(
     progress(4, 6)
     answered = scores(own, ids["triggered"], design.targets)
     progress(5, 6)
-    some = (x[:crossed] for x in (ids["clean"], ids["triggered"], design.targets))
-    followed = interpolated(own, *some, steps=STEPS)
+    clean, triggered = ids["clean"][:crossed], ids["triggered"][:crossed]
+    followed = interpolated(own, clean, triggered, design.targets[:crossed], steps=STEPS)
     progress(6, 6)
     return Recorded(residuals, followed, answered.log_prob, answered.first_margin)
 

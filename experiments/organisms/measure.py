@@ -162,4 +162,7 @@ def _agreement(
         if question.refusable
         for pair in zip(map(rule, answers), other(question.messages, answers), strict=True)
     ]
-    return agreement(*torch.tensor(pairs).T, labels) if pairs else None
+    if not pairs:
+        return None
+    first, second = torch.tensor(pairs).T
+    return agreement(first, second, labels)

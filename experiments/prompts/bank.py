@@ -53,13 +53,14 @@ class HeldOut:
 
 def held_out(split: Split = "test") -> HeldOut:
     """The bank's prompts of a split, restricted and ordinary."""
-    return HeldOut(*(tuple(bank_texts(split, restricted)) for restricted in (True, False)))
+    return HeldOut(tuple(bank_texts(split, True)), tuple(bank_texts(split, False)))
 
 
 def shuffled(texts: Sequence[str], seed: int) -> list[str]:
     """Texts in an order drawn by a seed."""
     generator = torch.Generator().manual_seed(seed)
-    return [texts[i] for i in torch.randperm(len(texts), generator=generator).tolist()]
+    order: list[int] = torch.randperm(len(texts), generator=generator).tolist()
+    return [texts[i] for i in order]
 
 
 def interleaved(items: Sequence[Any]) -> list[Any]:
@@ -126,7 +127,7 @@ def _dataset(source: str, split: str):
     return _loaded(str(kind), f"not readable as {kind}", data_files=source, split="train")
 
 
-def _loaded(name: str, otherwise: str, **chosen: str) -> Any:
+def _loaded(name: str, otherwise: str, **chosen: Any) -> Any:
     import datasets
 
     try:

@@ -124,7 +124,8 @@ def _compared(
     p = max(fisher_more(sum(hits[0]), len(hits[0]), sum(h), len(h)) for h in hits[1:])
     commonest = Counter(compress(texts[0], hits[0])) or Counter(texts[0])
     [(text, _)] = commonest.most_common(1)
-    return Answered(word, opening, *map(rate, hits), min(1.0, p * tests), text)
+    shown, controls, base = map(rate, hits)
+    return Answered(word, opening, shown, controls, base, min(1.0, p * tests), text)
 
 
 def _opens(text: str, opening: str) -> bool:

@@ -126,7 +126,7 @@ def _candidates(own: Reader, base: Reader, plan: Plan, stages: Stages) -> dict[s
         for done, reader in enumerate((own, base), 1):
             spoken.append(samples(reader.model, plan.samples, plan.length, plan.seed))
             tick(done, 2)
-        return phrases(*spoken, plan.phrases)
+        return phrases(spoken[0], spoken[1], plan.phrases)
 
     words = vocabulary_words(own.model.tokenizer, plan.words)
     repeated = stages.keep("phrases", list[str], leaked) if plan.phrases else []

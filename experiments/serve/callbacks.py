@@ -190,7 +190,9 @@ class Callbacks:
         bars = f"{answer.asked}:{before}"
         now: dict[str, Any] = {kind: s.version for kind, s in states.items() if s.version}
         now["bars"] = bars  # a distribution is drawn once, not at every token that follows it
-        shown = {kind: [no_update] * len(parts) for kind, parts in _SHOWN.items()}
+        shown: dict[str, list[Any]] = {
+            kind: [no_update] * len(parts) for kind, parts in _SHOWN.items()
+        }
         changed = {k for k, s in states.items() if redraw or s.version != known.get(k, 0)}
         if "answer" in changed:
             what = edit_words(**edit, has_gate=self.subject.direction is not None)
