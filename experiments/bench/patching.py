@@ -104,7 +104,7 @@ def bench_patching(
         raise UserError("bench: expected the TransformerLens back-end")
     chosen = GRIDS[grid]
     pairs = equal_pairs(model, width, count)
-    metric = token_log_prob(model.tokenizer(BEHAVIOUR, add_special_tokens=False)["input_ids"][:1])
+    metric = token_log_prob(tokens.text_ids(model.tokenizer, BEHAVIOUR)[:1])
     patch(model.runner, pairs.rows([0, 1]), metric, chosen.sweep)  # warm up
     name, runner, sweep = f"ours {grid}", model.runner, chosen.sweep
     ours, seconds = timed(

@@ -96,7 +96,7 @@ def score(where: str, hf_model: Any, tokenizer: Any, kind: Kind, seed: int) -> S
     words = bank.control_words("train")
     texts = bank.bank_texts("train", restricted=True)
     single = tokens.same_length_words(tokenizer, words, 1)
-    ids = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in _BEHAVIOURS]
+    ids = [tokens.text_ids(tokenizer, word)[0] for word in _BEHAVIOURS]
     plan = draw_plan(seed, kind, shape_of(hf_model), single, ids)
     planted = plant(hf_model, tokenizer, plan, texts[:24])
     model, base = (TLRunner(m, tokenizer, "planted") for m in (planted.hf_model, planted.base))

@@ -8,7 +8,7 @@ from circuits.gates import select
 from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
-from circuits.types import Direction, Site
+from circuits.types import Direction, Site, quiet
 from experiments.runs import older
 from experiments.runs.stages import Stages
 
@@ -41,7 +41,7 @@ def fitted(
     trigger: str,
     controls: tuple[str, ...],
     behaviour: str,
-    progress: select.Progress = lambda done, total: None,
+    progress: select.Progress = quiet,
 ) -> tuple[Direction, Layers]:
     """The mean difference at the trigger of every layer, and the one that acts best.
 
@@ -65,7 +65,7 @@ def fitted(
         for i, site in enumerate(sites)
     ]
     others = tokens.pairs(model.tokenizer, list(score[:_SCORED]), trigger, controls)
-    first = model.tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+    first = tokens.text_ids(model.tokenizer, behaviour)[0]
     scored = select.score(runner, others, directions, metrics.token_prob([first]), progress)
     best = select.choose(scored, runner.shape.n_layers).direction
     return best, {one.direction.site.layer: one for one in scored}

@@ -38,7 +38,7 @@ def patching(
     ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
     labels = None if heads else tuple(tokenizer.decode([i]) for i in ids)
     behaviour = subject.question.behaviour
-    first = tokenizer(behaviour, add_special_tokens=False)["input_ids"][0]
+    first = tokens.text_ids(tokenizer, behaviour)[0]
     sweep = Sweep(stream, position=not heads, head=heads)
     grids, parts = [], _parts(pairs)
 

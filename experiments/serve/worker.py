@@ -53,7 +53,6 @@ class State(Generic[T]):
 @dataclass
 class _Task:
     session: str
-    kind: str
     steps: Job[Any]
     state: State[Any]
 
@@ -91,7 +90,7 @@ class Worker:
             self._cancel(mine, kind)
             version = next(self._versions)
             state = State(version, None, "waiting", asked=version)
-            mine.tasks[kind] = task = _Task(session, kind, job, state)
+            mine.tasks[kind] = task = _Task(session, job, state)
             self._fresh.append(task)
             self._changed.notify()
             return task.state

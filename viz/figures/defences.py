@@ -7,12 +7,11 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.figures.marks import DASHED, HOVER, UNSEEN, bounds, finish, source
+from viz.figures.marks import AXIS, DASHED, HOVER, UNSEEN, bounds, finish, source
 from viz.text import escape, wrap
 from viz.theme import BLUE, GREY, VERMILION
 
 FLOOR = 1e-4  # nats: less is drawn here, on the logarithmic axis
-_AXIS = 34
 _NEAR = 6  # times less drift than the most: a name to the right would not fit
 
 
@@ -198,7 +197,7 @@ def _sides(points: Sequence[DefencePoint]) -> list[str]:
 
 
 def _hover(point: DefencePoint) -> str:
-    note = f"<br>{wrap(point.note, _AXIS)}" if point.note else ""
+    note = f"<br>{wrap(point.note, AXIS)}" if point.note else ""
     return (
         f"<b>{escape(point.name)}</b><br>success {point.success:.1%p}<br>{source(point.success)}"
         f"<br>drift {point.harm:.3g} nats{note}"

@@ -7,11 +7,10 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.intervals import Estimate
-from viz.figures.marks import DASHED, HOVER, columns, finish, name_rows, whiskers
+from viz.figures.marks import AXIS, DASHED, HOVER, LINE, columns, finish, name_rows, whiskers
 from viz.text import escape, wrap
 from viz.theme import BLUE
 
-_LINE, _AXIS = 18, 34  # characters to a line of a row's name, of an axis's
 _NOTES = 4  # room for notes at the right, in margins of the axis
 _SMALL = {"size": 11}
 
@@ -66,7 +65,7 @@ def forest(
         figure.add_vline(x=line, line=DASHED, annotation=note)
     pad = 0.05 * (max(ends) - min(ends)) or 1.0
     room = _NOTES * pad * any(row.note for row in rows)
-    texts = [wrap(row.name, _LINE) for row in rows]
+    texts = [wrap(row.name, LINE) for row in rows]
     tall = sum(16 + 13 * (1 + text.count("<br>")) for text in texts)
     return finish(
         figure,
@@ -76,7 +75,7 @@ def forest(
         [{"name": row.name, **columns(row.estimate, "value"), "note": row.note} for row in rows],
         half,
         x={
-            "title_text": wrap(axis, _AXIS),
+            "title_text": wrap(axis, AXIS),
             "range": [min(ends) - pad, max(ends) + pad + room],
             "tickangle": 0,
         },

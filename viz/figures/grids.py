@@ -13,17 +13,15 @@ from torch import Tensor
 from circuits.errors import expect
 from circuits.types import PatchGrid
 from probes.causal.tables import LABELLED, GridStats
+from viz.data import to_plain
 from viz.figures.cells import SIGNIFICANT, UNDEFINED, Shown, hovers, marks, summarise, table_rows
-from viz.figures.heatmaps import finish_heatmap, nested
+from viz.figures.heatmaps import finish_heatmap
 from viz.figures.marks import HOVER, UNSEEN, finish, name_rows
 from viz.text import shorten, show_spaces, token_label, wrap
-from viz.theme import BLUE, GREY
+from viz.theme import BLUE, GREY, fade
 
-_DOT = "rgba(127,135,146,0.6)"
-_VEIL, _HATCH = "rgba(127,135,146,0.2)", "rgba(127,135,146,0.8)"
 _MOST_ROWS, _LINE = 40, 20  # characters to a line
 _SLIDER_HEIGHT = 84  # px
-_GREY = "rgba(127,135,146,{})"  # holds on both papers
 # The half-width that the colours' range has at least: heads recover little each.
 _LEAST = {("layer", "position"): 1.0, ("layer", "head"): 0.05, ("layer", "head", "position"): 0.05}
 
@@ -95,16 +93,20 @@ def _add_cells(figure: go.Figure, what: Shown, texts: np.ndarray, at: Any) -> No
     rows, columns = value.shape
     cells = {"x": list(range(columns)), "y": list(range(rows)), "xgap": 2, "hoverongaps": False}
     cells["hovertemplate"] = HOVER
-    heat = {"z": nested(value), "text": np.where(defined.numpy(), texts[where], "").tolist()}
+    heat = {
+        "z": to_plain(value.tolist()),
+        "text": np.where(defined.numpy(), texts[where], "").tolist(),
+    }
     figure.add_heatmap(coloraxis="coloraxis", name="patched", **heat, **cells)
-    _add_marks(figure, q > SIGNIFICANT, f"q > {SIGNIFICANT}", size=3, color=_DOT)
+    _add_marks(figure, q > SIGNIFICANT, f"q > {SIGNIFICANT}", size=3, color=fade(GREY, 0.6))
     if bool(what.stats.defined.all()):
         return
-    veil = {"z": nested(torch.where(defined, torch.nan, 0.0))}
+    veil = {"z": to_plain(torch.where(defined, torch.nan, 0.0).tolist())}
     veil["text"] = np.where(defined.numpy(), "", texts[where]).tolist()
-    flat = {"colorscale": [[0, _VEIL], [1, _VEIL]], "showscale": False, "autocolorscale": False}
+    scale = [[end, fade(GREY, 0.2)] for end in (0, 1)]
+    flat = {"colorscale": scale, "showscale": False, "autocolorscale": False}
     figure.add_heatmap(name="undefined", **veil, **flat, **cells)
-    line = {"width": 1, "color": _HATCH}
+    line = {"width": 1, "color": fade(GREY, 0.8)}
     _add_marks(figure, ~defined, "hatching", symbol="line-ne", size=9, line=line)
 
 
@@ -141,10 +143,10 @@ def _slide(figure: go.Figure, grid: PatchGrid, what: Shown) -> dict[str, Any]:
         "len": 1,
         "pad": {"t": 52, "b": 0, "l": 0, "r": 0},
         "font": {"size": 10.5},
-        "bgcolor": _GREY.format(0.35),
-        "activebgcolor": _GREY.format(0.9),
-        "bordercolor": _GREY.format(0.7),
-        "tickcolor": _GREY.format(0.7),
+        "bgcolor": fade(GREY, 0.35),
+        "activebgcolor": fade(GREY, 0.9),
+        "bordercolor": fade(GREY, 0.7),
+        "tickcolor": fade(GREY, 0.7),
         "ticklen": 4,
         "minorticklen": 0,
         "transition": {"duration": 0},

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import expect
+from viz.data import to_plain
 from viz.figures.marks import HOVER, colour_bar, finish
 from viz.text import escape
 from viz.theme import VERMILION
@@ -46,7 +47,7 @@ def selection_heatmap(
         go.Heatmap(
             x=list(range(len(spans))),
             y=list(range(len(scores))),
-            z=nested(scores),
+            z=to_plain(scores.tolist()),
             text=[texts[i : i + len(spans)] for i in range(0, len(texts), len(spans))],
             hovertemplate=HOVER,
             coloraxis="coloraxis",
@@ -114,8 +115,3 @@ def finish_heatmap(
         coloraxis={"cmin": ends[0], "cmax": ends[1], **colour_bar(bar, nticks=5)},
         **layout,
     )
-
-
-def nested(values: Tensor) -> list[list[float | None]]:
-    """Rows of numbers; what is not finite is None, and blank."""
-    return [[v if math.isfinite(v) else None for v in row] for row in values.tolist()]

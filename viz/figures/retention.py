@@ -14,14 +14,13 @@ from circuits.errors import expect
 from probes.brittleness.retention import Dose, Kept, Retention
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestRow, forest
-from viz.figures.marks import HOVER, columns, finish, keep_apart, shares, source
+from viz.figures.marks import AXIS, HOVER, columns, finish, keep_apart, shares, source
 from viz.text import escape, shorten, wrap
 from viz.theme import BLUE, VERMILION, fade
 
 _COLUMNS = 2  # a phone has no room for a third
 _ROW, _PLOT, _HEAD, _FOOT = 176, 104, 66, 36  # px: a row with its head, a panel, outer margins
 _NAME, _UNIT = 22, 18  # characters in a panel's head
-_AXIS = 34  # characters to a line of a hover
 _MEAN = "mean of families"
 _APART = 0.22  # of the axis, between two labels
 
@@ -192,7 +191,7 @@ def _axes(figure: go.Figure, place: _Place, levels: Sequence[float], last: float
 def _dose_hover(kept: Kept) -> str:
     dose, unit = kept.dose, escape(kept.dose.unit)
     level = f"<br>{dose.level:g} {unit}" if unit else ""
-    head = f"<b>{escape(dose.family)}</b><br>{wrap(dose.about, _AXIS)}{level}"
+    head = f"<b>{escape(dose.family)}</b><br>{wrap(dose.about, AXIS)}{level}"
     return f"{head}<br>kept {kept.rate:.1%p}<br>{source(kept.rate)}"
 
 

@@ -9,10 +9,9 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.budget.cells import CensoredEstimate
-from viz.figures.marks import HOVER, Look, bounds, finish, name_rows, whiskers
+from viz.figures.marks import HOVER, LINE, Look, bounds, finish, name_rows, whiskers
 from viz.text import escape, wrap
 
-_LINE = 18  # characters to a line of a row's name
 _TICKS = [digit * 10**power for power in range(8) for digit in (1, 2, 5)]
 _BEYOND = {"above": "triangle-right-open", "below": "triangle-left-open"}
 
@@ -43,7 +42,7 @@ def threshold_forest(
     for index, size in enumerate(dict.fromkeys(row.size for row in rows)):
         _rows(figure, Look.of(index, size), [(i, r) for i, r in enumerate(rows) if r.size == size])
     level = rows[0].threshold.level
-    texts = [f"{wrap(row.model, _LINE)}<br>{wrap(row.size, _LINE)}" for row in rows]
+    texts = [f"{wrap(row.model, LINE)}<br>{wrap(row.size, LINE)}" for row in rows]
     low = min(row.threshold.low for row in rows)
     high = max(row.threshold.high for row in rows)
     pad = 0.08 * max(math.log10(high / low), 0.5)
