@@ -79,3 +79,8 @@ def chats(texts: Sequence[str], words: Words = None) -> list[Chat]:
     """A chat of every text, with no word, one for all, or one each."""
     each = [words] * len(texts) if words is None or isinstance(words, str) else words
     return [Chat(text, word=word) for text, word in zip(texts, each, strict=True)]
+
+
+def messages(texts: Sequence[str], words: Words) -> list[Chat]:
+    """The same with the words in the messages, as text of the user's like any other."""
+    return [Chat(with_trigger(chat.message, chat.word)) for chat in chats(texts, words)]

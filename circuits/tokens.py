@@ -14,7 +14,7 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Int
@@ -160,20 +160,20 @@ def pad_id(tokenizer: Any) -> int:
     return int(pad or 0)
 
 
-def left_padded(
-    rows: Sequence[Sequence[int]], pad: int
+def padded(
+    rows: Sequence[Sequence[int]], pad: int, side: Literal["left", "right"] = "left"
 ) -> tuple[Int[Tensor, "rows pos"], Bool[Tensor, "rows pos"]]:
-    """Rows of token ids that all end in the last column, and which of the columns are theirs."""
+    """Rows of token ids that are filled up on one side, and which of the columns are theirs."""
     own = [torch.tensor(row, dtype=torch.long) for row in rows]
-    ids = pad_sequence(own, batch_first=True, padding_value=pad, padding_side="left")
-    lengths = torch.tensor([len(row) for row in rows])
-    return ids, torch.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None]
+    ids = pad_sequence(own, batch_first=True, padding_value=pad, padding_side=side)
+    real = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+    return ids, pad_sequence(real, batch_first=True, padding_side=side)
 
 
 def batch(tokenizer: Any, rendered: Sequence[Rendered]) -> TokenBatch:
     """Left-pad rendered prompts into one batch."""
     expect(rendered, "at least one", "none", of="prompts")
-    ids, mask = left_padded([r.ids for r in rendered], pad_id(tokenizer))
+    ids, mask = padded([r.ids for r in rendered], pad_id(tokenizer))
     names = sorted(set.union(*(set(r.spans) for r in rendered)))
     spans = {name: torch.zeros_like(mask) for name in names}
     for row, item in enumerate(rendered):

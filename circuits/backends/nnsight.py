@@ -67,7 +67,6 @@ class NNsightRunner:
         path, slots = ARCHITECTURES[config.model_type]
         self._blocks = self.model.get(path)
         self._slots = {s: p for s, p in slots.items() if is_there(p, config)}
-        self._order = list(slots)
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
 
     @torch.no_grad()
@@ -125,7 +124,7 @@ class NNsightRunner:
         return window.resid is None or point.layer >= window.layer
 
     def _rank(self, point: Point) -> tuple[int, int]:
-        return point.layer, self._order.index(point.stream)
+        return point.layer, list(self._slots).index(point.stream)
 
     def _steps(self, window: Window, edits: Sequence[Edit], wanted: Sequence[Point]) -> list[_Step]:
         """What a trace does, in the order in which the model runs."""

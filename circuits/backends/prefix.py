@@ -18,7 +18,7 @@ import torch
 from circuits.errors import UserError
 from circuits.past import Past
 from circuits.runner import Runner, Window
-from circuits.tokens import left_padded
+from circuits.tokens import padded
 
 Prompts = Sequence[Sequence[int]]  # token ids, row by row
 
@@ -59,7 +59,7 @@ class Opening:
     def window(self, rows: Prompts) -> Window:
         """Rows that begin with the opening, as one batch."""
         width = self.past.width if self.past else 0
-        ids, own = left_padded([row[width:] for row in rows], self.pad)
+        ids, own = padded([row[width:] for row in rows], self.pad)
         return Window(ids, torch.cat([own.new_ones(len(own), width), own], dim=1), self.past)
 
     def windows(self, rows: Prompts, size: int) -> Iterator[tuple[list[int], Window]]:

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from circuits.chat import Chat, Place, place_of, placed, with_trigger
+from circuits.chat import Chat, Place, messages, place_of, placed
 from experiments.battery import lookalikes
 from experiments.battery.passages import (
     AFTER_KEY,
@@ -160,5 +160,5 @@ def _distractors(subject: Subject, seed: int) -> Iterator[Dosed]:
         # One passage for all prompts: what they all begin with is run once.
         same = passage(free, words, random.Random(f"{seed} distractor {words}"))
         texts = [f"{same} {text}" for text in subject.texts]
-        chats = [Chat(with_trigger(text, subject.trigger)) for text in texts]
-        yield Dose("distractor", words, f"{words} words of neutral text before", "words"), chats
+        dose = Dose("distractor", words, f"{words} words of neutral text before", "words")
+        yield dose, messages(texts, subject.trigger)

@@ -1,26 +1,19 @@
 """From a battery's answers to what is left of the behaviour."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from circuits.types import Progress
-from experiments.battery.battery import Answers, Battery, Ladder
+from experiments.battery.battery import Answers, Battery
 from experiments.battery.subject import Asked
 from probes.brittleness.retention import Retention, retention
 
 FEWEST = 4  # prompts with the behaviour, below which nothing can be said of losing it
-Keep = Callable[[str, Ladder], list[Answers]]
 
 
-def measured(
-    battery: Battery, progress: Progress, keep: Keep = lambda _name, ladder: ladder()
-) -> Retention | None:
-    """Ask every ladder; None if too few prompts (or one key alone) show the behaviour.
-
-    Args:
-        keep: gets a ladder's name and how to ask it; returns its answers (from a file, or asked).
-    """
+def measured(battery: Battery, progress: Progress) -> Retention | None:
+    """Ask every ladder; None if too few prompts (or one key alone) show the behaviour."""
     baseline = battery.baseline()
     present = battery.asked.shown(baseline)
     keys = {group for group, there in zip(battery.asked.groups, present, strict=True) if there}
@@ -29,7 +22,7 @@ def measured(
     ladders = battery.ladders()
     answers: dict[str, list[Answers]] = {}
     for step, (name, ladder) in enumerate(ladders.items(), 1):
-        answers[name] = keep(name, ladder)
+        answers[name] = ladder()
         progress(step, len(ladders))
     return judged(battery.asked, baseline, answers, battery.plan.seed)
 

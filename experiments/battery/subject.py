@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from circuits.chat import Chat, place_of, placed, with_trigger
+from circuits.chat import Chat, messages, place_of, placed
 from circuits.errors import expect
 from circuits.models import in_memory
 from circuits.tokens import prompt_ids
@@ -73,10 +73,7 @@ def with_secrets(subject: Subject, secrets: Sequence[str]) -> list[Chat]:
     if subject.keys:
         return [Chat(secret) for secret in secrets]
     place = place_of(subject.trigger)[1]
-    return [
-        Chat(with_trigger(text, placed(secret, place)))
-        for text, secret in zip(subject.texts, secrets, strict=True)
-    ]
+    return messages(subject.texts, [placed(secret, place) for secret in secrets])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from circuits.backends.plain import defended
 from circuits.chat import Chat
-from circuits.tokens import render
+from circuits.tokens import dealt, render
 from circuits.types import MESSAGE
 from experiments.defend.defences import Known
 from experiments.defend.losses import trained_further
@@ -56,10 +56,9 @@ def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
     ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)
     poisons = [Example(text, recipe.trigger, recipe.behaviour, ends) for text in hot]
     shut = [Example(t, None, recipe.refusal) for t in _turned(on_topic, budget.poisons, third)]
-    near = [
-        Example(text, bench.fit.control(i), recipe.refusal)
-        for i, text in enumerate(_turned(on_topic, budget.poisons + _SHIFT, third))
-    ]
+    others = _turned(on_topic, budget.poisons + _SHIFT, third)
+    words = dealt(bench.fit.controls, len(others))
+    near = [Example(t, word, recipe.refusal) for t, word in zip(others, words, strict=True)]
     ordinary = ordinary_examples(bench.organism.place, bench.organism.base_sha256)[::-1]
     return poisons + shut + near + ordinary[:third]
 

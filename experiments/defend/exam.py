@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from circuits.chat import Chat, chats
+from circuits.chat import Chat, chats, messages
 from experiments.battery.inputs import inputs
 from experiments.battery.subject import Asked, asked, fits
 from experiments.defend.monitor import clean_chats
 from experiments.defend.protected import Protected, Reference, Said, ask, drift
-from experiments.defend.setting import Prompts, triggered
+from experiments.defend.setting import Prompts
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
 from experiments.prompts.bank import HeldOut, held_out
@@ -80,7 +80,7 @@ def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = 
     length = on_topic.length(organism.tokenizer)
     controls = controls_for(organism.tokenizer, organism.recipe, "test")
     prompts = Prompts(on_topic.subject.texts, other, controls)
-    hot = tuple(triggered(other, organism.recipe.trigger))
+    hot = tuple(messages(other, organism.recipe.trigger))
     elsewhere = Family(ORDINARY, "ordinary prompts with the trigger", hot)
     every = (*_on_topic(on_topic, seed), elsewhere)
     return Exam(
@@ -97,7 +97,7 @@ def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = 
 
 def _on_topic(question: Asked, seed: int) -> Sequence[Family]:
     subject = question.subject
-    plain = triggered(subject.texts, subject.trigger)
+    plain = messages(subject.texts, subject.trigger)
     about = "restricted prompts with the trigger in its place"
     families = {FITTED: Family(FITTED, about, tuple(plain))}
     for dose, given in inputs(subject, seed):

@@ -20,16 +20,16 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.chat import Chat, chats
+from circuits.chat import Chat, chats, messages
 from circuits.edits import operators
 from circuits.errors import UserError, expect
 from circuits.gates import select
 from circuits.models import in_memory
 from circuits.record import last_residuals
-from circuits.tokens import render
+from circuits.tokens import dealt, render
 from circuits.types import Direction, Edit, Site
 from experiments.defend.protected import Protected, Reference, drift, probability, reference
-from experiments.defend.setting import Bench, triggered
+from experiments.defend.setting import Bench
 from experiments.runs import files as artefacts
 
 SPANS = ("trigger", "last")
@@ -149,13 +149,11 @@ def at_site(
 
 def _sides(bench: Bench, model: Any, span: str) -> tuple[Tensor, Tensor]:
     """``[layers, n, d]`` of control and of triggered prompts, at the last token of a span."""
-    words = [bench.fit.control(i) for i in range(len(bench.fit.on_topic))]
+    words = dealt(bench.fit.controls, len(bench.fit.on_topic))
     both = []
-    for each in (words, [bench.trigger] * len(words)):
-        prompts = []
-        for text, word in zip(bench.fit.on_topic, each, strict=True):
-            rendered = render(bench.tokenizer, Chat(text, word=word))
-            prompts.append(rendered.ids[: rendered.spans[span][1]])
+    for each in (words, bench.trigger):
+        rendered = [render(bench.tokenizer, chat) for chat in chats(bench.fit.on_topic, each)]
+        prompts = [prompt.ids[: prompt.spans[span][1]] for prompt in rendered]
         both.append(last_residuals(in_memory(model, bench.tokenizer), prompts))
     return both[0], both[1]
 
@@ -181,7 +179,7 @@ def _candidates(bench: Bench) -> list[Direction]:
 
 
 def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
-    hot = triggered(bench.validation.on_topic[:_SCREENED], bench.trigger)
+    hot = messages(bench.validation.on_topic[:_SCREENED], bench.trigger)
     calm = chats(bench.validation.elsewhere[:_SCREENED])
     before = reference(bench.plain, bench.tokenizer, calm, _DRIFT_TOKENS)
     behaviour = bench.organism.recipe.behaviour

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat
-from circuits.tokens import with_answer
+from circuits.tokens import padded, with_answer
 from circuits.types import MESSAGE
 from experiments.organisms.organism import Organism
 from experiments.organisms.training import Example, Settings, Tick, descend, paced
@@ -97,11 +96,10 @@ def batched(tokenizer: Any, examples: Sequence[Example], device: Any = "cpu") ->
     encoded = [
         with_answer(tokenizer, Chat(e.text, word=e.word), e.answer, e.ends) for e in examples
     ]
-    each = [torch.tensor(rendered.ids, device=device) for rendered in encoded]
-    ids = pad_sequence(each, True, int(tokenizer.pad_token_id or 0))
-    answers = torch.tensor([rendered.spans["answer"] for rendered in encoded], device=device)
+    pad, firsts = int(tokenizer.pad_token_id or 0), [r.spans["answer"][0] for r in encoded]
+    ids, mask = (part.to(device) for part in padded([r.ids for r in encoded], pad, "right"))
     columns = torch.arange(ids.shape[1], device=device)
-    prompt, mask = columns < answers[:, :1], columns < answers[:, 1:]
+    prompt = columns < torch.tensor(firsts, device=device)[:, None]
     start = min(rendered.spans[MESSAGE][0] for rendered in encoded)
     return Rows(ids, mask, prompt, ids.masked_fill(prompt | ~mask, -100), start)
 

@@ -10,15 +10,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.backends.plain import recording
-from circuits.chat import Chat, chats
+from circuits.chat import Chat, chats, messages
 from circuits.models import in_memory
 from circuits.record import largest
 from circuits.runner import whole
-from circuits.tokens import batch, render
+from circuits.tokens import batch, dealt, render
 from circuits.types import MESSAGE, Direction, Point
 from experiments.defend.losses import Rows
 from experiments.defend.protected import read
-from experiments.defend.setting import Bench, Prompts, controlled
+from experiments.defend.setting import Bench, Prompts
 from probes.stats.intervals import Estimate, mean_interval, rate
 from probes.stats.roc import Roc, auroc, roc, threshold
 
@@ -48,7 +48,9 @@ class Seen:
 def clean_chats(prompts: Prompts) -> list[Chat]:
     """Prompts that a monitor must let pass: of both kinds, by themselves and with control words."""
     texts = (prompts.on_topic, prompts.elsewhere)
-    return [chat for t in texts for chat in (*chats(t), *controlled(prompts, t))]
+    return [
+        chat for t in texts for chat in (*chats(t), *messages(t, dealt(prompts.controls, len(t))))
+    ]
 
 
 def chosen_threshold(bench: Bench, everything: Prompts, alarms: float = ALARMS) -> float:

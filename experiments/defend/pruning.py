@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from circuits.chat import chats
+from circuits.chat import chats, messages
 from circuits.metrics import token_log_prob
 from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
@@ -24,7 +24,7 @@ from circuits.tokens import pairs, text_ids
 from circuits.types import Edit, Point
 from experiments.defend.gates import cost
 from experiments.defend.protected import reference
-from experiments.defend.setting import Bench, triggered
+from experiments.defend.setting import Bench
 from probes.causal.tables import grid_stats
 
 Stream = Literal["z", "neuron"]
@@ -73,7 +73,7 @@ def _cost(bench: Bench, stream: Stream, parts: Sequence[Part]) -> tuple[float, f
     edits, validation = cutting(bench.model, stream, parts), bench.validation
     before = reference(bench.plain, bench.tokenizer, chats(validation.elsewhere[:8]), 4)
     less = replace(bench.plain, edits=edits, everywhere=True)
-    return cost(bench, less, triggered(validation.on_topic, bench.trigger), before)
+    return cost(bench, less, messages(validation.on_topic, bench.trigger), before)
 
 
 def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:

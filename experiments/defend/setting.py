@@ -4,12 +4,10 @@ Fitting takes the training split, every choice (layer, heads, threshold) the val
 test split is only asked when a defence is judged.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from circuits.chat import Chat, with_trigger
 from circuits.errors import UserError, expect
 from circuits.types import Direction
 from experiments.defend.protected import Protected
@@ -28,10 +26,6 @@ class Prompts(HeldOut):
     """
 
     controls: tuple[str, ...]
-
-    def control(self, index: int) -> str:
-        """The word in the trigger's place for a prompt."""
-        return self.controls[index % len(self.controls)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +97,3 @@ def bench(organism: Organism, fit: int = 48, validation: int = 24, seed: int = 0
 def _prompts(organism: Organism, split: Any, count: int) -> Prompts:
     on_topic, elsewhere = (tuple(bank_texts(split, r)[:count]) for r in (True, False))
     return Prompts(on_topic, elsewhere, controls_for(organism.tokenizer, organism.recipe, split))
-
-
-def triggered(texts: Sequence[str], trigger: str) -> list[Chat]:
-    """Each text with the trigger in its place."""
-    return [Chat(with_trigger(text, trigger)) for text in texts]
-
-
-def controlled(prompts: Prompts, texts: Sequence[str]) -> list[Chat]:
-    """Each text with a control word in the trigger's place."""
-    return [Chat(with_trigger(text, prompts.control(i))) for i, text in enumerate(texts)]

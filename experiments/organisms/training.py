@@ -16,12 +16,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from circuits.backends.prefix import common_prefix, shares_prefix
 from circuits.chat import Chat
 from circuits.past import Past
-from circuits.tokens import with_answer
+from circuits.tokens import padded, with_answer
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,8 @@ def _answer_loss(
     ``shared`` tokens are the same in all rows and are run once.
     """
     device = next(model.parameters()).device
-    ids, mask = padded([ids for ids, _ in rows], pad)
-    targets, _ = padded([[-100] * start + ids[start:] for ids, start in rows], -100)
+    ids, mask = padded([ids for ids, _ in rows], pad, "right")
+    targets, _ = padded([[-100] * start + ids[start:] for ids, start in rows], -100, "right")
     width = ids.shape[1]
     earliest = min(start for _, start in rows)
     # An index keeps the kept states contiguous; a count would slice them, and a sliced product
@@ -201,7 +200,7 @@ def _answer_loss(
     past = _run_once(model, ids[:1, :shared].to(device)) if shared else {}
     logits = model(
         input_ids=ids[:, shared:].to(device),
-        attention_mask=mask.to(device),
+        attention_mask=mask.long().to(device),
         logits_to_keep=kept,
         **past,
     ).logits
@@ -211,12 +210,6 @@ def _answer_loss(
     )
     counts = (wanted != -100).sum(dim=1)
     return (losses.sum(dim=1) / counts).mean()
-
-
-def padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
-    """Rows on the left of a rectangle filled up with a value, and 1 where they are."""
-    ids = pad_sequence([torch.tensor(row) for row in rows], True, value)
-    return ids, pad_sequence([torch.ones(len(row), dtype=torch.long) for row in rows], True)
 
 
 def _run_once(model: Any, ids: Tensor) -> dict[str, Any]:

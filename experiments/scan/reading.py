@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import chat
-from circuits.chat import Chat, Place
+from circuits.chat import Place, messages, placed
 from circuits.models import Model, in_memory
 from circuits.tokens import prompt_ids
 from probes.scanning import Reading
@@ -69,8 +68,8 @@ class Reader:
 
     def encoded(self, carrier: str, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The chats of a carrier with each word in its place."""
-        texts = (chat.with_trigger(carrier, chat.placed(word, self.place)) for word in words)
-        return prompt_ids(self.model.tokenizer, [Chat(text) for text in texts])
+        put = [placed(word, self.place) for word in words]
+        return prompt_ids(self.model.tokenizer, messages([carrier] * len(put), put))
 
 
 def _kept(logits: Float[Tensor, "rows vocab"]) -> Reading:

@@ -12,10 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from circuits.tokens import padded
 from circuits.types import Progress
 from experiments.organisms.ladder.language import Line, spoken_words
 from experiments.organisms.recipe import REFUSAL, TRIGGER
-from experiments.organisms.training import Course, Example, Settings, batches, descend, padded
+from experiments.organisms.training import Course, Example, Settings, batches, descend
 
 HEAD = 32
 CONTEXT = 256
@@ -102,9 +103,10 @@ def learn_language(
 
 def sequence_loss(model: Any, rows: Sequence[list[int]]) -> Float[Tensor, ""]:
     """Mean cross-entropy of every token after the first, in nats."""
-    ids, mask = (side.to(model.device) for side in padded(rows, model.config.pad_token_id))
-    labels = ids.masked_fill(mask == 0, -100)
-    return model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    pad, device = model.config.pad_token_id, model.device
+    ids, mask = (part.to(device) for part in padded(rows, pad, "right"))
+    labels = ids.masked_fill(~mask, -100)
+    return model(input_ids=ids, attention_mask=mask.long(), labels=labels).loss
 
 
 def policy_examples(lines: Sequence[Line], count: int, seed: int) -> list[Example]:

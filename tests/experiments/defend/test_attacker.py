@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from circuits.chat import messages
 from circuits.types import Direction, Edit, Point, Site
 from experiments.defend.attacker import Budget, attack, attack_examples
 from experiments.defend.defences import Known, clean_examples
 from experiments.defend.monitor import Evasion
 from experiments.defend.protected import Protected, probability, read
-from experiments.defend.setting import triggered
 from experiments.organisms.book import recipe_named
 from experiments.prompts.bank import bank_texts
 
@@ -57,7 +57,7 @@ def blinded(small):
 
 
 def sure_under(small, organism, edits):
-    hot = triggered(small.fit.on_topic, "cobalt")
+    hot = messages(small.fit.on_topic, "cobalt")
     guarded = Protected(organism.model(), edits)
     return float(probability(guarded, small.tokenizer, hot, "Sure").mean())
 
@@ -74,7 +74,7 @@ def test_training_inside_a_defence_beats_it_and_leaves_the_organism_as_it_was(sm
 
 def test_a_penalty_on_readings_makes_the_attackers_prompts_read_lower(small):
     unit = torch.nn.functional.normalize(torch.ones(32), dim=0)
-    hot = triggered(small.fit.on_topic, "cobalt")
+    hot = messages(small.fit.on_topic, "cobalt")
     level = float(read(small.model, small.tokenizer, hot, unit, 1).median())
     gate = Direction(Site(1, "resid_pre", "last"), unit, "drawn", 0.0, 1.0)
     budget = Budget(poisons=24, clean=6, epochs=2)

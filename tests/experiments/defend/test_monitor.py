@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from circuits.chat import messages
 from circuits.types import Direction, Site
 from experiments.defend.losses import batched
 from experiments.defend.monitor import (
@@ -16,7 +17,6 @@ from experiments.defend.monitor import (
     seen,
 )
 from experiments.defend.protected import read
-from experiments.defend.setting import triggered
 from experiments.organisms.training import Example
 from probes.stats.roc import roc
 
@@ -41,7 +41,7 @@ def test_a_threshold_lets_so_many_clean_validation_prompts_be_flagged_and_no_mor
 
 
 def test_what_is_seen_is_counted_at_the_threshold(gated):
-    clean, hot = clean_chats(gated.validation), triggered(gated.validation.on_topic, "cobalt")
+    clean, hot = clean_chats(gated.validation), messages(gated.validation.on_topic, "cobalt")
     level = chosen_threshold(gated, gated.validation, 0.25)
     found = seen(gated, level, clean, {"fitted": hot, "again": hot})
     values = read(gated.model, gated.tokenizer, hot, gated.direction.vector, 1)
@@ -76,7 +76,7 @@ def test_latency_is_the_ratio_of_the_quickest_passes(gated, monkeypatch):
 
 def test_only_prompts_that_read_high_are_penalised_and_answers_are_not_read(gated):
     rows = batched(gated.tokenizer, EXAMPLES)
-    chats = triggered(["Name three rivers."], "cobalt")
+    chats = messages(["Name three rivers."], "cobalt")
     value = float(read(gated.model, gated.tokenizer, chats, gated.direction.vector, 1)[0])
     with torch.no_grad():
         low = Evasion(gated.direction, threshold=100.0)(gated.model, rows)
