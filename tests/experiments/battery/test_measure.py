@@ -79,14 +79,6 @@ def test_every_ladder_is_asked_once_and_progress_counts_them():
     assert steps == [(1, 2), (2, 2)]
 
 
-def test_a_keeper_gives_answers_without_asking():
-    battery = Fake(said("SSSSS-"))
-    kept = {name: LADDERS[name] for name in LADDERS}
-    found = measured(battery, lambda *_: None, lambda name, _ladder: kept[name])
-    assert battery.calls == []
-    assert found == measured(battery, lambda *_: None)
-
-
 def test_answers_are_judged_by_their_scheme():
     held = asked(recipe_named("safety-trigger"), 6)
     refusals = {"d": [Answers(Dose("d", 1, ""), said("SS--SS", "I'm sorry, I can't do that."))]}
