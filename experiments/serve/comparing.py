@@ -63,7 +63,6 @@ class Arms:
 
 
 def _arm(name: str, answer: Answer) -> ArmAnswer:
-    readings = [t.reading for t in answer.prompts[0] if t.reading is not None]
-    peak = max(readings) if readings else None
+    peak = max((t.reading for t in answer.prompts[0] if t.reading is not None), default=None)
     text = "".join(t.text for t in answer.answers[0])
     return ArmAnswer(name, "running", answer.choices[0][:4], peak, text)

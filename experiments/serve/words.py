@@ -21,7 +21,6 @@ def status_words(state: State[Any]) -> str:
 
 def layer_words(subject: Subject, direction: Direction) -> str:
     """A layer's direction: where and how it was fitted, and what its scores are."""
-    own = direction is subject.direction
     words = f"{direction.site} ({direction.estimator})"
     candidate = subject.layers.get(direction.site.layer)
     if candidate is not None:
@@ -29,7 +28,7 @@ def layer_words(subject: Subject, direction: Direction) -> str:
             f": shutting takes away {candidate.necessity:.2f} of the trigger's effect, adding the "
             f"shift without it gives {candidate.sufficiency:.2f} (validation, n = {candidate.n})"
         )
-    if own:
+    if direction is subject.direction:
         return words + (". The gate that the analysis proved." if subject.proven else ".")
     return words + ". Not the chosen gate: put to no proof."
 

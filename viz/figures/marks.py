@@ -18,6 +18,7 @@ N = TypeVar("N", int, float)
 HOVER = "%{text}<extra></extra>"
 LINE, AXIS = 18, 34  # characters to a line of a row's name, of an axis's or a hover's
 SYMBOLS = ("circle", "square", "cross", "star", "hexagon", "x")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 UNSEEN: dict[str, Any] = {"mode": "lines", "hoverinfo": "skip", "showlegend": False}
 DOTTED: dict[str, Any] = {"width": 1, "dash": "dot", "color": GREY}
 DASHED: dict[str, Any] = {"width": 1.2, "dash": "dash", "color": GREY}

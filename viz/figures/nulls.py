@@ -59,14 +59,16 @@ def null_histogram(
     diamond(figure, observed, 1.12 * top, text, f"gate, {observed.level:.0%} interval", PURPLE)
     left, right = min(low, observed.low, 0.0), max(low + bins * width, observed.high, 0.0)
     pad = 0.05 * (right - left)
-    rows = [{**bounds(None, "effect"), "effect": value} for value in kept.tolist()]
     return finish(
         figure,
         escape(title),
         f"{reach} of {len(kept)} random directions reach as far from 0",
         390,
         [
-            *({"kind": "random direction", **row} for row in rows),
+            *(
+                {"kind": "random direction", **bounds(None, "effect"), "effect": value}
+                for value in kept.tolist()
+            ),
             {"kind": "gate", **bounds(observed, "effect")},
         ],
         half=True,

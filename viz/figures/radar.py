@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from circuits.errors import expect
-from viz.figures.marks import HOVER, finish
+from viz.figures.marks import DASHES, HOVER, finish
 from viz.text import escape
 from viz.theme import COLOURWAY, fade
 
 _SYMBOLS = ("circle", "diamond", "square")
-_DASHES = ("solid", "dash", "dot")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def _line(figure: go.Figure, index: int, name: str, scores: Sequence[Cleared]) -
         theta=[escape(c.name) for c in around],
         mode="lines+markers",
         name=escape(name),
-        line={"color": shade, "width": 2, "dash": _DASHES[index]},
+        line={"color": shade, "width": 2, "dash": DASHES[index]},
         marker={"color": shade, "size": 8, "symbol": _SYMBOLS[index]},
         fill="toself" if all(c.of for c in scores) else "none",
         fillcolor=fade(shade, 0.12),

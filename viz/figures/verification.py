@@ -6,11 +6,10 @@ import plotly.graph_objects as go
 
 from circuits.errors import expect
 from probes.stats.sequential import SequentialTest
-from viz.figures.marks import DASHED, HOVER, finish
+from viz.figures.marks import DASHED, DASHES, HOVER, finish
 from viz.text import escape
 from viz.theme import COLOURWAY, GREY
 
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _ENDS = {"ours": "triangle-up", "not ours": "triangle-down", "undecided": "circle-open"}
 
 
@@ -28,7 +27,7 @@ def sequential_path(tests: Mapping[str, SequentialTest]) -> go.Figure:
     expect(same, "one pair of bounds and rates", len(settings), "draw one figure for each")
     figure, rows = go.Figure(), []
     for index, (name, test) in enumerate(tests.items()):
-        _path(figure, name, test, COLOURWAY[index % len(COLOURWAY)], _DASHES[index % len(_DASHES)])
+        _path(figure, name, test, COLOURWAY[index % len(COLOURWAY)], DASHES[index % len(DASHES)])
         rows += [
             {"model": name, "query": i, "log likelihood ratio": value, "decision": test.decision}
             for i, value in enumerate(test.path, 1)
