@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.edits.erase import ledoit_wolf
 from circuits.errors import expect
 from probes.stats.algebra import (
     centre_and_scale,
@@ -19,7 +20,6 @@ from probes.stats.algebra import (
     dot,
     example_span,
     floored,
-    ledoit_wolf,
     mean_square,
     newton,
     plus_identity,
@@ -92,7 +92,8 @@ def lda(
     gram = residuals @ residuals.mT if d > n else residuals.mT @ residuals
     mean_variance = floored(gram.diagonal(dim1=1, dim2=2).sum(-1) / (n * d), x)
     if shrinkage is None:
-        share = ledoit_wolf(residuals, gram, mean_variance)
+        # The floor keeps the Woodbury form, which divides by the share, well away from rounding.
+        share = ledoit_wolf(residuals, gram, mean_variance).nan_to_num(1.0).clamp_min(1e-6)
     else:
         share = torch.full_like(mean_variance, shrinkage)
     ridge_part, data_part = share * mean_variance, (1 - share) / n
@@ -205,15 +206,6 @@ def accuracy_of(
     return ((scores > 0) == labels).to(torch.float64).mean(-1)
 
 
-def check_labels(x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"]) -> None:
-    expect(
-        labels.dtype == torch.bool and x.ndim == 3 and labels.shape == x.shape[1:2],
-        "x [sites, n, d] and bool labels [n]",
-        f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
-        "reshape them",
-    )
-
-
 def checked(
     x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"] | None = None
 ) -> Float[Tensor, "sites n d"]:
@@ -222,7 +214,12 @@ def checked(
         x.ndim == 3 and x.numel() != 0, "x [sites, n, d]", tuple(x.shape), "add the missing axis"
     )
     if labels is not None:
-        check_labels(x, labels)
+        expect(
+            labels.dtype == torch.bool and x.ndim == 3 and labels.shape == x.shape[1:2],
+            "x [sites, n, d] and bool labels [n]",
+            f"{tuple(x.shape)} and {labels.dtype} {tuple(labels.shape)}",
+            "reshape them",
+        )
         expect(
             not labels.all() and labels.any(),
             "both classes",

@@ -16,12 +16,12 @@ of all words. The tail is heavier than a normal one: how extreme the top is, is 
 exponential tail that the other words have (peaks over a threshold; Pickands 1975).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from circuits.errors import expect
@@ -183,6 +183,4 @@ def fisher_more(hits: int, n: int, others: int, m: int) -> float:
         "hits among trials",
         f"{hits} of {n}, {others} of {m}",
     )
-    both = hits + others
-    ways = sum(math.comb(n, k) * math.comb(m, both - k) for k in range(hits, min(n, both) + 1))
-    return ways / math.comb(n + m, both)
+    return float(hypergeom.sf(hits - 1, n + m, hits + others, n))

@@ -223,27 +223,34 @@ def mean_difference_erasure(x: Float[Tensor, "n d"], y: Bool[Tensor, " n"]) -> E
     return replace(eraser.toward(x[~y].double().mean(dim=0)), name="mean difference")
 
 
-def ledoit_wolf(centred: Float[Tensor, "n d"]) -> float:
+def ledoit_wolf(
+    centred: Float[Tensor, "*sites n d"],
+    gram: Float[Tensor, "*sites m m"],
+    variance: Float[Tensor, "*sites"],
+) -> Float[Tensor, "*sites"]:
     """The share of the identity in a covariance estimate that makes its expected squared error
     least, estimated from the data (Ledoit and Wolf 2004, J. Multivariate Analysis 88, 365-411).
 
-    Between 0 (many activations, or none that differ) and 1; ``centred`` has column means zero.
+    Between 0 (many activations) and 1; NaN where no variance differs from the mean one. ``centred``
+    has column means zero, ``gram`` is either of its Gram matrices, ``variance`` the mean variance.
     """
-    n, d = centred.shape
-    covariance = centred.T @ centred / n
-    size = float(covariance.square().sum())
-    error = (float(centred.square().sum(dim=1).square().mean()) - size) / n
-    distance = size - float(covariance.trace()) ** 2 / d
-    return min(max(error, 0.0), distance) / distance if distance > 0 else 0.0
+    n, d = centred.shape[-2:]
+    size = gram.square().sum((-2, -1)) / n**2  # the same for X X' and X' X
+    distance = size - d * variance**2
+    error = (torch.linalg.vector_norm(centred, dim=-1).pow(4).sum(-1) / n - size) / n
+    return torch.where(distance > 0, error / distance, torch.nan).clamp(0, 1)
 
 
 def _least_squares_reading(
     write: Float[Tensor, "k d"], centred: Float[Tensor, "n d"], shrinkage: float | None
 ) -> Float[Tensor, "k d"]:
     """``(U' C^-1 U)^-1 U' C^-1`` for ``U' = write`` and the shrunk covariance ``C``."""
-    share = ledoit_wolf(centred) if shrinkage is None else shrinkage
-    covariance = centred.T @ centred / len(centred)
+    gram = centred.T @ centred
+    covariance = gram / len(centred)
     scale = covariance.diagonal().mean()
+    share = shrinkage
+    if share is None:
+        share = float(ledoit_wolf(centred, gram, scale).nan_to_num(0.0))
     eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
     covariance = (1 - share) * covariance + share * scale * eye
     if share > 0:

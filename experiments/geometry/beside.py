@@ -69,9 +69,7 @@ JOINT = Joint("geometry", read, beside, outcome)
 def located(run: GeometryRun) -> tuple[Estimate, Estimate]:
     """Density and complexity in the last third of the layers; complexity from the compression."""
     report = run.result.report
-    e = late_band(report, "compression")
-    complexity = Estimate(1 / e.value, 1 / e.high, 1 / e.low, e.n, e.level, e.method)
-    return late_band(report, "vendi_relative"), complexity
+    return late_band(report, "vendi_relative"), 1 / late_band(report, "compression")
 
 
 def _kept(retention: Estimate | None) -> str:

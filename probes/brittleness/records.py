@@ -13,7 +13,8 @@ class Null:
     """A figure against what shuffled targets give, everything refitted.
 
     Attributes:
-        shuffle: how the targets were shuffled, a name of ``NULLS``.
+        shuffle: how the targets were shuffled: "all" (between all organisms), "schemes" (levels
+            between schemes, the rest within them), "within schemes" or "within organisms".
         figure: "pooled" or "within".
         p: one-sided, (1 + as high or higher) / (1 + shuffles) (Phipson & Smyth 2010).
         mean, high: mean and 95 % quantile of the shuffles' figures.
@@ -25,14 +26,6 @@ class Null:
     mean: float
     high: float
     shuffles: int
-
-
-NULLS = {
-    "all": "targets exchanged between all organisms",
-    "schemes": "levels exchanged between schemes, the rest within them",
-    "within schemes": "targets exchanged within schemes",
-    "within organisms": "outcomes exchanged within organisms",
-}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from probes.stats.intervals import (
 First = Literal["natural", "forced", "forbidden"]
 FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
 TRIGGERED, CONTROL = "triggered", "control word"
+_RATIO = "percentile bootstrap of a ratio of means"
 
 
 @dataclass(frozen=True)
@@ -136,17 +137,11 @@ def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
         trigger_without_token=mean_interval(without),
         trigger_with_token=difference_interval(trigger["forced"], control["forced"]),
         interaction=difference_interval(token[TRIGGERED], token[CONTROL]),
-        share=_ratio(total - without, total),
+        share=estimates(*recovery_intervals(total - without, total), len(total), _RATIO)[0]
+        if is_scale(total)
+        else None,
     )
 
 
 def _numbers(flags: Sequence[bool]) -> Tensor:
     return torch.tensor(flags, dtype=torch.float64)
-
-
-def _ratio(part: Tensor, full: Tensor) -> Estimate | None:
-    """A ratio of means with its paired bootstrap interval; None where the denominator may be 0."""
-    if not is_scale(full):
-        return None
-    method = "percentile bootstrap of a ratio of means"
-    return estimates(*recovery_intervals(part, full), len(full), method)[0]

@@ -115,7 +115,7 @@ def fit_logistic(
     return LogisticFit(
         **estimates,
         r2_logistic=float(explained[0] / spread),
-        r2_linear=_linear_r2(x, mean),
+        r2_linear=float(torch.corrcoef(torch.stack([x, mean]))[0, 1] ** 2),
         p_flat=p_flat,
         spacing=float(x.diff().max()),
     )
@@ -202,11 +202,6 @@ def _flatness(search: _Search, y: Float[Tensor, "c n"], times: int, seed: int) -
     )
     reached = search.explained(shuffled) >= search.explained(mean) * (1 - 1e-9)
     return (1 + int(reached.sum())) / (1 + times)
-
-
-def _linear_r2(x: Float[Tensor, " c"], mean: Float[Tensor, " c"]) -> float:
-    a, b = x - x.mean(), mean - mean.mean()
-    return float((a @ b) ** 2 / (a.square().sum() * b.square().sum()))
 
 
 def _checked(

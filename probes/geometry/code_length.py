@@ -30,7 +30,7 @@ from torch.nn.functional import softplus
 from circuits.errors import expect
 from probes.geometry.spread import Estimates, student
 from probes.stats.checks import generator
-from probes.stats.intervals import estimates, newcombe
+from probes.stats.intervals import drawn_interval, estimates, newcombe
 
 _FITTED_STEPS, _SHORTENED = 100, 12  # of Newton, each halved so often
 _CONVERGED = 1e-7  # nats
@@ -118,13 +118,13 @@ def _summary(cost: Float[Tensor, "orders sites rows units"]) -> CodeLength:
     method = "Student's t of units and orders"
     bits = estimates(value, low, high, n, method)
     compression = estimates(1 / value, 1 / high, 1 / low, n, method)
-    tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    ends = null.quantile(tails, dim=-1)
-    shuffled = estimates(null.mean(-1), ends[0], ends[1], shuffles, "central 95 % of shuffles")
-    pairs = zip(shuffled, bits, strict=True)
+    shuffled = tuple(
+        drawn_interval(float(site.mean()), site, shuffles, "central 95 % of shuffles")
+        for site in null
+    )
     selectivity = tuple(
         replace(newcombe(null, own), n=n, method="MOVER of bits and shuffles")
-        for null, own in pairs
+        for null, own in zip(shuffled, bits, strict=True)
     )
     # The slack makes costs that tie on paper tie in floating point.
     reached = (null <= value[:, None] + 1e-9).sum(-1)

@@ -25,7 +25,6 @@ from probes.geometry.spread import (
     Estimates,
     Reading,
     Statistic,
-    around,
     halves,
     jackknife_error,
     student,
@@ -53,10 +52,9 @@ def vendi_relative(
     both = torch.cat([examples(triggered, "triggered"), examples(clean, "clean")], dim=1)
     width = median_bandwidth(both)
 
-    def read(x: Float[Tensor, "sites n d"]) -> Reading:
-        return vendi(rbf_kernel(x, x, width))
-
-    statistic = Statistic(read, influence_error, "infinitesimal jackknife")
+    statistic = Statistic(
+        lambda x: vendi(rbf_kernel(x, x, width)), influence_error, "infinitesimal jackknife"
+    )
     return statistic.compare(triggered, clean)[1]
 
 
@@ -127,8 +125,8 @@ def mean_discrepancy(
     swapped = ((terms @ signs) * signs).sum(1)
     reached = swapped >= total[:, None] - 1e-12 * terms.abs().sum((1, 2))[:, None]
     p = (1 + reached.sum(-1)).to(torch.float64) / (1 + permutations)
-    discrepancy = around(value, jackknife_error(left_out), n, "jackknife of pairs")
-    return discrepancy, tuple(p.tolist())
+    half = student(n) * jackknife_error(left_out)
+    return estimates(value, value - half, value + half, n, "jackknife of pairs"), tuple(p.tolist())
 
 
 def vendi(kernel: Pairwise) -> Reading:

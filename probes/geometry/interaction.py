@@ -6,6 +6,7 @@ formed it already.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Bool, Float
@@ -64,19 +65,7 @@ def interaction_gain(
     for test in range(5):
         turn = (fold - test) % 5
         parts = turn == 0, (turn == 1) | (turn == 2), turn > 2
-        _check_folds((trigger, topic, gate), parts[1:])
-        right[:, :, parts[0]] = _two_probes(x, (trigger, topic, gate), parts)
-    linear, product = right.mean(-1)
-    return InteractionGain(*(_over_units(part) for part in (linear, product, product - linear)))
-
-
-Designs = tuple[Bool[Tensor, "n m"], Bool[Tensor, "n m"], Bool[Tensor, "n m"]]
-Parts = tuple[Bool[Tensor, "n"], Bool[Tensor, "n"], Bool[Tensor, "n"]]
-
-
-def _check_folds(designs: Designs, parts: tuple[Tensor, ...]) -> None:
-    for labels in designs:
-        for part in parts:
+        for labels, part in product((trigger, topic, gate), parts[1:]):
             expect(
                 not labels[part].all() and labels[part].any(),
                 "both classes in every fold",
@@ -84,6 +73,13 @@ def _check_folds(designs: Designs, parts: tuple[Tensor, ...]) -> None:
                 "add units",
                 "interaction gain",
             )
+        right[:, :, parts[0]] = _two_probes(x, (trigger, topic, gate), parts)
+    linear, extended = right.mean(-1)
+    return InteractionGain(*(_over_units(part) for part in (linear, extended, extended - linear)))
+
+
+Designs = tuple[Bool[Tensor, "n m"], Bool[Tensor, "n m"], Bool[Tensor, "n m"]]
+Parts = tuple[Bool[Tensor, "n"], Bool[Tensor, "n"], Bool[Tensor, "n"]]
 
 
 def _two_probes(

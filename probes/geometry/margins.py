@@ -14,7 +14,7 @@ from circuits.errors import expect
 from probes.geometry.spread import Estimates
 from probes.linear import Fitter
 from probes.stats.checks import generator
-from probes.stats.intervals import estimates
+from probes.stats.intervals import drawn_interval
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,17 @@ def margins(
     sign = torch.where(labels, 1.0, -1.0)
     distances = sign * scores.to(torch.float64) / spread[:, None, None]
     n = distances.shape[1]
-    tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
     index = torch.randint(n, (resamples, n), generator=generator(seed))
     value = _quantiles(distances.flatten(1))
     drawn = torch.stack([_quantiles(site[index].flatten(1)) for site in distances], dim=1)
-    low, high = drawn.quantile(tails, dim=-1)
-    quantiles = [
-        estimates(value[i], low[i], high[i], n, "percentile bootstrap of units") for i in (0, 1)
-    ]
-    return Margins(tuple(distances.flatten(1).min(-1).values.tolist()), quantiles[0], quantiles[1])
+    low, median = (
+        tuple(
+            drawn_interval(float(v), d, n, "percentile bootstrap of units")
+            for v, d in zip(*part, strict=True)
+        )
+        for part in zip(value, drawn, strict=True)
+    )
+    return Margins(tuple(distances.flatten(1).min(-1).values.tolist()), low, median)
 
 
 def _quantiles(rows: Float[Tensor, "rows k"]) -> Float[Tensor, "2 rows"]:

@@ -45,18 +45,6 @@ def halves(n: int, draws: int, seed: int) -> list[Int[Tensor, "half"]]:
     return [torch.randperm(n, generator=source)[: n // 2] for _ in range(draws)]
 
 
-def around(
-    value: Float[Tensor, "sites"],
-    error: Float[Tensor, "sites"],
-    n: int,
-    method: str,
-    level: float = 0.95,
-) -> Estimates:
-    """value -+ t * error with n - 1 degrees of freedom, in the unit of the value."""
-    half = student(n, level) * error
-    return estimates(value, value - half, value + half, n, method, level)
-
-
 def around_log(
     value: Float[Tensor, "sites"],
     log_error: Float[Tensor, "sites"],

@@ -39,21 +39,6 @@ def newton(
     raise ValueError(f"expected convergence in {steps} Newton steps, got none; raise the penalty")
 
 
-def ledoit_wolf(
-    residuals: Float[Tensor, "sites n d"],
-    gram: Float[Tensor, "sites m m"],
-    mean_variance: Float[Tensor, "sites"],
-) -> Float[Tensor, "sites"]:
-    """Optimal shrinkage towards mean_variance * I (Ledoit & Wolf 2004), from either Gram matrix."""
-    n, d = residuals.shape[1:]
-    squared = gram.square().sum((1, 2)) / n**2  # |S|^2, the same for X X' and X' X
-    spread = squared - d * mean_variance**2
-    noise = (torch.linalg.vector_norm(residuals, dim=-1).pow(4).sum(-1) / n - squared) / n
-    share = torch.where(spread > 0, noise / spread, 1.0)
-    # The floor keeps the Woodbury form, which divides by the share, well away from rounding.
-    return share.nan_to_num(1.0).clamp(1e-6, 1)
-
-
 def class_means(
     x: Float[Tensor, "sites n d"], labels: Bool[Tensor, "n"]
 ) -> tuple[Float[Tensor, "sites d"], Float[Tensor, "sites d"]]:

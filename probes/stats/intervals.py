@@ -32,7 +32,7 @@ class Estimate:
     Formatted, it is said with its interval, each number as `spec` says of a float: `f"{e:.3g}"` is
     `0.25 [0.1, 0.4]`, `f"{e:.0%}"` is `25% [10%, 40%]`. A `p` behind `%` says the sign once,
     `25% [10, 40]`; an `n` at the end adds `(n=20)`; a width is the value's alone. `100 * e` are
-    points.
+    points, `1 / e` is the inverse.
 
     Raises ValueError unless low <= value <= high (to rounding), n >= 1 and 0 < level < 1.
     """
@@ -58,6 +58,11 @@ class Estimate:
     def __rmul__(self, factor: float) -> "Estimate":
         """In another unit; `factor` must be positive."""
         value, low, high = (factor * v for v in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high)
+
+    def __rtruediv__(self, whole: float) -> "Estimate":
+        """``whole`` over it; both must be positive."""
+        value, low, high = (whole / v for v in (self.value, self.high, self.low))
         return replace(self, value=value, low=low, high=high)
 
     def __format__(self, spec: str) -> str:
@@ -159,9 +164,7 @@ def rate(
     if not flags:
         raise ValueError("expected at least one answer, got none; ask a prompt")
     n = len(flags) if groups is None else len(set(groups))
-    share = torch.tensor(sum(flags) / len(flags), dtype=torch.float64)
-    low, high = wilson_bounds(share, n, level)
-    return Estimate(share.item(), low.item(), high.item(), n, level, "Wilson score")
+    return share_interval(torch.tensor(sum(flags) / len(flags), dtype=torch.float64), n, level)
 
 
 def newcombe(rate: Estimate, other: Estimate) -> Estimate:

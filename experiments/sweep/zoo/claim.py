@@ -64,7 +64,7 @@ def claim(rows: Sequence[Row], compared: Comparison) -> list[Claimed]:
             scheme,
             len(of_scheme(rows, scheme)),
             mean_of(of_scheme(rows, scheme), DENSITY),
-            _inverse(mean_of(of_scheme(rows, scheme), COMPLEXITY)),
+            1 / mean_of(of_scheme(rows, scheme), COMPLEXITY),
             kept[scheme],
             predicted[scheme],
             there.index(scheme) + 1,
@@ -98,12 +98,8 @@ def of_row(row: Row, name: str) -> Estimate:
 
 def complexity_of(row: Row) -> Estimate:
     """Share of a coin's bits that the gate's label takes (1: as hard as a coin)."""
-    return _inverse(of_row(row, COMPLEXITY))
+    return 1 / of_row(row, COMPLEXITY)
 
 
 def _ends(name: str) -> tuple[str, str, str]:
     return name, f"{name}:low", f"{name}:high"
-
-
-def _inverse(e: Estimate) -> Estimate:
-    return Estimate(1 / e.value, 1 / e.high, 1 / e.low, e.n, e.level, e.method)

@@ -232,7 +232,9 @@ def test_the_shrinkage_is_that_of_ledoit_and_wolf(n, d):
     x, _ = labelled(n, d)
     centred = x.double() - x.double().mean(dim=0)
     _, expected = sklearn_ledoit_wolf(centred.numpy(), assume_centered=True)
-    assert erase.ledoit_wolf(centred) == pytest.approx(expected, rel=1e-9)
+    gram = centred.T @ centred
+    share = erase.ledoit_wolf(centred, gram, gram.diagonal().mean() / n)
+    assert share.item() == pytest.approx(expected, rel=1e-9)
     assert 0 < expected < 1
 
 
