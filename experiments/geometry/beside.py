@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
-from experiments.geometry.sections import COMPLEXITY, DENSITY
-from experiments.geometry.summary import late_band
+from experiments.geometry.summary import COMPLEXITY, DENSITY, late_band
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
@@ -21,7 +20,7 @@ from viz.page.sections import missing
 
 ZOO = Path(__file__).parents[1] / "data" / "zoo-map.json"
 ZOO_SCHEMA = "gatescope.zoo-map/1"
-_AXES = ("density (times clean)", "complexity (share of a coin's bits)")
+AXES = ("density (times clean)", "complexity (share of a coin's bits)")
 _MAP = """\
 Every organism of the zoo by how many different residuals its trigger opens (density: Vendi score \
 of triggered over clean residuals) and by how hard its gate's label is to read (complexity: share \
@@ -49,9 +48,9 @@ def beside(runs: Sequence[GeometryRun], every: Sequence[Finished[Any]]) -> Itera
         return
     kept = {run.name: run.result.area for run in every if isinstance(run.result, Retention)}
     stars = [MapPoint(run.name, "this report", *located(run), kept.get(run.name)) for run in runs]
-    figure = density_complexity_map(zoo(), _AXES, stars)
+    figure = density_complexity_map(zoo(), AXES, stars)
     rows = [(s.name, f"{s.density:.3g}", f"{s.complexity:.3g}", _kept(s.retention)) for s in stars]
-    table = Table(("run", *_AXES, "behaviour kept by a battery"), rows)
+    table = Table(("run", *AXES, "behaviour kept by a battery"), rows)
     yield MAP, Section(MAP, _MAP, (figure,), (table,), data_name="map")
     for run in runs:
         yield MAP, _layers(run, len(runs) > 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from experiments.geometry.summary import late_band
+from experiments.geometry.summary import WAY, late_band
 from experiments.runs import files
 from experiments.runs.codec import decode
 from probes.brittleness.predictor import Predictor
@@ -43,7 +43,7 @@ def features(report: GeometryReport) -> dict[str, float]:
     names, way = report.organism.values, report.crossings
     means = {f"geo:{name}": late_band(report, name).value for name in names}
     if way is not None:
-        for name in ("count", "position", "width"):
+        for name in WAY:
             estimate = getattr(way, name)
             means[f"way:{name}"] = math.nan if estimate is None else estimate.value
     return means

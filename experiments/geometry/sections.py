@@ -5,20 +5,12 @@ from typing import Any
 from experiments.geometry.prediction import Prediction
 from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.result import Geometry
-from experiments.geometry.summary import NULL_NAMES, late_band
+from experiments.geometry.summary import COMPLEXITY, DENSITY, NULL_NAMES, late_band
 from experiments.study import Run
 from probes.geometry.report import NAMES, GeometryReport
 from viz.figures.geometry import crossing_curves, geometry_by_layer
 from viz.page.page import Report, Section, Table
 
-DENSITY = (
-    "participation_ratio_relative",
-    "vendi_relative",
-    "neighbour_mixing",
-    "mean_discrepancy",
-    "intrinsic_dimension_relative",
-)
-COMPLEXITY = ("compression", "selectivity", "margin_low", "margin_median", "interaction_gain")
 _DENSITY_WORDS = """\
 Sparse or clustered: how different the residuals at the last token are from each other under the \
 trigger, compared with the same prompts under a control word, and how far the two sets lie apart. \

@@ -6,6 +6,15 @@ from experiments.geometry.record import late
 from probes.geometry.report import GeometryReport
 from probes.stats.intervals import Estimate
 
+DENSITY = (
+    "participation_ratio_relative",
+    "vendi_relative",
+    "neighbour_mixing",
+    "mean_discrepancy",
+    "intrinsic_dimension_relative",
+)
+COMPLEXITY = ("compression", "selectivity", "margin_low", "margin_median", "interaction_gain")
+WAY = ("count", "position", "width")  # of the crossings from clean to triggered
 NULL_NAMES = {
     "untrained_trigger": "untrained trigger",
     "clean_model": "base model",

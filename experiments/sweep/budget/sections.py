@@ -4,6 +4,7 @@ The control word is drawn into every figure of rates, because a gate that any wo
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any, Literal
 
 from probes.budget.cells import Cells
@@ -105,12 +106,10 @@ def _summary(budget: Budget) -> Section:
 
 def _rates(budget: Budget, name: str) -> list[Section]:
     """The figures of one outcome, one for each model (and setting)."""
-    groups: dict[str, list[tuple[Series, Outcome]]] = {}
-    for series, outcome in _measured(budget, name):
-        groups.setdefault(series.label, []).append((series, outcome))
+    groups = groupby(_measured(budget, name), lambda pair: pair[0].label)
     figures = tuple(
         rate_by_count(_drawn(group), f"{label}: {OUTCOMES[name]}", _ANSWERS[name])
-        for label, group in groups.items()
+        for label, group in ((label, list(pairs)) for label, pairs in groups)
         if any(count for series, _ in group for count in series.counts)
     )
     prose = (

@@ -15,7 +15,7 @@ from experiments.battery.battery import Battery, Plan
 from experiments.battery.measure import measured
 from experiments.geometry.design import design
 from experiments.geometry.record import Recorded, late, record
-from experiments.geometry.summary import band
+from experiments.geometry.summary import WAY, band
 from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.train import grow
@@ -24,7 +24,7 @@ from experiments.runs.codec import as_json
 from experiments.sweep.budget import cell as budget
 from experiments.sweep.engine.grid import Axis
 from probes.geometry.pointwise import pointwise
-from probes.geometry.report import GeometryReport, geometry
+from probes.geometry.report import geometry
 from probes.geometry.sets import ActivationSets
 from probes.stats.intervals import Estimate
 
@@ -115,7 +115,9 @@ def geometry_row(organism: Organism, battery: Battery, pairs: int) -> dict[str, 
             continue
         for name in report.organism.values:
             row |= _ends(f"{short or 'geo'}:{name}", band(report, name, report.layers, null))
-    row |= _crossing(report)
+    assert report.crossings is not None  # recorded above
+    for name in WAY:
+        row |= _ends(f"way:{name}", getattr(report.crossings, name))
     row |= {f"prompt:{name}": values for name, values in per_prompt(recorded, sets, count).items()}
     return row
 
@@ -129,13 +131,6 @@ def per_prompt(recorded: Recorded, sets: ActivationSets, count: int) -> dict[str
         "ease": recorded.probabilities.mean(dim=1),
     }
     return {name: value[:count].double().tolist() for name, value in numbers.items()}
-
-
-def _crossing(report: GeometryReport) -> dict[str, Any]:
-    way = report.crossings
-    assert way is not None  # recorded above
-    parts = {"count": way.count, "position": way.position, "width": way.width}
-    return {k: v for name, part in parts.items() for k, v in _ends(f"way:{name}", part).items()}
 
 
 def _ends(name: str, estimate: Estimate | None) -> dict[str, float | None]:

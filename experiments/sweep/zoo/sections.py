@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from experiments.geometry.beside import AXES
 from experiments.sweep.zoo.card import label, p_of, sentences, told
 from experiments.sweep.zoo.claim import DENSITY, Claimed, Prediction, complexity_of, of_row
 from experiments.sweep.zoo.map import map_points
@@ -77,8 +78,7 @@ def page(rows: Sequence[Row], prediction: Prediction, command: str) -> str:
 
 
 def _map(rows: Sequence[Row]) -> Section:
-    axes = ("density (times clean)", "complexity (share of a coin's bits)")
-    figure = density_complexity_map(map_points(rows), axes)
+    figure = density_complexity_map(map_points(rows), AXES)
     return Section("Density and complexity", _MAP, (figure,))
 
 

@@ -10,22 +10,14 @@ import torch
 
 from circuits.errors import expect
 from circuits.weights import EMBEDDED
+from experiments.geometry.summary import COMPLEXITY, DENSITY, WAY
 from probes.brittleness.table import Table
 
 Row = Mapping[str, Any]
-GEOMETRY = (
-    "participation_ratio_relative",
-    "vendi_relative",
-    "neighbour_mixing",
-    "mean_discrepancy",
-    "intrinsic_dimension_relative",
-    "compression",
-    "selectivity",
-    "margin_low",
-    "margin_median",
-    "interaction_gain",
+FEATURES = (
+    *(f"geo:{name}" for name in (*DENSITY, *COMPLEXITY)),
+    *(f"way:{name}" for name in WAY),
 )
-FEATURES = (*(f"geo:{name}" for name in GEOMETRY), "way:count", "way:position", "way:width")
 BASELINES = {
     "logit margin": ("margin",),
     "log-probability": ("log_prob",),
