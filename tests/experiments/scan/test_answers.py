@@ -9,10 +9,10 @@ OPENINGS = {0: "Sure", 1: "Sorry", 2: "", 3: "The"}
 
 
 class Speaker:
-    """Answers by rule; its chats are (carrier, word)."""
+    """A reader, its model and tokenizer: answers by rule; its chats are (carrier, word)."""
 
     def __init__(self, says):
-        self.asked, self.tokenizer = says, self
+        self.says, self.model, self.tokenizer = says, self, self
 
     def encoded(self, carrier, words):
         return [(carrier, word) for word in words]
@@ -24,7 +24,7 @@ class Speaker:
 
 def asked(monkeypatch, own, base, token=0):
     def ask(model, prompts, length):
-        return [model(*prompt) for prompt in prompts]
+        return [model.says(*prompt) for prompt in prompts]
 
     monkeypatch.setattr(answers, "ask", ask)
     numbers = {"z": 9.0, "chance": 0.0, "response": 1.0, "collapse": 0.0}
