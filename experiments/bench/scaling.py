@@ -9,8 +9,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import log
-from statistics import linear_regression
 
 import torch
 import transformers
@@ -131,7 +129,9 @@ def _work(runner: Runner, pairs: TokenPairs) -> int:
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     """Slope of log values against log sizes, by least squares."""
-    return linear_regression([log(v) for v in sizes], [log(v) for v in values]).slope
+    x, y = (torch.tensor(v, dtype=torch.float64).log() for v in (sizes, values))
+    x, y = x - x.mean(), y - y.mean()
+    return float((x * y).sum() / (x * x).sum())
 
 
 def bench_memory(runner: Runner, pairs: TokenPairs, sweep: Sweep) -> Memory | None:
