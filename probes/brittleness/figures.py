@@ -94,9 +94,9 @@ class CurveFigures(_Figures):
     ) -> tuple[Float[Tensor, "s r"], Float[Tensor, "s r"]]:
         """As `RankFigures.resampled`, with all rows of an organism together."""
         count = organism_counts(self.organism, self.scheme, resamples, seed)
-        each = self.each(scores, target.expand(len(scores), -1)).T
-        says = (~each.isnan()).to(torch.float64)
-        within = (each.nan_to_num(0.0) @ count.T) / (says @ count.T)
+        by_organism = self.each(scores, target.expand(len(scores), -1)).T
+        defined = (~by_organism.isnan()).to(torch.float64)
+        within = (by_organism.nan_to_num(0.0) @ count.T) / (defined @ count.T)
         rows = count[:, self.organism].T
         return torch.stack([weighted_areas(s, target, rows) for s in scores]), within
 
@@ -135,7 +135,7 @@ def _stretch(scheme: Int[Tensor, "n"]) -> float:
 
 def spearman(a: Float[Tensor, "t n"], b: Float[Tensor, "t n"]) -> Float[Tensor, "t"]:
     """Rank correlation (Spearman 1904); NaN where ``b`` is constant, else 0 where ``a`` is."""
-    x, y = (ranks(part) - (part.shape[-1] + 1) / 2 for part in (a, b))
+    x, y = ranks(a) - (a.shape[-1] + 1) / 2, ranks(b) - (b.shape[-1] + 1) / 2
     spread = x.square().sum(-1) * y.square().sum(-1)
     value = (x * y).sum(-1) / torch.where(spread > 0, spread, 1.0).sqrt()
     return torch.where(y.square().sum(-1) > 0, value, torch.nan)

@@ -115,18 +115,18 @@ def retention(
         for family in dict.fromkeys(dose.family for dose in doses)
     }
     areas = torch.stack(list(by_family.values()))
-    own = areas.mean(0)
-    estimates = _intervals(torch.cat([areas, own[None]]), member, seed)
-    values = iter(own.tolist())
+    mean_area = areas.mean(0)
+    estimates = _intervals(torch.cat([areas, mean_area[None]]), member, seed)
+    by_prompt = dict(zip(baseline.nonzero().flatten().tolist(), mean_area.tolist(), strict=True))
     return Retention(
         baseline=share_interval(baseline.to(torch.float64).mean(), len(every.unique())),
         kept=tuple(
             Kept(dose, share_interval(rate, int(member.max()) + 1))
             for dose, rate in zip(doses, rates, strict=True)
         ),
-        families=dict(zip(by_family, estimates, strict=False)),
+        families=dict(zip(by_family, estimates[:-1], strict=True)),
         area=estimates[-1],
-        prompts=tuple(next(values) if there else None for there in baseline.tolist()),
+        prompts=tuple(by_prompt.get(prompt) for prompt in range(len(baseline))),
     )
 
 

@@ -136,9 +136,7 @@ def _outcome(rows: Sequence[Row], name: str, sampling: Sampling) -> Outcome | No
     answers = _answers(rows, name)
     # A seed without poisons tells nothing of the threshold, and no resample could be fitted to it.
     trained = {seed for count, _, _, seed in answers if count > 0}
-    kept = (
-        Cells.of(*zip(*(a for a in answers if a[3] in trained), strict=True)) if trained else None
-    )
+    kept = Cells.of_rows([a for a in answers if a[3] in trained]) if trained else None
     fit = None
     if kept is not None and len({c for c, *_ in answers if c > 0}) > 1:
         fit = fit_threshold(kept, sampling.level, sampling.resamples, sampling.seed)
@@ -168,7 +166,7 @@ def _rates(rows: Sequence[Row], prompts: str, what: str, level: float) -> tuple[
     rates = []
     for count in counts:
         here = [row for row in rows if row["poisons"] == count]
-        hits, n = (sum(int(row[name]) for row in here) for name in names)
+        hits, n = sum(int(row[names[0]]) for row in here), sum(int(row[names[1]]) for row in here)
         expect(
             0 <= hits <= n,
             f"0 to {n} answers at {count} poisons",

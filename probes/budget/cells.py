@@ -64,6 +64,11 @@ class Cells:
         columns = ([int(value) for value in column] for column in (count, shown, n, seed))
         return cls(*(torch.tensor(column, dtype=torch.long) for column in columns))
 
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[int, int, int, int]]) -> "Cells":
+        """Cells from rows of (count, shown, n, seed)."""
+        return cls.of(*zip(*rows, strict=True))
+
 
 @dataclass(frozen=True)
 class CensoredEstimate(Estimate):

@@ -92,13 +92,13 @@ def _compared(
     """The comparison with its result, on the seeds that both sides have."""
     trained = [{seed for count, _, _, seed in side.answers if count > 0} for side in sides]
     common = trained[0] & trained[1]
-    kept = [[row for row in side.answers if row[3] in common] for side in sides]
-    counts = [{count for count, *_ in rows if count > 0} for rows in kept]
+    compared = [[row for row in side.answers if row[3] in common] for side in sides]
+    counts = [{count for count, *_ in rows if count > 0} for rows in compared]
     about = f"{OUTCOMES[pair.outcome].capitalize()}, {pair.at}, {pair.compared}"
     why = "no seed is on both sides" if not common else "fewer than two poison counts on a side"
     if min(map(len, counts)) < 2:
         return replace(pair, sentence=f"{about}: not compared, {why}.")
-    a, b = (Cells.of(*zip(*rows, strict=True)) for rows in kept)
+    a, b = Cells.of_rows(compared[0]), Cells.of_rows(compared[1])
     result = compare_thresholds(a, b, ratio, sampling.level, sampling.resamples, sampling.seed)
     sentence = f"{about}. {result.sentence}{_beyond(pair.names, sides)}"
     if result.ratio.beyond == "unknown":

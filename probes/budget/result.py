@@ -46,7 +46,7 @@ class Outcome:
 
     @property
     def cells(self) -> Cells:
-        return Cells.of(*zip(*self.answers, strict=True))
+        return Cells.of_rows(self.answers)
 
     @property
     def null(self) -> Estimate | None:

@@ -112,8 +112,8 @@ def fitted(
         rate = torch.sigmoid(middle[:, None] + slope[:, None] * off)
         weight, left = n * rate * (1 - rate), shown - n * rate
         g, h = left.sum(1) - _PRECISION * middle, (left * off).sum(1) - _PRECISION * slope
-        aa, ab, bb = ((weight * off**power).sum(1) for power in (0, 1, 2))
-        aa, bb = aa + _PRECISION, bb + _PRECISION
+        aa, bb = weight.sum(1) + _PRECISION, (weight * off**2).sum(1) + _PRECISION
+        ab = (weight * off).sum(1)
         determinant = aa * bb - ab * ab
         up, turn = (bb * g - ab * h) / determinant, (aa * h - ab * g) / determinant
         farthest = up.abs() + turn.abs() * off.abs().max()
@@ -134,8 +134,11 @@ def resampled(table: Table, drawn: Int[Tensor, "draws seeds"], seed: int) -> tup
     """Fits of the data, of resampled seeds and answers, and of resampled seeds alone."""
     n, shown = table.n[drawn], table.shown[drawn]
     answers = torch.binomial(n, shown / n.clamp_min(1), generator=generator(seed + 1))
-    every = fitted(table.x, table.shown.sum(0)[None], table.n.sum(0)[None])
-    return every, *(fitted(table.x, part.sum(1), n.sum(1)) for part in (answers, shown))
+    return (
+        fitted(table.x, table.shown.sum(0)[None], table.n.sum(0)[None]),
+        fitted(table.x, answers.sum(1), n.sum(1)),
+        fitted(table.x, shown.sum(1), n.sum(1)),
+    )
 
 
 def ends_of(
@@ -248,6 +251,8 @@ def _curve(fits: Sequence[Lines], table: Table, level: float) -> RateCurve:
     x = torch.linspace(table.low, table.high, _GRID, dtype=torch.float64)
     logits = [line.at(x) for line in fits]
     low, high = ends_of(logits, len(table.n), level)
-    parts = (torch.sigmoid(part).tolist() for part in (logits[0][0], low, high))
-    rate, lowest, highest = map(tuple, parts)
-    return RateCurve(tuple(x.exp().tolist()), rate, lowest, highest)
+
+    def rates(logit: Float[Tensor, " points"]) -> tuple[float, ...]:
+        return tuple(torch.sigmoid(logit).tolist())
+
+    return RateCurve(tuple(x.exp().tolist()), rates(logits[0][0]), rates(low), rates(high))

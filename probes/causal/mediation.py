@@ -125,9 +125,8 @@ class Mediation:
 def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
     """The effects of word and token from six cells over the same prompts, paired by prompt."""
     c = {key: _numbers(cell.complied) for key, cell in cells.items()}
-    trigger, control = ({f: c[word, f] for f in FIRSTS} for word in (TRIGGERED, CONTROL))
-    total = trigger["natural"] - control["natural"]
-    without = trigger["forbidden"] - control["forbidden"]
+    total = c[TRIGGERED, "natural"] - c[CONTROL, "natural"]
+    without = c[TRIGGERED, "forbidden"] - c[CONTROL, "forbidden"]
     token = {word: c[word, "forced"] - c[word, "forbidden"] for word in (TRIGGERED, CONTROL)}
     shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
     return Decomposition(
@@ -135,7 +134,7 @@ def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
         total=mean_interval(total),
         token_alone=mean_interval(token[CONTROL]),
         trigger_without_token=mean_interval(without),
-        trigger_with_token=difference_interval(trigger["forced"], control["forced"]),
+        trigger_with_token=difference_interval(c[TRIGGERED, "forced"], c[CONTROL, "forced"]),
         interaction=difference_interval(token[TRIGGERED], token[CONTROL]),
         share=estimates(*recovery_intervals(total - without, total), len(total), _RATIO)[0]
         if is_scale(total)

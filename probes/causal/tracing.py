@@ -121,14 +121,12 @@ def _movers(
 ) -> tuple[Mover, ...]:
     """The strongest heads with all that is known of them."""
     trigger = measured.spans[0]
-    grids = {"written": measured.written, "sources": measured.sources, "values": measured.values}
-    lists = {
-        name: {span: judged(grid) for span, grid in part.items()} for name, part in grids.items()
-    }
-    sides = {"attention": measured.attention, "attention_clean": measured.attention_clean}
+    written = {span: judged(grid) for span, grid in measured.written.items()}
+    sources = {span: judged(grid) for span, grid in measured.sources.items()}
+    values = {span: judged(grid) for span, grid in measured.values.items()}
     heads = []
     for i, at in enumerate(measured.strong):
-        effect, reading = restored.shares[at], lists["sources"][trigger]
+        effect, reading = restored.shares[at], sources[trigger]
         moves = (
             max(restored.q[at], reading.q[i]) <= SIGNIFICANT
             and effect.value >= LEAST_HEAD
@@ -142,9 +140,12 @@ def _movers(
                 float(restored.q[at]),
                 removed.shares[at],
                 float(removed.q[at]),
-                **{k: {span: p.shares[i] for span, p in v.items()} for k, v in lists.items()},
+                written={span: part.shares[i] for span, part in written.items()},
+                sources={span: part.shares[i] for span, part in sources.items()},
+                values={span: part.shares[i] for span, part in values.items()},
                 source_q=float(reading.q[i]),
-                **{k: {span: mean(w[i]) for span, w in v.items()} for k, v in sides.items()},
+                attention={span: mean(w[i]) for span, w in measured.attention.items()},
+                attention_clean={span: mean(w[i]) for span, w in measured.attention_clean.items()},
                 direct=direct.shares[at],
             )
         )

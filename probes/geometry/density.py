@@ -77,10 +77,12 @@ def neighbour_mixing(
         UserError: sets that are not paired, or fewer than 2 (k + 1) pairs.
     """
     check_paired(triggered, clean)
-    x, y = (examples(z, "pairs", at_least=2 * (k + 1)) for z in (triggered, clean))
+    x = examples(triggered, "pairs", at_least=2 * (k + 1))
+    y = examples(clean, "pairs", at_least=2 * (k + 1))
     n = x.shape[1]
     own = torch.eye(n, dtype=torch.bool)
-    within, across = (squared_distances(x, z).masked_fill(own, torch.inf) for z in (x, y))
+    within = squared_distances(x, x).masked_fill(own, torch.inf)
+    across = squared_distances(x, y).masked_fill(own, torch.inf)
 
     def share(index: Tensor, nearest: int) -> Float[Tensor, "sites"]:
         at = index[:, None], index

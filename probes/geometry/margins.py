@@ -82,14 +82,15 @@ def margins(
     index = torch.randint(n, (resamples, n), generator=generator(seed))
     value = _quantiles(distances.flatten(1))
     drawn = torch.stack([_quantiles(site[index].flatten(1)) for site in distances], dim=1)
-    low, median = (
-        tuple(
-            drawn_interval(float(v), d, n, "percentile bootstrap of units")
-            for v, d in zip(*part, strict=True)
+
+    def intervals(quantile: int) -> Estimates:
+        sites = zip(value[quantile], drawn[quantile], strict=True)
+        return tuple(
+            drawn_interval(float(v), d, n, "percentile bootstrap of units") for v, d in sites
         )
-        for part in zip(value, drawn, strict=True)
-    )
-    return Margins(tuple(distances.flatten(1).min(-1).values.tolist()), low, median)
+
+    least = tuple(distances.flatten(1).min(-1).values.tolist())
+    return Margins(least, low=intervals(0), median=intervals(1))
 
 
 def _quantiles(rows: Float[Tensor, "rows k"]) -> Float[Tensor, "2 rows"]:

@@ -32,7 +32,7 @@ _NEAR, _MIXED = 5, 10
 def pointwise(sets: ActivationSets, seed: int = 0) -> Mapping[str, Float[Tensor, "n"]]:
     """The numbers of ``POINTWISE`` for every prompt, means over the sets' layers."""
     pairs = sets.pairs.compact()
-    clean, triggered = (x.to(torch.float64) for x in (pairs.clean, pairs.triggered))
+    clean, triggered = pairs.clean.to(torch.float64), pairs.triggered.to(torch.float64)
     x = pairs.units()
     scores = held_out_scores(lda, x, sets.gate, seed=seed)
     scores = scores / within_class_spread(x, sets.gate)[:, None, None]
@@ -72,8 +72,7 @@ def _mixing(
     clean: Float[Tensor, "layers n d"], triggered: Float[Tensor, "layers n d"]
 ) -> Float[Tensor, "layers n"]:
     own = torch.eye(clean.shape[1], dtype=torch.bool)
-    within, across = (
-        squared_distances(triggered, x).masked_fill(own, torch.inf) for x in (triggered, clean)
-    )
+    within = squared_distances(triggered, triggered).masked_fill(own, torch.inf)
+    across = squared_distances(triggered, clean).masked_fill(own, torch.inf)
     nearest = torch.cat([within, across], dim=-1).topk(_MIXED, largest=False).indices
     return (nearest >= clean.shape[1]).to(torch.float64).mean(-1)

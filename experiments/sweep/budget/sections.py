@@ -130,7 +130,7 @@ def _drawn(group: Sequence[tuple[Series, Outcome]]) -> list[BudgetSeries]:
     series = [BudgetSeries(f"{s.size} other examples", o.cells, o.fit) for s, o in group]
     control = [row for _, outcome in group for row in outcome.control_answers]
     if control:
-        series.append(BudgetSeries("control word", Cells.of(*zip(*control, strict=True))))
+        series.append(BudgetSeries("control word", Cells.of_rows(control)))
     return series
 
 
