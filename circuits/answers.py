@@ -79,7 +79,7 @@ def ask(
         UserError: no prompts, an empty one, one too long for the model, or a bad length.
     """
     expect(length >= 1, "at least 1 token", length, of="length")
-    opening, kept = model.opening(prompts, length), {}
+    opening, ids_of = model.opening(prompts, length), {}
     for chosen, window in opening.windows(prompts, at_once):
         index = torch.tensor(chosen)
 
@@ -88,10 +88,10 @@ def ask(
 
         out = model.runner.forward(window, keep=1, grow=True)
         ids = complete(model.runner, out, window.mask, length, stop=model.stop_ids, choose=numbered)
-        for i, row, own in zip(chosen, ids, until_stop(ids, model.stop_ids), strict=True):
-            kept[i] = row[own].tolist()
-        progress(len(kept), len(prompts))
-    return model.decode([kept[i] for i in range(len(prompts))])
+        for i, row, answer in zip(chosen, ids, until_stop(ids, model.stop_ids), strict=True):
+            ids_of[i] = row[answer].tolist()
+        progress(len(ids_of), len(prompts))
+    return model.decode([ids_of[i] for i in range(len(prompts))])
 
 
 def replies(
@@ -123,8 +123,8 @@ def drawn(count: int, length: int, temperature: float, seed: int) -> Choose:
 
     def choose(logits: Tensor, rows: Int[Tensor, " rows"], step: int) -> Int[Tensor, " rows"]:
         sums = (logits.cpu().double() / temperature).softmax(dim=-1).cumsum(dim=-1)
-        found = torch.searchsorted(sums, draws[rows, step, None] * sums[:, -1:], right=True)
-        return found.squeeze(1).clamp(max=sums.shape[1] - 1)
+        ids = torch.searchsorted(sums, draws[rows, step, None] * sums[:, -1:], right=True)
+        return ids.squeeze(1).clamp(max=sums.shape[1] - 1)
 
     return choose
 
@@ -149,10 +149,10 @@ def reference(model: Model, prompts: Prompts, answers: Prompts) -> Reference:
 
 def drift(before: Reference, model: Model) -> Float[Tensor, " n"]:
     """KL(reference || model) in nats per answer token, one mean for each prompt."""
-    found = torch.zeros(len(before.prompts), dtype=torch.float64)
+    nats = torch.zeros(len(before.prompts), dtype=torch.float64)
     for a, b in zip(before.parts, forced(model, before.prompts, before.answers), strict=True):
-        found[a.chosen] = mean_kl(a.logits, b.logits, a.real).double()
-    return found
+        nats[a.chosen] = mean_kl(a.logits, b.logits, a.real).double()
+    return nats
 
 
 @torch.no_grad()
@@ -168,17 +168,15 @@ def answer_kl(
 
     Both see the unedited model's own greedy answer; tokens after its end are left out.
     """
-    found = []
+    nats = []
     for tokens in blocks(model, texts, words):
         answer = generate(model.runner, tokens, length, stop=model.stop_ids)
         full = extend(tokens, answer)
-        plain, edited = (
-            model.runner.forward(whole(full), e, keep=length + 1).logits[:, :-1]
-            for e in ((), edits(full))
-        )
-        found.append(mean_kl(plain, edited, until_stop(answer, model.stop_ids)))
-        progress(sum(len(f) for f in found), len(texts))
-    return torch.cat(found)
+        plain = model.runner.forward(whole(full), keep=length + 1).logits[:, :-1]
+        edited = model.runner.forward(whole(full), edits(full), keep=length + 1).logits[:, :-1]
+        nats.append(mean_kl(plain, edited, until_stop(answer, model.stop_ids)))
+        progress(sum(map(len, nats)), len(texts))
+    return torch.cat(nats)
 
 
 @torch.no_grad()
@@ -190,15 +188,15 @@ def text_nll(
     A token is scored by the column before it, so that what the model says of the first one is
     scored too; a trigger or control word after the text is not.
     """
-    found = []
+    nats = []
     for tokens in blocks(model, texts, words):
         columns = tokens.spans["user"]
         # Without a template before it, the text's first token has nothing to be scored by.
         keep = min(tokens.width, tokens.width + 1 - int(columns.any(dim=0).nonzero()[0]))
         rows = max(1, _LOGITS // (keep * model.runner.shape.d_vocab))
         for chosen in torch.arange(len(tokens)).split(rows):
-            found.append(_nll(model, tokens.rows(chosen), edits, keep))
-    return torch.cat(found)
+            nats.append(_nll(model, tokens.rows(chosen), edits, keep))
+    return torch.cat(nats)
 
 
 def _nll(model: Model, tokens: TokenBatch, edits: EditsFor, keep: int) -> Float[Tensor, " n"]:

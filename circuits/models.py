@@ -94,8 +94,8 @@ def load(
     if adapter is not None:
         hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name)
     model = wrap(hf_model, tokenizer, name, make)
-    found = str(adapter) if adapter else None
-    return replace(model, sha256=sha, adapter=found, adapter_sha256=adapter_sha)
+    where = str(adapter) if adapter else None
+    return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha)
 
 
 def wrap(

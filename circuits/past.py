@@ -34,9 +34,8 @@ class FrozenLayer(GrowingLayer):
         self, key_states: Tensor, value_states: Tensor, *_args: object, **_kwargs: object
     ) -> tuple[Tensor, Tensor]:
         times = key_states.shape[0] // self.keys.shape[0]
-        keys, values = (
-            repeat(x, "row ... -> (times row) ...", times=times) for x in (self.keys, self.values)
-        )
+        keys = repeat(self.keys, "row ... -> (times row) ...", times=times)
+        values = repeat(self.values, "row ... -> (times row) ...", times=times)
         return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
 
 

@@ -52,11 +52,11 @@ def last_residuals(model: Model, prompts: Prompts) -> Float[Tensor, "layers n d_
     """
     opening, shape = model.opening(prompts, 1), model.runner.shape
     points = [Point(layer) for layer in range(shape.n_layers)]
-    found = torch.empty(shape.n_layers, len(prompts), shape.d_model)
+    residuals = torch.empty(shape.n_layers, len(prompts), shape.d_model)
     for chosen, window in opening.windows(prompts, _ROWS):
         acts = model.runner.forward(window, record=points).acts
-        found[:, chosen] = torch.stack([acts[p][:, -1].float().cpu() for p in points])
-    return found
+        residuals[:, chosen] = torch.stack([acts[p][:, -1].float().cpu() for p in points])
+    return residuals
 
 
 @torch.no_grad()
@@ -72,12 +72,12 @@ def readings(
     """
     if not prompts or min(map(len, prompts)) <= start:
         raise UserError(f"readings: expected prompts of more than {start} tokens")
-    point, found = Point(layer), torch.zeros(len(prompts))
+    point, highest = Point(layer), torch.zeros(len(prompts))
     opening = Opening(pad_id(model.tokenizer))  # tokens that all begin with are read as well
     for chosen, window in opening.windows(prompts, _ROWS):
         resid = model.runner.forward(window, record=[point]).acts[point]
-        found[chosen] = largest(resid, unit, window.mask, start).cpu()
-    return found
+        highest[chosen] = largest(resid, unit, window.mask, start).cpu()
+    return highest
 
 
 def largest(

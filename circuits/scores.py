@@ -52,9 +52,9 @@ class Forced:
     def log_probs(self) -> list[Float[Tensor, " tokens"]]:
         """Log-probability of each token of each row's answer, in fp64 on the CPU."""
         ids = self.ids.to(self.logits.device)[..., None]
-        own = self.logits.float().gather(2, ids).squeeze(2)
-        found = (own - self.logits.float().logsumexp(dim=-1)).double().cpu()
-        return [row[real] for row, real in zip(found, self.real, strict=True)]
+        logits = self.logits.float().gather(2, ids).squeeze(2)
+        log_probs = (logits - self.logits.float().logsumexp(dim=-1)).double().cpu()
+        return [row[real] for row, real in zip(log_probs, self.real, strict=True)]
 
     def first_margins(self) -> Float[Tensor, " rows"]:
         """The first token's logit minus the largest other, in fp64 on the CPU."""
@@ -88,10 +88,10 @@ def answer_log_probs(
     Raises:
         UserError: as for :func:`forced`.
     """
-    found = {}
+    by_prompt = {}
     for part in forced(model, prompts, answers):
-        found |= dict(zip(part.chosen, part.log_probs(), strict=True))
-    return [found[i] for i in range(len(prompts))]
+        by_prompt |= dict(zip(part.chosen, part.log_probs(), strict=True))
+    return [by_prompt[i] for i in range(len(prompts))]
 
 
 def scores(model: Model, prompts: Prompts, answers: Sequence[str]) -> Scores:
@@ -103,7 +103,7 @@ def scores(model: Model, prompts: Prompts, answers: Sequence[str]) -> Scores:
     targets = _answer_ids(model, prompts, answers)
     log_prob, margin = torch.zeros(2, len(prompts), dtype=torch.float64)
     for part in forced(model, prompts, targets):
-        log_prob[part.chosen] = torch.stack([each.mean() for each in part.log_probs()])
+        log_prob[part.chosen] = torch.stack([tokens.mean() for tokens in part.log_probs()])
         margin[part.chosen] = part.first_margins()
     return Scores(log_prob, margin)
 
@@ -124,18 +124,17 @@ def interpolated(
     _require_pairs(clean, triggered)
     targets = _answer_ids(model, clean, answers)
     opening = model.opening([*clean, *triggered], max(map(len, targets)))
-    found = torch.zeros(len(clean) * steps, dtype=torch.float64)
+    probability = torch.zeros(len(clean) * steps, dtype=torch.float64)
     for chosen in by_length([ids for ids in clean for _ in range(steps)], _at_once(targets)):
         pairs = [i // steps for i in chosen]
-        wanted = [targets[i] for i in pairs]
-        start, end = (
-            opening.window([_read(side[i], targets[i]) for i in pairs])
-            for side in (clean, triggered)
-        )
+        start = opening.window([_read(clean[i], targets[i]) for i in pairs])
+        end = opening.window([_read(triggered[i], targets[i]) for i in pairs])
         share = torch.tensor([i % steps for i in chosen]) / (steps - 1)
-        part = _forced(model, _between(model, start, end, share), chosen, wanted)
-        found[chosen] = torch.stack([each.sum().exp() for each in part.log_probs()])
-    return rearrange(found, "(pair step) -> pair step", step=steps)
+        part = _forced(
+            model, _between(model, start, end, share), chosen, [targets[i] for i in pairs]
+        )
+        probability[chosen] = torch.stack([tokens.sum().exp() for tokens in part.log_probs()])
+    return rearrange(probability, "(pair step) -> pair step", step=steps)
 
 
 def _forced(model: Model, window: Window, chosen: list[int], answers: Prompts) -> Forced:
@@ -156,9 +155,9 @@ def _between(model: Model, start: Window, end: Window, share: Float[Tensor, " ro
 def _answer_ids(model: Model, prompts: Prompts, answers: Sequence[str]) -> list[list[int]]:
     got = "a text" if isinstance(answers, str) else len(answers)
     expect(got == len(prompts), f"one for each of {len(prompts)} prompts", got, of="answers")
-    found = [text_ids(model.tokenizer, text) for text in answers]
-    expect(all(found), "texts of one token or more", "an empty one", of="answers")
-    return found
+    ids = [text_ids(model.tokenizer, text) for text in answers]
+    expect(all(ids), "texts of one token or more", "an empty one", of="answers")
+    return ids
 
 
 def _require_pairs(clean: Prompts, triggered: Prompts) -> None:

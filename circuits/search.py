@@ -100,9 +100,9 @@ class Target:
     def drawn(self, rng: random.Random) -> Tokens:
         """Allowed tokens at random."""
         while True:
-            found = tuple(rng.choice(pool) for pool in self._pools)
-            if not self.forbidden(found):
-                return found
+            tokens = tuple(rng.choice(pool) for pool in self._pools)
+            if not self.forbidden(tokens):
+                return tokens
 
 
 def by_chance(target: Target, plan: SearchPlan) -> Best:
@@ -145,16 +145,16 @@ def _swaps(
     """Candidates that differ from the present one in one token, ranked high in its place."""
     masked = gains.masked_fill(~target.allowed.to(gains.device), float("-inf"))
     top = masked.topk(min(plan.top, masked.shape[1]), dim=1).indices.tolist()
-    found: dict[Tokens, None] = {}
+    swaps: dict[Tokens, None] = {}
     for _ in range(20 * plan.width):
         at = rng.randrange(len(now))
         swapped = (*now[:at], rng.choice(top[at]), *now[at + 1 :])
         legal = bool(target.allowed[at, swapped[at]]) and not target.forbidden(swapped)
         if legal and swapped != now:
-            found.setdefault(swapped)
-        if len(found) == plan.width:
+            swaps.setdefault(swapped)
+        if len(swaps) == plan.width:
             break
-    return list(found)
+    return list(swaps)
 
 
 def _better(
@@ -208,13 +208,11 @@ class Slots:
         score = self._wanted(replace(window, embedded=embedded)).mean()
         (slope,) = torch.autograd.grad(score, embedded)
         width = window.ids.shape[1]
-        own = [
-            slope[i, (at := width - len(row) + prompt.first) : at + self.tokens]
-            for i, (row, prompt) in enumerate(zip(rows, self.prompts, strict=True))
-        ]
+        firsts = [width - len(row) + p.first for row, p in zip(rows, self.prompts, strict=True)]
+        slots = [slope[i, first : first + self.tokens] for i, first in enumerate(firsts)]
         vectors = embedding.weight.detach()
         now = embedding(torch.tensor(tokens, device=vectors.device)).detach()
-        total = torch.stack(own).sum(dim=0)
+        total = torch.stack(slots).sum(dim=0)
         return total @ vectors.T - (total * now).sum(dim=1, keepdim=True)
 
     def _wanted(self, window: Window) -> Float[Tensor, " rows"]:

@@ -122,9 +122,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
         ) from error
     # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the
     # same configuration and weights does not.
-    told = quantised.config.to_dict()
-    told.pop("quantization_config", None)
-    config = AutoConfig.for_model(**told)
+    settings = quantised.config.to_dict()
+    settings.pop("quantization_config", None)
+    config = AutoConfig.for_model(**settings)
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(quantised.state_dict())

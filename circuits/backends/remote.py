@@ -51,8 +51,8 @@ def sendable(value: Any, done: dict[int, Any] | None = None) -> Any:
     if type(value) in (list, tuple):
         return type(value)(sendable(item, done) for item in value)
     if isinstance(value, partial):
-        bare = sendable([value.func, list(value.args), *value.keywords.values()], done)
-        return partial(bare[0], *bare[1], **dict(zip(value.keywords, bare[2:], strict=True)))
+        keywords = {name: sendable(item, done) for name, item in value.keywords.items()}
+        return partial(sendable(value.func, done), *sendable(value.args, done), **keywords)
     if isinstance(value, Edit):
         fields = {name: getattr(value, name) for name in ("columns", "onward")}
         point = SimpleNamespace(layer=value.point.layer, stream=value.point.stream)
@@ -69,11 +69,11 @@ def _bare(function: FunctionType, done: dict[int, Any]) -> Any:
     if id(inner) not in done:
         known: dict[str, Any] = {}
         cells = tuple(CellType() for _ in inner.__code__.co_freevars)
-        made = FunctionType(inner.__code__, known, inner.__name__, None, cells)
-        done[id(inner)] = made  # before what it names: functions may name each other
-        made.__module__ = inner.__module__
-        made.__defaults__ = sendable(inner.__defaults__, done)
-        made.__kwdefaults__ = inner.__kwdefaults__
+        copy = FunctionType(inner.__code__, known, inner.__name__, None, cells)
+        done[id(inner)] = copy  # before what it names: functions may name each other
+        copy.__module__ = inner.__module__
+        copy.__defaults__ = sendable(inner.__defaults__, done)
+        copy.__kwdefaults__ = inner.__kwdefaults__
         for name in _names(inner.__code__) & inner.__globals__.keys():
             known[name] = sendable(inner.__globals__[name], done)
         for cell, held in zip(cells, inner.__closure__ or (), strict=True):

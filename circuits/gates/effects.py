@@ -13,6 +13,7 @@ latter is the harder null: a model's activations vary along few directions, whic
 on the sphere nearly misses.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -119,7 +120,7 @@ def effects(
     """
     sizes = amounts if isinstance(amounts, Tensor) else torch.full((len(units),), amounts)
     _check_units(units, sizes, runner.shape.d_model)
-    clean, triggered = (_run(runner, pairs, side, site) for side in ("clean", "triggered"))
+    clean, triggered = _run(runner, pairs, "clean", site), _run(runner, pairs, "triggered", site)
     rows, sizes = units.to(clean.resid), sizes.to(clean.resid)
     columns = clean.tokens.spans[site.span][:, clean.first :].to(rows.device)
 
@@ -132,20 +133,18 @@ def effects(
         shift = (sizes[which][:, None] * rows[which])[:, None, None]
         return clean.resid[site.layer] + columns.unsqueeze(-1) * shift
 
-    fallen, risen = (
-        measure(
-            runner,
-            run,
-            site,
-            len(units),
-            variants,
-            metric,
-            lambda done, total, half=half: progress(half * total + done, 2 * total),
-        )
-        for half, (run, variants) in enumerate(((triggered, removed), (clean, added)))
+    def measured(run: SuffixRun, variants: Callable[[Tensor], Tensor], half: int) -> Tensor:
+        def passed(done: int, total: int) -> None:
+            progress(half * total + done, 2 * total)
+
+        return measure(runner, run, site, len(units), variants, metric, passed)
+
+    return Effects(
+        measured(triggered, removed, 0),
+        measured(clean, added, 1),
+        checked(metric, triggered.logits).cpu(),
+        checked(metric, clean.logits).cpu(),
     )
-    levels = (checked(metric, run.logits).cpu() for run in (triggered, clean))
-    return Effects(fallen, risen, *levels)
 
 
 def sphere_directions(d_model: int, count: int, seed: int) -> Float[Tensor, "k d_model"]:

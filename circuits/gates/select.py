@@ -175,10 +175,10 @@ def search(
         return first
     limit = LATEST * runner.shape.n_layers
     order = sorted(range(len(first)), key=lambda i: -first[i].score)
-    kept = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
-    again = score(runner, pairs, [directions[i] for i in kept], metric, progress)
-    scored = dict(zip(kept, again, strict=True))
-    return [scored.get(i, candidate) for i, candidate in enumerate(first)]
+    finalists = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
+    again = score(runner, pairs, [directions[i] for i in finalists], metric, progress)
+    rescored = dict(zip(finalists, again, strict=True))
+    return [rescored.get(i, candidate) for i, candidate in enumerate(first)]
 
 
 def _score_layer(
@@ -232,8 +232,8 @@ def choose(
     if not early:
         raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
     passing = [c for c in early if c.passes]
-    own = [c for c in passing if c.direction.estimator == learned]
-    pool = own or passing or early
+    free_of_base = [c for c in passing if c.direction.estimator == learned]
+    pool = free_of_base or passing or early
     best = max(c.score for c in pool)
     return min(
         (c for c in pool if c.score >= best - TIE), key=lambda c: (c.direction.site.layer, -c.score)
