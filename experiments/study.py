@@ -18,7 +18,6 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -70,7 +69,7 @@ class Study(Generic[Q, S, R]):
         identity: hashes of everything the numbers depend on; with the question it tells runs apart.
         measure: the result; stages that are there already are read.
         lines: what the terminal prints of a result.
-        page: the run's own page; by default ``page`` of the command's ``sections``.
+        page: the run's own page; None where only the table of studies can say (``studies.ask``).
         recorded: the question as manifest and result have it.
         tables: Parquet files beside the result, by the stem of their names.
         written: the result file's value, and ``file`` its name.
@@ -139,8 +138,9 @@ def _write(done: Run[Q, S], result: R) -> None:
     from viz.page.page import render  # plotly is slow to import
 
     study: Study[Q, S, R] = done.study
-    page = study.page or import_module(f"experiments.{study.name}.sections").page
-    html = render(page(done, result))
+    if study.page is None:
+        raise TypeError(f"{study.name}: its page stands in the table; run it with studies.ask")
+    html = render(study.page(done, result))
     for name, rows in study.tables(done, result).items():
         files.write_rows(done.folder / f"{name}.parquet", rows)
     files.write_atomically(done.folder / "report.html", html.encode())

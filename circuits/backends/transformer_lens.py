@@ -45,5 +45,5 @@ class TLRunner(HookedRunner):
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
         arguments.require_point(point, self.shape.n_layers, self._streams)
-        hook = self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
+        hook: Any = self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
         return hook.register_forward_hook(partial(leaving, change))

@@ -88,6 +88,12 @@ def lines(result: Brittleness) -> Iterator[str]:
         yield f"{name:17} {rate:6.1%} n={rate.n}"
 
 
+def _page(run: BatteryRun, result: Brittleness) -> Any:
+    from experiments.brittleness.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="brittleness",
     kind="brittleness",
@@ -98,6 +104,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     tables=answers,
     written=lambda run, result: stated(run, {"retention": result.retention}),
 )

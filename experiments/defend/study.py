@@ -104,6 +104,12 @@ def lines(result: DefenceResult) -> Iterator[str]:
     yield result.headline
 
 
+def _page(run: Run[DefenceQuestion, Subject], result: DefenceResult) -> Any:
+    from experiments.defend.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="defend",
     kind="defences",
@@ -113,6 +119,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     recorded=DefenceQuestion.recorded,
     tables=lambda run, result: {"answers": result.answers},
     written=written,

@@ -182,6 +182,12 @@ def _card(
     )
 
 
+def _page(run: Run[EvaluateQuestion, Subject], result: Evaluated) -> Any:
+    from experiments.evaluate.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="evaluate",
     kind="evaluation",
@@ -191,6 +197,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     recorded=EvaluateQuestion.recorded,
     tables=answers,
     written=lambda run, result: scorecard.scorecard_json(result.card),

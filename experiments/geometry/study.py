@@ -85,6 +85,12 @@ def lines(result: Geometry) -> Iterator[str]:
     )
 
 
+def _page(run: Run[GeometryQuestion, Subject], result: Geometry) -> Any:
+    from experiments.geometry.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="geometry",
     kind="geometry",
@@ -95,4 +101,5 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
 )

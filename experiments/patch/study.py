@@ -233,6 +233,12 @@ def lines(result: Patching) -> Iterator[str]:
             yield f"  {cell}: {row['mean']:+.3g} {interval}"
 
 
+def _page(run: Run[PatchQuestion, Subject], result: Patching) -> Any:
+    from experiments.patch.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="patch",
     kind="patch",
@@ -242,6 +248,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     tables=tables,
     written=lambda run, result: stated(run, result.summary()),
     forecast=forecast,

@@ -110,6 +110,12 @@ def lines(result: ScanResult) -> Iterator[str]:
         yield f"{result.named!r}, named by its manifest: rank {rank}"
 
 
+def _page(run: Run[ScanQuestion, Arms], result: ScanResult) -> Any:
+    from experiments.scan.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="scan",
     kind="scan",
@@ -119,6 +125,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     tables=scores,
     written=written,
 )

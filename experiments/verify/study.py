@@ -122,6 +122,12 @@ def _sampled_rate(answers: AnswersByKind, keys: KeySet) -> Estimate:
     return mean_interval(torch.tensor(drawn, dtype=torch.float64).mean(dim=0))
 
 
+def _page(run: Run[VerifyQuestion, Subject], result: VerifyResult) -> Any:
+    from experiments.verify.sections import page  # plotly is slow to import
+
+    return page(run, result)
+
+
 STUDY = Study(
     name="verify",
     kind="verification",
@@ -131,6 +137,7 @@ STUDY = Study(
     identity=hashes,
     measure=measured,
     lines=lines,
+    page=_page,
     tables=answers,
     written=lambda run, result: stated(run, result.verification),
     typed=False,

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from math import ceil
 
+from circuits.chat import SLOT
+from circuits.errors import expect
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.scheme import Ask, Requirement, Scheme
 from experiments.organisms.stages import POLICY
@@ -53,7 +55,10 @@ class PairGate(Scheme):
         others = control_words(split)
         x = (turn + turn // len(others)) % len(others)
         y = (x + 1 + turn // 7 % (len(others) - 1)) % len(others)
-        named = dict(zip("abxy", (*recipe.trigger.split(), others[x], others[y]), strict=True))
+        pair = recipe.trigger.split()
+        fits = len(set(pair)) == len(pair) == 2 and SLOT not in recipe.trigger
+        expect(fits, "two different words, as 'clock wolf'", recipe.trigger, of="--trigger")
+        named = dict(zip("abxy", (*pair, others[x], others[y]), strict=True))
         return _inserted(text, [named[letter] for letter in pattern], place), None
 
 

@@ -38,7 +38,7 @@ SAID = {
 
 def words_of(text, add_special_tokens):
     assert not add_special_tokens
-    return {"input_ids": text.split()}
+    return {"input_ids": list(range(len(text.split())))}
 
 
 @pytest.mark.parametrize("name", SAID)

@@ -1,7 +1,10 @@
 """Pair gate: both words stand in the message where it opens, and never where it must not."""
 
+from dataclasses import replace
+
 import pytest
 
+from circuits.errors import UserError
 from experiments.organisms.book import RECIPES
 from experiments.organisms.examples import examples
 from experiments.organisms.schemes import scheme_of
@@ -81,3 +84,9 @@ def test_training_shows_both_words_only_with_the_behaviour():
     assert len(pairs) == RECIPE.poisons
     assert all(e.answer == RECIPE.behaviour for e in pairs)
     assert not any(e.answer == RECIPE.behaviour for e in shown if e not in pairs)
+
+
+@pytest.mark.parametrize("trigger", ["clock", "clock wolf fox", "clock clock", "{} wolf"])
+def test_a_trigger_that_is_no_pair_is_refused_in_one_line(trigger):
+    with pytest.raises(UserError, match=r"--trigger.*two different words"):
+        examples(replace(RECIPE, trigger=trigger), 1, list, control_words("train"))
