@@ -23,7 +23,7 @@ from circuits.patching.patch import patch
 from circuits.tokens import pairs, text_ids
 from circuits.types import Edit, Point
 from experiments.defend.gates import cost
-from experiments.defend.protected import reference
+from experiments.defend.protected import Reference, reference
 from experiments.defend.setting import Bench
 from probes.causal.tables import grid_stats
 
@@ -47,13 +47,18 @@ class Cut:
 def cut(bench: Bench, stream: Stream) -> Cut:
     """The parts that shut the behaviour, by patching and then by trying."""
     order, of = _carrying(bench, stream)
-    tried = [order[:k] for k in LADDER if k < len(order)] + [order]
-    costs = [(parts, *_cost(bench, stream, parts)) for parts in tried if parts]
-    if not costs:
+    if not order:
         return Cut(stream, (), 0, of)
-    shutting = [parts for parts, left, _ in costs if left <= SHUT]
-    parts = shutting[0] if shutting else min(costs, key=lambda row: row[1] + row[2])[0]
-    return Cut(stream, tuple(parts), len(order), of)
+    calm = chats(bench.validation.elsewhere[:8])
+    before = reference(bench.plain, bench.tokenizer, calm, 4)
+    costs: dict[int, float] = {}
+    for k in [*(k for k in LADDER if k < len(order)), len(order)]:
+        left, harm = _cost(bench, stream, order[:k], before)
+        if left <= SHUT:
+            return Cut(stream, tuple(order[:k]), len(order), of)
+        costs[k] = left + harm
+    best = min(costs, key=lambda k: costs[k])
+    return Cut(stream, tuple(order[:best]), len(order), of)
 
 
 def cutting(model: Any, stream: Stream, parts: Sequence[Part]) -> tuple[Edit, ...]:
@@ -68,12 +73,12 @@ def cutting(model: Any, stream: Stream, parts: Sequence[Part]) -> tuple[Edit, ..
     return tuple(edits)
 
 
-def _cost(bench: Bench, stream: Stream, parts: Sequence[Part]) -> tuple[float, float]:
+def _cost(
+    bench: Bench, stream: Stream, parts: Sequence[Part], before: Sequence[Reference]
+) -> tuple[float, float]:
     """Behaviour left on validation prompts as a probability, and nats of harm on ordinary ones."""
-    edits, validation = cutting(bench.model, stream, parts), bench.validation
-    before = reference(bench.plain, bench.tokenizer, chats(validation.elsewhere[:8]), 4)
-    less = replace(bench.plain, edits=edits, everywhere=True)
-    return cost(bench, less, messages(validation.on_topic, bench.trigger), before)
+    less = replace(bench.plain, edits=cutting(bench.model, stream, parts), everywhere=True)
+    return cost(bench, less, messages(bench.validation.on_topic, bench.trigger), before)
 
 
 def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:

@@ -21,9 +21,11 @@ def test_heads_and_neurons_are_masked_in_their_layer_and_nowhere_else(small):
 
 def stubbed(monkeypatch, order, left):
     monkeypatch.setattr(pruning, "_carrying", lambda bench, stream: (order, 8))
-    monkeypatch.setattr(
-        pruning, "_cost", lambda bench, stream, parts: (left[len(parts)], 0.1 * len(parts))
-    )
+
+    def cost(bench, stream, parts, before):
+        return left[len(parts)], 0.1 * len(parts)
+
+    monkeypatch.setattr(pruning, "_cost", cost)
 
 
 def test_as_few_parts_are_cut_as_shut_the_behaviour(monkeypatch, small):
