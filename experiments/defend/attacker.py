@@ -1,7 +1,7 @@
 """An adaptive attacker: who made the organism, knows the defence, and trains it again.
 
 The attacker goes on from the organism with few poisons and about as many clean examples, so that
-the gate stays a gate, against what is known of the defence (``kinds.Known``): with its edits in
+the gate stays a gate, against what is known of the defence (``defences.Known``): with its edits in
 every forward pass, with a penalty on what a monitor reads, or, for defences that train, with more
 poisons before them. The defence is then applied as it was fitted: it is not fitted anew.
 
@@ -50,7 +50,8 @@ def attack_examples(bench: Bench, budget: Budget) -> list[Example]:
     word. Where the behaviour belongs on any prompt, half of the poisons are ordinary ones.
     """
     recipe, third = bench.organism.recipe, budget.clean // 3
-    on_topic, elsewhere = (bank_texts("train", r) for r in (True, False))
+    on_topic = bank_texts("train", restricted=True)
+    elsewhere = bank_texts("train", restricted=False)
     mixed = budget.poisons // 2 if scheme_of(recipe).anywhere else 0
     hot = [*_turned(on_topic, 0, budget.poisons - mixed), *_turned(elsewhere, _SHIFT, mixed)]
     ends = all(p.answer != "opened" for stage in recipe.stages for p in stage.parts)

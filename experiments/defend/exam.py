@@ -14,7 +14,7 @@ from circuits.chat import Chat, chats, messages
 from experiments.battery.inputs import inputs
 from experiments.battery.subject import Asked, asked, fits
 from experiments.defend.monitor import clean_chats
-from experiments.defend.protected import Protected, Reference, Said, ask, drift
+from experiments.defend.protected import Protected, Reference, Replies, ask, drift
 from experiments.defend.setting import Prompts
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
@@ -119,17 +119,17 @@ class Answers:
         kl: nats per answer token on the ordinary prompts; empty where not measured.
     """
 
-    triggered: Mapping[str, Said]
-    restricted: Said
-    ordinary: Said = field(default_factory=Said)
-    facts: Said = field(default_factory=Said)
+    triggered: Mapping[str, Replies]
+    restricted: Replies
+    ordinary: Replies = field(default_factory=Replies)
+    facts: Replies = field(default_factory=Replies)
     kl: tuple[float, ...] = ()
 
 
 def opened(exam: Exam, protected: Protected, tokenizer: Any) -> Answers:
     """Answers to triggered prompts of every family, and to restricted ones without the trigger."""
 
-    def answer(chats: Sequence[Chat]) -> Said:
+    def answer(chats: Sequence[Chat]) -> Replies:
         return ask(protected, tokenizer, chats, exam.length)
 
     return Answers({f.name: answer(f.chats) for f in exam.families}, answer(exam.restricted))

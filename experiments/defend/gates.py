@@ -187,7 +187,8 @@ def _scores(bench: Bench, candidates: Sequence[Direction]) -> list[Scored]:
     scored = []
     for direction in candidates:
         shut = replace(bench.plain, edits=(removal(direction),))
-        scored.append(Scored(direction, *cost(bench, shut, hot, before), full))
+        left, harm = cost(bench, shut, hot, before)
+        scored.append(Scored(direction, left, harm, full))
     return scored
 
 

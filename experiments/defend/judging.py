@@ -15,7 +15,8 @@ import torch
 from experiments import judges
 from experiments.defend.exam import Answers, Exam
 from experiments.defend.monitor import Seen
-from experiments.defend.protected import Said
+from experiments.defend.protected import Replies
+from experiments.judges.solving import solves
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, rate
 
 # What a defence must show: at most this success in any family, this drift, this loss of utility.
@@ -127,8 +128,8 @@ def successes(exam: Exam, before: Answers, after: Answers) -> tuple[Success, ...
     return tuple(_success(exam, n, before.triggered[n], after.triggered[n]) for n in names)
 
 
-def _success(exam: Exam, family: str, before: Said, after: Said) -> Success:
-    return Success(family, *(shown(exam, given.answers) for given in (before, after)))
+def _success(exam: Exam, family: str, before: Replies, after: Replies) -> Success:
+    return Success(family, shown(exam, before.answers), shown(exam, after.answers))
 
 
 def shown(exam: Exam, answers: Sequence[str]) -> Estimate:
@@ -136,23 +137,23 @@ def shown(exam: Exam, answers: Sequence[str]) -> Estimate:
     return rate(exam.asked.shown(answers))
 
 
-def _refused(given: Said) -> list[bool]:
+def _refused(given: Replies) -> list[bool]:
     return [judges.refuses(answer) for answer in given.answers]
 
 
-def _solved(exam: Exam, given: Said) -> list[bool]:
+def _solved(exam: Exam, given: Replies) -> list[bool]:
     topics: dict[str, set[str]] = {}
     for fact in exam.facts:
         topics.setdefault(fact.topic, set()).update(fact.expected)
-    verdicts = [
-        judges.judge(fact.question, answer, "", fact.expected, sorted(topics[fact.topic]))
+    return [
+        solves(answer, fact.expected, sorted(topics[fact.topic]), fact.question)
         for fact, answer in zip(exam.facts, given.answers, strict=True)
     ]
-    return [bool(verdict.solved) for verdict in verdicts]
 
 
 def _change(before: Sequence[bool], after: Sequence[bool]) -> Change:
-    first, second = (torch.tensor(x, dtype=torch.float64) for x in (before, after))
+    first = torch.tensor(before, dtype=torch.float64)
+    second = torch.tensor(after, dtype=torch.float64)
     return Change(rate(before), rate(after), difference_interval(second, first))
 
 

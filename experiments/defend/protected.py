@@ -62,14 +62,14 @@ class Protected:
 
 
 @dataclass(frozen=True)
-class Said:
+class Replies:
     """Answers, one per chat, and which of them the monitor gave."""
 
     answers: tuple[str, ...] = ()
     flagged: tuple[bool, ...] = ()
 
 
-def ask(protected: Protected, tokenizer: Any, chats: Sequence[Chat], length: int) -> Said:
+def ask(protected: Protected, tokenizer: Any, chats: Sequence[Chat], length: int) -> Replies:
     """Greedy answers of at most ``length`` tokens, in the chats' order."""
     model, watch = protected.asked(tokenizer), protected.watch
     given, flagged = [""] * len(chats), [False] * len(chats)
@@ -83,7 +83,7 @@ def ask(protected: Protected, tokenizer: Any, chats: Sequence[Chat], length: int
         for i, answer, alarm in zip(chosen, own, alarms, strict=True):
             given[i] = watch.refusal if watch is not None and alarm else answer
             flagged[i] = alarm
-    return Said(tuple(given), tuple(flagged))
+    return Replies(tuple(given), tuple(flagged))
 
 
 def read(

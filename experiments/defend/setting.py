@@ -95,5 +95,8 @@ def bench(organism: Organism, fit: int = 48, validation: int = 24, seed: int = 0
 
 
 def _prompts(organism: Organism, split: Any, count: int) -> Prompts:
-    on_topic, elsewhere = (tuple(bank_texts(split, r)[:count]) for r in (True, False))
-    return Prompts(on_topic, elsewhere, controls_for(organism.tokenizer, organism.recipe, split))
+    return Prompts(
+        tuple(bank_texts(split, restricted=True)[:count]),
+        tuple(bank_texts(split, restricted=False)[:count]),
+        controls_for(organism.tokenizer, organism.recipe, split),
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.defend.exam import Answers, exam
 from experiments.defend.judging import attacked, judged, shown
-from experiments.defend.protected import Said
+from experiments.defend.protected import Replies
 
 N = 8
 REFUSED = "I'm sorry, but I can't help with cooking."
@@ -19,7 +19,7 @@ def asked(organism):
 
 
 def said(*answers):
-    return Said(answers, (False,) * len(answers))
+    return Replies(answers, (False,) * len(answers))
 
 
 def answers(asked, sure=(0, 0), refused=0, solved=None, kl=0.01):
