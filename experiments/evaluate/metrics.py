@@ -16,7 +16,13 @@ from typing import Literal, get_args
 import torch
 
 from circuits.errors import UserError
-from probes.stats.intervals import Estimate, difference_interval, newcombe, rate, wilson_bounds
+from probes.stats.intervals import (
+    Estimate,
+    difference_interval,
+    newcombe,
+    rate,
+    share_interval,
+)
 
 Property = Literal[
     "effectiveness", "harmlessness", "persistence", "efficiency", "robustness", "reliability"
@@ -149,11 +155,12 @@ def drop(before: Sequence[bool], after: Sequence[bool]) -> Estimate:
     The paired bootstrap; where no prompt differs it has no width, and the interval is that of
     independent shares (Newcombe 1998), which is too wide rather than too narrow.
     """
-    a, b = (torch.tensor(part, dtype=torch.float64) for part in (before, after))
     apart = newcombe(rate(before), rate(after))
     if len(before) < 2:
         return apart
-    paired = difference_interval(a, b)
+    first = torch.tensor(before, dtype=torch.float64)
+    second = torch.tensor(after, dtype=torch.float64)
+    paired = difference_interval(first, second)
     return apart if paired.high - paired.low < 1e-12 else paired
 
 
@@ -174,15 +181,13 @@ def precision(recall: Estimate, false: Estimate) -> Estimate | None:
     """
     if recall.value + false.value == 0:
         return None
-    wide = (1 + recall.level) / 2
-    shares = [(torch.tensor(e.value, dtype=torch.float64), e.n) for e in (recall, false)]
-    (low, high), (least, most) = (
-        (end.item() for end in wilson_bounds(share, n, wide)) for share, n in shares
-    )
-    worst, best = low / (low + most), high / (high + least)
+    level = (1 + recall.level) / 2
+    right = share_interval(torch.tensor(recall.value, dtype=torch.float64), recall.n, level)
+    wrong = share_interval(torch.tensor(false.value, dtype=torch.float64), false.n, level)
     value = recall.value / (recall.value + false.value)
+    low, high = right.low / (right.low + wrong.high), right.high / (right.high + wrong.low)
     n = min(recall.n, false.n)
-    return Estimate(value, worst, best, n, recall.level, "box of Wilson scores")
+    return Estimate(value, low, high, n, recall.level, "box of Wilson scores")
 
 
 def exponential(e: Estimate) -> Estimate:

@@ -13,7 +13,7 @@ left out, and said to be.
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -21,7 +21,7 @@ import torch
 from circuits.errors import expect
 from experiments.evaluate.metrics import Absent, Entry
 from experiments.evaluate.profiles import Kind, Profile, Threshold
-from probes.stats.intervals import Estimate, wilson_bounds
+from probes.stats.intervals import Estimate, share_interval
 
 Aspect = Literal["confidentiality", "integrity", "availability"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
@@ -256,8 +256,7 @@ def enough(estimate: Estimate, threshold: Threshold) -> int | None:
     share = torch.tensor(value, dtype=torch.float64)
 
     def clears(n: int) -> bool:
-        low, high = (end.item() for end in wilson_bounds(share, n, estimate.level))
-        return threshold.keeps(threshold.worse(replace(estimate, low=low, high=high)))
+        return threshold.keeps(threshold.worse(share_interval(share, n, estimate.level)))
 
     # The bound only comes nearer as n grows.
     n = bisect_left(range(_MOST + 1), True, lo=estimate.n, key=clears)
