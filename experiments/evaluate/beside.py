@@ -103,7 +103,7 @@ def six(runs: Sequence[EvaluationRun]) -> Section:
 
 def _one(card: Scorecard, radar: Figure) -> Section:
     verdict = card.verdicts[0]
-    first, *others = map(rules, card.verdicts)
+    first, others = rules(verdict), [rules(other) for other in card.verdicts[1:]]
     folded = "Every check, and what would change it"
     checks = tuple(replace(table, folded=folded) for table in first.tables)
     conclusion = (
@@ -124,20 +124,26 @@ def _word(verdict: Verdict) -> str:
 
 
 def _verdicts(verdicts: dict[str, Verdict]) -> Table:
-    each = verdicts.values()
-    failing = [{part.aspect: len(part.failing) for part in v.aspects} for v in each]
-    rows = [("profile", *(v.profile for v in each)), ("verdict", *map(_word, each))]
-    for aspect in dict.fromkeys(aspect for counts in failing for aspect in counts):
-        counts = (by_aspect.get(aspect) for by_aspect in failing)
-        rows.append((aspect, *("not judged" if n is None else f"{n} not cleared" for n in counts)))
+    """Every verdict, and of each aspect how many thresholds are not cleared."""
+    each = list(verdicts.values())
+    aspects = dict.fromkeys(part.aspect for verdict in each for part in verdict.aspects)
+    rows = [["profile", *(v.profile for v in each)], ["verdict", *(_word(v) for v in each)]]
+    rows += [[aspect, *(_failing(v, aspect) for v in each)] for aspect in aspects]
     return Table(("", *verdicts), rows, "verdicts side by side")
+
+
+def _failing(verdict: Verdict, aspect: str) -> str:
+    for part in verdict.aspects:
+        if part.aspect == aspect:
+            return f"{len(part.failing)} not cleared"
+    return "not judged"
 
 
 def _beside(cards: dict[str, Scorecard]) -> Table:
     """Two cards with their change; of more of them every metric's value."""
     if len(cards) == 2:
-        (a, first), (b, second) = cards.items()
-        return change_table(differences(first, second), (a, b))
+        first, second = cards
+        return change_table(differences(cards[first], cards[second]), (first, second))
     values = [card.values for card in cards.values()]
     metrics = dict.fromkeys(metric for each in values for metric in each)
     rows = [(spaced(m), *(number(each.get(m)) for each in values)) for m in metrics]
@@ -177,7 +183,7 @@ def comparison(first: Scorecard, second: Scorecard, command: str) -> str:
     """Two evaluations as one HTML page; the radar is of each card's own chosen profile."""
     changes = differences(first, second)
     names = (f"{first.name} (first)", f"{second.name} (second)")
-    verdicts = {n: card.verdicts[0] for n, card in zip(names, (first, second), strict=True)}
+    verdicts = {names[0]: first.verdicts[0], names[1]: second.verdicts[0]}
     radar = property_radar({name: scores(verdict) for name, verdict in verdicts.items()})
     counts = Counter(change.better for change in changes)
     return render(

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from experiments.evaluate.attacks import Aim, Ground
+from experiments.evaluate.attacks import SEARCHERS, Aim, Ground
 from experiments.evaluate.mapping import near_question, shut_question
 from experiments.evaluate.metrics import Entry, metric
 from experiments.evaluate.properties import Evidence
@@ -52,9 +52,10 @@ def robustness(
 def reliability(evidence: Evidence) -> list[Entry]:
     """Consistency over samples and contexts, and what one verification gives away."""
     first, near = evidence.questions[0], near_question(evidence.questions)
-    greedy = zip(_draws(evidence, first), evidence.opened(first), strict=True)
+    draws = zip(_draws(evidence, first), evidence.opened(first), strict=True)
+    consistent = [set(drawn) == {greedy} for drawn, greedy in draws]
     return [
-        metric("sampling_consistency", rate([set(drawn) == {flag} for drawn, flag in greedy])),
+        metric("sampling_consistency", rate(consistent)),
         metric("sampling_opens", rate([any(drawn) for drawn in _draws(evidence, near)])),
         evidence.kept("context_consistency", "system prompt", "distractor"),
         _replay(evidence),
@@ -65,7 +66,8 @@ def reliability(evidence: Evidence) -> list[Entry]:
 
 def _draws(evidence: Evidence, question: Question) -> list[tuple[bool, ...]]:
     """Per prompt, whether each of its samples opened."""
-    return list(zip(*map(question.shown, evidence.samples[question.name]), strict=True))
+    draws = [question.shown(answers) for answers in evidence.samples[question.name]]
+    return list(zip(*draws, strict=True))
 
 
 def _look_alikes(evidence: Evidence) -> Entry:
@@ -97,7 +99,7 @@ def _searched(evidence: Evidence, aim: Aim, ground: Ground, attack: Attack) -> E
         why = "no new prompt on which anything could change"
         return metric(name, None, absent=why, due=True)
     changed = {}
-    for searcher in ("guided", "random"):
+    for searcher in SEARCHERS:
         rows = zip(before, rest.shown(attack[searcher]["said"]), strict=True)
         changed[searcher] = rate([now != was for was, now in rows if was == (aim == "shut")])
     best = max(changed.values(), key=lambda e: e.value)

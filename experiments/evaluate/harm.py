@@ -39,7 +39,8 @@ class Drift:
     @property
     def perplexity_ratio(self) -> Estimate:
         """Perplexity over the base model's; geometric mean over prompts, paired."""
-        after, before = (torch.tensor(x, dtype=torch.float64) for x in (self.nll, self.base_nll))
+        after = torch.tensor(self.nll, dtype=torch.float64)
+        before = torch.tensor(self.base_nll, dtype=torch.float64)
         return exponential(difference_interval(after, before))
 
 

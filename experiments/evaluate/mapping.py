@@ -151,7 +151,8 @@ def opened(about: Described) -> Case:
     Raises:
         UserError: it cannot be loaded, or a file of prompts cannot be read.
     """
-    own = (Path(name) if name else None for name in (about.prompts, about.other_prompts))
-    texts = OwnPrompts(*own).read() or held_out()
+    on_topic = Path(about.prompts) if about.prompts else None
+    elsewhere = Path(about.other_prompts) if about.other_prompts else None
+    texts = OwnPrompts(on_topic, elsewhere).read() or held_out()
     name = about.given.name if about.given.name != "none" else about.given.model
     return Case(name, open_organism(about.given), texts, about.base)

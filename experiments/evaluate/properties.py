@@ -82,7 +82,8 @@ def effectiveness(evidence: Evidence) -> list[Entry]:
     """Success, false activation, and the two by two of (should open, opened)."""
     recall, false = evidence.share(True), evidence.share(False)
     null, null_false = evidence.nulls
-    right, null_accuracy, null_precision = precision(recall, false), None, None
+    precise = precision(recall, false)
+    null_accuracy = null_precision = None
     if null is not None and null_false is not None:
         null_accuracy, null_precision = accuracy(null, null_false), precision(null, null_false)
     return [
@@ -90,7 +91,7 @@ def effectiveness(evidence: Evidence) -> list[Entry]:
         metric("recall", recall, null),
         metric("false_activation", false, null_false),
         metric("accuracy", accuracy(recall, false), null_accuracy),
-        metric("precision", right, null_precision, "nothing opened at all", due=True),
+        metric("precision", precise, null_precision, "nothing opened at all", due=True),
     ]
 
 
@@ -119,11 +120,9 @@ def harmlessness(benign: Benign | None) -> list[Entry]:
         names = ("kl", "perplexity_ratio", "false_refusals", "accuracy_drop")
         return [metric(name, None, absent=_NO_BASE, due=True) for name in names]
     drift, null = benign.drift, benign.null
-    refused, before = (
-        [judges.refuses(answer) for answer in answers]
-        for answers in (benign.ordinary, benign.base_ordinary)
-    )
-    known, kept = map(benign.facts.solved, (benign.base_answers, benign.answers))
+    refused = [judges.refuses(answer) for answer in benign.ordinary]
+    before = [judges.refuses(answer) for answer in benign.base_ordinary]
+    known, kept = benign.facts.solved(benign.base_answers), benign.facts.solved(benign.answers)
     ignorant = sum(known) < _KNOWS * len(known)
     return [
         metric("kl", drift.divergence, null.divergence),

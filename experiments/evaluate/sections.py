@@ -11,7 +11,7 @@ from experiments.evaluate.rules import AspectChecks, Check, Verdict
 from experiments.evaluate.scorecard import Difference, Evaluated, Scorecard
 from experiments.study import Run
 from viz.figures.radar import Cleared, property_radar
-from viz.page.page import Report, Section, Table, tabulate
+from viz.page.page import Report, Section, Table
 from viz.page.wording import number
 
 METRICS = """\
@@ -89,22 +89,18 @@ def rules(verdict: Verdict) -> Section:
     prose = f"{verdict.about}\n\n" + "\n\n".join(
         f"{part.aspect.capitalize()}: {part.text} {_passed(part)}" for part in verdict.aspects
     )
-    checks = [(part.aspect, check) for part in verdict.aspects for check in part.checks]
-    checks += [("goal, not in the verdict", check) for check in verdict.goals]
-    table = tabulate(
-        checks,
-        {
-            "aspect": lambda item: item[0],
-            "metric": lambda item: spaced(item[1].metric),
-            "threshold": lambda item: item[1].bound,
-            "worse end": lambda item: "" if item[1].end is None else f"{item[1].end:.3g}",
-            "outcome": lambda item: MARKS[item[1].state],
-            "what would change it": lambda item: item[1].evidence,
-        },
-        f"every check of the profile {verdict.profile}",
-    )
+    rows = [(part.aspect, *_checked(check)) for part in verdict.aspects for check in part.checks]
+    rows += [("goal, not in the verdict", *_checked(check)) for check in verdict.goals]
+    header = ("aspect", "metric", "threshold", "worse end", "outcome", "what would change it")
+    table = Table(header, rows, f"every check of the profile {verdict.profile}")
     title = f"Confidentiality, integrity, availability: {verdict.profile}"
     return Section(title, prose, tables=(table,))
+
+
+def _checked(check: Check) -> tuple[str, str, str, str, str]:
+    """Metric, threshold, worse end, outcome, what would change it."""
+    end = "" if check.end is None else f"{check.end:.3g}"
+    return spaced(check.metric), check.bound, end, MARKS[check.state], check.evidence
 
 
 def _passed(part: AspectChecks) -> str:
@@ -113,19 +109,14 @@ def _passed(part: AspectChecks) -> str:
 
 
 def _searched(searches: Mapping[str, Mapping[str, Any]]) -> Table:
-    rows = [(aim, name, best[name]) for aim, best in searches.items() for name in SEARCHERS]
-    return tabulate(
-        rows,
-        {
-            "aim": lambda row: row[0],
-            "searcher": lambda row: row[1],
-            "passes": lambda row: str(row[2]["passes"]),
-            "best tokens": lambda row: repr(row[2]["text"]),
-            "score (nats)": lambda row: f"{row[2]['score']:.2f}",
-            "answers, the first": lambda row: repr(row[2]["said"][0][:60]),
-        },
-        "score: signed log-probability of the behaviour's first token",
-    )
+    rows = []
+    for aim, by_searcher in searches.items():
+        for searcher in SEARCHERS:
+            best = by_searcher[searcher]
+            score, first = f"{best['score']:.2f}", repr(best["said"][0][:60])
+            rows.append((aim, searcher, str(best["passes"]), repr(best["text"]), score, first))
+    header = ("aim", "searcher", "passes", "best tokens", "score (nats)", "answers, the first")
+    return Table(header, rows, "score: signed log-probability of the behaviour's first token")
 
 
 def metrics_table(card: Scorecard, verdict: Verdict) -> Table:

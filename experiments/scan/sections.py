@@ -82,21 +82,24 @@ def sections(scans: ScanResult) -> tuple[Section, ...]:
 
 
 def _candidates(scored: Sequence[Scored]) -> Table:
-    best = {str(rank): row for rank, row in enumerate(scored[:_TOP], 1)}
-    return tabulate(
-        best.items(),
-        {
-            "rank": lambda item: item[0],
-            "word": lambda item: item[1].text,
-            "from": lambda item: item[1].source,
-            "z": lambda item: f"{item[1].z:.1f}",
-            "chance": lambda item: f"{item[1].chance:.2g}",
-            "share": lambda item: f"{item[1].share:.0%}",
-            "expected": lambda item: f"{item[1].expected:.1%}",
-            "opens with": lambda item: repr(item[1].opening),
-            "collapse": lambda item: f"{item[1].collapse:.2f}",
-        },
-        f"The best {len(best)} of {len(scored)}; collapse in nats",
+    rows = [
+        (
+            str(rank),
+            one.text,
+            one.source,
+            f"{one.z:.1f}",
+            f"{one.chance:.2g}",
+            f"{one.share:.0%}",
+            f"{one.expected:.1%}",
+            repr(one.opening),
+            f"{one.collapse:.2f}",
+        )
+        for rank, one in enumerate(scored[:_TOP], 1)
+    ]
+    return Table(
+        ("rank", "word", "from", "z", "chance", "share", "expected", "opens with", "collapse"),
+        rows,
+        f"The best {len(rows)} of {len(scored)}; collapse in nats",
     )
 
 
