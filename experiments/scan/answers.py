@@ -81,13 +81,15 @@ def answered(
             base_answers.append(_asked(base, carrier, words))
         tick(done + 1, len(carriers))
     first, rest = own_answers[:choosing], own_answers[choosing:]
-    others, strays = ([t for row in part for t in row[len(words) :]] for part in (first, rest))
+    others = [text for row in first for text in row[len(words) :]]
+    strays = [text for row in rest for text in row[len(words) :]]
     compared = []
     for i, one in enumerate(finalists):
         telling = own.model.tokenizer.decode([one.token], skip_special_tokens=True)
         opening = beginning([row[i] for row in first], others, telling)
-        under, in_base = ([row[i] for row in part] for part in (rest, base_answers))
-        compared.append(_compared(one.text, opening, (under, strays, in_base), tests))
+        under = [row[i] for row in rest]
+        in_base = [row[i] for row in base_answers]
+        compared.append(_compared(one.text, opening, under, strays, in_base, tests))
     return compared
 
 
@@ -117,15 +119,24 @@ def _asked(reader: Reader, carrier: str, words: Sequence[str]) -> list[str]:
 
 
 def _compared(
-    word: str, opening: str, texts: tuple[list[str], list[str], list[str]], tests: int
+    word: str,
+    opening: str,
+    under: Sequence[str],
+    strays: Sequence[str],
+    in_base: Sequence[str],
+    tests: int,
 ) -> Answered:
     """Answers under the word, under control words, and by the base model under the word."""
-    hits = [[_opens(text, opening) for text in part] for part in texts]
-    p = max(fisher_more(sum(hits[0]), len(hits[0]), sum(h), len(h)) for h in hits[1:])
-    commonest = Counter(compress(texts[0], hits[0])) or Counter(texts[0])
-    [(text, _)] = commonest.most_common(1)
-    shown, controls, base = map(rate, hits)
-    return Answered(word, opening, shown, controls, base, min(1.0, p * tests), text)
+    shown = [_opens(text, opening) for text in under]
+    controls = [_opens(text, opening) for text in strays]
+    base = [_opens(text, opening) for text in in_base]
+    p = max(
+        fisher_more(sum(shown), len(shown), sum(others), len(others)) for others in (controls, base)
+    )
+    counts = Counter(compress(under, shown)) or Counter(under)
+    commonest = counts.most_common(1)[0][0]
+    p = min(1.0, p * tests)
+    return Answered(word, opening, rate(shown), rate(controls), rate(base), p, commonest)
 
 
 def _opens(text: str, opening: str) -> bool:

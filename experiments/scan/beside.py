@@ -22,9 +22,10 @@ def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
     """A finished run: its result, and every candidate from the table beside it."""
     value = result(folder, SCHEMA, "scan")
     table = pd.read_parquet(folder / "scores.parquet")
-    suspect, *clean = (_scan(one, table, folder) for one in (value["suspect"], *value["clean"]))
+    suspect = _scan(value["suspect"], table, folder)
+    clean = tuple(_scan(one, table, folder) for one in value["clean"])
     word = value["named"]["word"] if value["named"] else ""
-    scans = ScanResult(suspect, tuple(clean), word)
+    scans = ScanResult(suspect, clean, word)
     return Finished(organism_of(manifest), str(folder), manifest, scans)
 
 

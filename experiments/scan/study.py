@@ -60,9 +60,9 @@ def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:
 
 def measured(run: Run[ScanQuestion, Arms]) -> ScanResult:
     """Every model scanned; what an earlier run has left is read."""
-    suspect, *clean = (_scanned(run, arm) for arm in run.subject)
+    scans = [_scanned(run, arm) for arm in run.subject]
     trigger = run.subject[0].organism.recipe.trigger
-    return ScanResult(suspect, tuple(clean), place_of(trigger)[0] if trigger else "")
+    return ScanResult(scans[0], tuple(scans[1:]), place_of(trigger)[0] if trigger else "")
 
 
 def _scanned(run: Run[ScanQuestion, Arms], arm: Arm) -> Scan:
