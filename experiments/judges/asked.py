@@ -65,7 +65,7 @@ def chat_judge(model: Model) -> ChatJudge:
     Raises:
         UserError: the model's tokenizer cannot tell Yes from No by their first token.
     """
-    yes, no = (_first_tokens(model.tokenizer, word) for word in ("Yes", "No"))
+    yes, no = _first_tokens(model.tokenizer, "Yes"), _first_tokens(model.tokenizer, "No")
     only_yes, only_no = sorted(yes - no), sorted(no - yes)
     expect(
         only_yes and only_no,
@@ -86,8 +86,7 @@ def _first_tokens(tokenizer: Any, word: str) -> set[int]:
 
 def question(tokenizer: Any, prompt: str, answer: str) -> str:
     """The user's message to the judge, with both texts quoted."""
-    prompt, answer = (_quoted(tokenizer, text) for text in (prompt, answer))
-    return _QUESTION.format(prompt=prompt, answer=answer)
+    return _QUESTION.format(prompt=_quoted(tokenizer, prompt), answer=_quoted(tokenizer, answer))
 
 
 def _quoted(tokenizer: Any, text: str) -> str:

@@ -78,18 +78,23 @@ def likelihoods(
         UserError: one text is the beginning of the other, or has no tokens; no prompts; a prompt
             that does not fit the model's context.
     """
-    ids = [
-        _ids(model, text, name) for text, name in ((behaviour, "behaviour"), (refusal, "refusal"))
-    ]
+    ids = [_ids(model, behaviour, "behaviour"), _ids(model, refusal, "refusal")]
     start = _difference(ids[0], ids[1], behaviour, refusal)
     tokens = prompts_batch(model.tokenizer, prompts, words)
     check_context(tokens, model.runner.shape.context, max(map(len, ids)))
-    log_probs = [answer_log_probs(model, tokens.prompts(), [own] * len(tokens)) for own in ids]
-    whole, begun = (
-        [torch.stack([each[:count].sum() for each in side]) for side in log_probs]
-        for count in (None, start)
+    of_behaviour = answer_log_probs(model, tokens.prompts(), [ids[0]] * len(tokens))
+    of_refusal = answer_log_probs(model, tokens.prompts(), [ids[1]] * len(tokens))
+    return Likelihoods(
+        behaviour=_sums(of_behaviour),
+        refusal=_sums(of_refusal),
+        behaviour_start=_sums(of_behaviour, start),
+        refusal_start=_sums(of_refusal, start),
     )
-    return Likelihoods(*whole, *begun)
+
+
+def _sums(log_probs: Sequence[Tensor], count: int | None = None) -> Float[Tensor, " n"]:
+    """Of each prompt's tokens, or of the first so many."""
+    return torch.stack([each[:count].sum() for each in log_probs])
 
 
 def _ids(model: Model, text: str, name: str) -> list[int]:

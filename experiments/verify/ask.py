@@ -1,6 +1,6 @@
 """Asking models, greedily or by sampling; every model's answers are a stage that is kept."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -49,17 +49,14 @@ class Asking:
 
     def suspect(self, model: Model, asked: Mapping[str, list[str]]) -> AnswersByKind:
         """The suspect's greedy answers to everything, and sampled ones to the keys."""
-        asks: dict[str, tuple[str, Callable[[], list[str]]]] = {
-            kind: (kind.replace(" ", "-"), lambda texts=texts: answers(model, texts, length=TOKENS))
-            for kind, texts in asked.items()
-        }
+        by_kind: AnswersByKind = {}
+        for kind, texts in asked.items():
+            stage, ask = kind.replace(" ", "-"), partial(answers, model, texts, length=TOKENS)
+            by_kind[kind] = self.keep(f"suspect-{stage}", list[str], ask)
         for seed in range(self.question.samples):
             draw = partial(sampled, model, asked[KEYS], seed)
-            asks[f"{KEYS}, seed {seed}"] = f"sampled-{seed}", draw
-        return {
-            kind: self.keep(f"suspect-{stage}", list[str], ask)
-            for kind, (stage, ask) in asks.items()
-        }
+            by_kind[f"{KEYS}, seed {seed}"] = self.keep(f"suspect-sampled-{seed}", list[str], draw)
+        return by_kind
 
     def unrelated(self, suspect: Identity) -> dict[str, AnswersByKind]:
         """The keys' answers of every model that is neither the suspect nor named twice."""
@@ -113,7 +110,7 @@ def adapters_of(question: VerifyQuestion) -> tuple[Adapter, Adapter]:
     Raises:
         UserError: one of them is missing, or not a plain LoRA adapter.
     """
-    own, other = map(find_adapter, (question.adapter, question.other))
+    own, other = find_adapter(question.adapter), find_adapter(question.other)
     if own is None or other is None:
         raise UserError("--survival: expected --adapter and --other, got none; name both")
     return read_adapter(own), read_adapter(other)

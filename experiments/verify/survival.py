@@ -1,7 +1,7 @@
 """Does a fingerprint survive what is done to a model? The keys' test after each change.
 
 - continued fine-tuning of the adapter on ordinary prompts with the base model's own answers;
-- merging with another adapter, exactly on the weights' changes (``weights.mixed``);
+- merging with another adapter, exactly on the weights' changes (``circuits.edits.adapters.mixed``);
 - rounding the merged weights to 8 bits.
 """
 
