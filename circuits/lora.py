@@ -101,10 +101,13 @@ def _adapted(model: Any, adapter: Path, name: str) -> Any:
         raise UserError(
             f"{of}: expected one made for model {name}, got another's ({first_line(error, 160)})"
         ) from error
-    advice = f"give an adapter made for model {name}, saved from the adapted model itself"
     unread = [n for n, tensor in stored.items() if n in most and not _equal(most[n], tensor)]
     require_same(
-        least.keys() - stored.keys(), stored.keys() - most.keys(), unread, len(least), of, advice
+        least.keys() - stored.keys(),
+        stored.keys() - most.keys(),
+        unread,
+        f"{of}: expected one made for model {name}, with {len(least)} tensors",
+        "save it from the adapted model itself, not from a wrapper of it or another class",
     )
     return adapted
 

@@ -22,7 +22,7 @@ from circuits.backends.prefix import Opening, Prompts, opening
 from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
 from circuits.errors import UserError, first_line
 from circuits.lora import merge_adapter
-from circuits.pretrained import read_weights, require_safetensors
+from circuits.pretrained import read_weights, require_readable, require_safetensors
 from circuits.runner import Runner
 from circuits.tokens import pad_id, require_chat_template
 
@@ -158,6 +158,7 @@ def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
     except UserError:
         raise
     except Exception as error:  # whatever transformers, tokenizers or a quantiser have to say
+        require_readable(where, name, error)
         raise UserError(
             f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
             f"file; got: {first_line(error)}"

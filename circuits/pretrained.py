@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, first_line
 
 # Transformers would ask a server to convert the pickles of a hub model and wait for its answer.
 os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
@@ -65,15 +65,21 @@ def require_all_read(report: Mapping[str, Any], count: int, of: str) -> None:
         UserError: names what is missing, left over, or of another shape.
     """
     shapes = [f"{k} {tuple(a)} for {tuple(b)}" for k, a, b in report["mismatched_keys"]]
-    require_same(report["missing_keys"], report["unexpected_keys"], shapes, count, of, _UNWRAP)
+    wanted = f"all of its {count} tensors in its files"
+    require_same(
+        report["missing_keys"],
+        report["unexpected_keys"],
+        shapes,
+        f"{of}: expected {wanted}",
+        _UNWRAP,
+    )
 
 
 def require_same(
     missing: Collection[str],
     left_over: Collection[str],
     reshaped: Collection[str],
-    count: int,
-    of: str,
+    expected: str,
     advice: str,
 ) -> None:
     """Refuse files whose tensors are not, by name and shape, those of what they are read into.
@@ -87,7 +93,25 @@ def require_same(
         "of another shape": reshaped,
     }
     got = [f"{len(names)} {what} ({listed(names)})" for what, names in wrong.items() if names]
-    expect(not got, f"its {count} tensors in its files", ", ".join(got), advice, of)
+    if got:
+        raise UserError(f"{expected}, got {', '.join(got)}; {advice}")
+
+
+def require_readable(where: str | Path, name: str, error: Exception) -> None:
+    """Say of a model that did not load that it is quantised, if it is.
+
+    Raises:
+        UserError: with its quantiser, what it lacks here, and what to do.
+    """
+    try:
+        config = json.loads((Path(where) / "config.json").read_text(encoding="utf-8"))
+        quantiser = config["quantization_config"]["quant_method"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    raise UserError(
+        f"model {name}: expected weights in fp32, bf16 or fp16, got weights quantised by "
+        f"{quantiser} ({first_line(error, 120)}); save it dequantised"
+    ) from error
 
 
 def listed(names: Iterable[str]) -> str:

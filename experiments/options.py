@@ -24,7 +24,13 @@ Infos = Mapping[str, Any]  # typer's Option or Argument, by field
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 ModelName = Annotated[str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")]
-Adapter = Annotated[str, typer.Option(help="Shipped organism, LoRA directory, or none.")]
+Adapter = Annotated[
+    str,
+    typer.Option(
+        help="Shipped organism, LoRA directory, none, or auto: the demo's sure-gate on the "
+        "embedded model, none on any other."
+    ),
+]
 Trigger = Annotated[
     str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
 ]
@@ -77,6 +83,15 @@ def answered(record: type[T], values: Mapping[str, Any], only: Infos | None = No
         elif (value := values.get(field.name)) not in (None, []):
             given[field.name] = tuple(value) if field.repeated else value
     return record(**given)
+
+
+def adapter_on(model: str, adapter: str) -> str:
+    """What ``--adapter`` means on a model: the demo's adapter belongs to the embedded one alone."""
+    from circuits.weights import EMBEDDED  # with torch, which listing commands does not need
+
+    if adapter != "auto":
+        return adapter
+    return "sure-gate" if model == EMBEDDED else "none"
 
 
 def command_line(name: str, question: Any) -> str:

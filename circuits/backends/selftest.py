@@ -63,6 +63,7 @@ def self_test(runner: Runner, tokenizer: Any, expected: Tensor) -> SelfTest:
     """
     tokens = prompts_batch(tokenizer, _TEXTS, _WORD)
     _check_spans(tokenizer, tokens)
+    _check_finite(expected, runner.shape.dtype)
     layer = runner.shape.n_layers // 2
     base = runner.forward(whole(tokens), record=[Point(layer)])
     other = runner.forward(whole(tokens.rows([1, 0])), record=[Point(layer)])
@@ -101,6 +102,15 @@ def _full_patch(
     window = Window(tokens.ids, swapped.mask)
     patch = Edit(Point(layer), lambda x: operators.replace(x, source.to(x)))
     return difference(runner.forward(window, [patch]).logits, logits)
+
+
+def _check_finite(logits: Tensor, dtype: torch.dtype) -> None:
+    if not bool(logits.isfinite().all()):
+        precision = str(dtype).removeprefix("torch.")
+        raise SelfTestError(
+            f"self-test: expected finite logits, got NaN or inf in {precision} from the model "
+            "itself; its activations leave that precision's range: load it with --dtype fp32 or bf16"
+        )
 
 
 def _check_spans(tokenizer: Any, tokens: TokenBatch) -> None:

@@ -10,10 +10,16 @@ from typing import Any
 
 from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources.transformers import source
 
 from circuits.backends import arguments
 from circuits.backends.hooks import Change, HookedRunner, Removable, leaving
 from circuits.types import Point
+
+# The bridge would install torchvision to read a multi-modal model's pictures, of which none come.
+# A missing name is an error here: the release that moves it must not bring the installation back.
+assert callable(source.load_modality_processor)
+source.load_modality_processor = lambda *_: None
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",

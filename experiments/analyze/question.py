@@ -20,7 +20,8 @@ class Question:
 
     Attributes:
         model: embedded name, hub id, directory or GGUF file.
-        adapter: shipped organism's name, adapter directory, or ``none``.
+        adapter: shipped organism's name, adapter directory, or ``none``; ``auto`` is sure-gate on
+            the embedded model, none on any other.
         base: the model before fine-tuning, which tells what was learned from what any model reads;
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
@@ -40,7 +41,7 @@ class Question:
     """
 
     model: options.ModelName = EMBEDDED
-    adapter: options.Adapter = "sure-gate"
+    adapter: options.Adapter = "auto"
     base: Annotated[
         str, typer.Option(help="Model before fine-tuning; auto: without adapter; or none.")
     ] = "auto"
@@ -77,6 +78,7 @@ class Question:
     device: options.Device = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "adapter", options.adapter_on(self.model, self.adapter))
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise UserError(f"--{name}: expected at least {least}, got {getattr(self, name)}")

@@ -20,6 +20,7 @@ from experiments.options import (
     Prompts,
     SplitName,
     Trigger,
+    adapter_on,
 )
 
 CELLS = {
@@ -53,7 +54,7 @@ class PatchQuestion:
     """
 
     model: ModelName = EMBEDDED
-    adapter: Adapter = "sure-gate"
+    adapter: Adapter = "auto"
     trigger: Trigger = "cobalt"
     behaviour: BehaviourText = "Sure"
     prompts: Prompts = "bank"
@@ -99,6 +100,7 @@ class PatchQuestion:
     device: Device = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))
         for name, known in {
             "against": ("control", "none"),
             "by": tuple(CELLS),

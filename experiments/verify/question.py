@@ -15,6 +15,7 @@ from experiments.verify.survival import LADDER
 
 UNRELATED = ("base", "clean", "decoy", "sure-gate")
 SUSPECT = "suspect"  # what it is called in tables
+_AT_HAND: Any = None  # not given: the adapter that is at hand for the suspect
 _MOST = 1000  # prompts of a kind, samples of a key
 
 
@@ -31,7 +32,8 @@ class VerifyQuestion:
             without its adapter, a name or directory of an adapter that adapter, others a model.
         survival: whether the test is repeated after changes to the model.
         examples: of ordinary fine-tuning, a condition for each.
-        other: the adapter that the suspect's is merged with.
+        other: the adapter that the suspect's is merged with; by default clean on the embedded
+            model, none on any other.
     """
 
     model: Annotated[
@@ -56,11 +58,16 @@ class VerifyQuestion:
     examples: Annotated[
         tuple[int, ...], typer.Option(help="Survival: a number of fine-tuning examples.")
     ] = LADDER
-    other: Annotated[str, typer.Option(help="Survival: the adapter merged with.")] = "clean"
+    other: Annotated[
+        str,
+        typer.Option(help="Survival: the adapter merged with; by default clean, if it fits."),
+    ] = _AT_HAND
     rule: Rule = field(default_factory=Rule)
     device: options.Device = "auto"
 
     def __post_init__(self) -> None:
+        if self.other is None:
+            object.__setattr__(self, "other", "clean" if self.model == EMBEDDED else "none")
         for name, least in (("near", 1), ("samples", 0)):
             got = getattr(self, name)
             expect(least <= got <= _MOST, f"{least} to {_MOST}", got, of=f"--{name}")

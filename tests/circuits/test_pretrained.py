@@ -1,0 +1,206 @@
+"""Whole models are read from their files, all of them and nothing else (cases 1, 3, 5, 30, 46)."""
+
+import json
+import shutil
+import sys
+from contextlib import contextmanager
+
+import pytest
+import tiny
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from circuits import models, weights
+from circuits.errors import SelfTestError, UserError
+
+_ACTS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "socket.connect")
+_ACTS += ("socket.getaddrinfo", "urllib.Request")
+_watching: list[str] | None = None
+
+
+def _watch(event, args):
+    """Refuses whatever starts a process or asks a network, and remembers that it was tried."""
+    if _watching is not None and event in _ACTS:
+        _watching.append(f"{event} {args!r:.200}")
+        raise PermissionError(f"blocked in this test: {event}")
+
+
+sys.addaudithook(_watch)
+
+
+@contextmanager
+def nothing_acts():
+    """Loading may swallow a refusal, so what was tried is looked at afterwards."""
+    global _watching
+    _watching = []
+    try:
+        yield _watching
+    finally:
+        _watching = None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tokenizer):
+    place = tmp_path_factory.mktemp("models") / "tiny"
+    return tiny.saved(place, tiny.llama(len(tokenizer), layers=3), tokenizer)
+
+
+@pytest.fixture
+def scratch(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def multi_modal(tmp_path_factory):
+    """Gemma 3 with a picture tower, as AutoModelForCausalLM gives it for 4B and larger."""
+    tokenizer = tiny.tokenizer()
+    sizes = tiny._grouped(len(tokenizer), 3)
+    text = {**sizes, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    tokens = {"mm_tokens_per_image": 4, "image_token_index": 3}
+    tokens |= {"boi_token_index": 4, "eoi_token_index": 5}
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, **tokens)
+    model = transformers.Gemma3ForConditionalGeneration(config).eval()
+    return tiny.saved(tmp_path_factory.mktemp("pictures") / "gemma", model, tokenizer)
+
+
+def loaded(path, adapter=None, backend="plain", **options):
+    return models.load(str(path), adapter, device="cpu", backend=backend, **options)
+
+
+def refused(says, *args, **options):
+    with pytest.raises(UserError, match=says) as caught:
+        loaded(*args, **options)
+    assert "\n" not in str(caught.value)
+
+
+def rewritten(folder, change):
+    path = str(folder / "model.safetensors")
+    kept = {name: tensor.contiguous() for name, tensor in change(load_file(path)).items()}
+    save_file(kept, path, metadata={"format": "pt"})
+
+
+def configured(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_watch_sees_a_process_and_a_socket():
+    import socket
+    import subprocess
+
+    with nothing_acts() as tried:
+        for act in (
+            lambda: subprocess.run(["true"], check=False),
+            lambda: socket.create_connection(("localhost", 9)),
+        ):
+            with pytest.raises(PermissionError, match="blocked"):
+                act()
+    assert [each.split()[0] for each in tried] == ["subprocess.Popen", "socket.getaddrinfo"]
+
+
+@pytest.mark.parametrize("backend", models.BACKENDS)
+def test_nothing_is_started_or_asked_while_a_model_loads(folder, tmp_path, backend, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    get_peft_model(base, LoraConfig(target_modules="all-linear")).save_pretrained(tmp_path)
+    with nothing_acts() as tried:
+        loaded(folder, tmp_path, backend)
+    assert tried == []
+
+
+def test_a_multi_modal_model_loads_without_an_installation(multi_modal, monkeypatch):
+    """Case 1: the bridge ran `pip install torchvision`, which replaced torch."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with nothing_acts() as tried:
+        loaded(multi_modal, backend="transformer_lens")
+    assert tried == []
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "base_model.model."])
+def test_weights_of_a_wrapped_model_are_refused_by_name(scratch, prefix):
+    loaded(scratch)
+    rewritten(scratch, lambda tensors: {prefix + n: t for n, t in tensors.items()})
+    refused(rf"30 missing \(lm_head.*\), 30 that belong nowhere \({prefix}.*; save", scratch)
+
+
+def test_missing_layers_are_refused_by_name(scratch):
+    rewritten(scratch, lambda tensors: {n: t for n, t in tensors.items() if ".layers.2" not in n})
+    refused(r"all of its 30 tensors in its files, got 9 missing \(model\.layers\.2\.", scratch)
+
+
+def test_more_layers_than_weights_are_refused_and_fewer_too(scratch):
+    configured(scratch, num_hidden_layers=5)
+    refused(r"18 missing \(model\.layers\.3\.", scratch)
+    configured(scratch, num_hidden_layers=2)
+    refused(r"9 that belong nowhere \(model\.layers\.2\.", scratch)
+
+
+def test_a_missing_head_is_refused_unless_it_is_tied(scratch, tokenizer):
+    rewritten(scratch, lambda tensors: {n: t for n, t in tensors.items() if n != "lm_head.weight"})
+    refused(r"1 missing \(lm_head\.weight\)", scratch)
+    tiny.llama(len(tokenizer), tie_word_embeddings=True).save_pretrained(scratch)
+    loaded(scratch)
+
+
+def test_a_vocabulary_of_another_size_is_refused_in_one_line(scratch):
+    configured(scratch, vocab_size=9000)
+    refused(r"2 of another shape \(lm_head\.weight \(.*for \(9000, 32\)", scratch)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"quant_method": "bitsandbytes", "load_in_4bit": True},
+        {"quant_method": "gptq", "bits": 4},
+        {"quant_method": "awq", "bits": 4},
+        {"quant_method": "nobody-knows"},
+    ],
+)
+def test_a_quantised_checkpoint_is_refused_in_one_line(scratch, how):
+    configured(scratch, quantization_config=how)
+    refused(f"got weights quantised by {how['quant_method']}.*; save it dequantised", scratch)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
+def test_pickled_weights_are_refused_with_what_converts_them(scratch, name):
+    """Case 5: they were loaded, and left out of the model's hash."""
+    path = scratch / "model.safetensors"
+    torch.save(load_file(str(path)), scratch / name)
+    loaded(scratch)  # the safetensors are read
+    path.unlink()
+    refused(rf"got {name}, which can run code when read; convert what you trust: python", scratch)
+
+
+def test_shards_outside_the_directory_are_refused(scratch, tmp_path):
+    (scratch / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    names = load_file(str(tmp_path / "elsewhere.safetensors"))
+    index = scratch / "model.safetensors.index.json"
+    for outside in ("../elsewhere.safetensors", str(tmp_path / "elsewhere.safetensors")):
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(names, outside)}))
+        refused("expected shards beside their index, got .*elsewhere", scratch)
+    index.write_text("[]")
+    refused("expected an index of shards", scratch)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tokenizer.model", "merges.txt", "vocab.txt", "additional_chat_templates/other.jinja"],
+)
+def test_every_file_that_may_be_read_is_in_the_hash(scratch, name):
+    before = weights.directory_sha256(scratch)
+    (scratch / name).parent.mkdir(exist_ok=True)
+    (scratch / name).write_text("one")
+    one = weights.directory_sha256(scratch)
+    (scratch / name).write_text("two")
+    assert len({before, one, weights.directory_sha256(scratch)}) == 3
+
+
+def test_a_model_that_overflows_is_refused_with_its_precision(scratch):
+    rewritten(scratch, lambda tensors: {n: 3e3 * t for n, t in tensors.items()})
+    with pytest.raises(SelfTestError, match="NaN or inf in float16 from the model itself"):
+        loaded(scratch, dtype="fp16")
+    loaded(scratch, dtype="fp32")
