@@ -23,8 +23,8 @@ from circuits.types import HEAD_STREAMS, Edit, Point
 
 
 def shape_of(hf_model: Any) -> Shape:
-    """The sizes of a Hugging Face model, by its configuration."""
-    config, weight = hf_model.config, next(hf_model.parameters())
+    """The sizes of a Hugging Face model, by its configuration for text."""
+    config, weight = hf_model.config.get_text_config(), next(hf_model.parameters())
     heads = config.num_attention_heads
     return Shape(
         n_layers=config.num_hidden_layers,
@@ -73,7 +73,7 @@ def arguments(
     """
     require_evaluation(model)
     for edit in edits:
-        _require_editable(edit.point, model.config.num_hidden_layers)
+        _require_editable(edit.point, model.config.get_text_config().num_hidden_layers)
     device = model.device
     cache = _cache(window, grow)
     mask = window.mask.to(device).long()

@@ -58,7 +58,7 @@ def attach(hf_model: Any, point: Point, change: Change) -> Removable:
     """
     blocks, slots = blocks_of(_unadapted(hf_model))
     arguments.require_point(point, len(blocks), slots)
-    slot, heads = slots[point.stream], hf_model.config.num_attention_heads
+    slot, heads = slots[point.stream], hf_model.config.get_text_config().num_attention_heads
     module = blocks[point.layer].get_submodule(slot.module)
 
     def changed(x: Tensor) -> Tensor:

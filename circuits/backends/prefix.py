@@ -36,7 +36,7 @@ def shares_prefix(model: Any, columns: int) -> bool:
     They may where every layer attends to all earlier columns, by itself or because its sliding
     window is no narrower than that; not where a layer keeps any other state.
     """
-    config = model.config
+    config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
     fits = not window or columns <= window

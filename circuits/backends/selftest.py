@@ -109,7 +109,7 @@ def _check_finite(logits: Tensor, dtype: torch.dtype) -> None:
         precision = str(dtype).removeprefix("torch.")
         raise SelfTestError(
             f"self-test: expected finite logits, got NaN or inf in {precision} from the model "
-            "itself; its activations leave that precision's range: load it with --dtype fp32 or bf16"
+            "itself: its activations leave that range; use --dtype fp32 or bf16"
         )
 
 
