@@ -131,6 +131,7 @@ def _root() -> None:
 
     # Our own progress and our own one-line errors are what a user of the command should see.
     logging.disable_progress_bar()
+    warnings.formatwarning = lambda message, *_, **__: f"note: {message}\n"
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module="peft")
 
