@@ -60,27 +60,33 @@ def _config(adapter: Path) -> dict[str, Any]:
 
 
 def _require_base(adapter: Path, config: dict[str, Any], name: str, sha256: str) -> None:
-    """Refuse a shipped adapter on another model; tell of any other that names another base.
+    """Refuse an adapter whose manifest has another base's hash; tell of another base's name.
 
-    A path or hub id may name the same weights on every machine differently, so a name alone
-    refuses nothing.
+    A path or hub id may name the same weights differently on every machine, so a name alone
+    refuses nothing; nor does a hash alone, where the name is the same and its files have changed.
     """
-    named = config.get("base_model_name_or_path") or ""
-    same = not named or Path(named).name == Path(name).name
-    if named == weights.EMBEDDED and not same and sha256:
-        expect(
-            sha256 == weights.embedded_sha256(),
-            f"model {named}, which it was trained on",
-            f"model {name}",
-            "name the model that it is for, or none",
-            f"adapter {adapter}",
+    named, recorded = config.get("base_model_name_or_path") or name, _base_sha256(adapter)
+    same = Path(named).name == Path(name).name
+    if recorded and sha256 and recorded != sha256 and not same:
+        raise UserError(
+            f"adapter {adapter}: expected the model that it was trained on, {named} "
+            f"({recorded[:12]}), got {name} ({sha256[:12]}); name that model, or another adapter"
         )
-    elif not same:
+    if recorded != sha256 if recorded and sha256 else not same:
         warnings.warn(
             f"adapter {adapter}: was trained on {named}, is merged into {name}; figures hold only "
             "if these are the same weights",
             stacklevel=2,
         )
+
+
+def _base_sha256(adapter: Path) -> str | None:
+    """The hash of what an adapter was trained on, by the manifest that gatescope writes."""
+    try:
+        manifest = json.loads((adapter / "manifest.json").read_text(encoding="utf-8"))
+        return manifest["question"]["model_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _adapted(model: Any, adapter: Path, name: str) -> Any:

@@ -117,11 +117,6 @@ def is_intact(index: Path) -> bool:
         return False
 
 
-def embedded_sha256() -> str:
-    """The hash of the embedded model as it is loaded."""
-    return directory_sha256(dequantised(embedded_gguf()))
-
-
 def _dequantise(gguf: Path, folder: Path) -> None:
     try:
         # A directory that holds nothing else: what lies beside a file must not be read with it.

@@ -162,17 +162,25 @@ def test_an_adapter_of_another_base_is_told(base, tmp_path):
         merged(base, tmp_path)
 
 
-def test_a_shipped_adapter_on_another_model_is_refused(base, tmp_path, monkeypatch):
+def test_an_adapter_whose_manifest_has_another_bases_hash_is_refused(base, tmp_path):
+    """A shipped organism is of one base: on another of its shape it is another model."""
     trained(base, tmp_path)
-    path = tmp_path / "adapter_config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps({**config, "base_model_name_or_path": models.weights.EMBEDDED}))
-    monkeypatch.setattr(models.weights, "embedded_sha256", lambda: "the embedded model's")
-    with pytest.raises(UserError, match="expected model smollm2-135m, which it was trained on"):
-        models.load(str(base), tmp_path, backend="plain")
     own = models.load_plain(str(base), torch.float32, "cpu")[2]
-    monkeypatch.setattr(models.weights, "embedded_sha256", lambda: own)
-    assert models.load(str(base), tmp_path, backend="plain").adapter_sha256
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = models.weights.EMBEDDED
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+
+    def recorded(sha256):
+        manifest = {"question": {"model_sha256": sha256}}
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+
+    recorded("0" * 64)
+    with pytest.raises(UserError, match=r"that it was trained on, smollm2-135m \(000000"):
+        models.load(str(base), tmp_path, backend="plain")
+    recorded(own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the same weights, whatever their name
+        assert models.load(str(base), tmp_path, backend="plain").adapter_sha256
 
 
 def test_a_pickled_adapter_is_refused_with_what_converts_it(base, tmp_path):
