@@ -202,3 +202,12 @@ def test_a_merged_model_is_saved_with_both_of_two_matrices(tokenizer, tmp_path):
     again = log_probs(plain(tmp_path / "new"), tokenizer)
     torch.testing.assert_close(again, log_probs(new, tokenizer), atol=1e-5, rtol=0)
     assert (again - log_probs(plain(tied), tokenizer)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_rounds_a_merge_and_is_accepted(base, tmp_path, dtype):
+    trained(base, tmp_path / "plain")
+    trained(base, tmp_path / "replicated", layer_replication=[[0, 3], [1, 3]])
+    lora.merge_adapter(plain(base).to(dtype), tmp_path / "plain", str(base))
+    with pytest.raises(UserError, match=r"expected a merged model within 0\.1 nats"):
+        lora.merge_adapter(plain(base).to(dtype), tmp_path / "replicated", str(base))
