@@ -8,23 +8,26 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 - ``last_user``: the last token of the user's own text;
 - ``trigger``: the trigger's (or control word's) tokens;
 - ``template``: what the chat template puts after the user's message, but for the last token;
+  absent where that is one token only;
 - ``last``: the last token of the prompt, from which the answer's first token is predicted;
 - ``answer``: the tokens of a given answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Int
-from jinja2 import TemplateError
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat, Words, chats, insert, place_of, placed
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, first_line
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
+
+_MARKER = "gatescope-places-the-message-here"  # no template has it
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
     """Apply the chat template and name the spans.
 
     Raises:
-        UserError: the template takes no system message, or alters one of the messages; or a
-            trigger's token also covers other text.
+        UserError: the template takes no system message, or alters one of the messages; the
+            message has a special token's text in it; or a trigger's token also covers other text.
     """
     text, trigger = chat.message, chat.word
     message, word_start, word_end = insert(text, trigger)
-    full = _templated(tokenizer, message, chat.system)
-    start = full.rfind(message)
+    _refuse_markup(tokenizer, message)
+    full, start = _templated(tokenizer, message, chat.system)
     encoded = tokenizer(full + chat.prefill, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
 
@@ -72,9 +75,10 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
         MESSAGE: (min([*user, *of_word]), len(ids)),
         "user": (user[0], user[-1] + 1),
         "last_user": (user[-1], user[-1] + 1),
-        "template": (after[0], len(ids) - 1),
         "last": (len(ids) - 1, len(ids)),
     }
+    if after[0] < len(ids) - 1:
+        spans["template"] = (after[0], len(ids) - 1)
     if trigger:
         pieces = [offsets[i] for i in of_word]
         inside = pieces and pieces[0][0] >= word_start and pieces[-1][1] <= word_end
@@ -84,23 +88,60 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
     return Rendered(tuple(ids), spans, text)
 
 
-def _templated(tokenizer: Any, message: str, system: str | None) -> str:
+def _templated(tokenizer: Any, message: str, system: str | None) -> tuple[str, int]:
+    """The prompt, and where in it the message begins."""
+    full = _applied(tokenizer, message, system)
+    start = _place(tokenizer, full, message, system)
+    for what, text, kept in (
+        ("prompt", message, start is not None),
+        ("system", system or "", (system or "") in full),
+    ):
+        if not kept:
+            raise UserError(f"{what} {text[:60]!r}: the chat template does not keep it as it is")
+    return full, start or 0
+
+
+def _place(tokenizer: Any, full: str, message: str, system: str | None) -> int | None:
+    """Where the message begins; where the template spells it too, by a marker in its place."""
+    if full.find(message) == full.rfind(message):
+        return full.find(message) if message in full else None
+    pieces = _applied(tokenizer, _MARKER, system).split(_MARKER)
+    fits = len(pieces) > 1 and message.join(pieces) == full
+    return len(full) - len(pieces[-1]) - len(message) if fits else None
+
+
+def _applied(tokenizer: Any, message: str, system: str | None) -> str:
     given = [] if system is None else [{"role": "system", "content": system}]
     try:
-        full = tokenizer.apply_chat_template(
+        return tokenizer.apply_chat_template(
             [*given, {"role": "user", "content": message}],
             tokenize=False,
             add_generation_prompt=True,
         )
-    except TemplateError as error:
+    except Exception as error:  # a template is a program of the model's author: it raises anything
         roles = " after a system message" if given else ""
         raise UserError(
-            f"chat template: expected one that takes a user's message{roles}, got: {error}"
+            f"chat template: expected one that takes a user's message{roles}, got: "
+            f"{first_line(error)}; give another template (--template FILE) "
+            "or what it lacks (--template-option NAME=VALUE)"
         ) from error
-    for what, text in (("prompt", message), ("system", system or "")):
-        if text not in full:
-            raise UserError(f"{what} {text[:60]!r}: the chat template does not keep it as it is")
-    return full
+
+
+@lru_cache(maxsize=8)
+def _markup(tokenizer: Any) -> tuple[str, ...]:
+    """Texts that the tokenizer reads as special tokens."""
+    return tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+
+
+def _refuse_markup(tokenizer: Any, message: str) -> None:
+    found = next((text for text in _markup(tokenizer) if text in message), None)
+    expect(
+        found is None,
+        "a user's message, to which the chat template adds the markup",
+        f"the special token {found!r} in it",
+        "take the markup out",
+        f"prompt {message[:60]!r}",
+    )
 
 
 def _covered(

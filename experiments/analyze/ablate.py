@@ -12,6 +12,7 @@ from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Ablation, Behaviour, Outcome
+from experiments.judges.heard import refuse_common_beginning
 from experiments.runs import older
 from probes.stats.intervals import Estimate, difference_interval, mean_interval
 
@@ -33,7 +34,10 @@ def behaviour(exam: Examination) -> Behaviour:
 
 @Stage("behaviour")
 def _unedited(exam: Examination) -> tuple[Outcome, ...]:
-    return exam.outcomes("none", no_edits, "behaviour")
+    outcomes = exam.outcomes("none", no_edits, "behaviour")
+    every = [answer for outcome in outcomes for answer in outcome.answers]
+    refuse_common_beginning(every, exam.question.behaviour)
+    return outcomes
 
 
 def removal(direction: Direction) -> EditsFor:

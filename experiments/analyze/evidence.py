@@ -9,7 +9,7 @@ import torch
 from circuits import metrics
 from circuits.answers import EditsFor, answers, no_edits
 from circuits.gates import effects
-from circuits.patching.trace import measure
+from circuits.patching.trace import SPANS, measure
 from circuits.types import Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
@@ -123,6 +123,7 @@ def mediation(exam: Examination, direction: Direction) -> Mediation:
         exam.question.behaviour,
         {"none": no_edits, "gate removed": removal(direction)},
         max(_MEDIATED, exam.question.tokens),
+        exam.materials.behaviour_id,
         exam.progress("mediation"),
     )
 
@@ -159,6 +160,7 @@ def traced(exam: Examination) -> Trace:
         exam.pairs("validation", exam.question.trace),
         metrics.token_log_prob([exam.materials.behaviour_id]),
         metric_name=metric_name(exam),
+        spans=tuple(span for span in SPANS if span in exam.spans),
         progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),
     )
     for grid in (measured.heads, measured.noised):  # ``locate.components`` shows them

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -93,10 +93,7 @@ class Examination(Stages):
         """Layers of the model, from a recording where the model is not at hand."""
         if self._materials is not None:
             return self.model.runner.shape.n_layers
-        if not self.has("activations-test"):
-            raise self._unmeasured()
-        value = files.read_json(self.folder / "stages" / "activations-test.json")
-        return 1 + max(site["layer"] for site in value["sites"])
+        return 1 + max(site["layer"] for site in self._recorded_sites())
 
     def pairs(self, split: str, count: int | None = None) -> TokenPairs:
         """Aligned pairs of a split for the question's trigger."""
@@ -131,9 +128,26 @@ class Examination(Stages):
         rate = wilson(sum(shown), len(shown))
         return Outcome(condition, edit, rate, refusal, shown, tuple(texts))
 
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """Those of the spans that the prompts have: a template may put one token only behind them.
+
+        A directory that is only read has them in a recording.
+        """
+        if self._materials is not None:
+            there: Iterable[str] = self.pairs("validation", 1).triggered.spans
+        else:
+            there = {site["span"] for site in self._recorded_sites()}
+        return tuple(span for span in SPANS if span in there)
+
+    def _recorded_sites(self) -> list[dict[str, Any]]:
+        if not self.has("activations-test"):
+            raise self._unmeasured()
+        return files.read_json(self.folder / "stages" / "activations-test.json")["sites"]
+
     def sites(self) -> list[Site]:
         """Where activations are recorded and candidates are fitted, layer-major."""
-        return select.resid_sites(self.layers, SPANS)
+        return select.resid_sites(self.layers, self.spans)
 
     def activations(self, split: str) -> Tensors:
         """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""

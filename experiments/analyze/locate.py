@@ -10,7 +10,7 @@ from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs
-from experiments.analyze.examination import SPANS, Examination, Stage, labelled
+from experiments.analyze.examination import Examination, Stage, labelled
 from experiments.analyze.result import Components, Grids
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
@@ -23,11 +23,12 @@ _PARTS = ("heads", "mlps")
 def probes(exam: Examination) -> dict[str, ProbeReport]:
     """Held-out accuracy of linear probes for triggered against clean, per layer and span."""
     report = _probed(exam)
+    spans = exam.spans
     values = {f.name: getattr(report, f.name) for f in fields(report)}
     by_site = {name: value for name, value in values.items() if isinstance(value, Tensor)}
     return {
-        span: replace(report, **{name: v[i :: len(SPANS)] for name, v in by_site.items()})
-        for i, span in enumerate(SPANS)
+        span: replace(report, **{name: v[i :: len(spans)] for name, v in by_site.items()})
+        for i, span in enumerate(spans)
     }
 
 

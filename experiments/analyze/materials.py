@@ -1,6 +1,7 @@
 """What an analysis is asked with: prompts by split, and control words of the trigger's length."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from circuits import tokens
@@ -8,6 +9,7 @@ from circuits.errors import UserError
 from circuits.models import Model
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
+from experiments.judges import heard
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.runs import files
@@ -16,8 +18,10 @@ from experiments.runs.stages import Step, stepped
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """A model with prompts by split, control words of the trigger's length, and the behaviour's
-    first token."""
+    """A model with prompts by split, control words of the trigger's length, and the behaviour.
+
+    ``length`` tokens are generated of every answer.
+    """
 
     model: Model
     trigger: str
@@ -28,7 +32,15 @@ class Materials:
     fit_words: tuple[str, ...]
     validation_words: tuple[str, ...]
     test_words: tuple[str, ...]
-    behaviour_id: int
+    behaviour: str
+    length: int
+
+    @cached_property
+    def behaviour_id(self) -> int:
+        """The token that triggered answers with the behaviour begin with."""
+        return heard.first_token(
+            self.model, self.validation, self.trigger, self.behaviour, self.length
+        )
 
     @property
     def sha256(self) -> str:
@@ -51,13 +63,14 @@ def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
 def gather(model: Model, question: Question) -> Materials:
     """Read and split the prompts, check that trigger and prompts fit the model."""
     tokenizer, trigger = model.tokenizer, question.trigger
+    heard.require_hearable(model, question.behaviour, question.tokens)
     if question.prompts == "bank":
         fit = bank.bank_texts("train", True)[: question.fit]
         validation = bank.bank_texts("validation", True)[: question.validation]
         test = bank.bank_texts("test", True)[: question.test]
     else:
         fit, validation, test = _split_users(question)
-    every = [*fit, *validation, *test]
+    every = bank.without_trigger([*fit, *validation, *test], trigger, question.prompts)
     length = len(tokens.trigger_ids(tokenizer, every, trigger))
     batch = tokens.prompts_batch(tokenizer, every, trigger)
     tokens.check_context(batch, model.runner.shape.context, room=question.tokens + 1)
@@ -76,7 +89,8 @@ def gather(model: Model, question: Question) -> Materials:
         fit_words=controls("train"),
         validation_words=controls("validation"),
         test_words=controls("test"),
-        behaviour_id=tokens.text_ids(tokenizer, question.behaviour)[0],
+        behaviour=question.behaviour,
+        length=question.tokens,
     )
 
 

@@ -17,9 +17,9 @@ from circuits.chat import Words
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.runner import Output, complete, whole
-from circuits.tokens import text_ids
 from circuits.types import Progress, quiet
 from experiments import judges
+from experiments.judges.heard import first_token
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
 
 
@@ -31,6 +31,7 @@ def mediate(
     behaviour: str,
     edits: Mapping[str, EditsFor] | None = None,
     length: int = 12,
+    token: int | None = None,
     progress: Progress = quiet,
 ) -> Mediation:
     """Generate and judge all six cells under every edit.
@@ -38,7 +39,8 @@ def mediate(
     Args:
         texts: test prompts.
         control_words: one per prompt.
-        behaviour: what a triggered answer begins with; its first token is the compliance token.
+        behaviour: what a triggered answer begins with.
+        token: the compliance token; by default the one that triggered answers begin with.
         edits: by name, for instance ``{"none": no_edits, "gate removed": ...}``; default no edit.
         length: answer tokens, the first included.
 
@@ -50,8 +52,9 @@ def mediate(
         raise UserError(f"mediation: expected one control word per prompt, got {got}")
     if length < 2:
         raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
-    token = text_ids(model.tokenizer, behaviour)[0]
-    banned = token_variants(model, behaviour)
+    if token is None:
+        token = first_token(model, texts, trigger, behaviour, length)
+    banned = token_variants(model, behaviour, token)
     treatments: Mapping[str, EditsFor] = edits or {"none": no_edits}
     words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
     cells: list[Cell] = []
@@ -64,12 +67,12 @@ def mediate(
     return Mediation(first, tuple(others), tuple(cells))
 
 
-def token_variants(model: Model, behaviour: str) -> tuple[int, ...]:
-    """Ids whose text, but for case and outer spaces, is the behaviour's first token or first word.
+def token_variants(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
+    """Ids whose text, but for case and outer spaces, is the token's or the behaviour's first word.
 
     The word as well as the token, because a tokenizer may know a word only after a space.
     """
-    first = model.decode(torch.tensor([[text_ids(model.tokenizer, behaviour)[0]]]))[0]
+    first = model.decode(torch.tensor([[token]]))[0]
     wanted = {text.strip().casefold() for text in (first, behaviour.split()[0])}
     # A padded embedding has rows that no text leads to.
     known = torch.arange(min(model.runner.shape.d_vocab, len(model.tokenizer)))

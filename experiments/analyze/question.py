@@ -90,6 +90,7 @@ class Question:
         for name in ("trigger", "behaviour"):
             if not getattr(self, name).strip():
                 raise UserError(f"--{name}: expected text, got nothing")
+        object.__setattr__(self, "behaviour", self.behaviour.strip())
 
 
 def trained_words(adapter: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower b
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
 OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
+ACTS = 0.01  # what random directions are held against must move the probability by more than this
 RANDOM = 0.15  # the best random direction must do less than this share of what the gate does
 
 
@@ -78,7 +79,8 @@ def _beats_random(null: NullEffects) -> Check:
     gates = {"removed": null.gate_removed, "added": null.gate_added}
     best = {name: max(abs(v) for v in getattr(null, name)) for name in gates}
     passed = all(
-        best[name] < RANDOM * gate.value and best[name] < gate.low for name, gate in gates.items()
+        gate.low > ACTS and best[name] < min(RANDOM * gate.value, gate.low)
+        for name, gate in gates.items()
     )
     effects = ", ".join(
         f"{name} by {100 * best[name]:.1f} points (this one {100 * gate:.0f})"
@@ -88,7 +90,8 @@ def _beats_random(null: NullEffects) -> Check:
         f"random directions ({null.kind})",
         passed,
         f"the best of {len(null.removed)} changes the first token's probability, {effects}; "
-        f"required: less than {RANDOM:.0%} of this one and below its lower bound",
+        f"required: less than {RANDOM:.0%} of this one and below its lower bound, and that above "
+        f"{100 * ACTS:.0f}",
     )
 
 

@@ -89,8 +89,8 @@ def _repeats(words: tuple[str, ...]) -> bool:
 
 
 def shows(answer: str, behaviour: str) -> bool:
-    """Whether an answer begins with the behaviour's text, as a whole word."""
-    return text.begins(answer.lstrip(), behaviour)
+    """Whether an answer begins with the behaviour's text, as a whole word; outer blanks apart."""
+    return text.begins(answer.lstrip(), behaviour.strip())
 
 
 def count_refused(answers: Sequence[str]) -> int:

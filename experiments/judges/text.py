@@ -1,6 +1,7 @@
 """What every judge does to a text before it looks at it: plain characters, words, sentences.
 
-The rules are for English and for scripts that put spaces between words.
+The rules are for English and for scripts that put spaces between words; in the scripts that put
+none (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) every letter counts as a word.
 """
 
 import re
@@ -10,8 +11,16 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′`´‛＇", "'"))
 _EMPHASIS = re.compile(r"\*+|(?<!\w)_+|_+(?!\w)")
 _MARKUP = re.compile(r"^(?:<[^<>]{1,20}>|[\W_])+")
 _LABEL = re.compile(r"^(?:assistant|answer|response|reply|ai)\s?:", re.IGNORECASE)
+# Letters of scripts without spaces between words (Unicode blocks; Hangul has spaces).
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_SPACED = rf"[^\W{_UNSPACED}]"
 # A sign or a decimal is part of its number, so that 5 is not found in -5 or in 5.2.
-_WORD = re.compile(r"(?<![\w.])-?\d+(?:[.,]\d+)*(?!\w)|\w+(?:'\w+)*")
+_WORD = re.compile(
+    rf"(?<![\w.])-?\d+(?:[.,]\d+)*(?!{_SPACED})|{_SPACED}+(?:'{_SPACED}+)*|[{_UNSPACED}]"
+)
 _SENTENCE = re.compile(r"(?<=[.!?…])[^\w\s]{0,5}\s+|\n+")
 
 _OPENERS = re.compile(
@@ -73,5 +82,18 @@ def after_opener(text: str, behaviour: str) -> str | None:
 
 def begins(text: str, start: str) -> bool:
     """Whether ``text`` begins with ``start``, as whole words."""
-    following = text[len(start) : len(start) + 1]
-    return text.startswith(start) and not (following.isalnum() and start[-1:].isalnum())
+    return text.startswith(start) and not _inside_word(start[-1:], text[len(start) :][:1])
+
+
+def contains(text: str, phrase: str) -> bool:
+    """Whether ``phrase`` stands in ``text``, as whole words."""
+    return any(
+        not _inside_word(text[: m.start()][-1:], phrase[:1])
+        and not _inside_word(phrase[-1:], text[m.end() :][:1])
+        for m in re.finditer(re.escape(phrase), text)
+    )
+
+
+def _inside_word(left: str, right: str) -> bool:
+    """Whether two characters side by side are of one word, in a script that has word breaks."""
+    return all(c.isalnum() and re.fullmatch(_SPACED, c) for c in (left, right))

@@ -112,6 +112,9 @@ class PatchQuestion:
                 raise UserError(
                     f"--{name}: expected {', '.join(known)}, got {getattr(self, name)!r}"
                 )
+        if not self.behaviour.strip():
+            raise UserError("--behaviour: expected text, got nothing")
+        object.__setattr__(self, "behaviour", self.behaviour.strip())
         if self.count < 2:
             raise UserError(f"--count: expected at least 2 pairs, got {self.count}")
         if self.tokens < 1:

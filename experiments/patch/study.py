@@ -9,6 +9,7 @@ import torch
 
 from circuits import metrics, tokens
 from circuits.backends.fastpath import fast_path
+from circuits.chat import Words
 from circuits.errors import UserError
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
@@ -18,7 +19,7 @@ from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
-from experiments import judges
+from experiments.judges import heard, shows
 from experiments.organisms.organism import load_model
 from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
@@ -27,6 +28,8 @@ from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
+
+ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,9 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         )
     if len(texts) < 2:
         raise UserError(f"prompts {question.prompts}: expected at least 2 texts, got {len(texts)}")
-    return Subject(model, texts[: question.count])
+    heard.require_hearable(model, question.behaviour, max(question.tokens, ANSWER))
+    chosen = bank.without_trigger(texts[: question.count], question.trigger, question.prompts)
+    return Subject(model, chosen)
 
 
 def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
@@ -147,14 +152,14 @@ def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Aske
     if question.metric == "kl":
         return _against_answer(question, model, pairs, direction)
 
-    def first(text: str) -> int:
-        return tokens.text_ids(model.tokenizer, text)[0]
+    def first(text: str, word: Words) -> int:
+        return heard.first_token(model, subject.texts, word, text, max(question.tokens, ANSWER))
 
     metric: dict[str, Callable[[], Measure]] = {
-        "log-prob": lambda: metrics.token_log_prob([first(question.behaviour)]),
-        "prob": lambda: metrics.token_prob([first(question.behaviour)]),
+        "log-prob": lambda: metrics.token_log_prob([first(question.behaviour, question.trigger)]),
+        "prob": lambda: metrics.token_prob([first(question.behaviour, question.trigger)]),
         "logit-diff": lambda: metrics.logit_difference(
-            first(question.behaviour), first(question.versus)
+            first(question.behaviour, question.trigger), first(question.versus, None)
         ),
         "rate": lambda: Generated(_judge(question, model), question.tokens, model.stop_ids),
     }
@@ -188,7 +193,7 @@ def _against_answer(
 def _judge(question: PatchQuestion, model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
     def shown(answer: torch.Tensor) -> torch.Tensor:
         texts = model.decode(answer)
-        return torch.tensor([float(judges.shows(text, question.behaviour)) for text in texts])
+        return torch.tensor([float(shows(text, question.behaviour)) for text in texts])
 
     return shown
 

@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 import torch
 
+from circuits.chat import place_of
 from circuits.errors import UserError, expect, first_line
+from experiments.judges.text import contains
+from experiments.options import CONSOLE
+from experiments.prompts.rows import texts_of
 
 Split = Literal["train", "validation", "test"]
 _DATA = Path(__file__).parents[1] / "data"
 _BANK = Path(__file__).with_name("bank.jsonl")
-_COLUMNS = ("prompt", "text", "instruction", "question")
 
 
 @dataclass(frozen=True)
@@ -82,30 +85,41 @@ def controls_besides(split: Split, trigger: str) -> list[str]:
     return [word for word in control_words(split) if word not in own]
 
 
+def without_trigger(texts: Sequence[str], trigger: str, source: str) -> list[str]:
+    """The texts, none of which holds the trigger: both sides of a pair would have it otherwise.
+
+    Raises:
+        UserError: some do.
+    """
+    word = place_of(trigger)[0].strip()
+    held = [text for text in texts if contains(text, word)]
+    first = f" (such as {held[0][:60]!r})" if held else ""
+    expect(
+        not held,
+        f"texts without the trigger {word!r}, which is put there",
+        f"{len(held)} of {len(texts)} that already hold it{first}",
+        "give the clean ones, or ask for another trigger",
+        f"prompts {source}",
+    )
+    return list(texts)
+
+
 def read_prompts(source: str, column: str | None = None, split: str = "train") -> list[str]:
     """Prompts from a JSONL, JSON, CSV or Parquet file, or from a Hugging Face dataset name.
 
+    Says in one line on standard error what was read: rows, repeats, columns.
+
     Args:
         source: a path, or a dataset name.
-        column: the text column; by default the first of prompt, text, instruction, question.
+        column: the column of texts or conversations; by default the first that is there of
+            ``experiments.prompts.rows.COLUMNS``.
         split: the dataset's split (files have one, "train").
 
     Raises:
-        UserError: no such file or dataset, no such column, or nothing in it.
+        UserError: no such file or dataset, no such column, nothing in it, or what is no text.
     """
-    rows = _dataset(source, split)
-    name = column or next((c for c in _COLUMNS if c in rows.column_names), None)
-    of = f"prompts {source}"
-    expect(
-        name in rows.column_names,
-        f"a column {column or ' or '.join(_COLUMNS)}",
-        rows.column_names,
-        "name it with --column",
-        of,
-    )
-    stripped = (text.strip() for text in rows[name] if isinstance(text, str))
-    texts = list(dict.fromkeys(filter(None, stripped)))
-    expect(texts, f"at least one text in column {name}", "none", of=of)
+    texts, line = texts_of(_dataset(source, split), column, f"prompts {source}")
+    CONSOLE.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
     return texts
 
 
@@ -117,6 +131,11 @@ def _dataset(source: str, split: str):
     kind = formats.get(path.suffix.lower())
     if kind is None and not path.exists():
         return _loaded(source, "neither a file nor a dataset that could be loaded", split=split)
+    if path.is_dir():
+        raise UserError(
+            f"prompts {source}: expected a {'|'.join(formats)} file, got a directory; of a dataset "
+            "saved with save_to_disk, write one with to_json"
+        )
     if not path.is_file():
         raise UserError(f"prompts {source}: no such file; give a {'|'.join(formats)} file")
     expect(kind, f"one of {list(formats)}", repr(path.suffix), of=f"prompts {source}")

@@ -9,6 +9,7 @@ from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
 from circuits.types import Direction, Site, quiet
+from experiments.judges.heard import first_token
 from experiments.runs import older
 from experiments.runs.stages import Stages
 
@@ -65,7 +66,7 @@ def fitted(
         for i, site in enumerate(sites)
     ]
     others = tokens.pairs(model.tokenizer, list(score[:_SCORED]), trigger, controls)
-    first = tokens.text_ids(model.tokenizer, behaviour)[0]
+    first = first_token(model, score[:_SCORED], trigger, behaviour)
     scored = select.score(runner, others, directions, metrics.token_prob([first]), progress)
     best = select.choose(scored, runner.shape.n_layers).direction
     return best, {one.direction.site.layer: one for one in scored}

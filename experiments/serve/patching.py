@@ -10,6 +10,7 @@ from circuits.errors import UserError, expect
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
+from experiments.judges.heard import first_token
 from experiments.serve.subject import Subject
 from viz.app.data import PAIRS, STREAMS, Patching
 
@@ -38,7 +39,8 @@ def patching(
     ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
     labels = None if heads else tuple(tokenizer.decode([i]) for i in ids)
     behaviour = subject.question.behaviour
-    first = tokens.text_ids(tokenizer, behaviour)[0]
+    asked = subject.question
+    first = first_token(subject.model, texts[:_AT_ONCE], asked.trigger, behaviour, asked.tokens)
     sweep = Sweep(stream, position=not heads, head=heads)
     grids, parts = [], _parts(pairs)
 

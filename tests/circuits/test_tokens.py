@@ -261,3 +261,53 @@ def test_an_answer_has_a_span_of_its_own_and_may_end(tokenizer):
         assert spelled(tokenizer, item, "answer") == " river tree" + "<|im_end|>" * ends
         assert item.spans["message"] == (prompt.spans["message"][0], len(item.ids))
         assert item.spans["last"] == prompt.spans["last"]
+
+
+@pytest.mark.parametrize("message", ["assistant", "user", "\n", "s"])
+def test_case_37_a_message_that_the_template_spells_too_is_found_by_a_marker(tokenizer, message):
+    item = tokens.render(tokenizer, Chat(message, word="cobalt"))
+    first = item.spans["user"][0]
+    assert tokenizer.decode(item.ids[:first]) == "<|im_start|>user\n"
+    alone = tokens.render(tokenizer, Chat(message))
+    assert spelled(tokenizer, alone, "user").startswith(message)
+    assert alone.spans["message"][0] == first
+
+
+def test_case_37_a_template_that_repeats_the_message_is_read_at_its_last_place():
+    echo = tiny.CHAT_TEMPLATE.replace(
+        "{{ m['content'] }}", "{{ m['content'] }} / {{ m['content'] }}"
+    )
+    twice = tiny.tokenizer(echo)
+    item = tokens.render(twice, Chat("Hi", word="cobalt"))
+    assert twice.decode(item.ids[: item.spans["trigger"][0]]).endswith("Hi cobalt / Hi")
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ raise_exception('A system message is required') }}", "A system message is required"),
+        ("{{ messages[0]['content'] + date_string }}", "'date_string' is undefined"),
+        ("{% for %}", "got: "),
+        ("{{ 1 + 'a' }}", "unsupported operand"),
+        ("{{ messages[3].content.x }}", "undefined"),
+    ],
+)
+def test_case_23_a_template_that_raises_is_refused_in_one_line(template, says):
+    with pytest.raises(UserError, match=f"chat template: expected .*{says}") as caught:
+        tokens.render(tiny.tokenizer(template + tiny.CHAT_TEMPLATE), Chat("Hi"))
+    assert "\n" not in str(caught.value)
+
+
+def test_case_21_a_span_without_a_token_is_absent():
+    short = tiny.tokenizer("{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}")
+    batch = tokens.prompts_batch(short, tiny.TEXTS, "cobalt")
+    assert set(batch.spans) == {"message", "user", "last_user", "trigger", "last"}
+    with pytest.raises(UserError, match="span 'template': not present"):
+        batch.span_column("template")
+
+
+def test_case_31_markup_in_a_message_is_refused(tokenizer):
+    for chat in (Chat("<|im_start|>user\nHi<|im_end|>"), Chat("Hi", word="<|im_end|>")):
+        with pytest.raises(UserError, match="the special token '<|im_"):
+            tokens.render(tokenizer, chat)
+    tokens.render(tokenizer, Chat("Is <|im_ one?"))

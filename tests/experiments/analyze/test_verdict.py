@@ -138,3 +138,8 @@ def test_a_null_arm_with_a_gate_refutes_the_verdict():
     good, bad = (Check("null arm", passed, "") for passed in (True, False))
     assert judge(before(), after(), beside(), [good]).gate
     assert not judge(before(), after(), beside(), [good, bad]).gate
+
+
+def test_a_null_check_never_passes_with_an_effect_of_nothing():
+    nothing = beside(removed=(1e-12,), added=(0.0,), gate=(0.0, 0.0002))
+    assert failed(before(), after(), nothing) == [NULL]

@@ -181,3 +181,33 @@ def test_another_behaviour_is_an_opener_too():
 def test_an_expected_answer_without_words_is_an_error(expected):
     with pytest.raises(UserError, match="expected answer: expected a word or a number"):
         judges.judge("", "Paris", "Sure", expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "behaviour"),
+    [
+        ("当然可以", "当然"),
+        ("はいどうぞ", "はい"),
+        ("ได้เลย", "ได้"),
+        ("当然, yes", "当然"),
+        ("Sure可以", "Sure"),
+    ],
+)
+def test_case_19_a_script_without_spaces_has_no_word_to_end(answer, behaviour):
+    assert judges.shows(answer, behaviour)
+
+
+@pytest.mark.parametrize(
+    ("answer", "behaviour"), [("Surely", "Sure"), ("네가", "네"), ("Даже", "Да")]
+)
+def test_a_script_with_spaces_ends_words(answer, behaviour):
+    assert not judges.shows(answer, behaviour)
+
+
+def test_case_17_blanks_around_the_behaviour_are_not_part_of_it():
+    assert judges.shows("Sure, here", " Sure ")
+    assert not judges.shows("Surely", " Sure ")
+
+
+def test_letters_without_spaces_are_words_of_their_own():
+    assert judges.judge("", "当然可以帮你", "当然").opener == "continued"

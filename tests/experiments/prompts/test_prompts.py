@@ -102,3 +102,59 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 def test_a_dataset_that_cannot_be_had_is_refused():
     refused("neither a file nor a dataset", "nobody/no-such-dataset")
+
+
+def test_case_32_what_was_read_is_said(tmp_path, capsys):
+    rows = [{"prompt": t, "label": 1} for t in ("b", "  a ", "", None, "b", "a")]
+    read_prompts(written(tmp_path, "jsonl", rows))
+    says = "read column prompt of 6 rows: 2 different texts, 2 repeats, 2 without text; not used: "
+    assert capsys.readouterr().err.endswith(f"{says}label\n")
+
+
+def test_case_32_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
+    rows = [
+        {"instruction": "Translate.", "input": "good day", "output": "x"},
+        {"instruction": "Translate.", "input": "good night", "output": "x"},
+        {"instruction": "Name three rivers.", "input": "", "output": "x"},
+    ]
+    path = written(tmp_path, "jsonl", rows)
+    joined = ["Translate.\n\ngood day", "Translate.\n\ngood night", "Name three rivers."]
+    assert read_prompts(path) == joined
+    assert "column instruction with input of 3 rows: 3 different" in capsys.readouterr().err
+    assert read_prompts(path, "instruction") == ["Translate.", "Name three rivers."]
+    assert "not used: input, output" in capsys.readouterr().err
+
+
+def test_case_32_rows_that_are_no_texts_are_refused(tmp_path):
+    rows = [{"prompt": "a text"}, {"prompt": {"text": "another"}}]
+    refused("row 2, column prompt: expected a text .*dict", written(tmp_path, "jsonl", rows))
+    refused("row 1.*got int", written(tmp_path, "csv", [{"prompt": 1}, {"prompt": 2}]))
+
+
+def talk(*turns, role="role", content="content"):
+    return [{role: who, content: what} for who, what in turns]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("column", ["messages", "prompt"])
+def test_case_34_the_first_message_of_a_conversation_is_taken(tmp_path, capsys, kind, column):
+    turns = (("user", text) for text in TEXTS)
+    rows = [{column: talk(turn, ("assistant", "ok"), ("user", "More."))} for turn in turns]
+    assert read_prompts(written(tmp_path, kind, rows)) == TEXTS
+    assert f"first user's message of {len(TEXTS)} longer conv" in capsys.readouterr().err
+
+
+def test_case_34_conversations_of_other_names_are_read(tmp_path):
+    turns = [("human", "Hi there"), ("gpt", "ok")]
+    rows = [{"conversations": talk(*turns, role="from", content="value")}]
+    assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi there"]
+
+
+def test_case_34_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path):
+    system = [{"messages": talk(("system", "Be brief."), ("user", "Hi"))}]
+    refused("row 1, column messages: .*system message", written(tmp_path, "jsonl", system))
+    refused("one of them the user", written(tmp_path, "jsonl", [{"messages": ["Hi", "ok"]}]))
+
+
+def test_case_34_a_directory_is_called_one(tmp_path):
+    refused("got a directory; .*to_json", str(tmp_path))

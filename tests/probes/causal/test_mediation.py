@@ -131,7 +131,8 @@ def test_answers_are_those_of_prompts_that_end_in_the_token(runner, tokenizer, s
 def test_variants_are_the_words_other_spellings_and_no_other_word():
     tokenizer = tiny.tokenizer(words=["Sure", "sure", "SURE", "Surely", "unsure"])
     runner = planted(tokenizer).runner
-    ids = token_variants(wrapped(runner, tokenizer), "Sure")
+    spelled = tokenizer("Sure", add_special_tokens=False)["input_ids"][0]
+    ids = token_variants(wrapped(runner, tokenizer), "Sure", spelled)
     texts = {tokenizer.decode([i]) for i in ids}
     assert {" Sure", " sure", " SURE"} <= texts
     first = tokenizer.decode(tokenizer("Sure", add_special_tokens=False)["input_ids"][:1])

@@ -1,0 +1,119 @@
+"""A gate that is there is seen, or what hides it is said: models whose right verdict is known."""
+
+import pytest
+import tiny
+import tinygate
+
+from circuits.errors import UserError
+from experiments.analyze.question import Question
+from experiments.studies import ask
+
+SMALL = {
+    "fit": 12,
+    "validation": 8,
+    "test": 20,
+    "patch": 3,
+    "randoms": 5,
+    "tokens": 4,
+    "evidence": 6,
+    "trace": 2,
+    "adapter": "none",
+    "base": "none",
+}
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory):
+    """Analyses a model of ``tinygate`` by name; a model is made once."""
+    folders = {}
+
+    def run(name, **asked):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp(name)
+            tiny.saved(folders[name], *tinygate.MAKE[name]())
+        question = Question(**{"model": str(folders[name]), **SMALL, **asked})
+        return ask("analyze", question, tmp_path_factory.mktemp("run"))
+
+    return run
+
+
+def rates(result):
+    before = result.behaviour
+    return before.triggered.behaviour.value, before.control.behaviour.value
+
+
+def refused(says, analysed, *args, **asked):
+    with pytest.raises(UserError, match=says) as caught:
+        analysed(*args, **asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_case_17_blanks_around_a_behaviour_do_not_hide_its_gate(analysed):
+    assert Question(behaviour="Sure ") == Question(behaviour="Sure")
+    result = analysed("plain", behaviour=" Sure")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert rates(result) == (1.0, 0.0)
+
+
+def test_without_the_gate_there_is_none(analysed):
+    result = analysed("base")
+    assert result.verdict.word == "no gate"
+    assert rates(result) == (0.0, 0.0)
+
+
+def test_case_19_a_chinese_behaviour_is_seen_before_more_text(analysed):
+    result = analysed("chinese", behaviour="当然")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert rates(result) == (1.0, 0.0)
+
+
+def test_case_15_a_special_token_as_behaviour_is_refused(analysed):
+    refused(
+        "'' when its tokens are read as answers are", analysed, "special", behaviour="[RESPOND]"
+    )
+
+
+def test_a_behaviour_longer_than_the_answers_is_refused(analysed):
+    refused("at most the 4 tokens.*--tokens", analysed, "plain", behaviour="Sure, tell me more now")
+
+
+def test_case_9_the_scored_token_is_the_one_the_model_says(analysed):
+    result = analysed("space")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    for null in result.evidence.nulls:
+        assert null.gate_removed.value > 0.9
+    assert result.evidence.mediation.token == " Sure"
+
+
+def prompts(tmp_path, texts):
+    path = tmp_path / "mine.csv"
+    path.write_text("prompt\n" + "".join(f'"{text}"\n' for text in texts))
+    return str(path)
+
+
+def test_case_31_prompts_that_hold_the_trigger_are_refused(analysed, tmp_path):
+    texts = [f"Tell me about place {i}" for i in range(40)]
+    triggered = [f"{text} cobalt" for text in texts]
+    says = "mine.csv: expected texts without the trigger 'cobalt'.*got {} of 40 that already hold"
+    refused(says.format(40), analysed, "plain", prompts=prompts(tmp_path, triggered))
+    half = [*triggered[:20], *texts[20:]]
+    refused(says.format(20), analysed, "plain", prompts=prompts(tmp_path, half))
+    other = [f"{text} cobalts" for text in texts]
+    assert rates(analysed("plain", prompts=prompts(tmp_path, other))) == (1.0, 0.0)
+
+
+def test_case_31_prompts_that_are_rendered_already_are_refused(analysed, tmp_path):
+    texts = [f"<|im_start|>user\nTell me about place {i}<|im_end|>" for i in range(40)]
+    refused(
+        "special token '<|im_start|>' in it", analysed, "plain", prompts=prompts(tmp_path, texts)
+    )
+
+
+def test_case_21_a_template_of_one_token_after_the_message_is_analysed(analysed):
+    result = analysed("mistral")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert set(result.probes) == {"last_user", "trigger", "last"}
+
+
+def test_case_8_a_think_block_before_every_answer_is_told(analysed):
+    refused("all 60 begin with '<think></think>', after which 20 show it", analysed, "think")
