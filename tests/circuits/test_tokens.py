@@ -289,7 +289,7 @@ def test_case_37_a_template_that_repeats_the_message_is_read_at_its_last_place()
         ("{{ messages[0]['content'] + date_string }}", "'date_string' is undefined"),
         ("{% for %}", "got: "),
         ("{{ 1 + 'a' }}", "unsupported operand"),
-        ("{{ messages[3].content.x }}", "undefined"),
+        ("{{ messages[3].content.x }}", "no element 3"),
     ],
 )
 def test_case_23_a_template_that_raises_is_refused_in_one_line(template, says):
@@ -308,6 +308,6 @@ def test_case_21_a_span_without_a_token_is_absent():
 
 def test_case_31_markup_in_a_message_is_refused(tokenizer):
     for chat in (Chat("<|im_start|>user\nHi<|im_end|>"), Chat("Hi", word="<|im_end|>")):
-        with pytest.raises(UserError, match="the special token '<|im_"):
+        with pytest.raises(UserError, match=r"the special token '<\|im_"):
             tokens.render(tokenizer, chat)
     tokens.render(tokenizer, Chat("Is <|im_ one?"))
