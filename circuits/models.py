@@ -24,6 +24,7 @@ from circuits.errors import UserError, first_line
 from circuits.lora import merge_adapter
 from circuits.pretrained import read_weights, require_readable, require_safetensors
 from circuits.runner import Runner
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import pad_id, require_chat_template
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -74,6 +75,7 @@ def load(
     dtype: str = "auto",
     device: str = "auto",
     backend: str | Backend = "transformer_lens",
+    rendering: Rendering = AS_IT_IS,
 ) -> Model:
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
@@ -83,6 +85,7 @@ def load(
         dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
         device: cpu, cuda, mps, or auto (a GPU if there is one).
         backend: transformer_lens, nnsight, or a factory of back-ends.
+        rendering: how chats are written for it.
 
     Raises:
         UserError: there is no such model or back-end, or the adapter belongs to another model.
@@ -90,7 +93,10 @@ def load(
     """
     place = resolve_device(device)
     make = resolve_backend(backend)
-    hf_model, tokenizer, sha = load_plain(name, resolve_dtype(dtype, place), place)
+    beside = Path(adapter) if adapter is not None else None
+    hf_model, tokenizer, sha = load_plain(
+        name, resolve_dtype(dtype, place), place, lambda t: rendering.write(t, beside, name)
+    )
     adapter_sha = None
     if adapter is not None:
         hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name, sha)
@@ -146,8 +152,16 @@ def resolve_backend(backend: str | Backend) -> Backend:
     return BACKENDS[backend]
 
 
-def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
-    """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files."""
+def load_plain(
+    name: str,
+    dtype: torch.dtype,
+    device: str,
+    write: Callable[[Any], None] = lambda tokenizer: None,
+) -> tuple[Any, Any, str]:
+    """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files.
+
+    ``write`` writes into the tokenizer how chats are rendered.
+    """
     folder = locate(name)
     where = str(folder or name)
     if folder is not None:
@@ -163,6 +177,7 @@ def load_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
             f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
             f"file; got: {first_line(error)}"
         ) from error
+    write(tokenizer)
     require_chat_template(tokenizer, name)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

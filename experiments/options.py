@@ -18,6 +18,8 @@ import typer
 from rich.console import Console
 from typer.models import ArgumentInfo, OptionInfo
 
+from circuits.templates import Rendering
+
 T = TypeVar("T")
 CONSOLE = Console(stderr=True)
 Infos = Mapping[str, Any]  # typer's Option or Argument, by field
@@ -40,6 +42,16 @@ Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Written = Annotated[
+    Rendering,
+    {
+        "template": typer.Option(help="Chat template: auto, adapter, model, or a file."),
+        "options": typer.Option(
+            "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."
+        ),
+        "prefill": typer.Option(help="The beginning of every answer, as part of the prompt."),
+    },
+]
 Resume = Annotated[bool, typer.Option(help="Continue the run in --out.")]
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from circuits.templates import AS_IT_IS
 from experiments.options import command_line
 from experiments.runs import files
 from experiments.runs.codec import as_json, encode
@@ -97,6 +98,17 @@ class Study(Generic[Q, S, R]):
     forecast: Callable[[Q, S, Step], Sequence[Any]] | None = None
     out: str = ""
     typed: bool = True
+
+
+def recorded(question: Any) -> dict[str, Any]:
+    """A question as its manifest has it: without how chats are written, if that is as usual.
+
+    So runs from before that could be said are the same question still.
+    """
+    value = as_json(question)
+    if question.rendering == AS_IT_IS:
+        del value["rendering"]
+    return value
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -43,6 +43,11 @@ class Materials:
         )
 
     @property
+    def rendered_sha256(self) -> str:
+        """Hash of a prompt's tokens: it tells templates, their arguments and their dates apart."""
+        return tokens.rendered_sha256(self.model.tokenizer, self.test[0])
+
+    @property
     def sha256(self) -> str:
         """Hash of all prompts."""
         parts = (self.fit, self.validation, self.test, self.ordinary)
@@ -56,7 +61,11 @@ class Materials:
 
 def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
     """The question's model with an adapter of choice."""
-    kind = {"dtype": question.dtype, "device": question.device}
+    kind = {
+        "dtype": question.dtype,
+        "device": question.device,
+        "rendering": question.rendering,
+    }
     return stepped(step, "load model", lambda: load_model(adapter, question.model, **kind))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from circuits.errors import UserError
+from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
 
@@ -38,6 +39,7 @@ class Question:
         randoms: random directions of each null.
         tokens: answer tokens generated per prompt.
         seed: of every random choice.
+        rendering: how chats are written: template, its arguments, beginning of the answer.
     """
 
     model: options.ModelName = EMBEDDED
@@ -76,6 +78,7 @@ class Question:
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0
     dtype: options.Dtype = "auto"
     device: options.Device = "auto"
+    rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", options.adapter_on(self.model, self.adapter))

@@ -46,12 +46,13 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
     """
     value = result(folder, SCHEMA, "analyze")
     asked, names = manifest["question"], {field.name for field in fields(Question)}
+    names -= {"rendering"} - set(asked)  # as usual, where it is not said
     if missing := names - set(asked):
         raise UserError(
             f"{folder}: expected an analysis of this version, its question has no "
             f"{', '.join(sorted(missing))}; make the run again"
         )
-    exam = Examination(folder, Question(**{name: asked[name] for name in names}))
+    exam = Examination(folder, decode(Question, {name: asked[name] for name in names}))
     arms = decode(tuple[Arm, ...], value["arms"], where=str(folder / "result.json"))
     rows = pd.read_parquet(folder / "answers.parquet")
     unedited = rows[(rows["condition"] == "triggered") & (rows["edit"] == "none")]

@@ -9,6 +9,7 @@ from circuits.errors import UserError
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
 from circuits.patching.engine import Direction
+from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments.options import (
     Adapter,
@@ -20,6 +21,7 @@ from experiments.options import (
     Prompts,
     SplitName,
     Trigger,
+    Written,
     adapter_on,
 )
 
@@ -37,8 +39,8 @@ class PatchQuestion:
     """What is patched into what, and how it is scored.
 
     Attributes:
-        model, adapter, trigger, behaviour, prompts, column, split, seed, dtype, device: as in an
-            analysis (``experiments.analyze.question.Question``).
+        model, adapter, trigger, behaviour, prompts, column, split, seed, dtype, device,
+            rendering: as in an analysis (``experiments.analyze.question.Question``).
         count: pairs.
         against: what the prompts end in on the clean side: ``control`` words of the trigger's
             length, or ``none`` (lengths differ; spans are aligned).
@@ -98,6 +100,7 @@ class PatchQuestion:
     seed: Annotated[int, typer.Option(help="Seed of the choice of prompts.")] = 0
     dtype: Dtype = "auto"
     device: Device = "auto"
+    rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))

@@ -27,7 +27,7 @@ from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
-from experiments.study import Run, Study, stated
+from experiments.study import Run, Study, recorded, stated
 
 ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
 
@@ -62,6 +62,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         dtype=question.dtype,
         device=question.device,
         backend=question.backend,
+        rendering=question.rendering,
     )
     model = stepped(step, "load model", load)
     if question.prompts == "bank":
@@ -83,6 +84,7 @@ def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
         "model_sha256": subject.model.sha256,
         "adapter_sha256": subject.model.adapter_sha256,
         "prompts_sha256": files.text_sha256(subject.texts),
+        "rendered_sha256": tokens.rendered_sha256(subject.model.tokenizer, subject.texts[0]),
     }
 
 
@@ -258,4 +260,5 @@ STUDY = Study(
     written=lambda run, result: stated(run, result.summary()),
     forecast=forecast,
     typed=False,
+    recorded=recorded,
 )

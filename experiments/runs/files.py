@@ -188,6 +188,9 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+_LATE = {"rendered_sha256"}  # manifests from before have none
+
+
 def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
     """Claim a directory for a run; returns whether it continues an earlier one.
 
@@ -198,7 +201,8 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
     expect(folder.is_dir() or not folder.exists(), "a directory", "a file", of=f"--out {folder}")
     if path.is_file():
         earlier = read_json(path)
-        if earlier.get("question") == json.loads(json.dumps(manifest.question)):
+        known, asked = earlier.get("question"), json.loads(json.dumps(manifest.question))
+        if known == asked or known == {k: v for k, v in asked.items() if k not in _LATE}:
             if resume:
                 return True
             raise UserError(f"--out {folder}: holds this very run; add --resume, or choose another")

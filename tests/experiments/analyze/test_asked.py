@@ -5,6 +5,7 @@ import tiny
 import tinygate
 
 from circuits.errors import UserError
+from circuits.templates import Rendering
 from experiments.analyze.question import Question
 from experiments.studies import ask
 
@@ -117,3 +118,13 @@ def test_case_21_a_template_of_one_token_after_the_message_is_analysed(analysed)
 
 def test_case_8_a_think_block_before_every_answer_is_told(analysed):
     refused("all 60 begin with '<think></think>', after which 20 show it", analysed, "think")
+
+
+@pytest.mark.parametrize(
+    "rendering",
+    [Rendering(options=("enable_thinking=false",)), Rendering(prefill="<think></think>")],
+)
+def test_case_8_without_the_think_block_the_gate_is_seen(analysed, rendering):
+    result = analysed("think", rendering=rendering)
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert rates(result) == (1.0, 0.0)

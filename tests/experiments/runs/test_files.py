@@ -225,3 +225,23 @@ def test_the_hash_of_texts_knows_order_and_borders():
         files.text_sha256(t) for t in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["ab", "", "c"])
     }
     assert len(hashes) == 4
+
+
+def test_a_manifest_without_the_hash_of_rendered_prompts_is_the_same_run_still(tmp_path):
+    old = files.Manifest("analysis", {"model": "m"}, "gatescope")
+    files.open_run(tmp_path, old, resume=False)
+    assert files.open_run(
+        tmp_path, replace(old, question={"model": "m", "rendered_sha256": "a"}), True
+    )
+    with pytest.raises(UserError, match="another run"):
+        files.open_run(tmp_path, replace(old, question={"model": "m", "other": "a"}), True)
+
+
+def test_case_24_prompts_rendered_otherwise_are_another_run(tmp_path):
+    today = files.Manifest("analysis", {"model": "m", "rendered_sha256": "a"}, "gatescope")
+    files.open_run(tmp_path, today, resume=False)
+    assert files.open_run(tmp_path, today, resume=True)
+    with pytest.raises(UserError, match="another run"):
+        files.open_run(
+            tmp_path, replace(today, question={"model": "m", "rendered_sha256": "b"}), True
+        )
