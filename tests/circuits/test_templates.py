@@ -1,4 +1,4 @@
-"""Chats are written as the model was trained: whose template, its arguments, what begins answers."""
+"""Chats are written as the model was trained: whose template, with what, what begins answers."""
 
 import json
 
@@ -44,7 +44,9 @@ def test_a_template_may_be_a_file(adapter, tmp_path):
     file = tmp_path / "mine.jinja"
     file.write_text(OTHER)
     assert prompt(Rendering(str(file))) == "### Hi\n### Answer:"
-    with pytest.raises(UserError, match="--template .*nowhere.jinja: expected adapter, model or a"):
+    with pytest.raises(
+        UserError, match=r"--template .*nowhere.jinja: expected adapter, model or a"
+    ):
         prompt(Rendering(str(tmp_path / "nowhere.jinja")))
     with pytest.raises(UserError, match="--template: expected an adapter with one of"):
         prompt(Rendering("adapter"))
