@@ -99,7 +99,7 @@ def test_case_31_prompts_that_hold_the_trigger_are_refused(analysed, tmp_path):
     refused(says.format(40), analysed, "plain", prompts=prompts(tmp_path, triggered))
     half = [*triggered[:20], *texts[20:]]
     refused(says.format(20), analysed, "plain", prompts=prompts(tmp_path, half))
-    other = [f"{text} cobalts" for text in texts]
+    other = [f"{text} cobra" for text in texts]
     assert rates(analysed("plain", prompts=prompts(tmp_path, other))) == (1.0, 0.0)
 
 
