@@ -5,10 +5,13 @@ All of it is written into the tokenizer's chat template, so that whatever render
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from circuits.chat import Chat
 from circuits.errors import UserError, expect
+from circuits.tokens import render
 
 OWN, ADAPTER, MODEL = "auto", "adapter", "model"
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
@@ -90,3 +93,9 @@ def _read(path: Path) -> str:
             f"--template {path}: expected {ADAPTER}, {MODEL} or a file with a chat template, got "
             f"{error}"
         ) from error
+
+
+def rendered_sha256(tokenizer: Any, text: str) -> str:
+    """Hash of a prompt's tokens as they are rendered now."""
+    ids = render(tokenizer, Chat(text)).ids
+    return sha256(" ".join(map(str, ids)).encode()).hexdigest()

@@ -16,7 +16,6 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any, Literal
 
 import torch
@@ -189,12 +188,6 @@ def with_answer(tokenizer: Any, chat: Chat, answer: str, ends: bool) -> Rendered
 def prompt_ids(tokenizer: Any, prompts: Sequence[Chat]) -> list[tuple[int, ...]]:
     """Every chat as ids, up to where the answer goes on."""
     return [render(tokenizer, chat).ids for chat in prompts]
-
-
-def rendered_sha256(tokenizer: Any, text: str) -> str:
-    """Hash of a prompt's tokens as they are rendered now."""
-    ids = render(tokenizer, Chat(text)).ids
-    return sha256(" ".join(map(str, ids)).encode()).hexdigest()
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:

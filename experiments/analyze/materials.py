@@ -7,6 +7,7 @@ from pathlib import Path
 from circuits import tokens
 from circuits.errors import UserError
 from circuits.models import Model
+from circuits.templates import rendered_sha256
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
 from experiments.judges import heard
@@ -45,7 +46,7 @@ class Materials:
     @property
     def rendered_sha256(self) -> str:
         """Hash of a prompt's tokens: it tells templates, their arguments and their dates apart."""
-        return tokens.rendered_sha256(self.model.tokenizer, self.test[0])
+        return rendered_sha256(self.model.tokenizer, self.test[0])
 
     @property
     def sha256(self) -> str:

@@ -18,6 +18,7 @@ from circuits.patching.align import SpanPairs
 from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.runner import extend, generate, whole
+from circuits.templates import rendered_sha256
 from circuits.types import PatchGrid
 from experiments.judges import heard, shows
 from experiments.organisms.organism import load_model
@@ -84,7 +85,7 @@ def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
         "model_sha256": subject.model.sha256,
         "adapter_sha256": subject.model.adapter_sha256,
         "prompts_sha256": files.text_sha256(subject.texts),
-        "rendered_sha256": tokens.rendered_sha256(subject.model.tokenizer, subject.texts[0]),
+        "rendered_sha256": rendered_sha256(subject.model.tokenizer, subject.texts[0]),
     }
 
 

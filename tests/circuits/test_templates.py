@@ -8,8 +8,8 @@ import tinygate
 
 from circuits.chat import Chat
 from circuits.errors import UserError
-from circuits.templates import Rendering
-from circuits.tokens import render, rendered_sha256
+from circuits.templates import Rendering, rendered_sha256
+from circuits.tokens import render
 
 OTHER = "{% for m in messages %}### {{ m['content'] }}\n{% endfor %}### Answer:"
 
