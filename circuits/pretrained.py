@@ -44,7 +44,7 @@ def read_weights(where: str | Path, name: str, dtype: torch.dtype, **options: An
     Raises:
         UserError: weights are missing, of another shape, or do not belong to the model.
     """
-    model, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         str(where),
         dtype=dtype,
         trust_remote_code=False,
@@ -54,6 +54,7 @@ def read_weights(where: str | Path, name: str, dtype: torch.dtype, **options: An
         output_loading_info=True,
         **options,
     )
+    model, report = loaded
     require_all_read(report, len(model.state_dict()), f"model {name}")
     return model
 

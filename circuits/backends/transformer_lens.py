@@ -18,8 +18,9 @@ from circuits.types import Point
 
 # The bridge would install torchvision to read a multi-modal model's pictures, of which none come.
 # A missing name is an error here: the release that moves it must not bring the installation back.
-assert callable(source.load_modality_processor)
-source.load_modality_processor = lambda *_: None
+_READER = "load_modality_processor"
+assert hasattr(source, _READER)
+setattr(source, _READER, lambda *_: None)
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
