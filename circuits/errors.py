@@ -1,5 +1,8 @@
 """The two ways gatescope says no: the input was wrong, or the model did not behave as promised."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(ValueError):
     """Something the user gave cannot be used.
@@ -19,6 +22,41 @@ def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = 
 def first_line(error: BaseException, most: int | None = 200) -> str:
     """What an error says in its first line, at most so many characters of it; else its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
+def reason(error: BaseException, most: int = 200) -> str:
+    """What lies behind an error: the first line of the cause at its chain's end, with its type.
+
+    Libraries wrap the cause ("could not load X") and say it behind several of their own sentences;
+    a KeyError or an AssertionError says nothing without its type.
+    """
+    while error.__cause__ or (error.__context__ and not error.__suppress_context__):
+        error = error.__cause__ or error.__context__ or error
+    said = first_line(error, most)
+    return said if said == type(error).__name__ else f"{said} ({type(error).__name__})"
+
+
+@contextmanager
+def reading(what: str, expected: str, advice: str) -> Iterator[None]:
+    """Where a library reads what the user gave: whatever it raises becomes one line.
+
+    Files are foreign, and readers raise anything: transformers, peft, safetensors, pyarrow, jinja2,
+    gguf. A ``UserError`` goes through as it is.
+
+    Args:
+        what: is read, such as ``adapter a/b``.
+        expected: of it, such as ``a LoRA adapter as PEFT writes it``.
+        advice: what to do.
+
+    Raises:
+        UserError: with the cause at the end of the error's chain.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what}: expected {expected}, got {reason(error)}; {advice}") from error
 
 
 class SelfTestError(RuntimeError):
