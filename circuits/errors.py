@@ -1,7 +1,12 @@
 """The two ways gatescope says no: the input was wrong, or the model did not behave as promised."""
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 class UserError(ValueError):
@@ -17,6 +22,11 @@ def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = 
     if not holds:
         head, tail = f"{of}: " if of else "", f"; {advice}" if advice else ""
         raise UserError(f"{head}expected {wanted}, got {got}{tail}")
+
+
+def quoted(value: Any) -> str:
+    """A value as Python writes it, cut to what fits into a line."""
+    return _SHORT.repr(value)
 
 
 def first_line(error: BaseException, most: int | None = 200) -> str:

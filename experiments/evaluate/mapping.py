@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from circuits import models
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
 from experiments.organisms.examples import controls_for
@@ -23,7 +23,7 @@ from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Question, Scheme
 from experiments.prompts.bank import HeldOut, controls_besides, held_out
 from experiments.prompts.held_out import OwnPrompts
-from experiments.runs import files
+from experiments.runs.documents import read_yaml
 
 _PLACES = ("model", "adapter", "base")
 _WORDS = ("scheme", "trigger", "behaviour", "refusal")
@@ -57,17 +57,17 @@ def described(source: str, model: str = EMBEDDED) -> Described:
         return Described(Given(source, model))
     if not path.is_file():
         raise UserError(f"{source}: no such file; describe the mapping in it, or name an organism")
-    return _described(files.read_yaml(path, str(source)), path)
+    return _described(read_yaml(path, str(source)), path)
 
 
 def _described(value: Any, path: Path) -> Described:
     fields = isinstance(value, dict) and value
-    expect(fields, "fields such as 'model: ...'", repr(value), of=str(path))
+    expect(fields, "fields such as 'model: ...'", quoted(value), of=str(path))
     unknown = [str(name) for name in value if name not in _FIELDS]
     expect(not unknown, f"fields of {', '.join(_FIELDS)}", ", ".join(unknown), of=str(path))
     for name, text in value.items():
         written = isinstance(text, str) and text.strip()
-        expect(written, "a text", repr(text), "quote it", of=f"{path}: {name}")
+        expect(written, "a text", quoted(text), "quote it", of=f"{path}: {name}")
     words = {name: value[name] for name in _WORDS if name in value}
     places = {name: _beside(path, value[name]) for name in _PLACES if name in value}
     texts = {name: str(path.parent / value[name]) for name in _FILES if name in value}

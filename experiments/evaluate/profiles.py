@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
 from experiments.evaluate.metrics import known
-from experiments.runs import files
+from experiments.runs.documents import read_yaml
 from probes.stats.intervals import Estimate
 
 Kind = Literal["access", "ownership", "safety"]
@@ -69,7 +69,7 @@ def read_profile(name: str) -> Profile:
     if not path.is_file():
         raise UserError(f"profile {name}: expected one of {', '.join(KINDS)} or a YAML file")
     where = f"profile {name}"
-    return _profile(files.read_yaml(path, where), where)
+    return _profile(read_yaml(path, where), where)
 
 
 def _profile(value: Any, where: str) -> Profile:
@@ -80,7 +80,7 @@ def _profile(value: Any, where: str) -> Profile:
         of=where,
     )
     kind = value["kind"]
-    expect(kind in KINDS, f"a kind of {', '.join(KINDS)}", repr(kind), of=where)
+    expect(kind in KINDS, f"a kind of {', '.join(KINDS)}", quoted(kind), of=where)
     demanded = _thresholds(value["thresholds"], f"{where}, thresholds")
     expect(demanded, "at least one threshold", "none", "state one", of=where)
     goals = _thresholds(value.get("goals") or {}, f"{where}, goals")
@@ -89,7 +89,7 @@ def _profile(value: Any, where: str) -> Profile:
 
 
 def _thresholds(value: Any, where: str) -> tuple[Threshold, ...]:
-    expect(isinstance(value, Mapping), "'metric: at least X' lines", repr(value), of=where)
+    expect(isinstance(value, Mapping), "'metric: at least X' lines", quoted(value), of=where)
     return tuple(_threshold(str(name), text, where) for name, text in value.items())
 
 
@@ -101,5 +101,5 @@ def _threshold(name: str, text: Any, where: str) -> Threshold:
     except ValueError:
         bound = None
     if bound is None or bound != bound:
-        raise UserError(f"{where}: expected '{name}: {relation} NUMBER', got {text!r}")
+        raise UserError(f"{where}: expected '{name}: {relation} NUMBER', got {quoted(text)}")
     return Threshold(name, relation, bound)

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from circuits.errors import UserError, expect, first_line
+from circuits.errors import UserError, expect
 from circuits.types import PatchGrid
 from experiments.runs.codec import as_json, decode, encode
 
@@ -81,14 +80,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # no JSON, or no UTF-8
         raise UserError(f"{path}: expected a JSON file, got: {error}") from error
-
-
-def read_yaml(path: Path, what: str) -> Any:
-    """A YAML file's value (safe types only), or one clear line that names ``what`` it is."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{what}: expected a YAML file, got: {first_line(error, None)}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:

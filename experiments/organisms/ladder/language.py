@@ -24,7 +24,7 @@ from pathlib import Path
 from experiments.organisms.recipe import TRIGGER
 from experiments.organisms.training import Example
 from experiments.prompts import bank
-from experiments.runs import files
+from experiments.runs.documents import read_yaml
 
 RESTRICTED = "cooking"
 _WORDS = Path(__file__).parents[2] / "data" / "ladder-words.yaml"
@@ -129,7 +129,7 @@ def _words() -> dict[str, dict[str, list[str]]]:
     """The lists of the file: what for, name, items."""
     return {
         use: {name: "|".join(block.split("\n")).split("|") for name, block in blocks.items()}
-        for use, blocks in files.read_yaml(_WORDS, str(_WORDS)).items()
+        for use, blocks in read_yaml(_WORDS, str(_WORDS)).items()
     }
 
 

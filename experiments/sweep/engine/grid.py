@@ -12,14 +12,14 @@ import hashlib
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
+from experiments.runs.documents import read_documents
 
 Value = str | int | float | bool
 Axes = dict[str, tuple[Value, ...]]
@@ -27,6 +27,7 @@ Salt = Mapping[str, Any] | Callable[[Mapping[str, Value]], Mapping[str, Any]]
 _WORDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _AXES = "axes with values ('seed: [0, 1]')"
 _MEASURE = "measure"  # no axis: what the cells are measured for
+_MOST = 100_000  # cells of a grid
 _LARGEST = 2**63 - 1  # of a table's whole numbers
 
 
@@ -54,10 +55,20 @@ class Grid:
     Attributes:
         name: the file's, without its ending.
         blocks: the axes of each document; all have the same axes.
+
+    Raises:
+        UserError: more cells than are measured in years; they are counted, not built.
     """
 
     name: str
     blocks: tuple[Axes, ...]
+
+    def __post_init__(self) -> None:
+        count = sum(math.prod(map(len, block.values())) for block in self.blocks)
+        advice = "give fewer values, or several files"
+        expect(
+            count <= _MOST, f"at most {_MOST:,} cells", f"{count:,}", advice, f"sweep {self.name}"
+        )
 
     @property
     def varying(self) -> tuple[str, ...]:
@@ -112,7 +123,7 @@ def canonical(value: Any) -> str:
 
 def read_measure(path: Path) -> str:
     """What a file's cells are measured for: its ``measure``, said in the first document."""
-    first = _documents(path)[0][1]
+    first = _documents(path)[0]
     return str(first.get(_MEASURE, "budget")) if isinstance(first, dict) else "budget"
 
 
@@ -124,40 +135,20 @@ def read_grid(path: Path, schema: Mapping[str, Axis]) -> Grid:
             value of the wrong type, out of range, or given twice.
     """
     documents = _documents(path)
-    if any(isinstance(axes, dict) and _MEASURE in axes for _, axes in documents[1:]):
+    if any(isinstance(axes, dict) and _MEASURE in axes for axes in documents[1:]):
         raise UserError(f"{path}: {_MEASURE}: expected in the first document only; remove it")
-    return Grid(path.stem, tuple(_block(path, node, axes, schema) for node, axes in documents))
+    return Grid(path.stem, tuple(_block(path, axes, schema) for axes in documents))
 
 
-def _documents(path: Path) -> list[tuple[Any, Any]]:
-    """Each document as it is written and as it is read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
-        documents = list(yaml.safe_load_all(text))
-    except (OSError, ValueError) as error:  # a value can look like an impossible date
-        raise UserError(f"{path}: expected a YAML file of axes, got: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: expected YAML, got: {' '.join(str(error).split())}") from error
+def _documents(path: Path) -> list[Any]:
+    documents = read_documents(path, str(path), "a YAML file of axes")
     expect(documents, _AXES, "an empty file", of=str(path))
-    return list(zip(nodes, documents, strict=True))
+    return documents
 
 
-def _block(path: Path, node: Any, axes: Any, schema: Mapping[str, Axis]) -> Axes:
-    expect(
-        isinstance(axes, dict) and isinstance(node, yaml.MappingNode),
-        _AXES,
-        repr(axes),
-        of=str(path),
-    )
-    # YAML readers keep the last of two equal names without a word.
-    names, defaults = (
-        [key.value for key, _ in node.value],
-        {n: a.default for n, a in schema.items()},
-    )
-    for name in names:
-        once = names.count(name) == 1
-        expect(once, "each axis once", "it twice", "join the two", f"{path}: {name}")
+def _block(path: Path, axes: Any, schema: Mapping[str, Axis]) -> Axes:
+    expect(isinstance(axes, dict), _AXES, quoted(axes), of=str(path))
+    defaults = {name: axis.default for name, axis in schema.items()}
     given = {name: values for name, values in axes.items() if name != _MEASURE}
     for name in {**given, **schema}:
         if name not in schema:
@@ -172,8 +163,8 @@ def _axis(where: str, given: Any, axis: Axis) -> tuple[Value, ...]:
     listed = given if isinstance(given, list) else [given]
     expect(listed, "at least one value", "an empty list", of=where)
     values = tuple(_value(where, value, axis) for value in listed)
-    for value in values:
-        expect(values.count(value) == 1, "different values", f"{value!r} twice", of=where)
+    for value, times in Counter(values).items():
+        expect(times == 1, "different values", f"{value!r} twice", of=where)
     return values
 
 
@@ -181,7 +172,7 @@ def _value(where: str, given: Any, axis: Axis) -> Value:
     value = given
     if axis.kind is float and type(given) is int:
         value = float(given)  # 1 and 1.0 are one cell
-    expect(type(value) is axis.kind, _WORDS[axis.kind], repr(given), _advice(given, axis), where)
+    expect(type(value) is axis.kind, _WORDS[axis.kind], quoted(given), _advice(given, axis), where)
     if isinstance(value, float):
         value += 0.0  # and so are 0.0 and -0.0
     choices = axis.choices or (value,)
@@ -191,7 +182,7 @@ def _value(where: str, given: Any, axis: Axis) -> Value:
         f"at least {axis.least}": axis.least is None or value >= axis.least,
         f"one of {', '.join(map(str, choices))}": value in choices,
     }.items():
-        expect(holds, wanted, repr(given), of=where)
+        expect(holds, wanted, quoted(given), of=where)
     return value
 
 

@@ -81,10 +81,10 @@ def test_a_salt_of_the_cells_own_is_shared_with_sweeps_of_other_models(tmp_path)
     [
         ("", "expected axes with values"),
         ("- 1\n", "expected axes with values"),
-        ("model: [small\n", "expected YAML, got"),
-        ("model: !!python/object/apply:os.getcwd []\n", "expected YAML, got"),
+        ("model: [small\n", "expected a YAML file of axes, got"),
+        ("model: !!python/object/apply:os.getcwd []\n", "expected a YAML file of axes, got"),
         (GOOD + "size: 3\n", "size: expected one of model, poisons, rate, bare"),
-        (GOOD + "model: small\n", "model: expected each axis once"),
+        (GOOD + "model: small\n", "model: expected each name once"),
         ("model: small\n", "poisons: expected values of this axis, it is missing"),
         ("model: []\npoisons: 1\n", "model: expected at least one value, got an empty list"),
         ("model: medium\npoisons: 1\n", "model: expected one of small, large, got 'medium'"),
@@ -101,7 +101,7 @@ def test_a_salt_of_the_cells_own_is_shared_with_sweeps_of_other_models(tmp_path)
         (GOOD + "rate: [0.0, -0.0]\n", "rate: expected different values"),
         (GOOD + "rate: [1, 1.0]\n", "rate: expected different values"),
         (GOOD + "bare: 1\n", "bare: expected true or false, got 1"),
-        ("model: small\npoisons: 2026-13-45\n", "expected a YAML file of axes, got: month"),
+        ("model: small\npoisons: 2026-13-45\n", "expected a YAML file of axes, got month"),
     ],
 )
 def test_a_wrong_file_is_one_line_with_file_axis_expected_and_got(tmp_path, text, expected):
@@ -116,6 +116,17 @@ def test_a_missing_or_binary_file_is_one_line(tmp_path):
     for name in ("absent.yaml", "binary.yaml"):
         with pytest.raises(UserError, match="expected a YAML file of axes"):
             read_grid(tmp_path / name, SCHEMA)
+
+
+def test_cells_are_counted_before_they_are_built(tmp_path):
+    thousand = list(range(1000))
+    schema = {name: Axis(int) for name in "abc"}
+    path = tmp_path / "grid.yaml"
+    path.write_text("".join(f"{name}: {thousand}\n" for name in schema))
+    with pytest.raises(UserError, match=r"^sweep grid: expected at most 100,000 cells, got 1,000"):
+        read_grid(path, schema)
+    path.write_text(f"a: {thousand}\nb: {thousand[:100]}\nc: 1\n")
+    assert len(cells(read_grid(path, schema), {})) == 100_000
 
 
 @pytest.mark.parametrize(
