@@ -13,7 +13,7 @@ from experiments import cli
 @pytest.fixture
 def analyze(gatescope, folder):
     def run(*args):
-        small = ("--fit", 8, "--validation", 8, "--test", 10, "--patch", 2, "--tokens", 1)
+        small = ("--fit", 8, "--validation", 8, "--test", 10, "--patch", 2, "--tokens", 3)
         return gatescope(
             "analyze", "--model", folder, "--adapter", "none", "--device", "cpu", *small, *args
         )

@@ -156,7 +156,8 @@ def test_unrelated_models_are_named_by_adapter_or_model(tmp_path):
 def test_the_command_asks_the_same_question_again():
     made = VerifyQuestion("m", "clean", survival=True, examples=(1, 2), near=7)
     assert command_line("verify", made) == (
-        "gatescope verify m --adapter clean --near 7 --survival --examples 1 --examples 2"
+        "gatescope verify m --adapter clean --near 7 --survival --examples 1 --examples 2 "
+        "--other none"
     )
 
 
