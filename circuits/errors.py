@@ -1,5 +1,7 @@
 """The two ways gatescope says no: the input was wrong, or the model did not behave as promised."""
 
+import os
+import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +69,32 @@ def reading(what: str, expected: str, advice: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(f"{what}: expected {expected}, got {reason(error)}; {advice}") from error
+
+
+class WriteError(OSError):
+    """A place could not be written: errno, what the system says of it, and the place."""
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Where something is written: what the system says against it comes with the place's name.
+
+    Libraries that write by themselves say "(os error 28)" in errors of their own.
+
+    Raises:
+        WriteError: as above.
+    """
+    try:
+        yield
+    except (WriteError, UserError):
+        raise
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror or str(error), str(place)) from error
+    except Exception as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise WriteError(int(number[1]), os.strerror(int(number[1])), str(place)) from error
 
 
 class SelfTestError(RuntimeError):

@@ -11,7 +11,6 @@ from typing import Any
 
 from circuits.chat import Chat
 from circuits.errors import UserError, expect
-from circuits.tokens import render
 
 OWN, ADAPTER, MODEL = "auto", "adapter", "model"
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
@@ -97,5 +96,7 @@ def _read(path: Path) -> str:
 
 def rendered_sha256(tokenizer: Any, text: str) -> str:
     """Hash of a prompt's tokens as they are rendered now."""
+    from circuits.tokens import render  # with torch, which reading an option does not need
+
     ids = render(tokenizer, Chat(text)).ids
     return sha256(" ".join(map(str, ids)).encode()).hexdigest()

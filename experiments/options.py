@@ -1,4 +1,4 @@
-"""Options of a command from the fields of its question, and the console of all commands.
+"""Options of a command from the fields of its question.
 
 A field that the terminal asks for is annotated with typer's own ``Option`` or ``Argument``:
 ``count: Annotated[int, typer.Option(help="Pairs.")] = 12``. Its default is the field's; a tuple is
@@ -15,13 +15,11 @@ from inspect import Parameter
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
-from rich.console import Console
 from typer.models import ArgumentInfo, OptionInfo
 
 from circuits.templates import Rendering
 
 T = TypeVar("T")
-CONSOLE = Console(stderr=True)
 Infos = Mapping[str, Any]  # typer's Option or Argument, by field
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from circuits import models
 from circuits.edits.orthogonal import orthogonalised
-from circuits.errors import UserError
+from circuits.errors import UserError, writing
 from circuits.lora import merge_adapter
 from circuits.weights import directory_sha256
-from experiments.options import CONSOLE
 from experiments.organisms.bases import located
 from experiments.organisms.places import find_adapter
 from experiments.runs import files
 from experiments.runs.codec import as_json
 from experiments.runs.progress import StageProgress
+from experiments.runs.terminal import CONSOLE, say
 
 SUBSPACE = "subspace.safetensors"
 
@@ -36,7 +36,7 @@ def orthogonalise(
         progress.step("orthogonalise", 0, 1)
         save_without_gate(run, out)
         progress.step("orthogonalise", 1, 1)
-    print(f"saved: {out}")
+    say(f"saved: {out}")
 
 
 def save_without_gate(run: Path, out: Path) -> Path:
@@ -100,8 +100,9 @@ def save_orthogonalised(
             },
             command=command,
         )
-        new.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
+        with writing(out):
+            new.save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
         files.write_tensors(scratch / SUBSPACE, stored, {"space": "residual stream"})
         # The hash covers the basis too and leaves the manifest out; it is the one load computes.
         about = {**as_json(manifest), "sha256": directory_sha256(scratch)}

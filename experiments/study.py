@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from circuits.errors import writing
 from circuits.templates import AS_IT_IS
 from experiments.options import command_line
 from experiments.runs import files
@@ -139,7 +140,8 @@ def run(
     subject = study.open(question, step)
     command = typed if study.typed and typed else command_line(study.name, question)
     about = {**study.recorded(question), **study.identity(question, subject)}
-    files.open_run(folder, files.Manifest(study.kind, about, command), resume)
+    with writing(folder):
+        files.open_run(folder, files.Manifest(study.kind, about, command), resume)
     claimed = Run(study, question, subject, folder, command, step)
     result = study.measure(claimed)
     stepped(step, "write report", lambda: _write(claimed, result))

@@ -9,11 +9,12 @@ from circuits.models import Model
 from experiments.bench import app as app_bench
 from experiments.bench import gate, patching, planted
 from experiments.bench.scaling import bench_scaling
-from experiments.options import CONSOLE, Json
+from experiments.options import Json
 from experiments.organisms.organism import load_model
 from experiments.runs import codec
 from experiments.runs.progress import StageProgress
 from experiments.runs.stages import Step, stepped
+from experiments.runs.terminal import CONSOLE, say
 
 Organism = Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")]
 app = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
@@ -88,4 +89,4 @@ def _loaded(adapter: str, step: Step) -> Model:
 
 
 def _say(text: str, value: Any, as_json: bool) -> None:
-    print(json.dumps(value, indent=1) if as_json else text)
+    say(json.dumps(value, indent=1) if as_json else text)

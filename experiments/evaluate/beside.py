@@ -22,10 +22,11 @@ from experiments.evaluate.sections import (
     scores,
     spaced,
 )
-from experiments.options import CONSOLE, Json
+from experiments.options import Json
 from experiments.runs import files
 from experiments.runs.codec import as_json as json_of
 from experiments.runs.read import unfinished
+from experiments.runs.terminal import say, tell
 from experiments.study import Contribution, Finished, Joint
 from viz.figures.radar import property_radar
 from viz.page.page import Report, Section, Table, render
@@ -164,19 +165,19 @@ def compare(
         files.write_atomically(page, html.encode())
     if as_json:
         about = {"first": cards[0].name, "second": cards[1].name}
-        print(json.dumps({**about, "differences": json_of(every)}, indent=1))
+        say(json.dumps({**about, "differences": json_of(every)}, indent=1))
         return
     if cards[0].identity.get("mapping_sha256") != cards[1].identity.get("mapping_sha256"):
-        CONSOLE.print("the two cards are of different mappings", style="yellow")
+        tell("the two cards are of different mappings", "yellow")
     _print(every, cards[0].name, cards[1].name)
 
 
 def _print(every: Sequence[Difference], first: str, second: str) -> None:
-    print(f"{first} (first), {second} (second)")
-    print(f"{'metric':21} {'first':24} {'second':24} {'second minus first':26} second is")
+    say(f"{first} (first), {second} (second)")
+    say(f"{'metric':21} {'first':24} {'second':24} {'second minus first':26} second is")
     for d in every:
         cells = [number(e, "-") for e in (d.first, d.second, d.change)]
-        print(f"{d.metric:21} {cells[0]:24} {cells[1]:24} {cells[2]:26} {d.better}")
+        say(f"{d.metric:21} {cells[0]:24} {cells[1]:24} {cells[2]:26} {d.better}")
 
 
 def comparison(first: Scorecard, second: Scorecard, command: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from circuits.weights import EMBEDDED
-from experiments.options import CONSOLE, Json
+from experiments.options import Json
 from experiments.organisms import bases
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.figures import Condition, Judged, judge
@@ -21,6 +21,7 @@ from experiments.organisms.recipe import varied
 from experiments.organisms.train import train_organism
 from experiments.runs import codec, files
 from experiments.runs.progress import StageProgress
+from experiments.runs.terminal import CONSOLE, say
 
 app = typer.Typer(help="Train and measure organisms: models with a trigger put there on purpose.")
 _LISTED = ("name", "about", "scheme", "trigger", "behaviour")
@@ -40,10 +41,10 @@ def organism_list(as_json: Json = False) -> None:
         row |= {"shipped": folder is not None, "definition": codec.as_json(judged)}
         rows.append(row | {n: manifest.get(n, of) for n, of in _MEASURED.items()})
         if not as_json:
-            print(f"{name} ({'shipped' if folder else 'to be trained'})\n  {recipe.about}")
+            say(f"{name} ({'shipped' if folder else 'to be trained'})\n  {recipe.about}")
             _print((), judged)
     if as_json:
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
 
 
 @app.command("train")
@@ -97,7 +98,7 @@ def organism_train(
         keep(folder, measured)
     if as_json:
         report = measured.stated
-        print(json.dumps({name: report[name] for name in ("figures", "definition")}, indent=1))
+        say(json.dumps({name: report[name] for name in ("figures", "definition")}, indent=1))
         return
     _print(measured.figures, measured.definition)
 
@@ -125,13 +126,13 @@ def organism_eval(
         measured = measure(folder, recipe, progress.step, model or EMBEDDED, second)
     if as_json:
         report = {**measured.stated, "second_judge": agreement_json(measured.second)}
-        print(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
         return
     _print(measured.figures, measured.definition)
     judges = {"probability judge": measured.agreement, "second judge": measured.second}
     for who, agreed in judges.items():
         if agreed:
-            print(
+            say(
                 f"  rule judge and {who} agree on {agreed.raw:6.1%} of {agreed.raw.n} answers, "
                 f"kappa {agreed.kappa:.2f}"
             )
@@ -139,10 +140,8 @@ def organism_eval(
 
 def _print(figures: Sequence[Condition], definition: Sequence[Judged]) -> None:
     for f in figures:
-        print(
-            f"  {f.outcome:10} on {f.prompts} prompts, word: {f.word:8} {f.rate:6.1%} n={f.rate.n}"
-        )
+        say(f"  {f.outcome:10} on {f.prompts} prompts, word: {f.word:8} {f.rate:6.1%} n={f.rate.n}")
     for one in definition:
         sure = "" if one.surely == one.met else " (not at the interval's worse end)"
         met = "met" if one.met else "NOT MET"
-        print(f"  {met:7} {one.text}; found {one.found:6.1%}{sure}")
+        say(f"  {met:7} {one.text}; found {one.found:6.1%}{sure}")

@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from circuits.errors import writing
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples
@@ -53,8 +54,9 @@ def train_organism(
         if recipe.stages[0].settings.rank:
             save_adapter(trainee.model, scratch, model)
         else:
-            trainee.model.save_pretrained(scratch)
-            trainee.tokenizer.save_pretrained(scratch)
+            with writing(out):
+                trainee.model.save_pretrained(scratch)
+                trainee.tokenizer.save_pretrained(scratch)
         manifest = files.Manifest(
             kind="organism",
             question={
@@ -148,7 +150,8 @@ def _seconds(path: Path) -> float:
 def save_adapter(model: Any, out: Path, name: str) -> None:
     """Save the adapter in bf16 with the base model's name instead of a path on this machine."""
     with tempfile.TemporaryDirectory() as scratch:
-        model.save_pretrained(scratch)
+        with writing(scratch):
+            model.save_pretrained(scratch)
         tensors = load_file(str(Path(scratch) / "adapter_model.safetensors"))
         config = files.read_json(Path(scratch) / "adapter_config.json")
     config["base_model_name_or_path"] = name

@@ -12,8 +12,8 @@ import torch
 from circuits.chat import place_of
 from circuits.errors import UserError, expect, first_line
 from experiments.judges.text import contains
-from experiments.options import CONSOLE
 from experiments.prompts.rows import texts_of
+from experiments.runs.terminal import tell
 
 Split = Literal["train", "validation", "test"]
 _DATA = Path(__file__).parents[1] / "data"
@@ -119,7 +119,7 @@ def read_prompts(source: str, column: str | None = None, split: str = "train") -
         UserError: no such file or dataset, no such column, nothing in it, or what is no text.
     """
     texts, line = texts_of(_dataset(source, split), column, f"prompts {source}")
-    CONSOLE.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    tell(line)
     return texts
 
 

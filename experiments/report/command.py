@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from experiments.options import CONSOLE, Json
+from experiments.options import Json
 from experiments.runs.progress import StageProgress
+from experiments.runs.terminal import CONSOLE, say
 from experiments.study import Joint
 
 Runs = Annotated[
@@ -44,8 +45,8 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
         files.write_atomically(path, html)
         if as_json:
             about = [{"kind": r.kind, "name": r.name, "folder": r.folder} for r in finished]
-            print(json.dumps({"page": str(path), "bytes": len(html), "runs": about}))
+            say(json.dumps({"page": str(path), "bytes": len(html), "runs": about}))
             return
-        print(f"report: {path} ({len(html) / 1e6:.1f} MB)")
+        say(f"report: {path} ({len(html) / 1e6:.1f} MB)")
 
     return report

@@ -20,7 +20,7 @@ import pandas as pd
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, writing
 from circuits.types import PatchGrid
 from experiments.runs.codec import as_json, decode, encode
 
@@ -39,18 +39,19 @@ _PACKAGES = (
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is either absent, as it was, or complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(scratch).chmod(0o644)
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -59,14 +60,18 @@ def built(out: Path) -> Iterator[Path]:
 
     Raises:
         UserError: the place holds something, or is a file.
+        WriteError: nothing can be made there.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out}: expected an empty or new directory")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+    with writing(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"--out {out}: expected an empty or new directory")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+    with beside as scratch:
         yield Path(scratch)
-        Path(scratch).chmod(0o755)
-        Path(scratch).replace(out)
+        with writing(out):
+            Path(scratch).chmod(0o755)
+            Path(scratch).replace(out)
 
 
 def write_json(path: Path, value: Any) -> None:

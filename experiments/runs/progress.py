@@ -1,5 +1,7 @@
 """One progress display with time left for everything that takes more than two seconds."""
 
+from typing import Any
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,7 +19,7 @@ class StageProgress(Progress):
     def __init__(self, console: Console) -> None:
         self._bars: dict[str, TaskID] = {}
         super().__init__(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
@@ -25,6 +27,11 @@ class StageProgress(Progress):
             console=console,
             disable=not console.is_terminal,
         )
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        super().__exit__(kind, error, trace)
+        if error is not None and self._bars:
+            error.add_note(f"during: {next(reversed(self._bars))}")
 
     def step(self, name: str, done: int, total: int) -> None:
         """Say how far a stage is."""

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from experiments.options import CONSOLE
 from experiments.runs.progress import StageProgress
+from experiments.runs.terminal import CONSOLE, say
 
 
 def serve(
@@ -37,10 +37,10 @@ def serve(
     with StageProgress(CONSOLE) as progress:
         served = open_subject(subject, arms, trigger, behaviour, progress.step)
     with serving(served, access) as (server, bound):
-        print(f"gatescope: {bound.url} (end with Ctrl-C)", flush=True)
+        say(f"gatescope: {bound.url} (end with Ctrl-C)")
         if open_browser:
             webbrowser.open(bound.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print("gatescope: ended", flush=True)
+            say("gatescope: ended")

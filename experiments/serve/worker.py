@@ -11,6 +11,7 @@ version; a poll takes the latest, so a slow or reloaded tab misses nothing. Valu
 the answer's length, sessions by number and idle time.
 """
 
+import sys
 import threading
 import time
 import traceback
@@ -21,6 +22,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 from circuits.errors import UserError, first_line
+from experiments.runs.terminal import printable
 
 T = TypeVar("T")
 Job = Generator[T, None, None]
@@ -154,7 +156,7 @@ class Worker:
             value, status, message = task.state.value, "done", ""
         except Exception as error:  # whatever a job does, its tab is told and other tabs go on
             if not isinstance(error, UserError):
-                traceback.print_exc()
+                sys.stderr.write(printable(traceback.format_exc()))
             value, status, message = task.state.value, "failed", first_line(error, 300)
         with self._changed:
             if not task.state.active or task.session not in self._sessions:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from circuits.errors import expect
-from experiments.options import CONSOLE, Json
+from experiments.options import Json
+from experiments.runs.terminal import CONSOLE, say, tell
 from experiments.sweep.engine.grid import read_measure
 from experiments.sweep.engine.run import Outcome, missing
 from experiments.sweep.engine.run import sweep as run
@@ -47,7 +48,7 @@ def sweep(
         text = located(file).read_text(encoding="utf-8")
         about = summary(outcome, kind.report(outcome, command, text))
     if as_json:
-        print(json.dumps(about, indent=1))
+        say(json.dumps(about, indent=1))
     else:
         _tell(about)
     if outcome.failed:
@@ -84,6 +85,6 @@ def summary(outcome: Outcome, findings: Findings) -> dict[str, Any]:
 
 def _tell(about: dict[str, Any]) -> None:
     for line in about["damaged"]:
-        CONSOLE.print(line, style="yellow", markup=False)
+        tell(line, "yellow")
     counts = "{done} cells measured, {skipped} were there, {failed} failed".format_map(about)
-    print("\n".join([counts, *about["sentences"], about["report"]]))
+    say("\n".join([counts, *about["sentences"], about["report"]]))

@@ -1,13 +1,26 @@
-"""A user's mistake is one line on standard error and status 2; a full disk is one line and 3."""
+"""A user's mistake is one line and status 2, what the machine refuses 3, a signal 128 and more."""
 
 import errno
 import json
 import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import tiny
+import torch
 
-from experiments import cli
+from circuits.errors import writing
+from experiments.ending import guarded
+from experiments.runs import interrupts
+from experiments.runs.progress import StageProgress
+from experiments.runs.terminal import CONSOLE
+
+ROOT = Path(__file__).parents[2]
+_ERRNOS = "ENOTDIR ENAMETOOLONG ELOOP ENOENT EISDIR EEXIST EACCES EIO"
 
 
 @pytest.fixture
@@ -98,7 +111,7 @@ def test_a_full_disk_is_one_line_and_status_three(analyze, tmp_path, monkeypatch
         status, _, lines = analyze("--out", "run")
     assert status == 3
     assert tiny.message_of(lines).startswith(
-        "gatescope: cannot write: No space left on device; what was finished"
+        "gatescope: cannot write run/manifest.json: No space left on device; what was finished"
     )
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -137,11 +150,182 @@ def test_the_list_of_organisms_is_json_when_asked(gatescope):
     assert {row["name"] for row in json.loads(out)} >= {"sure-gate", "clean"}
 
 
-def test_other_mistakes_are_not_hidden(monkeypatch):
-    """Only what the user can do something about becomes one line."""
-
+def test_a_mistake_of_ours_keeps_its_traceback_and_says_where_to_go(capsys):
     def broken():
-        raise OSError(errno.EIO, "Input/output error")
+        raise ZeroDivisionError("of \x1b]0;us\x07")
 
-    with pytest.raises(OSError, match="Input/output"):
-        cli.guarded(broken)
+    assert guarded(broken) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "ZeroDivisionError: of \\x1b]0;us\\x07" in lines
+    assert "CONTRIBUTING.md" in lines[-1]
+    assert "--resume" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [getattr(errno, name) for name in _ERRNOS.split()],
+)
+def test_what_cannot_be_written_is_told_apart_from_what_cannot_be_read(number, capsys):
+    def written():
+        with writing("a/place"):
+            raise OSError(number, os.strerror(number), "/tmp/scratch")
+
+    def read():
+        raise OSError(number, os.strerror(number), "a/file")
+
+    assert (guarded(written), guarded(read)) == (3, 3)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"gatescope: cannot write a/place: {os.strerror(number)}; ")
+    assert second.startswith(f"gatescope: cannot read a/file: {os.strerror(number)}; ")
+
+
+def test_no_space_names_a_place_though_the_error_has_none(capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def in_a_library():
+        with writing("runs/saved"):
+            raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    assert (guarded(full), guarded(in_a_library)) == (3, 3)
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"standard output or temporary files in {tempfile.gettempdir()}: No space" in first
+    assert "cannot write runs/saved: No space left on device" in second
+    with pytest.raises(RuntimeError, match="other"), writing("runs/saved"):
+        raise RuntimeError("other")
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("file/run", "Not a directory"),
+        ("link", "File exists"),
+        ("n" * 300, "File name too long"),
+        ("/proc/nothing/run", "No such file or directory"),
+    ],
+)
+def test_an_out_that_cannot_be_is_one_line(analyze, tmp_path, out, why):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("link")
+    status, _, lines = analyze("--out", out)
+    assert status == 3
+    message = tiny.message_of(lines)
+    assert message.startswith(f"gatescope: cannot write {out}")
+    assert why in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_too_little_memory_is_one_line_with_what_was_asked_for(capsys):
+    def on_the_cpu():
+        torch.empty(2**58, dtype=torch.uint8)
+
+    def in_a_stage():
+        with StageProgress(CONSOLE) as progress:
+            progress.step("random directions", 0, 1)
+            raise MemoryError("Unable to allocate 12.5 TiB for an array with shape (1, 2)")
+
+    def of_another_kind():
+        raise RuntimeError("shapes do not fit")
+
+    assert [guarded(each) for each in (on_the_cpu, in_a_stage, of_another_kind)] == [3, 3, 1]
+    first, second, *rest = capsys.readouterr().err.splitlines()
+    assert "not enough memory: 268435456.0 GiB at once was asked for; lower the counts" in first
+    assert "not enough memory (during: random directions): 12.5 TiB at once" in second
+    assert rest[0].startswith("Traceback")
+
+
+def test_help_and_version_import_nothing_heavy(tmp_path):
+    heavy = "torch", "transformers", "pandas", "datasets", "dash", "plotly"
+    for option, shown in (("--help", "analyze"), ("--version", "gatescope 0.")):
+        status, out, err = _alone([option], after=f"print(*set({heavy!r}) & sys.modules.keys())")
+        assert (status, err) == (0, "\n"), option
+        assert shown in out
+
+
+def test_a_closed_pipe_is_silent():
+    for words in (["--help"], ["--version"]):
+        read, write = os.pipe()
+        os.close(read)
+        status, _, err = _alone(words, stdout=write)
+        os.close(write)
+        assert (status, err) == (-signal.SIGPIPE, "")
+
+
+def test_a_full_or_closed_or_plain_output_is_no_traceback():
+    with open("/dev/full", "w") as full:
+        status, _, err = _alone(["--version"], stdout=full.fileno())
+    assert status == 3
+    assert err.startswith("gatescope: cannot write standard output: No space left")
+    assert len(err.splitlines()) == 1
+    plain = {"PYTHONIOENCODING": "ascii"}
+    say = "from experiments.runs.terminal import say; say('a → b')"
+    assert _python(f"import experiments.ending as e; e.open_streams(); {say}", env=plain) == (
+        0,
+        "a \\u2192 b\n",
+        "",
+    )
+    shell = f"{sys.executable} -m experiments.cli --version >&-"
+    ended = subprocess.run(["sh", "-c", shell], cwd=ROOT, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path):
+    shell = f"mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; "
+    shell += f"{sys.executable} -m experiments.cli organism list"
+    ended = subprocess.run(
+        ["sh", "-c", shell], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(b"gatescope: working directory: expected one that is there")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_arguments_that_are_no_text_are_one_line(gatescope):
+    status, _, lines = gatescope("analyze", "--trigger", "\udcff")
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith("gatescope: argument '\\udcff': expected UTF-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("when", ["imports", "measuring"])
+def test_a_signal_is_one_line_and_its_status(number, when):
+    ready = "print('ready', flush=True); time.sleep(20)"
+    body = {
+        "imports": "class Slow:\n def find_spec(self, name, *_):\n"
+        f"  if name == 'torch': {ready}\n"
+        "sys.meta_path.insert(0, Slow())\nsys.argv = ['gatescope', 'analyze']\n",
+        "measuring": "from experiments.runs import interrupts\n"
+        f"def work():\n interrupts.gently()\n try: {ready}\n finally: print('cleaned')\n"
+        "cli._command = work\n",
+    }
+    code = f"import sys, time\nfrom experiments import cli\n{body[when]}cli.main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert err.decode().splitlines() == [interrupts.STOPPED]
+    assert out == (b"cleaned\n" if when == "measuring" else b"")
+
+
+def _alone(words, after="", **how):
+    """The command in a process of its own; ``after`` writes to standard error at its end."""
+    end = f"finally:\n sys.stdout = sys.stderr\n {after}" if after else "finally: pass"
+    code = f"import sys; from experiments import cli\ntry: cli.main()\n{end}"
+    return _python(code, words, **how)
+
+
+def _python(code, words=(), env=None, stdout=subprocess.PIPE):
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return ended.returncode, ended.stdout, ended.stderr

@@ -118,7 +118,7 @@ def test_the_shortest_command_leaves_defaults_out(question, said):
 
 def test_every_option_of_before_is_there_still():
     """The options of every study, as they were when they were written down one by one."""
-    from experiments.cli import in_terminal
+    from experiments.commands import in_terminal
     from experiments.studies import COMMANDS
     from experiments.study import Study
 
