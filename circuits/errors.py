@@ -15,8 +15,21 @@ class UserError(ValueError):
     """Something the user gave cannot be used.
 
     The message is one line: what was expected, what came, where, and what to do. The command line
-    prints it and exits with status 2.
+    prints it and exits with status 2. What it quotes may be foreign: see :func:`one_line`.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str, most: int = 2000) -> str:
+    """Text as a terminal may show it: what would act on it is spelled, and so are line breaks.
+
+    Of more than ``most`` characters the middle is left out.
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = "") -> None:

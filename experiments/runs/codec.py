@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, reason
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
@@ -64,11 +64,16 @@ def decode(
         UserError: value or tensors are not of this kind; says where, what was expected, what came.
     """
     parts = {tuple(path.split(".")): tensor for path, tensor in (tensors or {}).items()}
-    whole = _with_tensors(value, parts, where)
     try:
+        whole = _with_tensors(value, parts, where)
         return msgspec.convert(whole, cast(type[T], kind), str_keys=True, dec_hook=_checked)
     except msgspec.ValidationError as error:
         raise UserError(_line(str(error), where)) from error
+    except (TypeError, UserError):  # a kind that is not supported is no fault of the file
+        raise
+    except Exception as error:  # whatever the records themselves have to say
+        named = getattr(kind, "__name__", "record")
+        raise UserError(f"{where}: expected a {named}, got {reason(error)}; renew it") from error
 
 
 def _line(message: str, where: str) -> str:

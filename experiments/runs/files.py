@@ -17,12 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from circuits.errors import UserError, expect, writing
+from circuits.errors import UserError, expect, one_line, quoted, reading, writing
 from circuits.types import PatchGrid
 from experiments.runs.codec import as_json, decode, encode
+from experiments.runs.foreign import read_json as read_json
+from experiments.runs.foreign import read_object as read_object
+from experiments.runs.foreign import read_table as read_table
+from experiments.runs.foreign import read_tensors as read_tensors
 
 SCHEMA = "gatescope.manifest/1"
 GRID_SCHEMA = "gatescope.patch-grid/1"
@@ -79,23 +83,10 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's value, or one clear line if it is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # no JSON, or no UTF-8
-        raise UserError(f"{path}: expected a JSON file, got: {error}") from error
-
-
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """A safetensors file; ``about`` goes into its metadata."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, save(plain, metadata=dict(about)))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
-    return load_file(str(path))
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -134,10 +125,10 @@ def read_grid(stem: Path) -> PatchGrid:
     for path in (about_path, tensor_path):
         if not path.is_file():
             raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
-    about = read_json(about_path)
-    schema = about.get("schema") if isinstance(about, dict) else None
+    about = read_object(about_path)
+    schema = about.get("schema")
     wanted, of = f"schema {GRID_SCHEMA}", str(about_path)
-    expect(schema == GRID_SCHEMA, wanted, schema, "rewrite it", of)
+    expect(schema == GRID_SCHEMA, wanted, quoted(schema), "rewrite it", of)
     content = tensor_path.read_bytes()
     expect(
         hashlib.sha256(content).hexdigest() == about.get("sha256"),
@@ -147,11 +138,18 @@ def read_grid(stem: Path) -> PatchGrid:
         of=str(tensor_path),
     )
     plain = {name: v for name, v in about.items() if name not in ("schema", "sha256")}
-    tensors = load(content)
+    with reading(str(tensor_path), "a whole safetensors file", "write the grid again"):
+        tensors = load(content)
     known = sorted(f.name for f in fields(PatchGrid))
     there = {*plain, *tensors}
     expect(there <= {*known}, f"fields {known}", sorted(there), of=of)
-    return decode(PatchGrid, plain, tensors, of)
+    grid = decode(PatchGrid, plain, tensors, of)
+    *cells, examples = grid.values.shape or (0,)
+    got = {"axes": cells, "labels": len(grid.labels), "base": tuple(grid.base.shape)}
+    fits = len(cells) == len(grid.axes) > 0 and len(grid.labels) == cells[-1]
+    one = grid.base.shape == grid.source.shape == (examples,)
+    expect(fits and one, f"values of {grid.axes} and examples", got, "rewrite it", of)
+    return grid
 
 
 def _beside(stem: Path, suffix: str) -> Path:
@@ -196,7 +194,7 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
     path = folder / "manifest.json"
     expect(folder.is_dir() or not folder.exists(), "a directory", "a file", of=f"--out {folder}")
     if path.is_file():
-        earlier = read_json(path)
+        earlier = read_object(path)
         known, asked = earlier.get("question"), json.loads(json.dumps(manifest.question))
         if known == asked or known == {k: v for k, v in asked.items() if k not in _LATE}:
             if resume:
@@ -210,6 +208,7 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
 
 
 def _what(manifest: Mapping[str, Any]) -> str:
-    question = manifest.get("question", {})
-    named = (f"{key}={question[key]}" for key in ("model", "adapter", "trigger") if key in question)
-    return " ".join([str(manifest.get("kind", "unknown")), *named])
+    question = manifest.get("question")
+    asked = question if isinstance(question, dict) else {}
+    named = [f"{key}={asked[key]}" for key in ("model", "adapter", "trigger") if key in asked]
+    return one_line(" ".join([str(manifest.get("kind", "unknown")), *named]), 200)

@@ -43,3 +43,11 @@ def test_a_line_that_was_made_for_the_user_goes_through():
 def test_an_interrupt_is_no_reason():
     with pytest.raises(KeyboardInterrupt), reading("run r", "a run", "make one"):
         raise KeyboardInterrupt
+
+
+def test_a_message_acts_on_no_terminal_and_has_an_end():
+    shown = str(UserError("a\x1b[31m\nb\u202e" + "c" * 10**6 + "; write it again"))
+    assert shown.startswith(r"a\x1b[31m\nb\u202ec")
+    assert shown.endswith("; write it again")
+    assert len(shown) < 2100
+    assert str(UserError("prompt 'é': expected 日本")) == "prompt 'é': expected 日本"

@@ -129,7 +129,7 @@ def read_record(path: Path) -> Record:
     content = read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
     expect(schema == SCHEMA, f"schema {SCHEMA}", schema, "not used", str(path))
-    if content.pop("sha256", "") != _hash(content):
+    if content.pop("sha256", "") != digest(content):
         raise UserError(f"{path}: expected content as it was written, it was changed; not used")
     record = decode(Record, content, where=str(path))
     if not path.stem == record.key == cell_key(record.values, record.salt):
@@ -137,13 +137,6 @@ def read_record(path: Path) -> Record:
     if not record.whole:
         raise UserError(f"{path}: expected a row or an error, as its status says; not used")
     return record
-
-
-def _hash(content: Mapping[str, Any]) -> str | None:
-    try:
-        return digest(content)
-    except ValueError:  # NaN, which is not written
-        return None
 
 
 def table(cells: Sequence[Cell], records: Mapping[str, Record]) -> pd.DataFrame:

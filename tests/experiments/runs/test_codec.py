@@ -171,3 +171,25 @@ def test_a_double_of_numpy_is_a_float_and_other_scalars_are_refused():
 def test_two_records_in_one_place_are_not_supported():
     with pytest.raises(TypeError, match="more than one dataclass"):
         decode(Estimate | Site, as_json(wilson(1, 2)))  # pyright: ignore
+
+
+@dataclass(frozen=True)
+class Named:
+    by: str
+
+    def __post_init__(self) -> None:
+        _ = {"a": 1}[self.by]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "tensors", "says"),
+    [
+        (Named, {"by": "b"}, {}, r"f.json: expected a Named, got 'b' \(KeyError\)"),
+        (Reading, [], {"007.curve": torch.ones(1)}, r"f.json: expected a Reading, got '7' .*Key"),
+        (list[Named], [], {f"{10**30}": torch.ones(1)}, r"f.json: .*OverflowError"),
+    ],
+)
+def test_whatever_a_record_raises_is_one_line(kind, value, tensors, says):
+    with pytest.raises(UserError, match=says):
+        decode(kind, value, tensors, "f.json")
+    assert decode(Named, {"by": "a"}) == Named("a")

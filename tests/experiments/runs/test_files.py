@@ -164,9 +164,13 @@ def spoil(folder, how):
         ("truncated", "only a part"),
         ("other", "got others"),
         ("binary", "expected a JSON file"),
-        ("list", "got None"),
+        ("list", "got a list"),
         (("schema", "gatescope.patch-grid/2"), "expected schema gatescope.patch-grid/1, got .*/2"),
         (("colour", "blue"), "expected fields .*got .*colour"),
+        (("labels", ["a"]), "expected values of .*'labels': 1"),
+        (("labels", 3), "labels: expected `array`, got `int`"),
+        (("axes", ["layer"]), "expected values of .*layer.* and examples"),
+        (("direction", "\x1b[31mup"), r"direction: .*got '\\x1b\[31mup'"),
     ],
 )
 def test_files_that_are_not_one_whole_grid_are_refused(tmp_path, how, says):

@@ -50,7 +50,7 @@ def edited(name, value):
         (lambda path: path.write_text("[]"), "expected schema gatescope.sweep-cell/1, got None"),
         (edited("schema", "gatescope.sweep-cell/2"), "expected schema"),
         (edited("row", {"loss": 0.2}), "it was changed"),
-        (edited("row", {"loss": float("nan")}), "it was changed"),
+        (edited("row", {"loss": float("nan")}), "NaN, which is no number of JSON"),
         (edited("salt", {"code": 2}), "it was changed"),
         (edited("note", "by hand"), "it was changed"),
     ],

@@ -1,0 +1,100 @@
+"""Files that a user names, or that lie where a user points: read whole, or refused in one line.
+
+JSON, tensors and tables. They may be cut, of another program, or written to do harm, and readers
+raise anything; so what is read here is of the type that is said, or a ``UserError`` names the file.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.torch import load_file
+from torch import Tensor
+
+from circuits.errors import expect, reading
+
+_LARGEST = 2**28  # bytes of a JSON file; the largest that is written here has a few million
+_RENEW = "write it again, or name another"
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file, which has no NaN and no infinity.
+
+    Raises:
+        UserError: no such file, or no JSON.
+    """
+    with reading(str(path), "a JSON file", _RENEW):
+        _require_file(path, "a JSON file")
+        size = path.stat().st_size
+        expect(size <= _LARGEST, f"at most {_LARGEST:,} bytes", f"{size:,}", of=str(path))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]}, which is no number of JSON")
+    return value
+
+
+def read_object(path: Path, names: Iterable[str] = ()) -> dict[str, Any]:
+    """The fields of a JSON file's object.
+
+    Args:
+        names: fields that it must have.
+
+    Raises:
+        UserError: no such file, no JSON, another value than an object, or a field is missing.
+    """
+    value = read_json(path)
+    kind = type(value).__name__
+    expect(isinstance(value, dict), "a JSON object", f"a {kind}", _RENEW, str(path))
+    missing = [name for name in names if name not in value]
+    expect(not missing, "all its fields", f"none named {', '.join(missing)}", _RENEW, str(path))
+    return value
+
+
+def read_tensors(path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, by name.
+
+    Args:
+        names: tensors that it must have.
+
+    Raises:
+        UserError: no such file, no safetensors, or a tensor is missing.
+    """
+    with reading(str(path), "a whole safetensors file", _RENEW):
+        _require_file(path, "a safetensors file")
+        tensors = load_file(str(path))
+    missing = [name for name in names if name not in tensors]
+    expect(not missing, "all its tensors", f"none named {', '.join(missing)}", _RENEW, str(path))
+    return tensors
+
+
+def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """A Parquet table.
+
+    Args:
+        columns: that it must have.
+
+    Raises:
+        UserError: no such file, no Parquet, or a column is missing.
+    """
+    with reading(str(path), "a whole Parquet table", _RENEW):
+        _require_file(path, "a Parquet table")
+        table = pd.read_parquet(path)
+    there = list(map(str, table.columns))
+    missing = [name for name in columns if name not in there]
+    expect(not missing, "all its columns", f"none named {', '.join(missing)}", _RENEW, str(path))
+    expect(len({*there}) == len(there), "different columns", "one twice", _RENEW, str(path))
+    return table
+
+
+def _require_file(path: Path, what: str) -> None:
+    """Also keeps from waiting for a pipe."""
+    got = "a directory" if path.is_dir() else "no such file"
+    expect(path.is_file(), what, got, "check the path", str(path))
