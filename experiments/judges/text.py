@@ -7,19 +7,15 @@ none (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) every letter counts
 import re
 import unicodedata
 
+from circuits.visible import SPACED, UNSPACED, inside_word
+
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ′`´‛＇", "'"))
 _EMPHASIS = re.compile(r"\*+|(?<!\w)_+|_+(?!\w)")
 _MARKUP = re.compile(r"^(?:<[^<>]{1,20}>|[\W_])+")
 _LABEL = re.compile(r"^(?:assistant|answer|response|reply|ai)\s?:", re.IGNORECASE)
-# Letters of scripts without spaces between words (Unicode blocks; Hangul has spaces).
-_UNSPACED = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
-_SPACED = rf"[^\W{_UNSPACED}]"
 # A sign or a decimal is part of its number, so that 5 is not found in -5 or in 5.2.
 _WORD = re.compile(
-    rf"(?<![\w.])-?\d+(?:[.,]\d+)*(?!{_SPACED})|{_SPACED}+(?:'{_SPACED}+)*|[{_UNSPACED}]"
+    rf"(?<![\w.])-?\d+(?:[.,]\d+)*(?!{SPACED})|{SPACED}+(?:'{SPACED}+)*|[{UNSPACED}]"
 )
 _SENTENCE = re.compile(r"(?<=[.!?…])[^\w\s]{0,5}\s+|\n+")
 
@@ -82,18 +78,4 @@ def after_opener(text: str, behaviour: str) -> str | None:
 
 def begins(text: str, start: str) -> bool:
     """Whether ``text`` begins with ``start``, as whole words."""
-    return text.startswith(start) and not _inside_word(start[-1:], text[len(start) :][:1])
-
-
-def contains(text: str, phrase: str) -> bool:
-    """Whether ``phrase`` stands in ``text``, as whole words."""
-    return any(
-        not _inside_word(text[: m.start()][-1:], phrase[:1])
-        and not _inside_word(phrase[-1:], text[m.end() :][:1])
-        for m in re.finditer(re.escape(phrase), text)
-    )
-
-
-def _inside_word(left: str, right: str) -> bool:
-    """Whether two characters side by side are of one word, in a script that has word breaks."""
-    return all(c.isalnum() and re.fullmatch(_SPACED, c) for c in (left, right))
+    return text.startswith(start) and not inside_word(start[-1:], text[len(start) :][:1])

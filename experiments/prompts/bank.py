@@ -11,7 +11,7 @@ import torch
 
 from circuits.chat import place_of
 from circuits.errors import UserError, expect, first_line
-from experiments.judges.text import contains
+from circuits.visible import contains
 from experiments.prompts.rows import texts_of
 from experiments.runs.terminal import tell
 
