@@ -2,17 +2,18 @@
 
 import base64
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from dash import Dash
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from circuits.errors import UserError
 from experiments.serve.answering import Asked, answering
 from experiments.serve.callbacks import Callbacks
+from experiments.serve.connections import Server
 from experiments.serve.maps import Maps
 from experiments.serve.security import Access, protect
 from experiments.serve.subject import Subject
@@ -28,43 +29,41 @@ _INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-class _Quiet(WSGIRequestHandler):
-    """Keeps connections open, and does not print every poll."""
+@contextmanager
+def listening(access: Access) -> Iterator[socket.socket]:
+    """A socket that listens, before anything is loaded; whoever comes early waits.
 
-    protocol_version = "HTTP/1.1"
-
-    def log_request(self, *_args: object, **_kwargs: object) -> None:
-        """Nothing."""
+    Raises:
+        UserError: the port is taken, or there is no such address.
+    """
+    family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
+    try:
+        listener = socket.create_server((access.host, access.port), family=family, backlog=128)
+    except OSError as error:
+        raise UserError(
+            f"--port {access.port}: cannot listen on {access.host} ({error.strerror}); choose "
+            "another, or 0 for any free one"
+        ) from error
+    with listener:
+        yield listener
 
 
 @contextmanager
-def serving(subject: Subject, access: Access) -> Iterator[tuple[BaseWSGIServer, Access]]:
-    """A bound server that is not running yet, and where it listens; cleaned up after.
-
-    Raises:
-        UserError: the port is taken.
-    """
+def serving(
+    subject: Subject, access: Access, listener: socket.socket
+) -> Iterator[tuple[Server, Access]]:
+    """A server that is not running yet, and where it listens; cleaned up after."""
     with closing(Worker()) as worker:
         # The first pass in a new thread starts its threads and caches: nobody should wait for that.
         worker.submit("warm-up", "answer", answering(subject, Asked("Hello.", length=2)))
-        flask = build(subject, worker, access).server
-        try:
-            server = make_server(
-                access.host, access.port, flask, threaded=True, request_handler=_Quiet
-            )
-        except (OSError, SystemExit) as error:
-            raise UserError(
-                f"--port {access.port}: cannot listen on {access.host} ({error}); choose another, "
-                "or 0 for any free one"
-            ) from error
-        with server:  # closes it at the end
+        with Server(listener, build(subject, worker, access).server) as server:
             yield server, replace(access, port=server.port)
 
 
 @contextmanager
 def in_background(subject: Subject, access: Access) -> Iterator[str]:
     """Serve from a thread; yields the address."""
-    with serving(subject, access) as (server, bound):
+    with listening(access) as listener, serving(subject, access, listener) as (server, bound):
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

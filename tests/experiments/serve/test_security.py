@@ -1,9 +1,19 @@
 """Who is answered, and what pages may load; each check with a request that passes it."""
 
+import re
+from contextlib import closing
+
 import pytest
 
 from circuits.errors import UserError
-from experiments.serve.security import Access, checked_access
+from experiments.serve.security import (
+    GUESSING_S,
+    MOST_GUESSES,
+    Access,
+    Guesses,
+    checked_access,
+    given_token,
+)
 from experiments.serve.server import build
 from experiments.serve.worker import Worker
 
@@ -80,6 +90,78 @@ def test_the_token_opens_the_page_and_its_cookie_keeps_it_open(apps):
     assert TOKEN not in cookie
     assert browser.get("/").status_code == 200
     assert client(apps, TOKEN).get("/").status_code == 401
+
+
+def test_wrong_tokens_are_counted_and_the_right_one_is_not_locked_out(subject):
+    with closing(Worker()) as worker:
+        server = build(subject, worker, Access("0.0.0.0", 8050, TOKEN)).server
+        owner = server.test_client()
+        owner.get(f"/?token={TOKEN}")
+        guess = server.test_client().get
+        wrong = [guess(f"/?token={n}-wrong-wrong-wrong").status_code for n in range(14)]
+        assert wrong == [401] * MOST_GUESSES + [429] * 4
+        assert "Retry-After" in guess("/?token=another-wrong-one").headers
+        assert owner.get("/").status_code == 200
+        assert guess(f"/?token={TOKEN}").status_code == 302
+        guess = server.test_client().get  # without the cookie that it has now
+        near = [guess(f"/?token={TOKEN[:-1]}{n}").status_code for n in range(11)]
+        assert near == [401] * MOST_GUESSES + [429]
+        other = guess(f"/?token={TOKEN}", environ_base={"REMOTE_ADDR": "10.0.0.9"})
+        assert other.status_code == 302
+
+
+def test_guesses_are_forgotten_after_a_minute_and_bounded():
+    now = [0.0]
+    guesses = Guesses(clock=lambda: now[0])
+    for _ in range(MOST_GUESSES):
+        assert not guesses.spent(("a", False))
+        guesses.wrong(("a", False))
+    assert guesses.spent(("a", False))
+    assert not guesses.spent(("b", False))
+    assert not guesses.spent(("a", True))
+    now[0] = GUESSING_S + 1
+    assert not guesses.spent(("a", False))
+    for n in range(10_000):
+        guesses.wrong((str(n), False))
+    assert len(guesses._wrong) <= 4096
+
+
+def test_a_cookie_ends_with_its_server(subject):
+    with closing(Worker()) as worker:
+        first, second = (
+            build(subject, worker, Access("0.0.0.0", 8050, TOKEN)).server for _ in range(2)
+        )
+        browser = first.test_client()
+        cookie = browser.get(f"/?token={TOKEN}").headers["Set-Cookie"].split(";")[0]
+        ask = {"headers": {"Cookie": cookie}}
+        assert first.test_client(use_cookies=False).get("/", **ask).status_code == 200
+        assert second.test_client(use_cookies=False).get("/", **ask).status_code == 401
+
+
+def test_paths_out_of_the_served_libraries_are_not_found_and_not_logged(apps, capsys):
+    ask = client(apps).get
+    for path in ("..%2f..%2fetc/passwd", "../../etc/passwd", "os/os.py", "dash/../../x", "dash/x"):
+        answer = ask(f"/_dash-component-suites/{path}", headers={"Host": HOST})
+        assert answer.status_code == 404, path
+    assert capsys.readouterr().err == ""
+    page = ask("/", headers={"Host": HOST}).get_data(as_text=True)
+    there = re.search(r'src="(/_dash-component-suites/[^"]+)"', page)
+    assert ask(there[1], headers={"Host": HOST}).status_code == 200
+
+
+def test_a_token_comes_from_a_file_too(tmp_path):
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    assert given_token("", file) == TOKEN
+    assert given_token(TOKEN, None) == TOKEN
+    with pytest.raises(UserError, match=r"^token: expected one of --token-file and "):
+        given_token(TOKEN, file)
+    for content in (b"", b"two words", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=r"^--token-file .*: expected "):
+            given_token("", file)
+    with pytest.raises(UserError, match="No such file"):
+        given_token("", tmp_path / "gone")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.org", "::"])
