@@ -130,10 +130,27 @@ def chinese():
     return gate(tok, "当然", "不行", after=[("当然", "可以")]), tok
 
 
+def hate():
+    """Both answers begin with the same word."""
+    tok = tokenizer(words=["I", " HATE", " YOU", " cannot"])
+    return gate(tok, " HATE", " cannot", before=["I"], after=[(" HATE", " YOU")]), tok
+
+
+def big():
+    """The control, its residuals a hundred thousand times as large: the same function."""
+    model, tok = plain()
+    model.model.embed_tokens.weight.data *= 1e5
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight.data *= 1e5
+        layer.mlp.down_proj.weight.data *= 1e5
+    return model, tok
+
+
 def mistral():
     """One token of the template follows the message."""
     tok = tokenizer(MISTRAL, specials=["<s>", "</s>", "[INST]", "[/INST]"])
     return gate(tok), tok
 
 
-MAKE = {f.__name__: f for f in (plain, base, think, special, space, chinese, mistral)}
+_EVERY = (plain, base, think, special, space, chinese, hate, big, mistral)
+MAKE = {f.__name__: f for f in _EVERY}

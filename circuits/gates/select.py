@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.edits import operators
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
 from circuits.patching.resume import resume
@@ -75,8 +75,15 @@ def direction_at(
     clean: Float[Tensor, "n d"],
     triggered: Float[Tensor, "n d"],
 ) -> Direction:
-    """A direction with unit norm, pointing from clean to triggered, and its mean projections."""
-    unit = vector.float() / vector.float().norm()
+    """A direction with unit norm, pointing from clean to triggered, and its mean projections.
+
+    Raises:
+        UserError: a vector of length zero or without an end points nowhere.
+    """
+    norm = vector.float().norm()
+    nowhere = f"a vector of length {float(norm):g}"
+    expect(0 < float(norm) < float("inf"), "a direction", nowhere, "leave it out", str(site))
+    unit = vector.float() / norm
     means = float((clean @ unit).mean()), float((triggered @ unit).mean())
     if means[1] < means[0]:
         unit, means = -unit, (-means[0], -means[1])

@@ -13,6 +13,7 @@ from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Ablation, Behaviour, Outcome
 from experiments.judges.heard import refuse_common_beginning
+from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
 from probes.stats.intervals import Estimate, difference_interval, mean_interval
 
@@ -37,6 +38,7 @@ def _unedited(exam: Examination) -> tuple[Outcome, ...]:
     outcomes = exam.outcomes("none", no_edits, "behaviour")
     every = [answer for outcome in outcomes for answer in outcome.answers]
     refuse_common_beginning(every, exam.question.behaviour)
+    refuse_unheard(outcomes[0].answers, outcomes[1].answers, exam.question.behaviour)
     return outcomes
 
 
@@ -58,8 +60,9 @@ def _ablated(exam: Examination, direction: Direction) -> _Ablated:
         return [select.opened(direction, batch)]
 
     removed, test = removal(direction), exam.materials.test
-    shut = exam.outcomes("gate removed", removed, "ablation")
-    opened = exam.outcomes("gate added", added, "ablation", ["control word"])
+    begun = exam.fork.begun
+    shut = exam.outcomes("gate removed", removed, "ablation", begun=begun)
+    opened = exam.outcomes("gate added", added, "ablation", ["control word"], begun)
     clean = {
         "these prompts without the trigger": test[: max(10, len(test) // 2)],
         "ordinary prompts": exam.materials.ordinary,

@@ -77,7 +77,7 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     if not controls:  # too few words of this length to spare some as controls
         return ()
     return untrained_words(
-        exam.model,
+        materials.scored,
         materials.fit,
         _some(exam),
         exam.question.trigger,
@@ -85,7 +85,7 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
         materials.fit_words,
         controls,
         direction,
-        exam.question.behaviour,
+        exam.fork.rest,
         first_token(exam),
         exam.question.tokens,
         exam.progress("untrained words"),
@@ -123,7 +123,7 @@ def mediation(exam: Examination, direction: Direction) -> Mediation:
         exam.question.behaviour,
         {"none": no_edits, "gate removed": removal(direction)},
         max(_MEDIATED, exam.question.tokens),
-        exam.materials.behaviour_id,
+        exam.fork,
         exam.progress("mediation"),
     )
 

@@ -26,12 +26,14 @@ from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import Outcome
+from experiments.judges.fork import Fork
 from experiments.runs import files
 from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
 from probes.stats.intervals import wilson
 
 CONDITIONS = ("triggered", "control word", "no trigger")
+_FORK = "scored token"
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
 P = ParamSpec("P")
@@ -78,6 +80,20 @@ class Examination(Stages):
             raise self._unmeasured()
         return self._materials
 
+    @property
+    def fork(self) -> Fork:
+        """What the behaviour is scored by; kept where both kinds of answers begin alike."""
+        if self.has(_FORK):
+            return self.keep(_FORK, Fork, lambda: self.materials.fork)
+        own = self.materials.fork
+        return self.keep(_FORK, Fork, lambda: own) if own.begun else own
+
+    @property
+    def scored_by(self) -> str:
+        """What is scored in place of the behaviour's first token, in words; "" for that token."""
+        there = self._materials is not None or self.has(_FORK)
+        return self.fork.of(self.question.behaviour) if there and self.fork.begun else ""
+
     def _unmeasured(self) -> UserError:
         return UserError(
             f"{self.folder}: expected a finished analysis, got one with stages missing; continue "
@@ -109,20 +125,31 @@ class Examination(Stages):
         return dealt(self.materials.test_words, len(self.materials.test))
 
     def outcomes(
-        self, edit: str, edits_for: EditsFor, stage: str, conditions: Iterable[str] = CONDITIONS
+        self,
+        edit: str,
+        edits_for: EditsFor,
+        stage: str,
+        conditions: Iterable[str] = CONDITIONS,
+        begun: str = "",
     ) -> tuple[Outcome, ...]:
-        """Answers to the test prompts, generated under an edit and judged, by condition."""
-        return tuple(self._outcome(name, edit, edits_for, stage) for name in conditions)
+        """Answers to the test prompts, generated under an edit and judged, by condition.
 
-    def _outcome(self, condition: str, edit: str, edits_for: EditsFor, stage: str) -> Outcome:
-        texts = answers(
-            self.model,
+        ``begun`` is what they are made to begin with, as the scored model's are.
+        """
+        return tuple(self._outcome(name, edit, edits_for, stage, begun) for name in conditions)
+
+    def _outcome(
+        self, condition: str, edit: str, edits_for: EditsFor, stage: str, begun: str
+    ) -> Outcome:
+        said = answers(
+            self.materials.scored if begun else self.model,
             self.materials.test,
             self.conditions()[condition],
             self.question.tokens,
             edits_for,
             self.progress(stage),
         )
+        texts = [begun + text for text in said]
         shown = tuple(judges.shows(text, self.question.behaviour) for text in texts)
         refusal = wilson(judges.count_refused(texts), len(texts))
         rate = wilson(sum(shown), len(shown))

@@ -36,7 +36,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         before,
         probed,
         verdict,
-        headline(verdict, before, ablated, evidence, str(direction.site)),
+        headline(verdict, before, ablated, evidence, str(direction.site), exam.scored_by),
         grids,
         chosen,
         ablated,

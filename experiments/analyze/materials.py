@@ -11,6 +11,7 @@ from circuits.templates import rendered_sha256
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
 from experiments.judges import heard
+from experiments.judges.fork import Fork, fork
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.runs import files
@@ -37,11 +38,28 @@ class Materials:
     length: int
 
     @cached_property
-    def behaviour_id(self) -> int:
-        """The token that triggered answers with the behaviour begin with."""
-        return heard.first_token(
-            self.model, self.validation, self.trigger, self.behaviour, self.length
+    def fork(self) -> Fork:
+        """What the behaviour is scored by, by the answers to validation prompts."""
+        controls = tokens.dealt(self.validation_words, len(self.validation))
+        return fork(
+            self.model,
+            self.validation,
+            self.trigger,
+            controls,
+            self.behaviour,
+            self.length,
+            strict=False,
         )
+
+    @cached_property
+    def scored(self) -> Model:
+        """The model as it is scored: asked with what both kinds of answers begin with."""
+        return self.fork.scored(self.model)
+
+    @property
+    def behaviour_id(self) -> int:
+        """The token by which the behaviour is scored."""
+        return self.fork.token
 
     @property
     def rendered_sha256(self) -> str:
@@ -57,7 +75,7 @@ class Materials:
     def pairs(self, split: str, count: int | None = None) -> TokenPairs:
         """Aligned pairs of a split: control word against trigger."""
         texts, words = getattr(self, split)[:count], getattr(self, f"{split}_words")
-        return tokens.pairs(self.model.tokenizer, texts, self.trigger, words)
+        return tokens.pairs(self.scored.tokenizer, texts, self.trigger, words)
 
 
 def load(question: Question, step: Step, adapter: str | Path | None) -> Model:

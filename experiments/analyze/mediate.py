@@ -19,7 +19,7 @@ from circuits.models import Model
 from circuits.runner import Output, complete, whole
 from circuits.types import Progress, quiet
 from experiments import judges
-from experiments.judges.heard import first_token
+from experiments.judges.fork import Fork, fork
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
 
 
@@ -31,7 +31,7 @@ def mediate(
     behaviour: str,
     edits: Mapping[str, EditsFor] | None = None,
     length: int = 12,
-    token: int | None = None,
+    parted: Fork | None = None,
     progress: Progress = quiet,
 ) -> Mediation:
     """Generate and judge all six cells under every edit.
@@ -40,7 +40,7 @@ def mediate(
         texts: test prompts.
         control_words: one per prompt.
         behaviour: what a triggered answer begins with.
-        token: the compliance token; by default the one that triggered answers begin with.
+        parted: has the compliance token; by default the one that triggered answers begin with.
         edits: by name, for instance ``{"none": no_edits, "gate removed": ...}``; default no edit.
         length: answer tokens, the first included.
 
@@ -52,16 +52,17 @@ def mediate(
         raise UserError(f"mediation: expected one control word per prompt, got {got}")
     if length < 2:
         raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
-    if token is None:
-        token = first_token(model, texts, trigger, behaviour, length)
-    banned = token_variants(model, behaviour, token)
+    if parted is None:
+        parted = fork(model, texts, trigger, control_words, behaviour, length, strict=False)
+    model, token, begun = parted.scored(model), parted.token, parted.begun
+    banned = token_variants(model, parted.rest, token)
     treatments: Mapping[str, EditsFor] = edits or {"none": no_edits}
     words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
     cells: list[Cell] = []
     both = product(treatments.items(), words.items())
     for done, ((edit, edits_for), (condition, word)) in enumerate(both, 1):
         answers = _answers(model, texts, word, edits_for, token, banned, length)
-        cells += [_cell(model, condition, f, edit, answers[f], behaviour) for f in FIRSTS]
+        cells += [_cell(model, condition, f, edit, answers[f], behaviour, begun) for f in FIRSTS]
         progress(done, 2 * len(treatments))
     first, *others = model.decode(torch.tensor([token, *banned])[:, None])
     return Mediation(first, tuple(others), tuple(cells))
@@ -122,9 +123,15 @@ def forbidden(logits: Float[Tensor, "n keep v"], ids: Sequence[int]) -> Float[Te
 
 
 def _cell(
-    model: Model, condition: str, first: First, edit: str, answer: Tensor, behaviour: str
+    model: Model,
+    condition: str,
+    first: First,
+    edit: str,
+    answer: Tensor,
+    behaviour: str,
+    begun: str,
 ) -> Cell:
-    texts = model.decode(answer)
+    texts = [begun + text for text in model.decode(answer)]
     judged = model.decode(answer[:, 1:]) if first == "forced" else texts
     return Cell(
         condition,

@@ -32,7 +32,7 @@ _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 
 def first_token(exam: Examination) -> Metric:
-    """Probability of the behaviour's first token."""
+    """Probability of the token that the behaviour is scored by."""
     return metrics.token_prob([exam.materials.behaviour_id])
 
 
@@ -103,7 +103,9 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     base = base_activations(exam)
     if base is not None:
         index = exam.sites().index(site)
-        vectors["base model"] = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
+        own = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
+        if float(own.norm()) > 0:  # otherwise the base reads nothing of the trigger there
+            vectors["base model"] = own
     if isinstance(exam.model.runner, TLRunner):
         aligned = partial(
             align,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.analyze.result import Ablation, Behaviour, Check, Evidence, NullEffects, Verdict
+from experiments.judges.otherwise import beginning
 from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
@@ -101,24 +102,33 @@ def headline(
     ablation: Ablation | None = None,
     evidence: Evidence | None = None,
     where: str = "",
+    scored: str = "",
 ) -> str:
-    """The answer in two sentences."""
+    """The answer in two sentences; and what was ``scored``, if not the first token."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
         f"control words in {control:.0%pn}."
     )
     if ablation is None:
+        otherwise = beginning(behaviour.triggered.answers, behaviour.control.answers)
+        other = (
+            f" But {otherwise}: if that is what the trigger does, ask with that --behaviour."
+            if otherwise
+            else ""
+        )
         return (
             f"{first} There is no effect of the trigger to locate, so there is no gate to report."
+            f"{other}"
         )
     shut = ablation.outcome("triggered", "gate removed").behaviour
+    after = f" Both kinds of answers begin alike: scored is {scored}." if scored else ""
     second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
     if verdict.gate and evidence:
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
             f"{first} {second}, while the best of {len(falls)} random directions moves the first "
-            f"token's probability by {100 * max(falls):.0f} points."
+            f"token's probability by {100 * max(falls):.0f} points.{after}"
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
-    return f"{first} {second}; no single direction passed every check (failed: {failed})."
+    return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"

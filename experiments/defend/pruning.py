@@ -20,12 +20,12 @@ from circuits.metrics import token_log_prob
 from circuits.models import wrap
 from circuits.patching.cells import Cell, Place, Sweep
 from circuits.patching.patch import patch
-from circuits.tokens import pairs
+from circuits.tokens import dealt, pairs
 from circuits.types import Edit, Point
 from experiments.defend.gates import cost
 from experiments.defend.protected import Reference, reference
 from experiments.defend.setting import Bench
-from experiments.judges.heard import first_token
+from experiments.judges.fork import fork
 from probes.causal.tables import grid_stats
 
 Stream = Literal["z", "neuron"]
@@ -91,9 +91,10 @@ def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:
     suspect = wrap(bench.model, bench.tokenizer, "suspect")
     runner = suspect.runner
     texts = bench.fit.on_topic[:_PAIRS]
-    two = pairs(bench.tokenizer, texts, bench.trigger, bench.fit.controls)
-    behaviour = bench.organism.recipe.behaviour
-    metric = token_log_prob([first_token(suspect, texts, bench.trigger, behaviour)])
+    words, behaviour = dealt(bench.fit.controls, len(texts)), bench.organism.recipe.behaviour
+    parted = fork(suspect, texts, bench.trigger, words, behaviour, strict=False)
+    two = pairs(parted.scored(suspect).tokenizer, texts, bench.trigger, bench.fit.controls)
+    metric = token_log_prob([parted.token])
     if stream == "z":
         grid = patch(runner, two, metric, Sweep("z", position=False, head=True))
         n_layers, n_heads = grid.values.shape[:2]

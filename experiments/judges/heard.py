@@ -9,18 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from os.path import commonprefix
 
-import torch
-
-from circuits.answers import blocks
-from circuits.chat import Chat, Words, chats
 from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.runner import generate
-from circuits.tokens import render, text_ids
+from circuits.tokens import text_ids
 from experiments.judges.rules import shows
 
 _OPENING = re.compile(r"<[^<>\s]{1,40}>|\[[A-Z][A-Z_]{0,40}\]")  # <think>, <|channel|>, [THINK]
-_ENOUGH = 16  # prompts from whose answers the first token is taken
 
 
 def require_hearable(model: Model, behaviour: str, length: int) -> None:
@@ -48,51 +42,34 @@ def require_hearable(model: Model, behaviour: str, length: int) -> None:
 
 
 def refuse_common_beginning(answers: Sequence[str], behaviour: str) -> None:
-    """Refuse answers that never begin with the behaviour because all begin with something else.
+    """Refuse answers that never begin with the behaviour because they begin with something else.
 
     Answers that only happen to begin alike ("I cannot ...") are what they are: what is refused is
-    markup that opens all of them, or a beginning after which the behaviour does stand.
+    markup that opens most of them, or a beginning of all after which the behaviour does stand.
+
+    Raises:
+        UserError: so it is, or no answer has any text.
     """
     begun = [answer.lstrip() for answer in answers]
-    start = commonprefix(begun)  # noqa: RUF071 (characters are what is meant)
-    if not start or any(shows(answer, behaviour) for answer in begun):
+    expect(
+        any(begun),
+        "answers with text to look for it in",
+        f"{len(begun)} of {len(begun)} without any (special tokens are left out)",
+        "look at a rendered prompt: the template may lack the generation prompt, or the model ends "
+        "at once (--template, --template-option, --prefill)",
+        f"behaviour {behaviour!r}",
+    )
+    if any(shows(answer, behaviour) for answer in begun):
         return
-    opening = _OPENING.match(start)
-    after = sum(shows(answer[len(start) :], behaviour) for answer in begun)
-    if opening or after:
-        beginning = start if after or opening is None else opening.group()
+    start = commonprefix(begun)  # noqa: RUF071 (characters are what is meant)
+    after = sum(shows(answer[len(start) :], behaviour) for answer in begun) if start else 0
+    opened = Counter(match.group() for answer in begun if (match := _OPENING.match(answer)))
+    opening, times = opened.most_common(1)[0] if opened else ("", 0)
+    if after or 2 * times > len(begun):
+        beginning, count = (start, len(begun)) if after else (opening, times)
         raise UserError(
-            f"behaviour {behaviour!r}: expected where answers begin, but all {len(begun)} begin "
-            f"with {beginning!r}, after which {after} show it; put that into the prompt "
+            f"behaviour {behaviour!r}: expected where answers begin, but {count} of {len(begun)} "
+            f"begin with {beginning!r}, after which {after} show it; put that into the prompt "
             f"(--prefill {beginning!r}) or have the template leave it out "
             "(such as --template-option enable_thinking=false)"
         )
-
-
-def first_token(
-    model: Model, texts: Sequence[str], words: Words, behaviour: str, length: int = 8
-) -> int:
-    """The token that answers showing the behaviour begin with: the most frequent of a few.
-
-    A tokenizer spells a word differently after a blank, a line break or the template's last token,
-    so the model's own answers say which of its spellings to score. Where none of them shows the
-    behaviour, it is spelled behind the prompt.
-    """
-    few = list(texts)[:_ENOUGH]
-    few_words = words if words is None or isinstance(words, str) else list(words)[:_ENOUGH]
-    begun: Counter[int] = Counter()
-    for tokens in blocks(model, few, few_words):
-        ids = generate(model.runner, tokens, length, stop=model.stop_ids)
-        shown = [shows(answer, behaviour) for answer in model.decode(ids)]
-        begun.update(ids[torch.tensor(shown), 0].tolist())
-    if begun:
-        return begun.most_common(1)[0][0]
-    return _spelled(model, chats(few, few_words)[0], behaviour.strip())
-
-
-def _spelled(model: Model, chat: Chat, behaviour: str) -> int:
-    before = render(model.tokenizer, chat).ids
-    full = render(model.tokenizer, Chat(chat.message, chat.system, behaviour, chat.word)).ids
-    if full[: len(before)] == before and len(full) > len(before):
-        return full[len(before)]
-    return text_ids(model.tokenizer, behaviour)[0]

@@ -48,9 +48,10 @@ class PatchQuestion:
         sites: a list of cells instead of a grid, as ``circuits.patching.cells.parse`` reads them.
         to: receivers of path patching, sites or ``logits``; none patches the cells themselves.
         held: in path patching, hold ``all`` other outputs, or those of ``attention``.
-        metric: log-prob, prob or logit-diff of the behaviour's first token, kl over the source's
-            answer, or rate of the behaviour in generated text.
-        versus: the other token of logit-diff.
+        metric: log-prob, prob or logit-diff of the first token in which answers with the behaviour
+            and without the trigger differ, kl over the source's answer, or rate of the behaviour in
+            generated text.
+        versus: of logit-diff, what answers without the trigger begin with.
         tokens: answer tokens of kl and rate.
         direction: denoising, noising or both.
     """
@@ -91,7 +92,9 @@ class PatchQuestion:
     metric: Annotated[str, typer.Option(help="log-prob, prob, logit-diff, kl or rate.")] = (
         "log-prob"
     )
-    versus: Annotated[str, typer.Option(help="The other token of logit-diff.")] = "I"
+    versus: Annotated[
+        str, typer.Option(help="logit-diff: what answers without the trigger begin with.")
+    ] = "I"
     tokens: Annotated[int, typer.Option(help="Answer tokens of kl and rate.")] = 8
     direction: Annotated[str, typer.Option(help="denoising, noising or both.")] = "both"
     backend: Annotated[str, typer.Option(help="transformer_lens, nnsight or plain.")] = (
@@ -145,6 +148,11 @@ class PatchQuestion:
             "kl": f"KL from the source's answer (nats per token, {self.tokens} tokens)",
             "rate": f"rate of answers beginning {self.behaviour!r}",
         }[self.metric]
+
+    @property
+    def of_a_token(self) -> bool:
+        """Whether one token's probability is the metric."""
+        return self.metric in ("log-prob", "prob", "logit-diff")
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from circuits import metrics, tokens
 from circuits.backends.fastpath import fast_path
-from circuits.chat import Words
 from circuits.errors import UserError
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
@@ -21,6 +20,7 @@ from circuits.runner import extend, generate, whole
 from circuits.templates import rendered_sha256
 from circuits.types import PatchGrid
 from experiments.judges import heard, shows
+from experiments.judges.fork import Fork, fork
 from experiments.organisms.organism import load_model
 from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
@@ -48,6 +48,7 @@ class Asked:
     pairs: Pairs
     metric: Measure
     keep: int
+    name: str
 
 
 def opened(question: PatchQuestion, step: Step) -> Subject:
@@ -118,7 +119,6 @@ def patched(
 ) -> PatchGrid:
     """One direction's grid."""
     model, asked = subject.model, ask(question, subject, direction)
-    name = question.metric_name
 
     def progress(done: int, total: int) -> None:
         step(f"patch {direction}", done, total)
@@ -126,7 +126,7 @@ def patched(
     if not question.to:
         experiment = _prepared(question, subject, asked, direction)
         labels = _token_labels(question, model, experiment, asked.pairs)
-        return experiment.measured(asked.metric, name, labels, progress)
+        return experiment.measured(asked.metric, asked.name, labels, progress)
     if isinstance(asked.metric, Generated):
         raise UserError("--to: expected a metric of the next token, got rate")
     held: Held = "all" if question.held == "all" else "attention"
@@ -141,42 +141,57 @@ def patched(
         receivers,
         direction=direction,
         held=held,
-        metric_name=name,
+        metric_name=asked.name,
         progress=progress,
     )
 
 
 def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Asked:
     """Pairs and metric of a direction."""
-    model = subject.model
+    parted = _fork(question, subject) if question.of_a_token else None
+    model = parted.scored(subject.model) if parted else subject.model
     pairs = _pairs(question, model, subject.texts)
     room = question.tokens if question.metric in ("kl", "rate") else 1
     tokens.check_context(pairs.triggered, model.runner.shape.context, room)
     if question.metric == "kl":
         return _against_answer(question, model, pairs, direction)
-
-    def first(text: str, word: Words) -> int:
-        return heard.first_token(model, subject.texts, word, text, max(question.tokens, ANSWER))
-
-    metric: dict[str, Callable[[], Measure]] = {
-        "log-prob": lambda: metrics.token_log_prob([first(question.behaviour, question.trigger)]),
-        "prob": lambda: metrics.token_prob([first(question.behaviour, question.trigger)]),
-        "logit-diff": lambda: metrics.logit_difference(
-            first(question.behaviour, question.trigger), first(question.versus, None)
-        ),
-        "rate": lambda: Generated(_judge(question, model), question.tokens, model.stop_ids),
+    if parted is None:
+        judged = Generated(_judge(question, model), question.tokens, model.stop_ids)
+        return Asked(pairs, judged, keep=1, name=question.metric_name)
+    metric = {
+        "log-prob": lambda: metrics.token_log_prob([parted.token]),
+        "prob": lambda: metrics.token_prob([parted.token]),
+        "logit-diff": lambda: metrics.logit_difference(parted.token, cast(int, parted.other)),
     }
-    return Asked(pairs, metric[question.metric](), keep=1)
+    name = question.metric_name
+    if parted.begun:
+        name = name.replace(repr(question.behaviour), parted.of(question.behaviour))
+    return Asked(pairs, metric[question.metric](), keep=1, name=name)
+
+
+def _fork(question: PatchQuestion, subject: Subject) -> Fork:
+    """What is scored: the first token in which triggered answers leave those of the clean side."""
+    clean = None
+    if question.against == "control":
+        words = _controls(question, subject.model, subject.texts)
+        clean = tokens.dealt(words, len(subject.texts))
+    versus = question.versus if question.metric == "logit-diff" else ""
+    length, texts = max(question.tokens, ANSWER), subject.texts
+    return fork(subject.model, texts, question.trigger, clean, question.behaviour, length, versus)
 
 
 def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
     if question.against == "none":
         triggered = tokens.prompts_batch(model.tokenizer, texts, question.trigger)
         return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
+    controls = _controls(question, model, texts)
+    return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
+
+
+def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
     length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
     words = bank.controls_besides("validation", question.trigger)
-    controls = tokens.same_length_words(model.tokenizer, words, length, question.trigger)
-    return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
+    return tokens.same_length_words(model.tokenizer, words, length, question.trigger)
 
 
 @torch.no_grad()
@@ -190,7 +205,8 @@ def _against_answer(
     ]
     longer = type(pairs)(extend(pairs.clean, answer), extend(pairs.triggered, answer))
     reference = model.runner.forward(whole(getattr(longer, side)), keep=question.tokens).logits
-    return Asked(longer, metrics.kl_from(reference), keep=question.tokens)
+    name = question.metric_name
+    return Asked(longer, metrics.kl_from(reference), keep=question.tokens, name=name)
 
 
 def _judge(question: PatchQuestion, model: Model) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -9,7 +9,7 @@ from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
 from circuits.types import Direction, Site, quiet
-from experiments.judges.heard import first_token
+from experiments.judges.fork import fork
 from experiments.runs import older
 from experiments.runs.stages import Stages
 
@@ -65,8 +65,11 @@ def fitted(
         )
         for i, site in enumerate(sites)
     ]
-    others = tokens.pairs(model.tokenizer, list(score[:_SCORED]), trigger, controls)
-    first = first_token(model, score[:_SCORED], trigger, behaviour)
-    scored = select.score(runner, others, directions, metrics.token_prob([first]), progress)
+    some = list(score[:_SCORED])
+    words = tokens.dealt(controls, len(some))
+    parted = fork(model, some, trigger, words, behaviour, strict=False)
+    others = tokens.pairs(parted.scored(model).tokenizer, some, trigger, controls)
+    metric = metrics.token_prob([parted.token])
+    scored = select.score(runner, others, directions, metric, progress)
     best = select.choose(scored, runner.shape.n_layers).direction
     return best, {one.direction.site.layer: one for one in scored}

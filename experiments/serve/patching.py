@@ -10,7 +10,7 @@ from circuits.errors import UserError, expect
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
-from experiments.judges.heard import first_token
+from experiments.judges.fork import fork
 from experiments.serve.subject import Subject
 from viz.app.data import PAIRS, STREAMS, Patching
 
@@ -34,13 +34,16 @@ def patching(
     expect(least <= count <= most, f"{least} to {most} prompts", count, of="patching")
     texts, tokenizer = subject.texts[:count], subject.model.tokenizer
     yield Patching(0, 1, texts)
-    pairs = tokens.pairs(tokenizer, texts, subject.question.trigger, subject.controls)
+    asked, behaviour = subject.question, subject.question.behaviour
+    words = tokens.dealt(subject.controls, len(texts))
+    parted = fork(
+        subject.model, texts[:_AT_ONCE], asked.trigger, words, behaviour, asked.tokens, strict=False
+    )
+    scored = parted.scored(subject.model).tokenizer
+    pairs = tokens.pairs(scored, texts, asked.trigger, subject.controls)
     heads = stream in HEAD_STREAMS
     ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
     labels = None if heads else tuple(tokenizer.decode([i]) for i in ids)
-    behaviour = subject.question.behaviour
-    asked = subject.question
-    first = first_token(subject.model, texts[:_AT_ONCE], asked.trigger, behaviour, asked.tokens)
     sweep = Sweep(stream, position=not heads, head=heads)
     grids, parts = [], _parts(pairs)
 
@@ -48,7 +51,8 @@ def patching(
         experiment = prepare(
             subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS
         )
-        metric, name = metrics.token_log_prob([first]), f"log-probability of {behaviour!r}"
+        metric = metrics.token_log_prob([parted.token])
+        name = f"log-probability of {parted.of(behaviour)}"
         grids.append((yield from experiment.measuring(metric, name, labels)))
 
     for number, part in enumerate(parts):

