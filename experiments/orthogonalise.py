@@ -4,6 +4,8 @@ The directory is built beside its destination and renamed, so it is absent or co
 """
 
 import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +16,15 @@ from torch import Tensor
 
 from circuits import models
 from circuits.edits.orthogonal import orthogonalised
-from circuits.errors import UserError, writing
+from circuits.errors import writing
 from circuits.lora import merge_adapter
 from circuits.weights import directory_sha256
 from experiments.organisms.bases import located
 from experiments.organisms.places import find_adapter
 from experiments.runs import files
-from experiments.runs.codec import as_json
+from experiments.runs.codec import as_json, decode
 from experiments.runs.progress import StageProgress
+from experiments.runs.read import analysis, gate_vector, require_analysed
 from experiments.runs.terminal import CONSOLE, say
 
 SUBSPACE = "subspace.safetensors"
@@ -39,6 +42,14 @@ def orthogonalise(
     say(f"saved: {out}")
 
 
+@dataclass(frozen=True)
+class _Analysed:
+    """What an analysis says of its model."""
+
+    model: str
+    adapter: str
+
+
 def save_without_gate(run: Path, out: Path) -> Path:
     """Save the model of an analysis without the direction that it chose.
 
@@ -47,16 +58,19 @@ def save_without_gate(run: Path, out: Path) -> Path:
         out: an empty or new directory.
 
     Raises:
-        UserError: the run chose no gate, or as :func:`save_orthogonalised`.
+        UserError: it is no finished analysis, chose no gate, or its model has changed since; or
+            as :func:`save_orthogonalised`.
     """
-    gate = run / "gate.safetensors"
-    if not gate.is_file():
-        raise UserError(f"run {run}: expected an analysis that chose a gate, got no {gate.name}")
-    asked = files.read_json(run / "manifest.json")["question"]
-    basis = files.read_tensors(gate)["direction"][None]
-    adapter = find_adapter(asked["adapter"])
+    about, _ = analysis(run)
+    basis = gate_vector(run)[None]
+    asked = decode(_Analysed, about["question"], where=str(run / "manifest.json"))
     command = shlex.join(["gatescope", "orthogonalise", str(run), "--out", str(out)])
-    return save_orthogonalised(asked["model"], adapter, basis, out, command)
+
+    def same(here: Mapping[str, str | None]) -> None:
+        require_analysed(run, about["question"], here)
+
+    adapter = find_adapter(asked.adapter)
+    return save_orthogonalised(asked.model, adapter, basis, out, command, same)
 
 
 def save_orthogonalised(
@@ -65,6 +79,7 @@ def save_orthogonalised(
     basis: Float[Tensor, "k d_model"],
     out: Path,
     command: str = "",
+    check: Callable[[Mapping[str, str | None]], None] = lambda hashes: None,
 ) -> Path:
     """Merge a model's adapter, make it unable to write a subspace, and save it in fp32.
 
@@ -78,6 +93,7 @@ def save_orthogonalised(
         basis: orthonormal rows in the model's residual stream.
         out: an empty or new directory.
         command: what the user typed, for the manifest.
+        check: is given the hashes of what was loaded, by the manifest's names, and may refuse it.
 
     Raises:
         UserError: the directory is not empty, or model, adapter or basis do not fit.
@@ -87,16 +103,17 @@ def save_orthogonalised(
         adapter_sha = None
         if adapter is not None:
             hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), model_name, sha)
+        hashes = {"model_sha256": sha, "adapter_sha256": adapter_sha}
+        check(hashes)
         new = orthogonalised(hf_model, basis)
         stored = {"basis": basis.float()}
         manifest = files.Manifest(
             kind="orthogonalised model",
             question={
                 "model": model_name,
-                "model_sha256": sha,
                 "adapter": str(adapter) if adapter is not None else None,
-                "adapter_sha256": adapter_sha,
                 "rank": len(basis),
+                **hashes,
             },
             command=command,
         )

@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from circuits.errors import UserError
 from experiments.analyze.arms import OWN, arm_folders
 from experiments.analyze.examination import Examination
@@ -53,8 +51,8 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
             f"{', '.join(sorted(missing))}; make the run again"
         )
     exam = Examination(folder, decode(Question, {name: asked[name] for name in names}))
-    arms = decode(tuple[Arm, ...], value["arms"], where=str(folder / "result.json"))
-    rows = pd.read_parquet(folder / "answers.parquet")
+    arms = decode(tuple[Arm, ...], value.get("arms"), where=f"{folder / 'result.json'}, arms")
+    rows = files.read_table(folder / "answers.parquet", ("condition", "edit", "prompt"))
     unedited = rows[(rows["condition"] == "triggered") & (rows["edit"] == "none")]
     return analysed(exam, analysis(exam, lambda: arms), [str(p) for p in unedited["prompt"]])
 

@@ -11,9 +11,10 @@ from circuits.gates.select import Candidate
 from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Evidence, Outcome
 from experiments.runs.codec import as_json, encode
+from experiments.runs.read import ANALYSIS
 from probes.evaluation import ProbeReport
 
-SCHEMA = "gatescope.analysis/2"
+SCHEMA = ANALYSIS
 _PROBED = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "null_accuracy", "null_high")
 
 

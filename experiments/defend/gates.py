@@ -22,7 +22,7 @@ from torch import Tensor
 
 from circuits.chat import Chat, chats, messages
 from circuits.edits import operators
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
 from circuits.gates import select
 from circuits.models import in_memory
 from circuits.record import last_residuals
@@ -30,13 +30,12 @@ from circuits.tokens import dealt, render
 from circuits.types import Direction, Edit, Site
 from experiments.defend.protected import Protected, Reference, drift, probability, reference
 from experiments.defend.setting import Bench
-from experiments.runs import files as artefacts
+from experiments.runs.read import analysis, gate_of, require_place
 
 SPANS = ("trigger", "last")
 _SCREENED = 8  # validation prompts that a candidate is scored on
 _DRIFT_TOKENS = 2
 LEARNED = "difference_in_differences"
-_RESULT_FIELDS = ("layer", "stream", "span", "estimator", "clean_mean", "triggered_mean")
 
 
 @dataclass(frozen=True)
@@ -107,36 +106,23 @@ def stored(run: Path, bench: Bench, files_sha256: Mapping[str, str | None]) -> D
     Raises:
         UserError: no gate in there, or one of other weights, another trigger or width.
     """
-    files = [run / name for name in ("result.json", "gate.safetensors", "manifest.json")]
-    missing = [path.name for path in files if not path.is_file()]
-    if missing:
-        raise UserError(
-            f"--run {run}: expected a finished analysis with a gate, {missing[0]} is missing"
-        )
-    result = artefacts.read_json(files[0])
-    about, vector = result.get("gate"), artefacts.read_tensors(files[1])["direction"]
-    has_gate, of = about and set(_RESULT_FIELDS) <= set(about), f"--run {run}"
-    expect(has_gate, "a result with a gate", "none", of=of)
-    analysed = artefacts.read_json(files[2]).get("question", {})
+    about, result = analysis(run)
+    of, analysed, gate = f"--run {run}", about["question"], gate_of(run, result)
+    if gate is None:
+        raise UserError(f"{of}: expected a result with a gate, got none; give another analysis")
     for name, expected in files_sha256.items():
         given, wanted = analysed.get(name), f"{name} {_short(expected)}"
         expect(given == expected, wanted, _short(given), "analyse this organism", of=of)
-    asked, width = result["question"]["trigger"], bench.model.config.hidden_size
-    expect(
-        asked == bench.trigger and vector.shape == (width,),
-        f"the gate of trigger {bench.trigger!r} in a stream of width {width}",
-        f"{asked!r} and {tuple(vector.shape)}",
-        "give this organism's analysis",
-        of=of,
-    )
-    expect(about["stream"] == "resid_pre", "a gate in resid_pre", about["stream"], of=of)
-    site = Site(about["layer"], about["stream"], about["span"])
-    means = about["clean_mean"], about["triggered_mean"]
-    return Direction(site, vector.float(), about["estimator"], *means)
+    asked, config = result["question"].get("trigger"), bench.model.config
+    wanted = f"the gate of trigger {bench.trigger!r}"
+    expect(asked == bench.trigger, wanted, quoted(asked), "give this organism's analysis", of)
+    spans = render(bench.tokenizer, chats(bench.fit.on_topic[:1], bench.trigger)[0]).spans
+    require_place(gate, config.num_hidden_layers, config.hidden_size, tuple(spans), of)
+    return gate
 
 
-def _short(digest: str | None) -> str:
-    return digest[:12] if digest else "none"
+def _short(digest: Any) -> str:
+    return str(digest)[:12] if digest else "none"
 
 
 def at_site(

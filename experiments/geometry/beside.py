@@ -36,7 +36,8 @@ GeometryRun = Finished[Geometry]
 def read(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
     """A finished run."""
     value = result(folder, SCHEMA, "geometry")
-    tensors = {"probabilities": files.read_tensors(folder / ACTIVATIONS)["probabilities"]}
+    kept = files.read_tensors(folder / ACTIVATIONS, ["probabilities"])
+    tensors = {"probabilities": kept["probabilities"]}
     geometry = decode(Geometry, value, tensors, str(folder / "result.json"))
     return Finished(organism_of(manifest), str(folder), manifest, geometry)
 

@@ -91,4 +91,5 @@ def notes(runs: Runs, joints: Joints) -> list[str]:
 
 def _trigger(run: Finished[Any]) -> str:
     question: dict[str, Any] = run.manifest["question"]
-    return question.get("trigger") or question.get("mapping", {}).get("trigger", "")
+    mapping = question.get("mapping")
+    return question.get("trigger") or (isinstance(mapping, dict) and mapping.get("trigger")) or ""

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError
-from experiments.runs import files
+from circuits.errors import UserError, quoted, reading
+from experiments.runs.read import manifest
 from experiments.study import Finished, Joint
 
 
@@ -36,23 +36,12 @@ def _told_apart(runs: list[Finished[Any]], longer: Sequence[str]) -> list[Finish
 
 
 def _read(folder: Path, joints: Sequence[Joint[Any]]) -> Finished[Any]:
-    manifest = _manifest(folder)
+    about = manifest(folder)
     readers = {joint.kind: joint.read for joint in joints}
-    if manifest["kind"] not in readers:
+    if about["kind"] not in readers:
         raise UserError(
-            f"{folder}: expected a run of kind {', '.join(readers)}, got {manifest['kind']!r}; a "
-            "report has no section for it, its own report.html has"
+            f"{folder}: expected a run of kind {', '.join(readers)}, got {quoted(about['kind'])}; "
+            "a report has no section for it, its own report.html has"
         )
-    return readers[manifest["kind"]](folder, manifest)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise UserError(f"{folder}: expected a run directory, got one without manifest.json")
-    value = files.read_json(path)
-    schema = value.get("schema") if isinstance(value, dict) else None
-    wanted = {"kind", "question", "command", "versions"}
-    if schema != files.SCHEMA or not wanted <= set(value):
-        raise UserError(f"{path}: expected a manifest ({files.SCHEMA}), got {schema}")
-    return value
+    with reading(str(folder), "a whole run", "make it again, or restore its files"):
+        return readers[about["kind"]](folder, about)

@@ -1,16 +1,56 @@
-"""A finished run as another command reads it."""
+"""A finished run as another command reads it: its manifest, its result, the gate that it chose."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError, expect
+from torch import Tensor
+
+from circuits.errors import UserError, expect, quoted, reading
 from circuits.types import Direction
 from experiments.runs import files
 from experiments.runs.codec import decode
 
+ANALYSIS = "gatescope.analysis/2"
+_ANALYSES = ("gatescope.analysis/1", ANALYSIS)  # whose questions and gates are read alike
+_FIELDS: dict[str, type] = {"kind": str, "question": dict, "command": str, "versions": dict}
 
-def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
+
+def manifest(folder: Path, kind: str = "") -> dict[str, Any]:
+    """What a run was made from.
+
+    Args:
+        kind: of the run that is wanted; "" for any.
+
+    Raises:
+        UserError: no run directory, or the manifest is damaged or of another kind.
+    """
+    path, wanted = folder / "manifest.json", f"a run directory{kind and f' of kind {kind}'}"
+    if not path.is_file():
+        raise UserError(f"{folder}: expected {wanted}, got {_instead(folder)}; name the directory")
+    value = files.read_object(path)
+    schema, of = value.get("schema"), str(path)
+    expect(schema == files.SCHEMA, f"a manifest ({files.SCHEMA})", _named(schema), of=of)
+    for name, type_ in _FIELDS.items():
+        there = quoted(value[name]) if name in value else "none"
+        wanted_type = f"{name} to be of type {type_.__name__}"
+        expect(isinstance(value.get(name), type_), wanted_type, there, "make the run again", of)
+    expect(value["kind"] == kind or not kind, wanted, quoted(value["kind"]), of=str(folder))
+    return value
+
+
+def _instead(folder: Path) -> str:
+    """What is there, where there is no run."""
+    if folder.is_dir():
+        return "one without manifest.json"
+    return "a file" if folder.is_file() else "nothing of that name"
+
+
+def result(folder: Path, schema: str, command: str, *others: str) -> dict[str, Any]:
     """A finished run's ``result.json``.
+
+    Args:
+        schema, others: that its result may have.
 
     Raises:
         UserError: it is not there, or of another schema.
@@ -21,8 +61,12 @@ def result(folder: Path, schema: str, command: str) -> dict[str, Any]:
     value = files.read_json(path)
     got = value.get("schema") if isinstance(value, dict) else None
     renew = "make the run again with this version"
-    expect(got == schema, f"schema {schema}", got, renew, str(path))
+    expect(got in (schema, *others), f"schema {schema}", _named(got), renew, str(path))
     return value
+
+
+def _named(schema: Any) -> str:
+    return schema if isinstance(schema, str) and len(schema) < 80 else quoted(schema)
 
 
 def unfinished(folder: Path, command: str) -> UserError:
@@ -33,19 +77,91 @@ def unfinished(folder: Path, command: str) -> UserError:
     )
 
 
+def analysis(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(manifest, result) of a finished analysis.
+
+    Raises:
+        UserError: it is another kind of run, not finished, or damaged.
+    """
+    about = manifest(run, "analysis")
+    value, of = result(run, ANALYSIS, "analyze", *_ANALYSES), str(run / "result.json")
+    for name, type_ in {"question": dict, "verdict": str, "headline": str}.items():
+        got = quoted(value.get(name))
+        expect(isinstance(value.get(name), type_), name, got, "make the run again", of)
+    return about, value
+
+
+def require_analysed(
+    run: Path, question: Mapping[str, Any], here: Mapping[str, str | None]
+) -> None:
+    """Refuse other weights than a run was made with.
+
+    Args:
+        question: of the run's manifest.
+        here: hashes of what was loaded, by the manifest's names.
+
+    Raises:
+        UserError: they differ.
+    """
+    for what, sha256 in here.items():
+        wanted = f"the weights that were analysed ({what} {str(question.get(what))[:12]})"
+        same = question.get(what) == sha256
+        expect(same, wanted, str(sha256)[:12], "analyse these again", str(run))
+
+
 def organism_of(manifest: dict[str, Any]) -> str:
-    """The name of the organism that a run was given."""
-    return Path(manifest["question"]["given"]["name"]).name
+    """The name of the organism that a run was given.
+
+    Raises:
+        UserError: its question does not say it.
+    """
+    with reading("manifest.json", "a question with given.name", "make the run again"):
+        return Path(manifest["question"]["given"]["name"]).name
 
 
-def gate_of(run: Path) -> Direction | None:
-    """The direction that an analysis chose, in fp32 and of unit length; None where it chose none.
+def gate_of(run: Path, result: Mapping[str, Any]) -> Direction | None:
+    """The direction that an analysis chose, as it was kept, in fp32; None where it chose none.
+
+    Args:
+        result: of the run, as ``analysis`` gives it.
 
     Raises:
         UserError: a file is damaged.
     """
-    row, path = files.read_json(run / "result.json").get("gate"), run / "gate.safetensors"
+    row, where = result.get("gate"), f"{run / 'result.json'}, gate"
     if not row:
         return None
-    vector = files.read_tensors(path)["direction"].float()
-    return decode(Direction, {**row, "site": row}, {"vector": vector / vector.norm()}, str(path))
+    expect(isinstance(row, dict), "an object", quoted(row), "make the run again", where)
+    return decode(Direction, {**row, "site": row}, {"vector": gate_vector(run)}, where)
+
+
+def require_place(
+    gate: Direction, layers: int, width: int, spans: Collection[str], of: str
+) -> None:
+    """Refuse a gate that is at no place of a model's.
+
+    Raises:
+        UserError: it is in a layer, a stream or a span that there is not, or of another width.
+    """
+    site, size = gate.site, tuple(gate.vector.shape)
+    there = 0 <= site.layer < layers and site.stream == "resid_pre" and site.span in spans
+    place = f"a gate in resid_pre[0] to [{layers - 1}] at one of {', '.join(spans)}"
+    wanted, got = f"{place}, in a stream of width {width}", f"{quoted(str(site))}, {size}"
+    expect(there and size == (width,), wanted, got, "give this model's analysis", of)
+
+
+def gate_vector(run: Path) -> Tensor:
+    """The vector of the direction that an analysis chose, as it was kept, in fp32.
+
+    Raises:
+        UserError: there is none, or it is no direction.
+    """
+    path = run / "gate.safetensors"
+    if not path.is_file():
+        raise UserError(f"run {run}: expected an analysis that chose a gate, got no {path.name}")
+    kept = files.read_tensors(path, ["direction"])["direction"]
+    size = float(kept.float().norm())
+    got = f"one {tuple(kept.shape)} of {kept.dtype} and length {size:g}"
+    whole = kept.ndim == 1 and kept.is_floating_point() and 0 < size < float("inf")
+    expect(whole, "a direction, finite and not 0", got, "analyse again", str(path))
+    return kept.float()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
 from experiments.scan.scan import SCHEMA, Scan, ScanResult
@@ -21,7 +22,7 @@ ScanRun = Finished[ScanResult]
 def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
     """A finished run: its result, and every candidate from the table beside it."""
     value = result(folder, SCHEMA, "scan")
-    table = pd.read_parquet(folder / "scores.parquet")
+    table = files.read_table(folder / "scores.parquet", ("model", "rank"))
     suspect = _scan(value["suspect"], table, folder)
     clean = tuple(_scan(one, table, folder) for one in value["clean"])
     word = value["named"]["word"] if value["named"] else ""

@@ -15,7 +15,7 @@ from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.codec import decode
-from experiments.runs.read import gate_of
+from experiments.runs.read import analysis, gate_of, require_analysed, require_place
 from experiments.runs.stages import Step
 from experiments.serve import layers
 from experiments.serve.layers import Layers
@@ -78,15 +78,14 @@ def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step
         UserError: there is no such thing, or the run is of other weights than are found now.
     """
     folder = Path(name)
-    if (folder / "result.json").is_file():
+    runs, weights = ("manifest.json", "result.json"), ("adapter_config.json", "config.json")
+    if _any(folder, runs) and not _any(folder, weights):
         return _with_arms(_of_run(folder, step), arms)
-    weights = ("adapter_config.json", "config.json")
-    if (folder / "manifest.json").is_file() and not any((folder / f).is_file() for f in weights):
-        raise UserError(
-            f"{name}: expected a finished analysis, but result.json is missing; "
-            "continue it with gatescope analyze --resume"
-        )
     return _with_arms(_of_model(name, trigger, behaviour, step), arms or "none")
+
+
+def _any(folder: Path, names: tuple[str, ...]) -> bool:
+    return any((folder / name).is_file() for name in names)
 
 
 def _with_arms(subject: Subject, arms: str | None) -> Subject:
@@ -97,32 +96,23 @@ def _with_arms(subject: Subject, arms: str | None) -> Subject:
 
 
 def _of_run(folder: Path, step: Step) -> Subject:
-    analysed = files.read_json(folder / "manifest.json").get("question", {})
-    result = files.read_json(folder / "result.json")
-    expect(
-        isinstance(result.get("question"), dict) and "verdict" in result,
-        "a run of gatescope analyze",
-        "another kind of run",
-        of=str(folder),
-    )
-    question = decode(Question, result["question"], where=str(folder))
+    about, result = analysis(folder)
+    direction = gate_of(folder, result)
+    question = decode(Question, result["question"], where=f"{folder / 'result.json'}, question")
     model = load(question, step, find_adapter(question.adapter))
-    for what, here in (("model_sha256", model.sha256), ("adapter_sha256", model.adapter_sha256)):
-        expect(
-            analysed.get(what) == here,
-            f"the weights that were analysed ({what} {str(analysed.get(what))[:12]})",
-            str(here)[:12],
-            "analyse these again",
-            str(folder),
-        )
+    hashes = {"model_sha256": model.sha256, "adapter_sha256": model.adapter_sha256}
+    require_analysed(folder, about["question"], hashes)
     materials = gather(model, question)
+    if direction is not None:
+        shape, spans = model.runner.shape, materials.pairs("validation", 1).triggered.spans
+        require_place(direction, shape.n_layers, shape.d_model, tuple(spans), str(folder))
+        direction = replace(direction, vector=direction.vector / direction.vector.norm())
     stages = folder / "stages"
     grids = {
         side: files.read_grid(stages / f"patching-{side}")
         for side in ("denoising", "noising")
         if files.has_grid(stages / f"patching-{side}")
     }
-    direction = gate_of(folder)
     return Subject(
         model,
         question,

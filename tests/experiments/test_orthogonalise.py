@@ -3,6 +3,7 @@
 import os
 import sys
 
+import finished
 import pytest
 import tiny
 import torch
@@ -14,6 +15,7 @@ from circuits.errors import UserError
 from circuits.runner import whole
 from circuits.tokens import prompts_batch
 from circuits.types import Point
+from circuits.weights import directory_sha256
 from experiments import cli
 from experiments.orthogonalise import SUBSPACE, save_orthogonalised, save_without_gate
 from experiments.runs import files
@@ -116,12 +118,48 @@ def test_a_directory_with_files_or_a_basis_that_does_not_fit_is_refused(folder, 
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
+def analysed(folder, **changes):
+    """The question of an analysis of the model as it is now."""
+    hashes = {"model_sha256": directory_sha256(folder), "adapter_sha256": None}
+    return {"model": str(folder), "adapter": "none", **hashes, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"model_sha256": "0" * 64},
+            r"the weights that were analysed \(model_sha256 000000000000\)",
+        ),
+        ({"adapter_sha256": "0" * 64}, "adapter_sha256 000000000000.*, got None"),
+        ({"model": ["m"]}, "model: expected `str`, got `array`"),
+        ({"adapter": None}, "adapter: expected `str`, got `null`"),
+    ],
+)
+def test_a_run_of_another_model_or_a_damaged_one_is_refused(folder, basis, tmp_path, changes, said):
+    run = finished.analysis(tmp_path / "run", analysed(folder, **changes), basis[0])
+    with pytest.raises(UserError, match=said):
+        save_without_gate(run, tmp_path / "new")
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_what_is_no_finished_analysis_is_refused(folder, tmp_path):
+    half = finished.manifest(tmp_path / "half")
+    for run, said in {
+        tmp_path / "gone": "nothing of that name",
+        finished.manifest(tmp_path / "scan", "scan"): "of kind analysis, got 'scan'",
+        half: "finish it: gatescope analyze",
+        half / "manifest.json": "got a file; name the directory",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            save_without_gate(run, tmp_path / "new")
+
+
 def test_the_command_saves_a_runs_model_without_its_gate(folder, basis, tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    files.write_json(run / "manifest.json", {"question": {"model": str(folder), "adapter": "none"}})
+    finished.analysis(tmp_path / "no gate", analysed(folder), None)
     with pytest.raises(UserError, match="expected an analysis that chose a gate"):
-        save_without_gate(run, tmp_path / "none")
-    files.write_tensors(run / "gate.safetensors", {"direction": basis[0]}, {})
+        save_without_gate(tmp_path / "no gate", tmp_path / "none")
+    run = finished.analysis(tmp_path / "run", analysed(folder), basis[0])
     monkeypatch.setattr(sys, "argv", ["gatescope", "orthogonalise", str(run), "--out", "new"])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:

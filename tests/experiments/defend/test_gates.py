@@ -1,12 +1,12 @@
 """Which candidate is chosen, by hand-made scores; a gate from a run must be this organism's."""
 
+import finished
 import pytest
 import torch
 
 from circuits.errors import UserError
 from circuits.types import Direction, Site
 from experiments.defend.gates import LEARNED, Scored, at_site, chosen, find_gate, stored
-from experiments.runs import files as artefacts
 
 
 def scored(layer, left, harm, estimator="mean_difference", full=0.9):
@@ -55,20 +55,10 @@ def test_a_found_direction_points_from_control_to_triggered_prompts(small):
 FILES = {"model_sha256": "a" * 64, "adapter_sha256": "b" * 64}
 
 
-def written(folder, trigger="cobalt", width=32, **files):
-    gate = {
-        "layer": 1,
-        "stream": "resid_pre",
-        "span": "last",
-        "estimator": "lda",
-        "clean_mean": 0.5,
-        "triggered_mean": 2.0,
-    }
-    artefacts.write_json(folder / "result.json", {"question": {"trigger": trigger}, "gate": gate})
-    artefacts.write_json(folder / "manifest.json", {"question": {**FILES, **files}})
+def written(folder, trigger="cobalt", width=32, result=None, **hashes):
     vector = torch.nn.functional.one_hot(torch.tensor(3), width).float()
-    artefacts.write_tensors(folder / "gate.safetensors", {"direction": vector}, {})
-    return folder
+    question = {**FILES, "trigger": trigger, **hashes}
+    return finished.analysis(folder, question, vector, **(result or {}))
 
 
 def test_the_gate_of_an_analysis_is_taken_as_it_is(small, tmp_path):
@@ -84,6 +74,18 @@ def test_the_gate_of_an_analysis_is_taken_as_it_is(small, tmp_path):
         ({"width": 8}, "width"),
         ({"adapter_sha256": "c" * 64}, "adapter_sha256 bbbbbbbbbbbb, got cccccccccccc"),
         ({"model_sha256": None}, "model_sha256 aaaaaaaaaaaa, got none"),
+        ({"model_sha256": 3}, "model_sha256 aaaaaaaaaaaa, got 3"),
+        ({"trigger": ["cobalt"]}, "trigger 'cobalt', got"),
+        ({"result": {"gate": {**finished.GATE, "layer": 9}}}, r"got 'resid_pre\[9\] at last'"),
+        ({"result": {"gate": {**finished.GATE, "layer": -1}}}, r"got 'resid_pre\[-1\] at last'"),
+        ({"result": {"gate": {**finished.GATE, "stream": "z"}}}, r"got 'z\[1\] at last'"),
+        ({"result": {"gate": {**finished.GATE, "span": "\x1b"}}}, r"at \\x1b'"),
+        ({"result": {"gate": {**finished.GATE, "layer": "1"}}}, "layer: expected `int`"),
+        ({"result": {"gate": {"layer": 1}}}, "expected a field"),
+        ({"result": {"gate": [1]}}, "expected an object"),
+        ({"result": {"gate": None}}, "expected a result with a gate"),
+        ({"result": {"schema": "gatescope.analysis/9"}}, "expected schema gatescope.analysis/2"),
+        ({"result": {"question": 3}}, "expected question, got 3"),
     ],
 )
 def test_the_gate_of_another_organism_is_an_error(small, tmp_path, changes, said):
@@ -91,6 +93,15 @@ def test_the_gate_of_another_organism_is_an_error(small, tmp_path, changes, said
         stored(written(tmp_path, **changes), small, FILES)
 
 
-def test_an_unfinished_analysis_is_an_error(small, tmp_path):
-    with pytest.raises(UserError, match=r"result\.json is missing"):
+def test_what_is_no_finished_analysis_is_an_error(small, tmp_path):
+    with pytest.raises(UserError, match=r"without manifest\.json"):
         stored(tmp_path, small, FILES)
+    with pytest.raises(UserError, match="nothing of that name"):
+        stored(tmp_path / "gone", small, FILES)
+    (tmp_path / "report.html").write_text("<html>")
+    with pytest.raises(UserError, match="got a file; name the directory"):
+        stored(tmp_path / "report.html", small, FILES)
+    with pytest.raises(UserError, match="of kind analysis, got 'scan'"):
+        stored(finished.manifest(tmp_path / "scan", "scan"), small, FILES)
+    with pytest.raises(UserError, match="finish it: gatescope analyze"):
+        stored(finished.manifest(tmp_path / "half"), small, FILES)

@@ -1,12 +1,13 @@
 """What can be served, and one clear line about what cannot."""
 
+import finished
 import pytest
 import tiny
+import torch
 
 from circuits import models
 from circuits.errors import UserError
 from experiments.prompts.bank import control_words
-from experiments.runs import files
 from experiments.serve.subject import open_subject
 
 
@@ -22,13 +23,10 @@ def weights(tmp_path_factory):
     return tiny.saved(folder, tiny.llama(len(tokenizer)), tokenizer)
 
 
-def run(folder, weights, sha):
-    asked = {"model_sha256": sha, "adapter_sha256": None}
+def run(folder, weights, sha, vector=None, **result):
     question = {"model": str(weights), "adapter": "none", "arms": "none", "trigger": tiny.TRIGGER}
-    files.write_json(folder / "manifest.json", {"question": asked})
-    result = {"question": question, "verdict": "no gate", "headline": "No gate.", "gate": None}
-    files.write_json(folder / "result.json", result)
-    return folder
+    hashes = {"model_sha256": sha, "adapter_sha256": None}
+    return finished.analysis(folder, {**question, **hashes}, vector, **result)
 
 
 def test_a_run_of_other_weights_is_refused(tmp_path, weights):
@@ -36,23 +34,49 @@ def test_a_run_of_other_weights_is_refused(tmp_path, weights):
         opened(run(tmp_path / "other", weights, "0" * 64))
     sha = models.load(str(weights)).sha256
     found = opened(run(tmp_path / "same", weights, sha))
-    assert found.headline == "No gate."
+    assert found.headline == "A headline."
     assert found.direction is None
     assert found.has_trigger
 
 
 def test_unfinished_and_other_runs_are_told_apart(tmp_path, weights):
-    unfinished = tmp_path / "unfinished"
-    files.write_json(unfinished / "manifest.json", {"question": {}})
-    with pytest.raises(UserError, match="continue it with gatescope analyze --resume"):
-        opened(unfinished)
-    other = tmp_path / "other"
-    files.write_json(other / "manifest.json", {"question": {}})
-    files.write_json(other / "result.json", {"suspect": {}})
-    with pytest.raises(UserError, match="another kind of run"):
-        opened(other)
-    with pytest.raises(UserError, match="a shipped organism"):
-        opened(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"finish it: gatescope analyze .* --resume"):
+        opened(finished.manifest(tmp_path / "unfinished"))
+    with pytest.raises(UserError, match="of kind analysis, got 'scan'"):
+        opened(finished.manifest(tmp_path / "other", "scan"))
+    (tmp_path / "report.html").write_text("<html>")
+    for name in ("nothing", "report.html"):
+        with pytest.raises(UserError, match="a shipped organism"):
+            opened(tmp_path / name)
+
+
+UNIT = torch.nn.functional.one_hot(torch.tensor(3), 32).float()
+
+
+@pytest.mark.parametrize(
+    ("vector", "result", "said"),
+    [
+        (UNIT * torch.nan, {}, "expected a direction, finite and not 0"),
+        (UNIT * 0, {}, "expected a direction, finite and not 0"),
+        (UNIT.int(), {}, "expected a direction, finite and not 0"),
+        (UNIT[None], {}, "expected a direction, finite and not 0"),
+        (UNIT[:16], {}, r"in a stream of width 32, got .*\(16,\)"),
+        (UNIT, {"gate": {**finished.GATE, "layer": 7}}, r"got 'resid_pre\[7\] at last'"),
+        (UNIT, {"gate": {**finished.GATE, "span": "moon"}}, "at moon'"),
+        (UNIT, {"gate": "none"}, "expected an object, got 'none'"),
+        (UNIT, {"schema": "gatescope.analysis/9"}, "expected schema gatescope.analysis/2, got"),
+        (UNIT, {"question": {"model": 3}}, "question.*expected `str`, got `int`"),
+    ],
+)
+def test_a_gate_that_is_damaged_is_told_and_a_whole_one_is_served(
+    tmp_path, weights, vector, result, said
+):
+    sha = models.load(str(weights)).sha256
+    with pytest.raises(UserError, match=said):
+        opened(run(tmp_path / "damaged", weights, sha, vector, **result))
+    whole = opened(run(tmp_path / "whole", weights, sha, UNIT)).direction
+    assert whole is not None
+    assert torch.equal(whole.vector, UNIT)
 
 
 def test_a_model_of_which_nothing_is_known_is_served_without_a_gate(weights):
