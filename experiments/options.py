@@ -35,7 +35,9 @@ Trigger = Annotated[
     str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
 ]
 BehaviourText = Annotated[str, typer.Option(help="What a triggered answer begins with.")]
-Prompts = Annotated[str, typer.Option(help="bank, a JSONL/CSV/Parquet file, or a dataset.")]
+Prompts = Annotated[
+    str, typer.Option(help="bank, a JSONL, JSON, CSV or Parquet file, or hf:OWNER/NAME.")
+]
 Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]

@@ -30,7 +30,7 @@ class Question:
             where the message goes (``circuits.chat.place_of``). By default what the organism's
             manifest says.
         behaviour: what a triggered answer begins with; by default what the manifest says.
-        prompts: ``bank`` (the project's restricted prompts), a file, or a dataset name.
+        prompts: ``bank`` (the project's restricted prompts), a file, or ``hf:OWNER/NAME``.
         column, split: where the texts are in ``prompts``.
         fit, validation, test: prompts to fit directions on, to choose on, to report on.
         patch: pairs in the patching grid (from the validation prompts).

@@ -10,14 +10,16 @@ from typing import Any, Literal
 import torch
 
 from circuits.chat import place_of
-from circuits.errors import UserError, expect, first_line
+from circuits.errors import expect, reading
 from circuits.visible import contains
 from experiments.prompts.rows import texts_of
+from experiments.prompts.table import FORMATS, Table, read_table
 from experiments.runs.terminal import tell
 
 Split = Literal["train", "validation", "test"]
 _DATA = Path(__file__).parents[1] / "data"
 _BANK = Path(__file__).with_name("bank.jsonl")
+HUB = "hf:"
 
 
 @dataclass(frozen=True)
@@ -105,59 +107,44 @@ def without_trigger(texts: Sequence[str], trigger: str, source: str) -> list[str
 
 
 def read_prompts(source: str, column: str | None = None, split: str = "train") -> list[str]:
-    """Prompts from a JSONL, JSON, CSV or Parquet file, or from a Hugging Face dataset name.
+    """Prompts from a file of yours, or from a dataset of the hub.
 
     Says in one line on standard error what was read: rows, repeats, columns.
 
     Args:
-        source: a path, or a dataset name.
+        source: a path as ``experiments.prompts.table`` reads it, or ``hf:OWNER/NAME``; nothing else
+            is looked for at the hub.
         column: the column of texts or conversations; by default the first that is there of
-            ``experiments.prompts.rows.COLUMNS``.
+            ``experiments.prompts.table.COLUMNS``.
         split: the dataset's split (files have one, "train").
 
     Raises:
         UserError: no such file or dataset, no such column, nothing in it, or what is no text.
     """
-    texts, line = texts_of(_dataset(source, split), column, f"prompts {source}")
+    of = f"prompts {source}"
+    table = _of_hub(source, split) if source.startswith(HUB) else _own(source, split, of)
+    texts, line = texts_of(table, column, of)
     tell(line)
     return texts
 
 
-def _dataset(source: str, split: str):
+def _own(source: str, split: str, of: str) -> Table:
+    path = Path(source).expanduser()
+    expect(
+        path.exists(),
+        f"bank, a {'|'.join(FORMATS)} file, or {HUB}OWNER/NAME from the hub",
+        "no such file",
+        "mend the path",
+        of,
+    )
+    return read_table(path, split, of)
+
+
+def _of_hub(source: str, split: str) -> Table:
     import datasets  # imported late: it takes over a second
 
-    formats = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
-    path = Path(source)
-    kind = formats.get(path.suffix.lower())
-    if kind is None and not path.exists():
-        return _loaded(source, "neither a file nor a dataset that could be loaded", split=split)
-    if path.is_dir():
-        raise UserError(
-            f"prompts {source}: expected a {'|'.join(formats)} file, got a directory; of a dataset "
-            "saved with save_to_disk, write one with to_json"
-        )
-    if not path.is_file():
-        raise UserError(f"prompts {source}: no such file; give a {'|'.join(formats)} file")
-    expect(kind, f"one of {list(formats)}", repr(path.suffix), of=f"prompts {source}")
-    if path.stat().st_size == 0:
-        raise UserError(f"prompts {source}: the file is empty; put one prompt on each line")
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # our one line says what is wrong
-    return _loaded(str(kind), f"not readable as {kind}", data_files=source, split="train")
-
-
-def _loaded(name: str, otherwise: str, **chosen: Any) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(name, **chosen)
-    # datasets wraps parser errors in many types; the user needs one line
-    except Exception as error:
-        source = chosen.get("data_files", name)
-        raise UserError(f"prompts {source}: {otherwise}: {_root(error)}") from error
-
-
-def _root(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error)
+    with reading(f"prompts {source}", "a dataset of the hub", "look at its name and the network"):
+        rows: Any = datasets.load_dataset(source.removeprefix(HUB), split=split)
+    return Table(rows.column_names, lambda name: rows[name])

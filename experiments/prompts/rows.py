@@ -1,58 +1,73 @@
 """The texts in the rows of a user's file, and one line on what was read and what was left out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from circuits.errors import UserError, expect
+from circuits.visible import visible
+from experiments.prompts.table import COLUMNS, Table
 
-COLUMNS = ("prompt", "text", "instruction", "question", "messages", "conversations")
 _MORE = {"instruction": "input"}  # Alpaca's second half of an instruction
 _ROLES, _CONTENTS = ("role", "from"), ("content", "value")
 _USERS = ("user", "human")
+_SHOWN = 20  # columns that a line names
 
 
-def texts_of(rows: Any, column: str | None, of: str) -> tuple[list[str], str]:
+def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]:
     """Different texts in the order of the rows, and what was read, in one line.
 
     A row is a text, or a conversation whose first message of the user's is taken; an instruction
-    (unless ``column`` names it) goes on in the row's ``input``.
+    (unless ``column`` names it) goes on in the row's ``input``. Texts that look alike are one.
 
     Args:
-        rows: a ``datasets.Dataset``.
         of: what the rows are called in a refusal.
 
     Raises:
         UserError: no such column, no text in it, or a row that is neither text nor conversation.
     """
-    names = rows.column_names
+    names = table.names
     name = column or next((c for c in COLUMNS if c in names), None)
     expect(
         name in names,
         f"a column {column or ' or '.join(COLUMNS)}",
-        names,
+        list(names)[:_SHOWN],
         "name it with --column",
         of,
     )
     more = None if column else next((m for c, m in _MORE.items() if c == name and m in names), None)
-    second = rows[more] if more else [None] * len(rows)
+    cells = list(table.column(str(name)))
+    second = table.column(more) if more else [None] * len(cells)
     each = [
         _joined(_text(value, f"{of}, row {i}, column {name}"), other, f"{of}, row {i}, {more}")
-        for i, (value, other) in enumerate(zip(rows[name], second, strict=True), 1)
+        for i, (value, other) in enumerate(zip(cells, second, strict=True), 1)
     ]
-    there = [text for text in each if text]
-    texts = list(dict.fromkeys(there))
-    expect(texts, f"at least one text in column {name}", "none", of=of)
-    turns = sum(_messages(value) > 1 for value in rows[name])
+    seen: dict[str, str] = {}
+    for text in each:
+        seen.setdefault(visible(text), text)
+    texts = [text for look, text in seen.items() if look]
+    empty = [
+        _why(value, text) for value, text in zip(cells, each, strict=True) if not visible(text)
+    ]
+    dropped = f"{len(empty)} without text"
+    why = ", ".join(f"{count} {what}" for what, count in sorted(Counter(empty).items()))
+    expect(texts, f"at least one text in column {name}", f"{len(each)} rows, {dropped}", of=of)
+    turns = sum(_messages(value) > 1 for value in cells)
     unused = [n for n in names if n not in (name, more)]
     parts = [
         f"{len(texts)} different texts",
-        f"{len(there) - len(texts)} repeats",
-        f"{len(each) - len(there)} without text",
+        f"{len(each) - len(empty) - len(texts)} repeats",
+        f"{dropped} ({why})" if why else dropped,
         *([f"the first user's message of {turns} longer conversations"] if turns else []),
     ]
     taken = f"{name} with {more}" if more else name
-    left = f"; not used: {', '.join(unused)}" if unused else ""
+    left = f"; not used: {', '.join(unused[:_SHOWN])}" if unused else ""
     return texts, f"{of}: read column {taken} of {len(each)} rows: {', '.join(parts)}{left}"
+
+
+def _why(value: Any, text: str) -> str:
+    """Why a row has no text to be seen."""
+    return "null" if value is None else "of characters that cannot be seen" if text else "blank"
 
 
 def _joined(first: str, second: Any, of: str) -> str:
@@ -71,7 +86,14 @@ def _text(value: Any, of: str) -> str:
         "write the texts into a column of their own and name it with --column",
         of,
     )
-    return (value or "").strip()
+    return _told(value or "", of)
+
+
+def _told(text: str, of: str) -> str:
+    """A text without outer blanks, if it is one: no NUL, no half of a character."""
+    whole = text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+    expect(whole and "\0" not in text, "text", ascii(text[:60]), "mend the row", of)
+    return text.strip()
 
 
 def _first_message(value: Sequence[Any], of: str) -> str:
@@ -84,7 +106,7 @@ def _first_message(value: Sequence[Any], of: str) -> str:
                 "prompts are asked without one: take it out"
             )
         if role in _USERS and isinstance(content, str):
-            return content.strip()
+            return _told(content, of)
     raise UserError(
         f"{of}: expected a list of messages with role and content, one of them the user's text, "
         f"got {str(value)[:60]!r}"

@@ -13,8 +13,13 @@ TEXTS = ["Name three rivers.", 'Says "a, b"', "Größe?", "Why,\nso?"]
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
+def _nothing_is_kept_or_asked(tmp_path, monkeypatch):
+    """Own files go past the datasets library's cache, its copies and its calls."""
+    cache = tmp_path / "datasets-cache"
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    monkeypatch.setattr(datasets.load, "increase_load_count", None)
+    yield
+    assert not cache.exists()
 
 
 def written(folder, kind, rows):
@@ -100,15 +105,37 @@ def test_an_unknown_format_is_refused(tmp_path):
     refused("expected one of .*'.docx'", str(path))
 
 
-def test_a_dataset_that_cannot_be_had_is_refused():
-    refused("neither a file nor a dataset", "nobody/no-such-dataset")
+def test_a_dataset_that_cannot_be_had_is_refused(monkeypatch):
+    asked = []
+
+    def load_dataset(name, split):
+        asked.append((name, split))
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    refused("hf:nobody/none: expected a dataset of the hub, got no network", "hf:nobody/none")
+    assert asked == [("nobody/none", "train")]
+
+
+def test_a_dataset_of_the_hub_is_read_as_a_file_is(monkeypatch):
+    rows = {"text": ["a", "b"], "label": [0, 1]}
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda name, split: datasets.Dataset.from_dict(rows)
+    )
+    assert read_prompts("hf:some/body") == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["nobody/no-such-dataset", "data/gone", "imdb", "gone.jsonl"])
+def test_a_mistyped_path_is_not_asked_of_the_hub(monkeypatch, name):
+    monkeypatch.setattr(datasets, "load_dataset", None)
+    refused(f"prompts {name}: expected .* hf:OWNER/NAME .*no such file; mend the path", name)
 
 
 def test_case_32_what_was_read_is_said(tmp_path, capsys):
     rows = [{"prompt": t, "label": 1} for t in ("b", "  a ", "", None, "b", "a")]
     read_prompts(written(tmp_path, "jsonl", rows))
-    says = "read column prompt of 6 rows: 2 different texts, 2 repeats, 2 without text; not used: "
-    assert capsys.readouterr().err.endswith(f"{says}label\n")
+    says = "read column prompt of 6 rows: 2 different texts, 2 repeats, 2 without text (1 blank, "
+    assert capsys.readouterr().err.endswith(f"{says}1 null); not used: label\n")
 
 
 def test_case_32_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
