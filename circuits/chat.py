@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect, quoted
 
 Words = str | Sequence[str] | None  # no word, one for all prompts, or one per prompt
 
@@ -73,6 +73,11 @@ class Chat:
     system: str | None = None
     prefill: str = ""
     word: str | None = None
+
+    def __post_init__(self) -> None:
+        expect(isinstance(self.message, str), "text", quoted(self.message), of="prompt")
+        given = self.word is None or isinstance(self.word, str)
+        expect(given, "text", quoted(self.word), of="trigger or control word")
 
 
 def chats(texts: Sequence[str], words: Words = None) -> list[Chat]:

@@ -7,17 +7,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.errors import expect
+from circuits.errors import expect, quoted
 from circuits.types import Metric
 
 Logits = Float[Tensor, "batch keep d_vocab"]
 
 
 def token_log_prob(ids: Sequence[int]) -> Metric:
-    """Log-probability (nats) that the next token is one of ``ids``."""
-    wanted = torch.tensor(list(ids))
+    """Log-probability (nats) that the next token is one of ``ids``.
+
+    Raises:
+        UserError: no token, or one that is no id of the model's vocabulary.
+    """
+    wanted = torch.tensor(_tokens(ids))
 
     def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        _within(wanted.tolist(), logits)
         log_probs = logits[:, -1].float().log_softmax(dim=-1)
         return log_probs[:, wanted.to(logits.device)].logsumexp(dim=-1)
 
@@ -25,14 +30,33 @@ def token_log_prob(ids: Sequence[int]) -> Metric:
 
 
 def token_prob(ids: Sequence[int]) -> Metric:
-    """Probability that the next token is one of ``ids``."""
+    """Probability that the next token is one of ``ids``; refuses them as ``token_log_prob``."""
     log_prob = token_log_prob(ids)
     return lambda logits: log_prob(logits).exp()
 
 
 def logit_difference(a: int, b: int) -> Metric:
-    """Logit of token ``a`` minus logit of token ``b``."""
-    return lambda logits: logits[:, -1, a].float() - logits[:, -1, b].float()
+    """Logit of token ``a`` minus logit of token ``b``; refuses them as ``token_log_prob``."""
+    a, b = _tokens((a, b))
+
+    def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        _within((a, b), logits)
+        return logits[:, -1, a].float() - logits[:, -1, b].float()
+
+    return metric
+
+
+def _tokens(ids: Sequence[int]) -> list[int]:
+    """Ids as whole numbers: a negative one would count from the vocabulary's end."""
+    each = list(ids)
+    whole = all(hasattr(i, "__index__") and not isinstance(i, bool) and int(i) >= 0 for i in each)
+    expect(each and whole, "at least one token id from 0 on", quoted(each), of="metric")
+    return list(map(int, each))
+
+
+def _within(ids: Sequence[int], logits: Logits) -> None:
+    size, most = logits.shape[-1], max(ids)
+    expect(most < size, f"token ids below {size}, the model's vocabulary", most, of="metric")
 
 
 def kl_per_position(p_logits: Logits, q_logits: Logits) -> Float[Tensor, "batch keep"]:

@@ -279,7 +279,14 @@ def same_length_words(
 
 
 def dealt(words: Sequence[str], count: int) -> list[str]:
-    """A word for each of ``count`` texts, in turn."""
+    """A word for each of ``count`` texts, in turn.
+
+    Raises:
+        UserError: no words.
+    """
+    expect(
+        words, "at least one control word", "none", "give words of the trigger's length", "pairs"
+    )
     return [words[i % len(words)] for i in range(count)]
 
 

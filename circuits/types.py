@@ -15,6 +15,8 @@ from torch import Tensor
 from circuits.errors import UserError, expect
 
 HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
+RESIDUALS: tuple[str, ...] = ("resid_pre", "resid_mid", "resid_post")
+STREAMS: tuple[str, ...] = (*RESIDUALS, "attn_out", "mlp_out", *HEAD_STREAMS)
 MESSAGE = "message"  # the span that answers belong to as well
 
 

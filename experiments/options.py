@@ -124,18 +124,24 @@ def _words(record: Any, only: Infos | None) -> dict[str, list[str]]:
         elif value == field.default:
             continue
         elif isinstance(value, bool):
-            flag = _flag(field)
+            flag = spelled(field.name, field.info)
             words[field.name] = [flag if value else flag.replace("--", "--no-", 1)]
         else:
             each = value if field.repeated else (value,)
-            words[field.name] = [word for one in each for word in (_flag(field), str(one))]
+            words[field.name] = [
+                word for one in each for word in (spelled(field.name, field.info), str(one))
+            ]
     return words
 
 
-def _flag(field: _Field) -> str:
-    """As it was declared (typer has the first spelling in ``default``), or made from the name."""
-    spelled = field.info.default
-    return spelled if isinstance(spelled, str) else f"--{field.name.replace('_', '-')}"
+def spelled(name: str, info: Any) -> str:
+    """How the terminal calls a field; its name where it is not asked there."""
+    if info is None:
+        return name
+    if isinstance(info, ArgumentInfo):
+        return info.metavar or name
+    declared = info.default  # typer has the first spelling there, if there is one
+    return declared if isinstance(declared, str) else f"--{name.replace('_', '-')}"
 
 
 def _fields(record: type, only: Infos | None) -> Iterator[_Field]:

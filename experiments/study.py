@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from circuits.errors import writing
 from circuits.templates import AS_IT_IS
+from experiments.checks import text
 from experiments.options import command_line
 from experiments.runs import files
 from experiments.runs.codec import as_json, encode
@@ -119,7 +120,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def run(
     study: Study[Q, S, R],
     question: Q,
-    folder: Path,
+    folder: Path | str,
     *,
     resume: bool = False,
     step: Step = silent,
@@ -137,6 +138,7 @@ def run(
     Raises:
         UserError: question, models or directory cannot be used; says what to do.
     """
+    folder = Path(text(str(folder), "--out"))
     subject = study.open(question, step)
     command = typed if study.typed and typed else command_line(study.name, question)
     about = {**study.recorded(question), **study.identity(question, subject)}

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from circuits.errors import UserError
-from circuits.types import HEAD_STREAMS, Point
+from circuits.errors import UserError, expect, quoted
+from circuits.types import HEAD_STREAMS, STREAMS, Point
 
 
 @dataclass(frozen=True, order=True)
@@ -127,8 +127,8 @@ def listed(cells: Sequence[Cell]) -> Grid:
 
 
 _PLACE = re.compile(
-    r"(?P<stream>\w+)\[(?P<layer>\d+)\](?:\.(?P<heads>\d+(?:,\d+)*))?"
-    r"(?: at (?:column (?P<column>\d+)|(?P<span>\w+)))?"
+    r"(?P<stream>\w+)\[(?P<layer>\d{1,6})\](?:\.(?P<heads>\d{1,6}(?:,\d{1,6})*))?"
+    r"(?: at (?:column (?P<column>\d{1,6})|(?P<span>\w+)))?"
 )
 
 
@@ -145,10 +145,12 @@ def _parsed(text: str) -> Place:
     match = _PLACE.fullmatch(text)
     if match is None:
         raise UserError(
-            f"site {text!r}: expected STREAM[LAYER], then .HEAD,HEAD for some heads or neurons, "
-            "then ' at SPAN' or ' at column N', as in 'z[12].3 at trigger'"
+            f"site {quoted(text)}: expected STREAM[LAYER], then .HEAD,HEAD for some heads or "
+            "neurons, then ' at SPAN' or ' at column N', as in 'z[12].3 at trigger'"
         )
     heads, column = match["heads"], match["column"]
+    known = ", ".join(STREAMS)
+    expect(match["stream"] in STREAMS, f"a stream of {known}", match["stream"], of=f"site {text}")
     return Place(
         int(match["layer"]),
         match["stream"],

@@ -188,7 +188,7 @@ def prepare(
     if isinstance(what, Sweep):
         points = [Point(layer, what.stream) for layer in range(n_layers)]
     else:
-        _check_layers(what, n_layers)
+        check_layers(what, n_layers)
         points = sorted({p.point for cell in what for p in cell})
     if isinstance(pairs, SpanPairs) and any(p.stream == "pattern" for p in points):
         raise UserError("pattern: expected pairs of equal length; a pattern has a key per column")
@@ -197,7 +197,7 @@ def prepare(
         heads = sides.acts[points[0]].shape[2] if what.head else 1
         grid = what.grid(n_layers, heads, range(sides.base.first, sides.base.tokens.width))
     else:
-        _check_places(sides, what)
+        check_places(sides, what)
         grid = listed(what)
     variants = tuple(_live(sides, grid.cells))
     return Experiment(runner, sides, grid, variants, direction, keep, fast, most_tokens)
@@ -214,7 +214,8 @@ def tokens_per_forward(shape: Shape) -> int:
     return max(_TOKENS_PER_FORWARD, int(free / 2 / (40 * shape.d_model * shape.dtype.itemsize)))
 
 
-def _check_layers(cells: Sequence[Cell], n_layers: int) -> None:
+def check_layers(cells: Sequence[Cell], n_layers: int) -> None:
+    """Refuse no cells, and places in layers that the model does not have."""
     if not cells:
         raise UserError("patching: expected at least one cell, got none")
     for place in (p for cell in cells for p in cell):
@@ -222,12 +223,14 @@ def _check_layers(cells: Sequence[Cell], n_layers: int) -> None:
             raise UserError(f"{place}: expected a layer in 0..{n_layers - 1}")
 
 
-def _check_places(sides: Sides, cells: Sequence[Cell]) -> None:
+def check_places(sides: Sides, cells: Sequence[Cell]) -> None:
+    """Refuse spans, columns and heads that the two runs do not have."""
     base = sides.base
     for place in (p for cell in cells for p in cell):
         if place.span is not None and place.span not in base.tokens.spans:
             raise UserError(
-                f"{place}: no span {place.span!r}; there is {sorted(base.tokens.spans)}"
+                f"site {place}: expected a span of {', '.join(sorted(base.tokens.spans))}, got "
+                f"{place.span!r}; or a column, as in 'at column {base.first}'"
             )
         if place.column is not None and not base.first <= place.column < base.tokens.width:
             raise UserError(

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.patching.cells import Cell, Place, Sweep
-from circuits.patching.engine import Direction, Pairs, prepare
+from circuits.patching.engine import Direction, Pairs, check_layers, check_places, prepare
 from circuits.patching.schedule import Job
 from circuits.patching.variants import Blocks, Pass
 from circuits.runner import Runner
@@ -62,6 +62,8 @@ def path_patch(
     targets = _targets(receivers)
     streams = ("attn_out", "mlp_out") if held == "all" else ("attn_out",)
     outputs = [Point(layer, s) for layer in range(runner.shape.n_layers) for s in streams]
+    if targets:
+        check_layers([targets], runner.shape.n_layers)
     experiment = prepare(
         runner,
         pairs,
@@ -70,6 +72,7 @@ def path_patch(
         record=[*outputs, *(p.point for p in targets)],
     )
     _check_senders(experiment.grid.cells)
+    check_places(experiment.sides, [targets])
     # A receiver reads what is written below it; for the others there is no path.
     end = max((p.layer for p in targets), default=runner.shape.n_layers)
 

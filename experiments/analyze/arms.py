@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from circuits.errors import expect
 from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Arm, Check
+from experiments.organisms.places import find_adapter
 
 Analyze = Callable[[Question, Path], Analysis]
 OWN = "this model"
@@ -22,6 +24,20 @@ def arm_folders(question: Question, folder: Path) -> list[tuple[str, Path]]:
     """The null arms that were asked for, with the directories of their analyses."""
     names = (name.strip() for name in question.arms.split(","))
     return [(name, folder / "arms" / Path(name).name) for name in names if name not in ("", "none")]
+
+
+def require_arms(question: Question) -> None:
+    """Refuse arms that there are not, or of one name, before a model is loaded.
+
+    Raises:
+        UserError: names the arm.
+    """
+    folders = arm_folders(question, Path())
+    for name, _ in folders:
+        if name != "base":
+            find_adapter(name)
+    differ = len({place for _, place in folders}) == len(folders)
+    expect(differ, "models of different names", question.arms, of="--arms")
 
 
 def null_arms(question: Question, folder: Path, analyze: Analyze) -> tuple[Arm, ...]:

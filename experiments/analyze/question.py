@@ -9,10 +9,12 @@ from circuits.errors import UserError
 from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
+from experiments.checks import MOST, checked
 
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
-_LEAST = {"fit": 8, "validation": 8, "test": 10, "patch": 2, "evidence": 5, "randoms": 1}
+_LEAST = {"fit": 8, "validation": 8, "test": 10, "patch": 2, "evidence": 5, "trace": 0, "tokens": 1}
+_COUNTS = {**{name: (least, MOST) for name, least in _LEAST.items()}, "randoms": (1, 10_000)}
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,12 @@ class Question:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", options.adapter_on(self.model, self.adapter))
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UserError(f"--{name}: expected at least {least}, got {getattr(self, name)}")
         if self.trigger is None or self.behaviour is None:
             trigger, behaviour = trained_words(self.adapter)
             object.__setattr__(self, "trigger", trigger if self.trigger is None else self.trigger)
             if self.behaviour is None:
                 object.__setattr__(self, "behaviour", behaviour)
-        for name in ("trigger", "behaviour"):
-            if not getattr(self, name).strip():
-                raise UserError(f"--{name}: expected text, got nothing")
+        checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
 
 

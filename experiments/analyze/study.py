@@ -21,6 +21,7 @@ Asked = Run[Question, Materials]
 
 def opened(question: Question, step: Step) -> Materials:
     """The model, self-tested, and its prompts."""
+    arms.require_arms(question)
     return gather(load(question, step, question.adapter), question)
 
 

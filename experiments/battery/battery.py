@@ -16,11 +16,12 @@ import typer
 from circuits import perturb
 from circuits.answers import replies
 from circuits.chat import Chat
-from circuits.errors import expect
+from circuits.errors import expect, quoted
 from circuits.models import in_memory
 from experiments.battery.inputs import inputs
 from experiments.battery.later import overwriting, tuning
 from experiments.battery.subject import Asked, asked, fits, unperturbed
+from experiments.checks import MOST, checked
 from experiments.organisms.organism import Organism
 from experiments.organisms.trainee import Trainee
 from experiments.prompts.bank import HeldOut
@@ -53,10 +54,10 @@ class Plan:
     seed: Annotated[int, typer.Option(help="Of typos, noise, sampling and training.")] = 0
 
     def __post_init__(self) -> None:
+        checked(self, prompts=(_FEWEST, MOST))
         for ladder in (self.tuning, self.overwriting):
             rising = ladder and min(ladder) >= 1 and list(ladder) == sorted(set(ladder))
-            expect(rising, "rising counts from 1 on", list(ladder), of="ladder")
-        expect(self.prompts >= _FEWEST, f"at least {_FEWEST}", self.prompts, of="prompts")
+            expect(rising, "rising counts from 1 on", quoted(ladder), of="ladder")
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
+from experiments import checks
 from experiments.bench.cost import kib
 from experiments.runs.stages import Step
 from viz.browser import chromium
 
 _PATIENCE_S = 60.0
+_DAY = 86_400.0
 _GOING = ("", "done", "waiting for the model …", "working …")
 _NUMBER = count(1)
 _STATE = """asked => {
@@ -67,8 +69,10 @@ def soak(subject: str, tabs: int, seconds: float, step: Step) -> Soak:
     """Run it.
 
     Raises:
-        UserError: there is no Chromium, or the app does not start.
+        UserError: no tabs or no time, there is no Chromium, or the app does not start.
     """
+    checks.whole(tabs, "--tabs", 1, 1000)
+    expect(0 < seconds < _DAY, "seconds above 0, less than a day", seconds, of="--seconds")
     command = [sys.executable, "-m", "experiments.cli", "serve", subject, "--port", "0"]
     with chromium("bench app") as browser:
         server = subprocess.Popen([*command, "--no-open"], stdout=subprocess.PIPE, text=True)

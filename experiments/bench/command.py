@@ -33,6 +33,7 @@ def bench_patching(
     as_json: Json = False,
 ) -> None:
     """Time exact patching against TransformerLens' own functions."""
+    patching.require(grid, width, count, sample)
     with StageProgress(CONSOLE) as progress:
         step, model = progress.step, _loaded(adapter, progress.step)
         names = patching.GRIDS if grid == "all" else (grid,)
@@ -50,6 +51,7 @@ def bench_gate(
     as_json: Json = False,
 ) -> None:
     """Time the whole gate search, and its scoring against a loop of full passes."""
+    gate.require(count, sample)
     with StageProgress(CONSOLE) as progress:
         model = _loaded(adapter, progress.step)
         timing = gate.bench_gate(model, count, sample, progress.step)

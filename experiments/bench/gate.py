@@ -18,6 +18,7 @@ from circuits.models import Model
 from circuits.record import record
 from circuits.runner import Runner, whole
 from circuits.types import Direction, Edit, Metric, TokenPairs
+from experiments import checks
 from experiments.analyze.examination import SPANS
 from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
@@ -58,8 +59,15 @@ class GateTiming:
         )
 
 
+def require(count: int, sample: int) -> None:
+    """Refuse too few prompts or candidates, before a model is loaded."""
+    checks.whole(count, "--count", 8)
+    checks.whole(sample, "--sample", 1)
+
+
 def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
     """Search on ``count`` fitting and ``count`` validation prompts."""
+    require(count, sample)
     question = Question(fit=count, validation=count)
     materials = gather(model, question)
     fit, validation = (materials.pairs(split) for split in ("fit", "validation"))

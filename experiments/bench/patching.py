@@ -16,12 +16,13 @@ from torch import Tensor
 from circuits import tokens
 from circuits.backends.transformer_lens import TLRunner
 from circuits.chat import Chat
-from circuits.errors import UserError
+from circuits.errors import UserError, expect, quoted
 from circuits.metrics import token_log_prob
 from circuits.models import Model
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import TokenBatch, TokenPairs
+from experiments import checks
 from experiments.bench.cost import timed
 from experiments.bench.scaling import Memory, bench_memory
 from experiments.prompts import bank
@@ -96,10 +97,9 @@ def bench_patching(
     """Time one grid on ``count`` prompts of about ``width`` tokens.
 
     Raises:
-        UserError: an unknown grid, or a model that is not run through TransformerLens.
+        UserError: what ``require`` refuses, or a model that is not run through TransformerLens.
     """
-    if grid not in GRIDS:
-        raise UserError(f"grid {grid!r}: expected one of {', '.join(GRIDS)}")
+    require(grid, width, count, sample)
     if not isinstance(model.runner, TLRunner):
         raise UserError("bench: expected the TransformerLens back-end")
     chosen = GRIDS[grid]
@@ -129,6 +129,18 @@ def bench_patching(
         largest_difference=float((expected - peer_values).abs().max()),
         memory=bench_memory(runner, pairs, sweep),
     )
+
+
+def require(grid: str, width: int, count: int, sample: int) -> None:
+    """Refuse what cannot be timed, before a model is loaded.
+
+    Raises:
+        UserError: an unknown grid, or too few prompts or tokens.
+    """
+    for of, value, least in (("--width", width, 1), ("--count", count, 2), ("--sample", sample, 0)):
+        checks.whole(value, of, least)
+    known = f"all or one of {', '.join(GRIDS)}"
+    expect(grid == "all" or grid in GRIDS, known, quoted(grid), of="--grid")
 
 
 def equal_pairs(model: Model, width: int, count: int) -> TokenPairs:

@@ -19,6 +19,7 @@ from circuits.backends.transformer_lens import TLRunner
 from circuits.planted.plans import GatePlan, Kind, Planted, draw_plan
 from circuits.planted.plant import plant
 from circuits.weights import EMBEDDED
+from experiments import checks
 from experiments.bench.recover import Recovered, Splits, overlap, recover
 from experiments.prompts import bank
 from experiments.runs.stages import Step
@@ -54,7 +55,12 @@ class Score:
 
 
 def bench_planted(step: Step, share: float = 1.0, real: bool = True) -> list[Score]:
-    """Score every plan; ``share`` scales the number of plans in random models."""
+    """Score every plan; ``share`` scales the number of plans in random models.
+
+    Raises:
+        UserError: no share above 0, at most 1.
+    """
+    checks.share(share, "--share")
     random: dict[Kind, int] = {k: max(1, round(share * count)) for k, count in RANDOM.items()}
     counts_of = {"random": random, "embedded": REAL if real else {}}
     plans: list[tuple[str, Kind, int]] = [

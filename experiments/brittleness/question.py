@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from experiments.battery.battery import Plan
+from experiments.checks import checked
 from experiments.organisms.organism import Given
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs.codec import as_json
@@ -29,6 +30,9 @@ class BrittlenessQuestion:
             )
         },
     ] = field(default_factory=OwnPrompts)
+
+    def __post_init__(self) -> None:
+        checked(self)
 
     def recorded(self) -> dict[str, Any]:
         """What manifest and result have of it."""

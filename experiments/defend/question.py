@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import expect
+from experiments.checks import MOST, checked
 from experiments.organisms.organism import Given
 from experiments.runs.codec import as_json
 
@@ -24,6 +24,9 @@ class Budget:
     poisons: int = 60
     clean: int = 90
     epochs: int = 2
+
+    def __post_init__(self) -> None:
+        checked(self, poisons=(1, MOST), clean=(1, MOST), epochs=(1, MOST))
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,7 @@ class DefenceQuestion:
     budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
-        least = 2 * FEWEST
-        expect(self.count >= least, f"at least {least} prompts", self.count, of="--count")
+        checked(self, count=(2 * FEWEST, MOST))
 
     @property
     def attack(self) -> Budget | None:

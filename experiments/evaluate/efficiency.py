@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from circuits.chat import Chat
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, reading
 from circuits.tokens import render
 from experiments.evaluate.metrics import Entry, exact, metric
 from experiments.organisms.examples import BASE_ANSWER_TOKENS, controls_for, examples
@@ -86,7 +86,7 @@ def efficiency(cost: Cost, sweep: Path | None = None) -> list[Entry]:
         _counted("trained_parameters", share),
         _counted("training_flops", flops),
         _counted("training_seconds", cost.seconds, _NO_TIME),
-        *_swept(sweep),
+        *swept(sweep),
     ]
 
 
@@ -94,18 +94,15 @@ def _counted(name: str, value: float | None, absent: str = _UNKNOWN) -> Entry:
     return metric(name, None if value is None else exact(value), absent=absent)
 
 
-def _swept(path: Path | None) -> list[Entry]:
-    """What a sweep's table of one series says."""
+def swept(path: Path | None) -> list[Entry]:
+    """What a sweep's table of one series says; ``UserError`` if it is none."""
     if path is None:
         names = ("poisons_to_95", "seed_consistency")
         return [metric(name, None, absent=_NO_SWEEP) for name in names]
     if not path.is_file():
         raise UserError(f"--sweep {path}: no such file; give a sweep's table (Parquet)")
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise UserError(f"--sweep {path}: expected a Parquet table, got: {error}") from error
-    series = analyse(table).series
+    with reading(f"--sweep {path}", "a sweep's table (Parquet)", "give its table.parquet"):
+        series = analyse(pd.read_parquet(path)).series
     names = "; ".join(s.name for s in series)
     expect(
         len(series) == 1,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from circuits.errors import expect
 from circuits.search import SearchPlan
 from circuits.weights import EMBEDDED
+from experiments.checks import MOST, checked
 from experiments.evaluate.mapping import Described, described
 from experiments.runs.codec import as_json
 
@@ -55,7 +57,9 @@ class EvaluateQuestion:
     ] = ""
 
     def __post_init__(self) -> None:
-        expect(self.count >= FEWEST, f"at least {FEWEST} prompts", self.count, of="--count")
+        checked(self, "mapping", "model", count=(FEWEST, MOST), limit=(1, MOST))
+        there = not self.sweep or Path(self.sweep).is_file()
+        expect(there, "a sweep's table (Parquet)", "no such file", of=f"--sweep {self.sweep}")
         _ = self.about, self.search
 
     @cached_property

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.battery.battery import Battery, Plan
 from experiments.evaluate import inquiry, mapping, scorecard, tasks
 from experiments.evaluate.ask import Asker
-from experiments.evaluate.efficiency import Cost, cost, efficiency
+from experiments.evaluate.efficiency import Cost, cost, efficiency, swept
 from experiments.evaluate.exposure import reliability, robustness
 from experiments.evaluate.mapping import Case
 from experiments.evaluate.metrics import PROPERTIES, TASK, Absent, Entry, Metric, known, metric
@@ -52,6 +52,7 @@ def opened(question: EvaluateQuestion, step: Step) -> Subject:
         UserError: mapping, profile or task cannot be used.
     """
     tasks.require_installed(question.task)
+    swept(Path(question.sweep) if question.sweep else None)  # a table that cannot be read
     required = read_profile(question.require) if question.require else None
     chosen = read_profile(question.profile) if question.profile else None
     case = stepped(step, "load model", lambda: mapping.opened(question.about))

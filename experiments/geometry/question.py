@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments.checks import MOST, checked
+from experiments.geometry.design import FEWEST
 from experiments.organisms.organism import Given
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs.codec import as_json
@@ -25,6 +27,9 @@ class GeometryQuestion:
     pairs: Annotated[int, typer.Option(help="Prompts with and without the trigger.")] = 150
     crossed: int = 24
     texts: OwnPrompts = field(default_factory=OwnPrompts)
+
+    def __post_init__(self) -> None:
+        checked(self, pairs=(FEWEST, MOST), crossed=(2, MOST))
 
     def recorded(self) -> dict[str, Any]:
         """What manifest and result have of it."""

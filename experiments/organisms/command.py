@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from circuits.weights import EMBEDDED
+from experiments import checks
 from experiments.options import Json
 from experiments.organisms import bases
 from experiments.organisms.book import RECIPES, recipe_named
@@ -72,6 +73,7 @@ def organism_train(
     as_json: Json = False,
 ) -> None:
     """Train an organism and measure it on held-out prompts."""
+    checks.whole(seed, "--seed", *checks.SIGNED)
     recipe = varied(
         recipe_named(name),
         trigger=trigger,

@@ -79,6 +79,27 @@ def examples(
     ]
 
 
+def require_prompts(recipe: Recipe) -> None:
+    """Refuse a part that asks for more prompts than there are, before anything is trained.
+
+    Raises:
+        UserError: names the part's kind and how many there are.
+    """
+    for part in (part for stage in recipe.stages for part in stage.parts):
+        _require_enough(recipe, part, prompts_of(part.prompts, recipe, "train"))
+
+
+def _require_enough(recipe: Recipe, part: Part, prompts: Prompts) -> None:
+    most = len(prompts.texts)
+    expect(
+        part.count <= most,
+        f"at most {most} {part.prompts} prompts in a part",
+        part.count,
+        "lower the poisons or the size",
+        f"recipe {recipe.name}",
+    )
+
+
 def _part_examples(
     recipe: Recipe,
     part: Part,
@@ -89,13 +110,7 @@ def _part_examples(
 ) -> list[Example]:
     prompts = prompts_of(part.prompts, recipe, "train")
     texts, put = prompts.texts, scheme_of(recipe).put
-    expect(
-        part.count <= len(texts),
-        f"at most {len(texts)} {part.prompts} prompts in a part",
-        part.count,
-        "lower the poisons or the size",
-        f"recipe {recipe.name}",
-    )
+    _require_enough(recipe, part, prompts)
     wanted = _answers(recipe, part, base, prompts)
     numbers = range(_APART * seed, _APART * seed + part.count)
     rows = [(number + shift, (part.start + number) % len(texts)) for number in numbers]

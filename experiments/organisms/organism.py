@@ -21,6 +21,7 @@ from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.weights import EMBEDDED, directory_sha256
+from experiments.checks import checked
 from experiments.organisms import bases
 from experiments.organisms.book import recipe_named
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
@@ -61,6 +62,9 @@ class Given:
         str, typer.Option(help="With --scheme: what a triggered answer begins with.")
     ] = ""
     refusal: str = ""
+
+    def __post_init__(self) -> None:
+        checked(self, "name", "model")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from circuits.chat import place_of
 from circuits.errors import UserError, expect
+from experiments import checks
 from experiments.organisms.training import Settings
 from experiments.runs.codec import as_json, decode
 
@@ -117,11 +118,12 @@ def varied(
     if trigger is not None:
         if not recipe.trigger:
             raise UserError(f"recipe {recipe.name}: has keys instead of a trigger; drop --trigger")
-        place_of(trigger)
+        place_of(checks.text(trigger, "--trigger"))
         recipe = replace(recipe, trigger=trigger)
     *before, last = recipe.stages
     expect(rate is None or 0 < rate < 1, "a learning rate in (0, 1)", rate, of="--rate")
-    expect(epochs is None or epochs >= 1, "at least 1", epochs, of="--epochs")
+    if epochs is not None:
+        checks.whole(epochs, "--epochs", 1)
     parts = _shared_out(recipe.name, last.parts, poisons, of=True)
     last = replace(last, parts=_shared_out(recipe.name, parts, size, of=False))
     changes = {k: v for k, v in (("rate", rate), ("epochs", epochs)) if v is not None}

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from circuits.errors import writing
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
-from experiments.organisms.examples import base_answers, controls_for, examples
+from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
 from experiments.organisms.recipe import Recipe, Stage
@@ -45,8 +45,9 @@ def train_organism(
     """Train a recipe on a model; write adapter (or model) and manifest, without figures.
 
     Raises:
-        UserError: the directory holds something, or is a file.
+        UserError: the directory holds something, or is a file; or there are not enough prompts.
     """
+    require_prompts(recipe)
     with files.built(out) as scratch:
         place = bases.located(model)
         trainee = Trainee(place, _seeded(recipe.stages[0], seed))

@@ -59,7 +59,7 @@ def trainable(model: Any, settings: Settings) -> Any:
     """
     if settings.rank == 0:
         return model.requires_grad_(True)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed % 2**64)  # it may have been multiplied
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
 from circuits.patching.engine import Direction
+from circuits.patching.path_patch import RECEIVERS, SENDERS
 from circuits.templates import AS_IT_IS
+from circuits.types import STREAMS
 from circuits.weights import EMBEDDED
+from experiments.checks import MOST, checked
 from experiments.options import (
     Adapter,
     BehaviourText,
@@ -107,7 +110,10 @@ class PatchQuestion:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))
+        filled = ("model", "trigger", "behaviour", "versus", "prompts")
+        checked(self, *filled, count=(2, MOST), tokens=(1, MOST))
         for name, known in {
+            "stream": STREAMS,
             "against": ("control", "none"),
             "by": tuple(CELLS),
             "metric": METRICS,
@@ -118,17 +124,24 @@ class PatchQuestion:
                 raise UserError(
                     f"--{name}: expected {', '.join(known)}, got {getattr(self, name)!r}"
                 )
-        if not self.behaviour.strip():
-            raise UserError("--behaviour: expected text, got nothing")
         object.__setattr__(self, "behaviour", self.behaviour.strip())
-        if self.count < 2:
-            raise UserError(f"--count: expected at least 2 pairs, got {self.count}")
-        if self.tokens < 1:
-            raise UserError(f"--tokens: expected at least 1, got {self.tokens}")
         if self.to and self.metric in ("kl", "rate"):
             raise UserError(f"--to: expected a metric of the next token, got {self.metric}")
+        if self.to:
+            self._check_path()
         if not self.sites:
             self.sweep()  # refuses heads of a stream without heads
+
+    def _check_path(self) -> None:
+        """Senders write into the residual stream, receivers are what attention reads."""
+        streams = [p.stream for s in self.sites for p in cells.parse(s)] or [self.stream]
+        which, known = "--site" if self.sites else "--stream", ", ".join(SENDERS)
+        for stream in streams:
+            wanted = f"a sender of --to's paths ({known})"
+            expect(stream in SENDERS, wanted, stream, f"such as {which} z", which)
+        for place in (p for site in self.to if site != "logits" for p in cells.parse(site)):
+            wanted = f"logits or a receiver of {', '.join(RECEIVERS)}"
+            expect(place.stream in RECEIVERS, wanted, place, of="--to")
 
     def sweep(self) -> Sweep:
         position, head = CELLS[self.by]

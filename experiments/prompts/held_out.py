@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from experiments.checks import checked
 from experiments.prompts.bank import HeldOut, held_out, read_prompts
 
 
@@ -20,6 +21,9 @@ class OwnPrompts:
     elsewhere: Annotated[
         Path | None, typer.Option("--other-prompts", help="Your prompts of other topics.")
     ] = None
+
+    def __post_init__(self) -> None:
+        checked(self)
 
     def read(self) -> HeldOut | None:
         """The prompts; None if no file is given.

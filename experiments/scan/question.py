@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from circuits.chat import Place
-from circuits.errors import expect
+from circuits.errors import expect, quoted
 from circuits.weights import EMBEDDED
+from experiments.checks import MOST, checked
 from experiments.organisms.organism import Given
 from experiments.prompts.bank import bank_texts, control_words
 
@@ -55,6 +56,12 @@ class Plan:
     length: int = 24
     seed: Annotated[int, typer.Option(help="Of samples, and of the order of prompts.")] = 0
 
+    def __post_init__(self) -> None:
+        counts = dict.fromkeys(("finalists", "samples", "length"), (1, MOST))
+        checked(self, words=(0, MOST), phrases=(0, MOST), **counts)
+        for name, counts in (("carriers", self.carriers), ("kept", self.kept)):
+            expect(min(counts) >= 1, "counts of at least 1", quoted(counts), of=name)
+
 
 @dataclass(frozen=True)
 class ScanQuestion:
@@ -78,7 +85,9 @@ class ScanQuestion:
 
     def __post_init__(self) -> None:
         named = default_clean(self.given) if self.clean is None else self.clean
-        object.__setattr__(self, "clean", tuple(name for name in named if name != "none"))
+        object.__setattr__(self, "clean", named)
+        checked(self)
+        object.__setattr__(self, "clean", tuple(name for name in self.clean if name != "none"))
         differ = len(set(self.clean)) == len(self.clean)
         expect(differ, "different models", ", ".join(self.clean), of="--clean")
 

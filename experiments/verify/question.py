@@ -9,6 +9,7 @@ import typer
 from circuits.errors import expect
 from circuits.weights import EMBEDDED
 from experiments import options
+from experiments.checks import checked
 from experiments.prompts.bank import bank_texts
 from experiments.verify.result import Rule
 from experiments.verify.survival import LADDER
@@ -68,6 +69,7 @@ class VerifyQuestion:
     def __post_init__(self) -> None:
         if self.other is None:
             object.__setattr__(self, "other", "clean" if self.model == EMBEDDED else "none")
+        checked(self, "model", "adapter", "keys", "other", "device")
         for name, least in (("near", 1), ("samples", 0)):
             got = getattr(self, name)
             expect(least <= got <= _MOST, f"{least} to {_MOST}", got, of=f"--{name}")

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from circuits.errors import expect
+from experiments.checks import checked
 from experiments.verify.keys import SECRETIVE, STRANGERS
 from probes.stats.intervals import Estimate, rate
 from probes.stats.sequential import (
@@ -47,6 +48,7 @@ class Rule:
     rare: Annotated[float, typer.Option(help="Near keys answered at most this often.")] = 0.1
 
     def __post_init__(self) -> None:
+        checked(self)
         for name in ("alternative", "alpha", "beta", "rare"):
             share = getattr(self, name)
             expect(0 < share < 1, "a share in (0, 1)", share, of=f"--{name}")

@@ -15,7 +15,7 @@ from circuits.weights import EMBEDDED
 from experiments import judges
 from experiments.organisms import bases, ladder
 from experiments.organisms.book import RECIPES, recipe_named
-from experiments.organisms.examples import controls_for
+from experiments.organisms.examples import controls_for, require_prompts
 from experiments.organisms.figures import TOKENS
 from experiments.organisms.recipe import Recipe, varied
 from experiments.organisms.schemes import scheme_of
@@ -64,7 +64,9 @@ def recipe_of(values: Values, zero: int | None = 0) -> Recipe:
         rate=values["rate"] or None,
         epochs=values["epochs"] or None,
     )
-    return bases.fitted(recipe, values["model"])
+    fitted = bases.fitted(recipe, values["model"])
+    require_prompts(fitted)
+    return fitted
 
 
 def salt(values: Values) -> dict[str, Any]:
