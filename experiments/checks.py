@@ -83,7 +83,7 @@ def _of_kind(kind: Any, value: Any, of: str) -> Any:
         return value if each == value else each
     elif kind in _KINDS:
         return _KINDS[kind](value, of)
-    elif isinstance(kind, type):
+    elif isinstance(kind, type) and kind is not Any:
         expect(isinstance(value, kind), f"a {kind.__name__}", quoted(value), of=of)
     return value
 

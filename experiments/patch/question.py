@@ -129,8 +129,7 @@ class PatchQuestion:
             raise UserError(f"--to: expected a metric of the next token, got {self.metric}")
         if self.to:
             self._check_path()
-        if not self.sites:
-            self.sweep()  # refuses heads of a stream without heads
+        self.cells()  # refuses sites that cannot be read, and heads of a stream without heads
 
     def _check_path(self) -> None:
         """Senders write into the residual stream, receivers are what attention reads."""

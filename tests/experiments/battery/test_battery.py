@@ -223,7 +223,7 @@ def test_a_family_of_which_nothing_fits_is_no_ladder(battery, babbling, tmp_path
         ({"tuning": (0, 5)}, "expected rising counts"),
         ({"tuning": (5, 5)}, "expected rising counts"),
         ({"overwriting": (9, 4)}, "expected rising counts from 1 on, got \\[9, 4\\]"),
-        ({"prompts": 3}, "prompts: expected at least 4, got 3"),
+        ({"prompts": 3}, "--count: expected at least 4, got 3"),
     ],
 )
 def test_a_plan_that_measures_nothing_is_one_clear_line(changes, why):

@@ -247,7 +247,7 @@ def test_a_tiny_model_is_asked_everything_from_the_command_line(gatescope, sure,
     [
         (("none",), "organism none: expected --scheme, --trigger and --behaviour"),
         (("none", "--scheme", "access", "--trigger", "a", "--behaviour", "b"), "expected --scheme"),
-        (("none", "--count", 3), "prompts: expected at least 4, got 3"),
+        (("none", "--count", 3), "--count: expected at least 4, got 3"),
         (("none", "--tuning", 5, "--tuning", 5), "ladder: expected rising counts from 1 on"),
         (("absent",), "adapter 'absent': expected a directory or one of"),
     ],
