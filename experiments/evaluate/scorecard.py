@@ -91,6 +91,9 @@ class Scorecard:
         identity: hashes of model, trained parameters and mapping.
         absent: metrics without a number, with the reason.
         verdicts: by profile, the one that was chosen first.
+
+    Raises:
+        UserError: no verdict, a metric that is none or stands twice, or one that is another's.
     """
 
     name: str
@@ -100,6 +103,15 @@ class Scorecard:
     metrics: tuple[Metric, ...]
     absent: tuple[Absent, ...]
     verdicts: tuple[Verdict, ...]
+
+    def __post_init__(self) -> None:
+        expect(self.verdicts, "at least one verdict", "none", "evaluate again", "scorecard")
+        for one in self.metrics:
+            about, of = known(one.name), f"metric {one.name!r}"
+            expect(one.better == about.better, f"better to be {about.better}", one.better, of=of)
+            same = one.property == about.property
+            expect(same, f"the property {about.property}", one.property, of=of)
+        expect(len(self.values) == len(self.metrics), "each metric once", "one twice", of="metrics")
 
     @property
     def values(self) -> dict[str, Estimate]:

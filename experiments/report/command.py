@@ -28,6 +28,7 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
 
     def report(runs: Runs, out: Page = None, as_json: Json = False) -> None:
         """Put one or several runs into one page that opens offline and can be mailed."""
+        from circuits.errors import reading
         from experiments.report.page import page  # plotly is slow to import
         from experiments.report.read import read_runs
         from experiments.runs import files
@@ -39,7 +40,8 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
             finished = read_runs(runs, kinds)
             progress.step("read", 1, 2)
             words = shlex.join(["gatescope", "report", *map(str, runs)])
-            html = render(page(finished, words, kinds)).encode()
+            with reading(", ".join(map(str, runs)), "results whose parts agree", "make them again"):
+                html = render(page(finished, words, kinds)).encode()
             progress.step("read", 2, 2)
         path = out or runs[0] / "report.html"
         files.write_atomically(path, html)

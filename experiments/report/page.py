@@ -92,4 +92,5 @@ def notes(runs: Runs, joints: Joints) -> list[str]:
 def _trigger(run: Finished[Any]) -> str:
     question: dict[str, Any] = run.manifest["question"]
     mapping = question.get("mapping")
-    return question.get("trigger") or (isinstance(mapping, dict) and mapping.get("trigger")) or ""
+    inner = mapping.get("trigger") if isinstance(mapping, dict) else ""
+    return str(question.get("trigger") or inner or "")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from circuits.errors import expect, quoted
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.read import organism_of, result
@@ -33,7 +34,13 @@ def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
 def _scan(value: dict[str, Any], table: pd.DataFrame, folder: Path) -> Scan:
     own = pd.DataFrame(table[table["model"] == value["name"]])
     rows = own.sort_values("rank").to_dict("records")
-    return decode(Scan, {**value, "scored": rows}, where=str(folder / "result.json"))
+    scan = decode(Scan, {**value, "scored": rows}, where=str(folder / "result.json"))
+    strangers = {one.word for one in scan.answers} - {one.text for one in scan.scored}
+    whole = rows and not strangers
+    got = f"{len(rows)} and answers to {quoted(sorted(strangers))}"
+    of = str(folder / "scores.parquet")
+    expect(whole, f"all candidates of {quoted(scan.name)}", got, "make the run again", of)
+    return scan
 
 
 def beside(runs: Sequence[ScanRun], every: Sequence[Any]) -> Iterator[Contribution]:
