@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test soak check clean
 
 setup: $(READY)
 
@@ -24,6 +24,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
+
+# Under an hour on two cores: load matrix, kills, damage, races, bad input; what has finished on
+# this commit is not run again. SOAK="--share 0.1" runs a tenth.
+soak: $(READY)
+	$(BIN)/python -m tests.soak $(SOAK)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -83,6 +83,8 @@ class Chat:
 def chats(texts: Sequence[str], words: Words = None) -> list[Chat]:
     """A chat of every text, with no word, one for all, or one each."""
     each = [words] * len(texts) if words is None or isinstance(words, str) else words
+    fits = isinstance(each, Sequence) and len(each) == len(texts)
+    expect(fits, "a text, or one for each prompt", quoted(words), of="trigger or control words")
     return [Chat(text, word=word) for text, word in zip(texts, each, strict=True)]
 
 

@@ -12,6 +12,7 @@ import torch
 from circuits.chat import place_of
 from circuits.errors import expect, reading
 from circuits.visible import contains
+from experiments.checks import text
 from experiments.prompts.rows import texts_of
 from experiments.prompts.table import FORMATS, Table, read_table
 from experiments.runs.terminal import tell
@@ -121,7 +122,7 @@ def read_prompts(source: str, column: str | None = None, split: str = "train") -
     Raises:
         UserError: no such file or dataset, no such column, nothing in it, or what is no text.
     """
-    of = f"prompts {source}"
+    of = f"prompts {text(source, 'prompts')}"
     table = _of_hub(source, split) if source.startswith(HUB) else _own(source, split, of)
     texts, line = texts_of(table, column, of)
     tell(line)

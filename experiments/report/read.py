@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError, quoted, reading
+from circuits.errors import UserError, expect, quoted, reading
 from experiments.runs.read import manifest
 from experiments.study import Finished, Joint
 
@@ -17,6 +17,7 @@ def read_runs(folders: Sequence[Path], joints: Sequence[Joint[Any]]) -> list[Fin
         UserError: a directory that is no run, is not finished, or is of a kind or schema that a
             report does not know; or one that is given twice.
     """
+    expect(folders, "at least one run directory", "none", of="report")
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
