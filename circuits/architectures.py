@@ -6,7 +6,7 @@ A new architecture is a row that passes the tests of back-ends; one without a ro
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from einops import rearrange
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,14 +19,22 @@ class Slot(NamedTuple):
     Attributes:
         module: path inside the block; "" is the block itself.
         side: the module's first input, its first output, or the weights of its attention.
-        part: which third of a fused query, key and value it is.
-        fused: whether the thirds follow each other, or do so within every head.
+        part: which of a fused query, key and value it is.
+        fused: whether the three follow each other, or do so within every head.
     """
 
     module: str
     side: Literal["input", "output", "pattern"]
     part: int = 0
     fused: Literal["no", "thirds", "by head"] = "no"
+
+
+class Row(NamedTuple):
+    """An architecture: the list of its blocks, the slots in a block, and why others are missing."""
+
+    path: str
+    slots: Mapping[str, Slot]
+    lacks: Mapping[str, str] = {}
 
 
 # Streams stand in the order in which the model reaches them: a trace must ask in this order.
@@ -49,38 +57,162 @@ _GEMMA = _LLAMA | {
     "resid_mid": Slot("pre_feedforward_layernorm", "input"),
     "mlp_out": Slot("post_feedforward_layernorm", "output"),
 }
-_GPT2 = _LLAMA | {
-    "q": Slot("attn.c_attn", "output", 0, "thirds"),
-    "k": Slot("attn.c_attn", "output", 1, "thirds"),
-    "v": Slot("attn.c_attn", "output", 2, "thirds"),
-    "pattern": Slot("attn", "pattern"),
-    "z": Slot("attn.c_proj", "input"),
-    "attn_out": Slot("attn", "output"),
-    "resid_mid": Slot("ln_2", "input"),
-    "neuron": Slot("mlp.c_proj", "input"),
+_GLM4 = _LLAMA | {
+    "attn_out": Slot("post_self_attn_layernorm", "output"),
+    "mlp_out": Slot("post_mlp_layernorm", "output"),
 }
-_GPT_NEOX = _LLAMA | {
-    "q": Slot("attention.query_key_value", "output", 0, "by head"),
-    "k": Slot("attention.query_key_value", "output", 1, "by head"),
-    "v": Slot("attention.query_key_value", "output", 2, "by head"),
-    "pattern": Slot("attention", "pattern"),
-    "z": Slot("attention.dense", "input"),
-    "attn_out": Slot("attention", "output"),
-    "neuron": Slot("mlp.dense_4h_to_h", "input"),
-}
-del _GPT_NEOX["resid_mid"]  # attention and MLP read the same residual
+_OLMO2 = _GEMMA | {"resid_mid": Slot("mlp", "input")}  # the MLP reads the residual as it is
+_APERTUS = _LLAMA | {"resid_mid": Slot("feedforward_layernorm", "input")}
+_STARCODER2 = _LLAMA | {"neuron": Slot("mlp.c_proj", "input")}
 
-# Model type -> the list of its blocks, and the slots in a block.
-ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Slot]]] = {
-    "llama": ("model.layers", _LLAMA),
-    "mistral": ("model.layers", _LLAMA),
-    "qwen2": ("model.layers", _LLAMA),
-    "qwen3": ("model.layers", _LLAMA),
-    "gemma2": ("model.layers", _GEMMA),
-    "gemma3_text": ("model.layers", _GEMMA),
-    "gpt2": ("transformer.h", _GPT2),
-    "gpt_neox": ("gpt_neox.layers", _GPT_NEOX),
+
+def _fused(module: str, kind: Literal["thirds", "by head"]) -> dict[str, Slot]:
+    """Queries, keys and values that are one tensor."""
+    return {stream: Slot(module, "output", part, kind) for part, stream in enumerate("qkv")}
+
+
+_PHI3 = _LLAMA | _fused("self_attn.qkv_proj", "thirds")
+_GPT2 = (
+    _LLAMA
+    | _fused("attn.c_attn", "thirds")
+    | {
+        "pattern": Slot("attn", "pattern"),
+        "z": Slot("attn.c_proj", "input"),
+        "attn_out": Slot("attn", "output"),
+        "resid_mid": Slot("ln_2", "input"),
+        "neuron": Slot("mlp.c_proj", "input"),
+    }
+)
+_MPT = (
+    _LLAMA
+    | _fused("attn.Wqkv", "thirds")
+    | {
+        "pattern": Slot("attn", "pattern"),
+        "z": Slot("attn.out_proj", "input"),
+        "attn_out": Slot("attn", "output"),
+        "resid_mid": Slot("norm_2", "input"),
+        "neuron": Slot("ffn.down_proj", "input"),
+        "mlp_out": Slot("ffn.down_proj", "output"),  # the MLP's own output holds the residual
+    }
+)
+_BLOOM = (
+    _LLAMA
+    | _fused("self_attention.query_key_value", "by head")
+    | {
+        "pattern": Slot("self_attention", "pattern"),
+        "z": Slot("self_attention.dense", "input"),
+        "attn_out": Slot("self_attention.dense", "output"),  # as the MLP's
+        "neuron": Slot("mlp.dense_4h_to_h", "input"),
+        "mlp_out": Slot("mlp.dense_4h_to_h", "output"),
+    }
+)
+_GPT_NEOX = (
+    _LLAMA
+    | _fused("attention.query_key_value", "by head")
+    | {
+        "pattern": Slot("attention", "pattern"),
+        "z": Slot("attention.dense", "input"),
+        "attn_out": Slot("attention", "output"),
+        "neuron": Slot("mlp.dense_4h_to_h", "input"),
+    }
+)
+_GPT_NEO = _GPT2 | {
+    "q": Slot("attn.attention.q_proj", "output"),
+    "k": Slot("attn.attention.k_proj", "output"),
+    "v": Slot("attn.attention.v_proj", "output"),
+    "pattern": Slot("attn.attention", "pattern"),
+    "z": Slot("attn.attention.out_proj", "input"),
 }
+_GPTJ = _GPT2 | {
+    "q": Slot("attn.q_proj", "output"),
+    "k": Slot("attn.k_proj", "output"),
+    "v": Slot("attn.v_proj", "output"),
+    "z": Slot("attn.out_proj", "input"),
+    "neuron": Slot("mlp.fc_out", "input"),
+}
+_PHI = _LLAMA | {"z": Slot("self_attn.dense", "input"), "neuron": Slot("mlp.fc2", "input")}
+_XGLM = _LLAMA | {
+    "z": Slot("self_attn.out_proj", "input"),
+    "resid_mid": Slot("final_layer_norm", "input"),
+    "neuron": Slot("fc2", "input"),
+    "mlp_out": Slot("fc2", "output"),
+}
+_FALCON = _GPT_NEOX | {
+    "attn_out": Slot("self_attention", "output"),
+    "z": Slot("self_attention.dense", "input"),
+}
+_LFM2 = _LLAMA | {
+    "resid_mid": Slot("ffn_norm", "input"),
+    "neuron": Slot("feed_forward.w2", "input"),
+    "mlp_out": Slot("feed_forward", "output"),
+}
+
+
+def _without(slots: Mapping[str, Slot], *streams: str) -> dict[str, Slot]:
+    return {stream: slot for stream, slot in slots.items() if stream not in streams}
+
+
+_HEADS = ("q", "k", "v", "pattern", "z", "attn_out")
+_EXPERTS = {"neuron": "every expert has neurons of its own"}
+_PARALLEL = {"resid_mid": "attention and MLP read the same residual"}
+_SCALED = dict.fromkeys(
+    ("attn_out", "mlp_out", "resid_mid"), "it is scaled before it is added to the residual"
+)
+_UNNAMED = {"pattern": "the weights pass through no function of their own"}
+_BY_SIZE = dict.fromkeys("qkv", "how they are fused depends on the model's size")
+_SOME = dict.fromkeys(_HEADS, "only some layers have attention")
+
+
+def _row(path: str, slots: Mapping[str, Slot], *lacks: Mapping[str, str]) -> Row:
+    why = {stream: text for each in lacks for stream, text in each.items()}
+    return Row(path, _without(slots, *why), why)
+
+
+_LAYERS, _BLOCKS = "model.layers", "transformer.h"
+
+
+def _alike(row: Row, *kinds: str) -> dict[str, Row]:
+    return dict.fromkeys(kinds, row)
+
+
+# By model type.
+ARCHITECTURES: Mapping[str, Row] = {
+    **_alike(_row(_LAYERS, _LLAMA), "llama", "mistral", "qwen2", "qwen3", "arcee", "ernie4_5"),
+    **_alike(_row(_LAYERS, _LLAMA), "gemma", "glm", "helium", "hunyuan_v1_dense", "ministral"),
+    **_alike(_row(_LAYERS, _LLAMA), "nemotron", "olmo", "seed_oss", "smollm3", "stablelm"),
+    **_alike(_row(_LAYERS, _LLAMA, _PARALLEL), "cohere", "cohere2"),
+    **_alike(_row(_LAYERS, _LLAMA, _EXPERTS), "mixtral", "olmoe", "qwen2_moe", "qwen3_moe"),
+    **_alike(_row(_LAYERS, _LLAMA, _EXPERTS), "glm4_moe", "gpt_oss"),
+    **_alike(_row(_LAYERS, _GEMMA), "gemma2", "gemma3_text"),
+    **_alike(_row(_LAYERS, _OLMO2), "olmo2", "olmo3", "exaone4"),
+    "apertus": _row(_LAYERS, _APERTUS),
+    "bloom": _row(_BLOCKS, _BLOOM),
+    "falcon": _row(_BLOCKS, _FALCON, _PARALLEL, _UNNAMED, _BY_SIZE),
+    "glm4": _row(_LAYERS, _GLM4),
+    "gpt2": _row(_BLOCKS, _GPT2),
+    "gpt_bigcode": _row(_BLOCKS, _GPT2, _BY_SIZE),
+    "gpt_neo": _row(_BLOCKS, _GPT_NEO),
+    "gpt_neox": _row("gpt_neox.layers", _GPT_NEOX, _PARALLEL),
+    "gptj": _row(_BLOCKS, _GPTJ, _PARALLEL),
+    "granite": _row(_LAYERS, _LLAMA, _SCALED),
+    "lfm2": _row(_LAYERS, _LFM2, _SOME),
+    "mpt": _row("transformer.blocks", _MPT),
+    "phi": _row(_LAYERS, _PHI, _PARALLEL),
+    "phi3": _row(_LAYERS, _PHI3),
+    "starcoder2": _row(_LAYERS, _STARCODER2),
+    "xglm": _row(_LAYERS, _XGLM),
+}
+
+
+def row_of(hf_model: Any) -> Row:
+    """Where a model's activations live.
+
+    Raises:
+        UserError: an architecture that is not in the table.
+    """
+    kind = hf_model.config.model_type
+    expect(kind in ARCHITECTURES, f"one of {', '.join(ARCHITECTURES)}", kind, of="model")
+    return ARCHITECTURES[kind]
 
 
 def blocks_of(hf_model: Any) -> tuple[list[Any], dict[str, Slot]]:
@@ -89,36 +221,61 @@ def blocks_of(hf_model: Any) -> tuple[list[Any], dict[str, Slot]]:
     Raises:
         UserError: an architecture that is not in the table.
     """
-    kind = hf_model.config.model_type
-    expect(kind in ARCHITECTURES, f"one of {', '.join(ARCHITECTURES)}", kind, of="model")
-    path, slots = ARCHITECTURES[kind]
-    there = {stream: slot for stream, slot in slots.items() if is_there(slot, hf_model.config)}
-    return list(hf_model.get_submodule(path)), there
+    row = row_of(hf_model)
+    there = {stream: slot for stream, slot in row.slots.items() if is_there(slot, hf_model.config)}
+    return list(hf_model.get_submodule(row.path)), there
 
 
-def part_of(x: Float[Tensor, "batch *rest"], slot: Slot, n_heads: int) -> Tensor:
-    """The third of a fused activation that is meant; the activation itself, if it is not fused."""
-    return x if slot.fused == "no" else _thirds(x, slot, n_heads)[slot.part]
+def slots_of(hf_model: Any) -> dict[str, Slot]:
+    """The slots that every block of a model has (a norm may be left out, or stand in a few).
+
+    Raises:
+        UserError: an architecture that is not in the table.
+    """
+    blocks, slots = blocks_of(hf_model)
+    return {
+        stream: slot
+        for stream, slot in slots.items()
+        if all(submodule(block, slot.module) is not None for block in blocks)
+    }
 
 
-def with_part(x: Tensor, part: Tensor, slot: Slot, n_heads: int) -> Tensor:
-    """``x`` with one of its thirds replaced: a new tensor."""
+def submodule(block: Any, path: str) -> Any:
+    """A module inside a block, or None."""
+    for name in path.split(".") if path else ():
+        block = getattr(block, name, None)
+    return block
+
+
+def kv_heads(config: Any) -> int:
+    """How many heads keys and values have."""
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+
+
+def part_of(
+    x: Float[Tensor, "batch *rest"], slot: Slot, n_heads: int, n_kv: int | None = None
+) -> Tensor:
+    """The part of a fused activation that is meant; the activation itself, if it is not fused."""
+    if slot.fused == "no":
+        return x
+    return _parts(x, slot, n_heads, n_kv or n_heads)[slot.part].flatten(-3)
+
+
+def with_part(x: Tensor, part: Tensor, slot: Slot, n_heads: int, n_kv: int | None = None) -> Tensor:
+    """``x`` with one of its three parts replaced: a new tensor."""
     if slot.fused == "no":
         return part
-    thirds = list(_thirds(x, slot, n_heads))
-    thirds[slot.part] = part
-    blocks = _blocks(slot, n_heads)
-    return rearrange(thirds, "third ... (block d) -> ... (block third d)", block=blocks)
+    parts = list(_parts(x, slot, n_heads, n_kv or n_heads))
+    parts[slot.part] = part.unflatten(-1, parts[slot.part].shape[-3:])
+    return torch.cat(parts, dim=-2).flatten(-3)
 
 
-def _thirds(x: Tensor, slot: Slot, n_heads: int) -> Float[Tensor, "3 batch *rest"]:
-    blocks = _blocks(slot, n_heads)
-    return rearrange(x, "... (block third d) -> third ... (block d)", block=blocks, third=3)
-
-
-def _blocks(slot: Slot, n_heads: int) -> int:
-    """How many times queries, keys and values follow each other."""
-    return n_heads if slot.fused == "by head" else 1
+def _parts(x: Tensor, slot: Slot, n_heads: int, n_kv: int) -> tuple[Tensor, ...]:
+    """Queries, keys and values, each ``[..., block, head, d]``: blocks of the three in turn."""
+    blocks = n_kv if slot.fused == "by head" else 1
+    own, shared = n_heads // blocks, n_kv // blocks
+    split = x.unflatten(-1, (blocks, own + 2 * shared, -1))
+    return split.split([own, shared, shared], dim=-2)
 
 
 def is_there(slot: Slot, config: Any) -> bool:

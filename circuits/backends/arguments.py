@@ -5,7 +5,7 @@ pass is interrupted there.
 """
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from circuits.backends.streams import Streams
 from circuits.edits.operators import on_columns
 from circuits.errors import UserError, expect
 from circuits.past import Past
@@ -111,11 +112,10 @@ def _require_layer(point: Point, n_layers: int) -> None:
         raise UserError(f"{point}: expected a layer in 0..{n_layers - 1}")
 
 
-def require_point(point: Point, n_layers: int, streams: Collection[str]) -> None:
+def require_point(point: Point, n_layers: int, streams: Streams) -> None:
     """Refuse a point whose layer or stream the model does not have (UserError)."""
     _require_layer(point, n_layers)
-    if point.stream not in streams:
-        raise UserError(f"{point}: this model has no such stream; it has {', '.join(streams)}")
+    streams.require(point.stream, str(point))
 
 
 def _require_editable(point: Point, n_layers: int) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, reason
 from circuits.runner import Runner, Window, prefix, whole
 from circuits.types import Edit, Point, TokenBatch
 
@@ -78,6 +78,8 @@ def check(runner: Runner) -> FastPath:
         )
     except UserError as refused:
         return FastPath(float("inf"), tolerance, str(refused))
+    except Exception as error:  # whatever a model's own code says of rows that join on the way
+        return FastPath(float("inf"), tolerance, f"the model cannot be resumed: {reason(error)}")
     expected = torch.cat([base.logits, patched.logits])
     return FastPath(difference(found.logits, expected), tolerance)
 

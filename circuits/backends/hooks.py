@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from circuits.backends import arguments
+from circuits.backends.streams import Streams
 from circuits.past import Past
 from circuits.runner import Output, Shape, Window
 from circuits.types import Edit, Point
@@ -48,7 +49,12 @@ class HookedRunner(ABC):
 
     shape: Shape
     hf_model: Any
-    blocks: Sequence[Any]
+    streams: Streams
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[Any]:
+        """The modules of the layers."""
 
     @abstractmethod
     def attach(self, point: Point, change: Change) -> Removable:

@@ -19,10 +19,19 @@ from nnsight.intervention.interleaver import OutOfOrderError
 from nnsight.modeling.transformers import TransformersModel
 from torch import Tensor, nn
 
-from circuits.architectures import ARCHITECTURES, Slot, is_there, part_of, with_part
+from circuits.architectures import (
+    ARCHITECTURES,
+    Slot,
+    blocks_of,
+    kv_heads,
+    part_of,
+    slots_of,
+    with_part,
+)
 from circuits.backends import arguments
 from circuits.backends.arguments import edited, recorded
 from circuits.backends.remote import require_hub_id, require_whole, sendable
+from circuits.backends.streams import Streams
 from circuits.errors import UserError
 from circuits.past import Past
 from circuits.runner import Output, Window
@@ -64,10 +73,16 @@ class NNsightRunner:
         self.model = TransformersModel(
             hf_model, tokenizer=copy.deepcopy(tokenizer), task="text-generation"
         )
-        path, slots = ARCHITECTURES[config.model_type]
-        self._blocks = self.model.get(path)
-        self._slots = {s: p for s, p in slots.items() if is_there(p, config)}
+        row = ARCHITECTURES[config.model_type]
+        self._blocks, self._slots = self.model.get(row.path), slots_of(hf_model)
+        self._n_kv = kv_heads(config.get_text_config())
+        self.streams = Streams(name, tuple(self._slots), row.lacks)
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        """The modules of the layers."""
+        return blocks_of(self.hf_model)[0]
 
     @torch.no_grad()
     def forward(
@@ -115,7 +130,7 @@ class NNsightRunner:
         Raises:
             UserError: the architecture does not have it, or the layer does not exist.
         """
-        arguments.require_point(point, self.shape.n_layers, self._slots)
+        arguments.require_point(point, self.shape.n_layers, self.streams)
         return self._slots[point.stream]
 
     def _reached(self, point: Point, window: Window) -> bool:
@@ -140,7 +155,7 @@ class NNsightRunner:
                 point.stream,
                 here,
                 window.start,
-                self.shape.n_heads,
+                (self.shape.n_heads, self._n_kv),
                 self.shape.d_head,
                 point in wanted,
             )
@@ -193,7 +208,7 @@ def _at_slot(
     stream: str,
     edits: Sequence[Edit],
     start: int,
-    n_heads: int,
+    counts: tuple[int, int],
     d_head: int,
     record: bool,
 ) -> Tensor | None:
@@ -201,11 +216,11 @@ def _at_slot(
     holder, side = _holder(block, slot)
     value = getattr(holder, side)
     first = value[0] if isinstance(value, tuple) else value
-    x = part_of(first, slot, n_heads)
+    x = part_of(first, slot, *counts)
     for edit in edits:
         x = edited(edit, x, start, d_head)
     if edits:
-        whole = with_part(first, x, slot, n_heads)
+        whole = with_part(first, x, slot, *counts)
         setattr(holder, side, (whole, *value[1:]) if isinstance(value, tuple) else whole)
     return recorded(stream, x, d_head) if record else None
 

@@ -17,7 +17,7 @@ module is theirs.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -25,9 +25,18 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from circuits.architectures import blocks_of, part_of, with_part
+from circuits.architectures import (
+    blocks_of,
+    kv_heads,
+    part_of,
+    row_of,
+    slots_of,
+    submodule,
+    with_part,
+)
 from circuits.backends import arguments
 from circuits.backends.hooks import Change, HookedRunner, Removable, entering, hooked, leaving
+from circuits.backends.streams import Streams
 from circuits.errors import expect
 from circuits.types import Edit, Point
 
@@ -38,8 +47,15 @@ class PlainRunner(HookedRunner):
     A model of an unknown architecture runs, but has no activations to edit or record.
     """
 
-    def __init__(self, hf_model: nn.Module, tokenizer: Any = None, name: str = "") -> None:
+    def __init__(self, hf_model: nn.Module, tokenizer: Any = None, name: str = "in memory") -> None:
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
+        self._name = name
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Looked for when asked: who only runs the model needs none."""
+        model = _unadapted(self.hf_model)
+        return Streams(self._name, tuple(slots_of(model)), row_of(model).lacks)
 
     @property
     def blocks(self) -> Sequence[Any]:
@@ -47,6 +63,7 @@ class PlainRunner(HookedRunner):
 
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
+        arguments.require_point(point, self.shape.n_layers, self.streams)
         return attach(self.hf_model, point, change)
 
 
@@ -56,13 +73,16 @@ def attach(hf_model: Any, point: Point, change: Change) -> Removable:
     Raises:
         UserError: an unknown architecture, or a stream or layer that it does not have.
     """
-    blocks, slots = blocks_of(_unadapted(hf_model))
-    arguments.require_point(point, len(blocks), slots)
-    slot, heads = slots[point.stream], hf_model.config.get_text_config().num_attention_heads
-    module = blocks[point.layer].get_submodule(slot.module)
+    model = _unadapted(hf_model)
+    (blocks, slots), config = blocks_of(model), model.config.get_text_config()
+    there = Streams("in memory", tuple(slots), row_of(model).lacks)
+    arguments.require_point(point, len(blocks), there)
+    slot, counts = slots[point.stream], (config.num_attention_heads, kv_heads(config))
+    module = submodule(blocks[point.layer], slot.module)
+    expect(module is not None, f"a layer with {slot.module}", "another one", of=str(point))
 
     def changed(x: Tensor) -> Tensor:
-        return with_part(x, change(part_of(x, slot, heads)), slot, heads)
+        return with_part(x, change(part_of(x, slot, *counts)), slot, *counts)
 
     if slot.side == "pattern":
         return _Weights(module, changed)
@@ -77,11 +97,15 @@ class _Weights(TorchFunctionMode):
     def __init__(self, attention: nn.Module, change: Change) -> None:
         super().__init__()
         self._change, self._due = change, False
-        self._handle = attention.register_forward_pre_hook(self._arm)
+        self._handles = (
+            attention.register_forward_pre_hook(lambda *_: self._wait(True)),
+            attention.register_forward_hook(lambda *_: self._wait(False)),
+        )
         self.__enter__()
 
-    def _arm(self, _module: nn.Module, _args: tuple) -> None:
-        self._due = True
+    def _wait(self, due: bool) -> None:
+        """For the first dropout inside; one after the attention is of something else."""
+        self._due = due
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -94,7 +118,8 @@ class _Weights(TorchFunctionMode):
 
     def remove(self) -> None:
         """End it; what was begun later must have ended."""
-        self._handle.remove()
+        for handle in self._handles:
+            handle.remove()
         self.__exit__(None, None, None)
 
 

@@ -5,15 +5,18 @@ hooks on these points.
 """
 
 import copy
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components import MoEBridge
 from transformer_lens.model_bridge.sources.transformers import source
 
 from circuits.backends import arguments
 from circuits.backends.hooks import Change, HookedRunner, Removable, leaving
+from circuits.backends.streams import Streams
+from circuits.errors import reading
 from circuits.types import Point
 
 # The bridge would install torchvision to read a multi-modal model's pictures, of which none come.
@@ -21,6 +24,7 @@ from circuits.types import Point
 _READER = "load_modality_processor"
 assert hasattr(source, _READER)
 setattr(source, _READER, lambda *_: None)
+_ELSEWHERE = "use --backend plain or nnsight"
 
 _HOOKS = {
     "resid_pre": "hook_resid_pre",
@@ -41,16 +45,48 @@ class TLRunner(HookedRunner):
     """A :class:`circuits.runner.Runner` over ``TransformerBridge``."""
 
     def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
-        self.bridge = TransformerBridge.boot_transformers(
-            name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
-        )
-        self.blocks = list(self.bridge.blocks)
-        point = self.bridge.get_hook_point
-        self._streams = [s for s, hook in _HOOKS.items() if point(f"blocks.0.{hook}")]
+        with reading(f"model {name}", "an architecture of TransformerLens", _ELSEWHERE):
+            self.bridge = TransformerBridge.boot_transformers(
+                name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
+            )
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
+        self._blocks = list(self.bridge.blocks)
+        self.streams = Streams(name, tuple(filter(self._everywhere, _HOOKS)), self._lacks())
+
+    @property
+    def blocks(self) -> Sequence[Any]:
+        return self._blocks
 
     def attach(self, point: Point, change: Change) -> Removable:
         """See :class:`HookedRunner`."""
-        arguments.require_point(point, self.shape.n_layers, self._streams)
-        hook: Any = self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
-        return hook.register_forward_hook(partial(leaving, change))
+        arguments.require_point(point, self.shape.n_layers, self.streams)
+        return _Hook(self._hook(point), change)
+
+    def _hook(self, point: Point) -> Any:
+        return self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
+
+    def _everywhere(self, stream: str) -> bool:
+        """Whether every layer has a hook for it; experts' neurons have the MLP's output for one."""
+        for layer in range(self.shape.n_layers):
+            hook = self._hook(Point(layer, stream))
+            output = self.bridge.get_hook_point(f"blocks.{layer}.mlp.hook_out")
+            if hook is None or (stream == "neuron" and hook is output):
+                return False
+        return True
+
+    def _lacks(self) -> dict[str, str]:
+        experts = any(isinstance(part, MoEBridge) for part in self.bridge.modules())
+        return {"neuron": "every expert has neurons of its own"} if experts else {}
+
+
+class _Hook:
+    """A hook of TransformerLens' own kind: it has every activation by rows, columns and channels,
+    and outputs as they are added to the residual, also where the model holds them otherwise."""
+
+    def __init__(self, hook: Any, change: Change) -> None:
+        self._hook = hook
+        self._handle = hook.add_hook(lambda x, hook: leaving(change, hook, (), x))
+
+    def remove(self) -> None:
+        self._handle.hook.remove()
+        self._hook.fwd_hooks.remove(self._handle)
