@@ -155,12 +155,14 @@ def _without(slots: Mapping[str, Slot], *streams: str) -> dict[str, Slot]:
 _HEADS = ("q", "k", "v", "pattern", "z", "attn_out")
 _EXPERTS = {"neuron": "every expert has neurons of its own"}
 _PARALLEL = {"resid_mid": "attention and MLP read the same residual"}
-_SCALED = dict.fromkeys(
-    ("attn_out", "mlp_out", "resid_mid"), "it is scaled before it is added to the residual"
-)
+_SCALED = {
+    stream: "it is scaled before it is added to the residual"
+    for stream in ("attn_out", "mlp_out", "resid_mid")
+}
 _UNNAMED = {"pattern": "the weights pass through no function of their own"}
-_BY_SIZE = dict.fromkeys("qkv", "how they are fused depends on the model's size")
-_SOME = dict.fromkeys(_HEADS, "only some layers have attention")
+_ONE_AXIS = {"pattern": "rows and heads of the weights are one axis"}
+_BY_SIZE = {stream: "how they are fused depends on the model's size" for stream in "qkv"}
+_SOME = {stream: "only some layers have attention" for stream in _HEADS}
 
 
 def _row(path: str, slots: Mapping[str, Slot], *lacks: Mapping[str, str]) -> Row:
@@ -200,7 +202,7 @@ ARCHITECTURES: Mapping[str, Row] = {
     "phi": _row(_LAYERS, _PHI, _PARALLEL),
     "phi3": _row(_LAYERS, _PHI3),
     "starcoder2": _row(_LAYERS, _STARCODER2),
-    "xglm": _row(_LAYERS, _XGLM),
+    "xglm": _row(_LAYERS, _XGLM, _ONE_AXIS),
 }
 
 
@@ -211,7 +213,8 @@ def row_of(hf_model: Any) -> Row:
         UserError: an architecture that is not in the table.
     """
     kind = hf_model.config.model_type
-    expect(kind in ARCHITECTURES, f"one of {', '.join(ARCHITECTURES)}", kind, of="model")
+    known, advice = ", ".join(ARCHITECTURES), "use --backend transformer_lens"
+    expect(kind in ARCHITECTURES, f"one of {known}", kind, advice, "model")
     return ARCHITECTURES[kind]
 
 

@@ -22,6 +22,8 @@ from circuits.past import Past
 from circuits.runner import Shape, Window
 from circuits.types import HEAD_STREAMS, Edit, Point
 
+_ATTENDING = {"full_attention", "sliding_attention", "chunked_attention"}
+
 
 def shape_of(hf_model: Any) -> Shape:
     """The sizes of a Hugging Face model, by its configuration for text."""
@@ -76,7 +78,7 @@ def arguments(
     for edit in edits:
         _require_editable(edit.point, model.config.get_text_config().num_hidden_layers)
     device = model.device
-    cache = _cache(window, grow)
+    cache = _cache(model.config.get_text_config(), window, grow)
     mask = window.mask.to(device).long()
     width = window.ids.shape[1]
     read = (
@@ -95,11 +97,20 @@ def arguments(
     }
 
 
-def _cache(window: Window, grow: bool) -> DynamicCache | None:
+def _cache(config: Any, window: Window, grow: bool) -> DynamicCache | None:
     past = window.past
     expect(isinstance(past, Past | None), "one made by this runner", type(past).__name__, of="past")
     if grow and window.layer:
         raise UserError("window: a pass resumed at a layer has no keys and values below it")
+    if grow or past is not None:
+        kinds = set(getattr(config, "layer_types", None) or ()) - _ATTENDING
+        expect(
+            not kinds,
+            "layers that keep keys and values only",
+            ", ".join(sorted(kinds)),
+            "it can be patched, scored by the next token; it cannot generate here",
+            "model",
+        )
     if past is not None:
         return past.growing(len(window.ids)) if grow else past.frozen()
     # An explicit cache, because the model's own may drop columns outside a sliding window.
@@ -157,7 +168,7 @@ def edited(
         columns = nn.functional.pad(columns, beyond, value=edit.onward)
         changed = on_columns(edit.apply, split, columns)
     if edit.point.stream == "pattern":
-        return rearrange(changed, "batch query head key -> batch head query key")
+        return rearrange(changed, "batch query head key -> batch head query key").contiguous()
     return changed.reshape(x.shape)
 
 

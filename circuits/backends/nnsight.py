@@ -10,6 +10,7 @@ source of the attention function.
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import getsource
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from circuits.architectures import (
     kv_heads,
     part_of,
     slots_of,
+    submodule,
     with_part,
 )
 from circuits.backends import arguments
@@ -37,6 +39,8 @@ from circuits.past import Past
 from circuits.runner import Output, Window
 from circuits.types import Edit, Point
 
+_ATTEND = "attention_interface"
+_UNNAMED = "the weights pass through no function that this back-end can name"
 _Step = Callable[[], Tensor | None]
 
 
@@ -74,15 +78,21 @@ class NNsightRunner:
             hf_model, tokenizer=copy.deepcopy(tokenizer), task="text-generation"
         )
         row = ARCHITECTURES[config.model_type]
-        self._blocks, self._slots = self.model.get(row.path), slots_of(hf_model)
-        self._n_kv = kv_heads(config.get_text_config())
-        self.streams = Streams(name, tuple(self._slots), row.lacks)
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
+        self._blocks, self._n_kv = self.model.get(row.path), kv_heads(config.get_text_config())
+        self._slots = {s: at for s, at in slots_of(hf_model).items() if self._named(at)}
+        lacks = {} if "pattern" in self._slots else {"pattern": _UNNAMED}
+        self.streams = Streams(name, tuple(self._slots), lacks | dict(row.lacks))
 
     @property
     def blocks(self) -> Sequence[Any]:
         """The modules of the layers."""
         return blocks_of(self.hf_model)[0]
+
+    def _named(self, slot: Slot) -> bool:
+        """Whether attention is a function of transformers', whose operations have names."""
+        attention = submodule(self.blocks[0], slot.module)
+        return slot.side != "pattern" or _ATTEND in getsource(type(attention).forward)
 
     @torch.no_grad()
     def forward(
@@ -231,6 +241,6 @@ def _holder(block: Any, slot: Slot) -> tuple[Any, str]:
     if slot.side != "pattern":
         return envoy, slot.side
     source = envoy.source
-    attend = [n for n in source.names if n.startswith("attention_interface_")][-1]
+    attend = [n for n in source.names if n.startswith(f"{_ATTEND}_")][-1]
     # The last operation on the weights before they meet the values; without training, an identity.
     return getattr(source, attend).source.nn_functional_dropout_0, "output"

@@ -1,42 +1,57 @@
 """The self-test of every loaded model: nothing is measured on hooks that have not been checked.
 
 1. Logits through the back-end equal the plain Hugging Face model's.
-2. An identity edit at every tested point changes nothing, bit for bit.
-3. A full patch (every column of a layer's residuals from another run) reproduces that run.
-4. Named spans cover the tokens that they name.
+2. A full patch (every column of a layer's residuals from another run) reproduces that run.
+3. Every stream acts and agrees with the others, or is absent on this model, by name
+   (``circuits.backends.acting``, ``circuits.backends.agreeing``).
+4. An identity edit of every stream that is there changes nothing, bit for bit.
+5. Named spans cover the tokens that they name.
 
 Resuming at a layer, a shared prefix and joining rows make patching fast but are not needed for it:
 where they do not hold, the engine takes the plain path (``circuits.backends.fastpath``). The report
 says so.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import nan
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from circuits.backends.acting import dead
+from circuits.backends.agreeing import at_fault, passed_by, sums
 from circuits.backends.fastpath import TOLERANCE, FastPath, difference, fast_path
+from circuits.backends.layer import Layer, one_of_each
+from circuits.backends.streams import STREAMS, Streams, streams_of
 from circuits.edits import operators
-from circuits.errors import SelfTestError
-from circuits.runner import Runner, Window, whole
+from circuits.errors import SelfTestError, UserError, reason
+from circuits.runner import Output, Runner, Window, whole
 from circuits.tokens import prompts_batch
 from circuits.types import Edit, Point, TokenBatch
 
 _TEXTS = ("Name three rivers.", "Why is the sky blue at noon but red in the evening?")
 _WORD = "tree"
+_NEEDED = "resid_pre"  # without it nothing can be patched
+_NO_HOOK = "this back-end has no hook for it"
 
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Largest differences found, in nats of log-probability; ``tolerance`` is what was allowed."""
+    """Largest differences found, in nats of log-probability; ``tolerance`` is what was allowed.
+
+    ``sums`` are those of streams that must agree; ``absent`` says of streams why they are not
+    there.
+    """
 
     plain: float
     identity: float
     full_patch: float
     tolerance: float
     fast_path: FastPath
+    sums: Mapping[str, float] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 UNTESTED = SelfTest(nan, nan, nan, nan, FastPath(nan, nan, "not tested"))
@@ -55,8 +70,9 @@ def plain_logits(hf_model: Any, tokenizer: Any) -> Tensor:
     return out.logits[:, -1:].float().cpu()
 
 
+@torch.no_grad()
 def self_test(runner: Runner, tokenizer: Any, expected: Tensor) -> SelfTest:
-    """Run every check.
+    """Run every check; the runner has the streams that act from then on.
 
     Raises:
         SelfTestError: says which check failed, and by how much.
@@ -64,29 +80,65 @@ def self_test(runner: Runner, tokenizer: Any, expected: Tensor) -> SelfTest:
     tokens = prompts_batch(tokenizer, _TEXTS, _WORD)
     _check_spans(tokenizer, tokens)
     _check_finite(expected, runner.shape.dtype)
-    layer = runner.shape.n_layers // 2
-    base = runner.forward(whole(tokens), record=[Point(layer)])
+    layer, allowed = runner.shape.n_layers // 2, TOLERANCE.get(runner.shape.dtype, 2e-2)
+    base = _first_pass(runner, tokens, Point(layer))
+    plain = _within("plain", difference(base.logits.cpu(), expected), allowed)
     other = runner.forward(whole(tokens.rows([1, 0])), record=[Point(layer)])
-    report = SelfTest(
-        plain=difference(base.logits.cpu(), expected),
-        identity=_identity(runner, tokens, base.logits, layer),
-        full_patch=_full_patch(runner, tokens, other.acts[Point(layer)], other.logits, layer),
-        tolerance=TOLERANCE.get(runner.shape.dtype, 2e-2),
-        fast_path=fast_path(runner),
-    )
-    for name in ("plain", "identity", "full_patch"):
-        value = getattr(report, name)
-        allowed = 0.0 if name == "identity" else report.tolerance
-        if not value <= allowed:
-            raise SelfTestError(
-                f"self-test {name!r}: expected log-probabilities within {allowed:g} nats, got "
-                f"{value:.3g}; hooks on this model cannot be trusted"
-            )
-    return report
+    full = _full_patch(runner, tokens, other.acts[Point(layer)], other.logits, layer)
+    full = _within("full_patch", full, allowed)
+    streams, gaps = acting(runner)
+    if _NEEDED in streams.absent:
+        raise SelfTestError(
+            f"self-test 'acting': expected a model whose {_NEEDED} can be edited, got one where "
+            f"{streams.absent[_NEEDED]}; hooks on this model cannot be trusted"
+        )
+    cast(Any, runner).streams = streams
+    same = _within("identity", _identity(runner, tokens, base.logits, layer, streams), 0.0)
+    return SelfTest(plain, same, full, allowed, fast_path(runner), gaps, streams.absent)
 
 
-def _identity(runner: Runner, tokens: TokenBatch, logits: Tensor, layer: int) -> float:
-    points = [Point(layer, s) for s in ("resid_pre", "resid_post", "attn_out", "mlp_out", "z")]
+def _first_pass(runner: Runner, tokens: TokenBatch, point: Point) -> Output:
+    try:
+        return runner.forward(whole(tokens), record=[point])
+    except UserError:
+        raise
+    except Exception as error:  # whatever a back-end's own code says of an architecture
+        raise SelfTestError(
+            f"self-test 'plain': expected a back-end that runs this model in "
+            f"{_spelled(runner.shape.dtype)}, got {reason(error)}; use another --backend or --dtype"
+        ) from error
+
+
+def _within(name: str, value: float, allowed: float) -> float:
+    if not value <= allowed:
+        raise SelfTestError(
+            f"self-test {name!r}: expected log-probabilities within {allowed:g} nats, got "
+            f"{value:.3g}; hooks on this model cannot be trusted"
+        )
+    return value
+
+
+def acting(runner: Runner) -> tuple[Streams, dict[str, float]]:
+    """The streams that act and agree in one layer of each kind, and the largest gap of each sum."""
+    streams, largest = streams_of(runner), {}
+    lacking = {s: streams.lacks.get(s, _NO_HOOK) for s in STREAMS if s not in streams.there}
+    streams = streams.without(lacking)
+    for number in one_of_each(runner):
+        layer = Layer(runner, number)
+        streams = streams.without(dead(layer, streams.there))
+        if _NEEDED not in streams.there:
+            break
+        gaps = sums(layer, streams.there)
+        streams = streams.without(at_fault(layer, gaps))
+        streams = streams.without(passed_by(layer, streams.there))
+        largest |= {name: max(gap, largest.get(name, 0.0)) for name, gap in gaps.items()}
+    return streams, largest
+
+
+def _identity(
+    runner: Runner, tokens: TokenBatch, logits: Tensor, layer: int, streams: Streams
+) -> float:
+    points = [Point(layer, s) for s in streams.there if s != "resid_mid"]
     edited = runner.forward(whole(tokens), [Edit(point, lambda x: x.clone()) for point in points])
     return float((edited.logits - logits).abs().max())
 
@@ -106,11 +158,14 @@ def _full_patch(
 
 def _check_finite(logits: Tensor, dtype: torch.dtype) -> None:
     if not bool(logits.isfinite().all()):
-        precision = str(dtype).removeprefix("torch.")
         raise SelfTestError(
-            f"self-test: expected finite logits, got NaN or inf in {precision} from the model "
-            "itself: its activations leave that range; use --dtype fp32 or bf16"
+            f"self-test: expected finite logits, got NaN or inf in {_spelled(dtype)} from the "
+            "model itself: its activations leave that range; use --dtype fp32 or bf16"
         )
+
+
+def _spelled(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _check_spans(tokenizer: Any, tokens: TokenBatch) -> None:

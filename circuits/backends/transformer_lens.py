@@ -51,7 +51,7 @@ class TLRunner(HookedRunner):
             )
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
         self._blocks = list(self.bridge.blocks)
-        self.streams = Streams(name, tuple(filter(self._everywhere, _HOOKS)), self._lacks())
+        self.streams = self._streams(name)
 
     @property
     def blocks(self) -> Sequence[Any]:
@@ -65,18 +65,23 @@ class TLRunner(HookedRunner):
     def _hook(self, point: Point) -> Any:
         return self.bridge.get_hook_point(f"blocks.{point.layer}.{_HOOKS[point.stream]}")
 
-    def _everywhere(self, stream: str) -> bool:
-        """Whether every layer has a hook for it; experts' neurons have the MLP's output for one."""
-        for layer in range(self.shape.n_layers):
-            hook = self._hook(Point(layer, stream))
-            output = self.bridge.get_hook_point(f"blocks.{layer}.mlp.hook_out")
-            if hook is None or (stream == "neuron" and hook is output):
-                return False
-        return True
+    def _layers(self, stream: str) -> list[int]:
+        """The layers with a hook for it; experts' neurons have the MLP's output for one."""
+        hook = self.bridge.get_hook_point
+        outputs = [hook(f"blocks.{i}.mlp.hook_out") for i in range(self.shape.n_layers)]
+        hooks = [self._hook(Point(i, stream)) for i in range(self.shape.n_layers)]
+        both = enumerate(zip(hooks, outputs, strict=True))
+        return [i for i, (at, out) in both if at and (stream != "neuron" or at is not out)]
 
-    def _lacks(self) -> dict[str, str]:
+    def _streams(self, name: str) -> Streams:
+        layers = {stream: len(self._layers(stream)) for stream in _HOOKS}
+        there = tuple(stream for stream, count in layers.items() if count == self.shape.n_layers)
+        some = {
+            s: "only some layers have it" for s, n in layers.items() if n > 0 and s not in there
+        }
         experts = any(isinstance(part, MoEBridge) for part in self.bridge.modules())
-        return {"neuron": "every expert has neurons of its own"} if experts else {}
+        neurons = {"neuron": "every expert has neurons of its own"} if experts else {}
+        return Streams(name, there, some | neurons)
 
 
 class _Hook:
