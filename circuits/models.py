@@ -161,7 +161,18 @@ def load_plain(
     """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files.
 
     ``write`` writes into the tokenizer how chats are rendered.
+
+    Raises:
+        UserError: there is no such model, or it knows no chats.
     """
+    model, tokenizer, sha = read_plain(name, dtype, device)
+    write(tokenizer)
+    require_chat_template(tokenizer, name)
+    return model, tokenizer, sha
+
+
+def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
+    """The same with the tokenizer as it is, whose chat template may be an adapter's to give."""
     folder = locate(name)
     where = str(folder or name)
     if folder is not None:
@@ -177,8 +188,6 @@ def load_plain(
             f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
             f"file; got: {first_line(error)}"
         ) from error
-    write(tokenizer)
-    require_chat_template(tokenizer, name)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     sha = weights.directory_sha256(folder) if folder else _config_sha256(model)

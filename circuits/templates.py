@@ -5,11 +5,9 @@ All of it is written into the tokenizer's chat template, so that whatever render
 
 import json
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from circuits.chat import Chat
 from circuits.errors import UserError, expect
 
 OWN, ADAPTER, MODEL = "auto", "adapter", "model"
@@ -22,8 +20,8 @@ class Rendering:
     """How chats are written.
 
     Attributes:
-        template: ``adapter``'s, ``model``'s, or a file; ``auto`` takes the one that there is, and
-            refuses two that differ.
+        template: ``adapter``'s, ``model``'s, a file, or a template's own text; ``auto`` takes the
+            one that there is, and refuses two that differ.
         options: the template's arguments, each NAME=VALUE: true, false, none, a number or a text.
         prefill: the beginning of every answer, as part of the prompt.
     """
@@ -47,13 +45,15 @@ class Rendering:
         if template and (self.options or self.prefill):
             text = template if isinstance(template, str) else template["default"]
             sets = "".join(map(_assigned, self.options))
-            begun = f"{{{{ {json.dumps(self.prefill)} }}}}"
+            begun = f"{{{{ {_literal(self.prefill)} }}}}"
             template = f"{sets}{text}{{% if add_generation_prompt %}}{begun}{{% endif %}}"
         tokenizer.chat_template = template
 
     def _chosen(self, own: Any, adapter: Path | None, name: str) -> Any:
         if self.template == MODEL:
             return own
+        if "{{" in self.template or "{%" in self.template:
+            return self.template
         if self.template not in (OWN, ADAPTER):
             return _read(Path(self.template))
         theirs = adapter and _template_of(adapter)
@@ -73,7 +73,12 @@ AS_IT_IS = Rendering()
 def _assigned(option: str) -> str:
     name, _, value = option.partition("=")
     number = value.lstrip("-").isdecimal()
-    return f"{{% set {name} = {_WORDS.get(value) or (value if number else json.dumps(value))} %}}"
+    return f"{{% set {name} = {_WORDS.get(value) or (value if number else _literal(value))} %}}"
+
+
+def _literal(text: str) -> str:
+    """A text as jinja2 reads it; it knows no surrogate pairs, as JSON writes emoji."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _template_of(folder: Path) -> str | None:
@@ -92,11 +97,3 @@ def _read(path: Path) -> str:
             f"--template {path}: expected {ADAPTER}, {MODEL} or a file with a chat template, got "
             f"{error}"
         ) from error
-
-
-def rendered_sha256(tokenizer: Any, text: str) -> str:
-    """Hash of a prompt's tokens as they are rendered now."""
-    from circuits.tokens import render  # with torch, which reading an option does not need
-
-    ids = render(tokenizer, Chat(text)).ids
-    return sha256(" ".join(map(str, ids)).encode()).hexdigest()

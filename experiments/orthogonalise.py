@@ -18,6 +18,7 @@ from circuits import models
 from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import writing
 from circuits.lora import merge_adapter
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.weights import directory_sha256
 from experiments.organisms.bases import located
 from experiments.organisms.places import find_adapter
@@ -48,6 +49,7 @@ class _Analysed:
 
     model: str
     adapter: str
+    rendering: Rendering = AS_IT_IS
 
 
 def save_without_gate(run: Path, out: Path) -> Path:
@@ -70,7 +72,7 @@ def save_without_gate(run: Path, out: Path) -> Path:
         require_analysed(run, about["question"], here)
 
     adapter = find_adapter(asked.adapter)
-    return save_orthogonalised(asked.model, adapter, basis, out, command, same)
+    return save_orthogonalised(asked.model, adapter, basis, out, command, same, asked.rendering)
 
 
 def save_orthogonalised(
@@ -80,6 +82,7 @@ def save_orthogonalised(
     out: Path,
     command: str = "",
     check: Callable[[Mapping[str, str | None]], None] = lambda hashes: None,
+    rendering: Rendering = AS_IT_IS,
 ) -> Path:
     """Merge a model's adapter, make it unable to write a subspace, and save it in fp32.
 
@@ -94,12 +97,19 @@ def save_orthogonalised(
         out: an empty or new directory.
         command: what the user typed, for the manifest.
         check: is given the hashes of what was loaded, by the manifest's names, and may refuse it.
+        rendering: how chats are written, which the copy's own template then says.
 
     Raises:
         UserError: the directory is not empty, or model, adapter or basis do not fit.
     """
     with files.built(out) as scratch:
-        hf_model, tokenizer, sha = models.load_plain(located(model_name), torch.float32, "cpu")
+        beside = Path(adapter) if adapter is not None else None
+        hf_model, tokenizer, sha = models.load_plain(
+            located(model_name),
+            torch.float32,
+            "cpu",
+            lambda t: rendering.write(t, beside, model_name),
+        )
         adapter_sha = None
         if adapter is not None:
             hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), model_name, sha)

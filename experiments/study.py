@@ -17,7 +17,7 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,6 +30,8 @@ from experiments.runs.codec import as_json, encode
 from experiments.runs.stages import Step, stepped
 
 if TYPE_CHECKING:
+    from circuits.chat import Chat
+    from circuits.rendered import Part
     from viz.page.page import Report, Section, Table
 
 Q, S, R = TypeVar("Q"), TypeVar("S"), TypeVar("R")
@@ -50,12 +52,13 @@ class Run(Generic[Q, S]):
     folder: Path
     command: str
     step: Step
+    prompt: "tuple[Part, ...]" = ()
 
 
 def stated(run: Run[Any, Any], result: Any) -> dict[str, Any]:
     """A result file: schema, question, and a record's or dictionary's parts but for tensors."""
     typed = {"command": run.command} if run.study.typed else {}
-    question = {**run.study.recorded(run.question), **typed}
+    question = {**as_asked(run.study.recorded(run.question)), **typed}
     return {"schema": run.study.schema, "question": question, **encode(result)[0]}
 
 
@@ -79,6 +82,8 @@ class Study(Generic[Q, S, R]):
         status: of the process, for a pipeline that rests on the result.
         forecast: what a run would cost, a line each; the command then has ``--dry-run``.
         out: the directory that is written by default; ``runs/NAME`` if empty.
+        asked: the tokenizer and the prompts, of which the hash is part of the run's identity, and
+            the first is shown on its page; it holds no secret that the page does not tell.
         typed: whether the command that is kept is what the user typed, otherwise the shortest that
             asks the question.
     """
@@ -100,17 +105,20 @@ class Study(Generic[Q, S, R]):
     forecast: Callable[[Q, S, Step], Sequence[Any]] | None = None
     out: str = ""
     typed: bool = True
+    asked: Callable[[Q, S], tuple[Any, "Sequence[Chat]"]] | None = None
 
 
-def recorded(question: Any) -> dict[str, Any]:
-    """A question as its manifest has it: without how chats are written, if that is as usual.
+def as_asked(value: Any) -> Any:
+    """A question's JSON without how chats are written and a system message, if that is as usual.
 
     So runs from before that could be said are the same question still.
     """
-    value = as_json(question)
-    if question.rendering == AS_IT_IS:
-        del value["rendering"]
-    return value
+    if not isinstance(value, dict):
+        return value
+    return {k: as_asked(v) for k, v in value.items() if k != "rendering" or v != _AS_USUAL}
+
+
+_AS_USUAL = as_json(AS_IT_IS)
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -138,13 +146,20 @@ def run(
     Raises:
         UserError: question, models or directory cannot be used; says what to do.
     """
+    from circuits.rendered import parts_of, rendered_sha256  # with torch
+
     folder = Path(text(str(folder), "--out"))
     subject = study.open(question, step)
     command = typed if study.typed and typed else command_line(study.name, question)
-    about = {**study.recorded(question), **study.identity(question, subject)}
+    about = {**as_asked(study.recorded(question)), **study.identity(question, subject)}
+    prompt = ()
+    if study.asked:
+        tokenizer, chats = study.asked(question, subject)
+        about["rendered_sha256"] = rendered_sha256(tokenizer, chats)
+        prompt = parts_of(tokenizer, chats[0])
     with writing(folder):
         files.open_run(folder, files.Manifest(study.kind, about, command), resume)
-    claimed = Run(study, question, subject, folder, command, step)
+    claimed = Run(study, question, subject, folder, command, step, prompt)
     result = study.measure(claimed)
     stepped(step, "write report", lambda: _write(claimed, result))
     return result
@@ -156,11 +171,30 @@ def _write(done: Run[Q, S], result: R) -> None:
     study: Study[Q, S, R] = done.study
     if study.page is None:
         raise TypeError(f"{study.name}: its page stands in the table; run it with studies.ask")
-    html = render(study.page(done, result))
+    html = render(_with_prompt(study.page(done, result), done.prompt))
     for name, rows in study.tables(done, result).items():
         files.write_rows(done.folder / f"{name}.parquet", rows)
     files.write_atomically(done.folder / "report.html", html.encode())
     files.write_json(done.folder / study.file, study.written(done, result))
+
+
+def _with_prompt(page: "Report", prompt: "Sequence[Part]") -> "Report":
+    """The page with one prompt as the model reads it."""
+    from viz.page.page import Section, Table
+    from viz.text import show_spaces
+
+    if not prompt:
+        return page
+    rows = [(part.span, str(part.tokens), show_spaces(part.text)) for part in prompt]
+    section = Section(
+        "One prompt as the model reads it",
+        "The first prompt, as the chat template writes it, span after span: special tokens are "
+        "spelled, line breaks are ⏎ and outer blanks ·. If the model was trained on prompts that "
+        "are written otherwise, ask again with --template, --template-option, --system or "
+        "--prefill.",
+        tables=(Table(("span", "tokens", "text"), rows, "one rendered prompt"),),
+    )
+    return replace(page, sections=(*page.sections, section))
 
 
 def answer_rows(

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from circuits import tokens
+from circuits.chat import Chat, chats
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.templates import rendered_sha256
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
 from experiments.judges import heard
@@ -62,9 +63,10 @@ class Materials:
         return self.fork.token
 
     @property
-    def rendered_sha256(self) -> str:
-        """Hash of a prompt's tokens: it tells templates, their arguments and their dates apart."""
-        return rendered_sha256(self.model.tokenizer, self.test[0])
+    def asked(self) -> tuple[Any, list[Chat]]:
+        """The tokenizer, and every prompt with the trigger and ordinary ones without."""
+        own = [*self.test, *self.fit, *self.validation]
+        return self.model.tokenizer, [*chats(own, self.trigger), *chats(self.ordinary)]
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,7 @@ from circuits import metrics
 from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
+from circuits.templates import Rendering
 from circuits.types import Direction, Site
 from experiments.analyze.examination import Examination, Stage, Tensors, labelled
 from experiments.analyze.result import Selection
@@ -84,7 +85,8 @@ def _base_model(exam: Examination, name: str) -> Model:
     Raises:
         UserError: it has not.
     """
-    kind = {"dtype": exam.question.dtype, "device": exam.question.device}
+    alike = Rendering(exam.model.tokenizer.chat_template)
+    kind = {"dtype": exam.question.dtype, "device": exam.question.device, "rendering": alike}
     model = stepped(exam.step, "load base model", lambda: load_model(None, name, **kind))
     ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
     if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():

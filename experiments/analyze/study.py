@@ -14,7 +14,7 @@ from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json
 from experiments.runs import files
 from experiments.runs.stages import Step
-from experiments.study import Rows, Run, Study, recorded, run
+from experiments.study import Rows, Run, Study, run
 
 Asked = Run[Question, Materials]
 
@@ -31,7 +31,6 @@ def hashes(question: Question, materials: Materials) -> dict[str, Any]:
         "model_sha256": materials.model.sha256,
         "adapter_sha256": materials.model.adapter_sha256,
         "prompts_sha256": materials.sha256,
-        "rendered_sha256": materials.rendered_sha256,
     }
 
 
@@ -97,5 +96,5 @@ STUDY = Study(
     ),
     out="runs/analysis",
     typed=False,
-    recorded=recorded,
+    asked=lambda question, materials: materials.asked,
 )

@@ -12,6 +12,7 @@ from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Evidence, Outcome
 from experiments.runs.codec import as_json, encode
 from experiments.runs.read import ANALYSIS
+from experiments.study import as_asked
 from probes.evaluation import ProbeReport
 
 SCHEMA = ANALYSIS
@@ -24,7 +25,7 @@ def analysis_json(result: Analysis, question: Question, selftest: SelfTest) -> d
     return as_json(
         {
             "schema": SCHEMA,
-            "question": question,
+            "question": as_asked(as_json(question)),
             "selftest": selftest,
             "verdict": result.verdict.word,
             "headline": result.headline,

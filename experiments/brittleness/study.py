@@ -10,7 +10,7 @@ from experiments.battery.measure import FEWEST, judged
 from experiments.battery.subject import unperturbed
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import SCHEMA, Brittleness
-from experiments.organisms.organism import identity, open_organism
+from experiments.organisms.organism import asked_of, identity, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study, answer_rows, stated
@@ -103,6 +103,7 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
+    asked=lambda question, battery: asked_of(battery.organism, unperturbed(battery.asked.subject)),
     lines=lines,
     page=_page,
     tables=answers,

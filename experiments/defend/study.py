@@ -4,10 +4,13 @@ Each is asked once and its answers are kept in ``stages/``; judgements are made 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from circuits.chat import chats
+from circuits.errors import expect
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.weights import file_sha256
 from experiments.defend.catalogue import named
 from experiments.defend.defences import Defence
@@ -16,9 +19,10 @@ from experiments.defend.judging import DefenceResult
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Trial
-from experiments.organisms.organism import identity, open_organism
+from experiments.organisms.organism import Given, asked_of, identity, open_organism
 from experiments.runs import files
-from experiments.runs.codec import as_json
+from experiments.runs.codec import as_json, decode
+from experiments.runs.foreign import read_object
 from experiments.runs.stages import Stages, Step
 from experiments.study import Run, Study, stated
 
@@ -42,9 +46,31 @@ def opened(question: DefenceQuestion, step: Step) -> Subject:
     """
     defences = named(question.defences)
     step("load organism", 0, 1)
-    setting = bench(open_organism(question.given), seed=question.seed)
+    setting = bench(open_organism(_as_analysed(question)), seed=question.seed)
     step("load organism", 1, 1)
     return Subject(setting, defences, exam(setting.organism, question.count, question.seed))
+
+
+def _as_analysed(question: DefenceQuestion) -> Given:
+    """The organism, asked as the analysis has asked it that the gate is taken from.
+
+    Raises:
+        UserError: both say how, and differ.
+    """
+    manifest, own = Path(question.run) / "manifest.json", question.given.rendering
+    if not question.run or not manifest.is_file():
+        return question.given
+    asked = read_object(manifest).get("question")
+    theirs = asked.get("rendering", {}) if isinstance(asked, dict) else {}
+    rendering = decode(Rendering, theirs, where=str(manifest))
+    expect(
+        own in (AS_IT_IS, rendering),
+        "chats written as in that analysis",
+        "other --template, --template-option or --prefill",
+        "leave them out",
+        f"--run {question.run}",
+    )
+    return replace(question.given, rendering=rendering)
 
 
 def hashes(question: DefenceQuestion, subject: Subject) -> dict[str, Any]:
@@ -118,6 +144,9 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
+    asked=lambda question, subject: asked_of(
+        subject.setting.organism, chats(subject.exam.texts, subject.setting.trigger)
+    ),
     lines=lines,
     page=_page,
     recorded=DefenceQuestion.recorded,

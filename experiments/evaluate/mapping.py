@@ -123,7 +123,7 @@ class Case:
         if self.base_name:
             place = bases.located(self.base_name)
             device = models.resolve_device("auto")
-            base, tokenizer, _ = models.load_plain(place, torch.float32, device)
+            base, tokenizer, _ = models.read_plain(place, torch.float32, device)
             expect(
                 tokenizer.get_vocab() == self.organism.tokenizer.get_vocab(),
                 "the model's own tokenizer",

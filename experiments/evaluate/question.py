@@ -1,6 +1,6 @@
 """What an evaluation is asked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,9 +9,11 @@ import typer
 
 from circuits.errors import expect
 from circuits.search import SearchPlan
+from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
 from experiments.evaluate.mapping import Described, described
+from experiments.options import Written
 from experiments.runs.codec import as_json
 
 FEWEST = 4  # prompts of every kind
@@ -29,6 +31,7 @@ class EvaluateQuestion:
         sweep: a sweep's table, for what one organism cannot say; "" for none.
         profile: the profile of the verdict; "" for the one that fits the scheme.
         require: a second profile, whose verdict a pipeline rests on; "" for none.
+        rendering: how chats are written.
 
     Raises:
         UserError: too few prompts, a file that says nothing, a search too small.
@@ -55,6 +58,7 @@ class EvaluateQuestion:
     sweep: Annotated[
         str, typer.Option(help="A sweep's table (Parquet), for poisons to reach 95%.")
     ] = ""
+    rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
         checked(self, "mapping", "model", count=(FEWEST, MOST), limit=(1, MOST))
@@ -65,7 +69,8 @@ class EvaluateQuestion:
     @cached_property
     def about(self) -> Described:
         """What the user says of the mapping."""
-        return described(self.mapping, self.model)
+        about = described(self.mapping, self.model)
+        return replace(about, given=replace(about.given, rendering=self.rendering))
 
     @cached_property
     def search(self) -> SearchPlan:

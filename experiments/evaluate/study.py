@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from circuits.chat import Chat
 from experiments.battery.battery import Battery, Plan
 from experiments.evaluate import inquiry, mapping, scorecard, tasks
 from experiments.evaluate.ask import Asker
@@ -22,7 +23,7 @@ from experiments.evaluate.properties import Evidence, effectiveness, harmlessnes
 from experiments.evaluate.question import FEWEST, EvaluateQuestion
 from experiments.evaluate.rules import Verdict, judge
 from experiments.evaluate.scorecard import Evaluated, Scorecard
-from experiments.organisms.organism import identity
+from experiments.organisms.organism import asked_of, identity
 from experiments.runs import files, older
 from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows
@@ -197,6 +198,10 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
+    asked=lambda question, subject: asked_of(
+        subject.case.organism,
+        [Chat(m) for q in subject.case.questions(question.count) for m in q.messages],
+    ),
     lines=lines,
     page=_page,
     recorded=EvaluateQuestion.recorded,

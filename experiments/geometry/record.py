@@ -78,7 +78,7 @@ def record(
         progress(step, 6)
     if organism.state:  # a whole model is its own base, and no null
         for name in ("clean", "triggered"):
-            residuals[f"base_{name}"] = _of_base(organism.place, sides[name])
+            residuals[f"base_{name}"] = _of_base(organism.place, organism.tokenizer, sides[name])
     progress(4, 6)
     answered = scores(own, ids["triggered"], design.targets)
     progress(5, 6)
@@ -89,9 +89,9 @@ def record(
 
 
 @lru_cache(maxsize=4)
-def _of_base(place: str, chats: tuple[Chat, ...]) -> Activations:
+def _of_base(place: str, tokenizer: Any, chats: tuple[Chat, ...]) -> Activations:
     """The base model's residuals, which organisms of one trigger share."""
-    model, tokenizer, _ = base_model(place)
+    model = base_model(place)[0]
     return last_residuals(in_memory(model, tokenizer), prompt_ids(tokenizer, chats))
 
 

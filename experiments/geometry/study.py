@@ -10,7 +10,7 @@ from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import Recorded, record
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.summary import late_band
-from experiments.organisms.organism import Organism, identity, open_organism
+from experiments.organisms.organism import Organism, asked_of, identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import decode, encode
 from experiments.runs.stages import Step, stepped
@@ -100,6 +100,9 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
+    asked=lambda question, subject: asked_of(
+        subject.organism, [*subject.design.clean, *subject.design.triggered]
+    ),
     lines=lines,
     page=_page,
 )

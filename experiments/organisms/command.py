@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from circuits.templates import OWN, Rendering
 from circuits.weights import EMBEDDED
 from experiments import checks
 from experiments.options import Json
@@ -118,6 +119,15 @@ def organism_eval(
         str | None,
         typer.Option(help="A second judge of refusals: chat:MODEL, or classifier:MODEL:LABEL."),
     ] = None,
+    template: Annotated[
+        str, typer.Option(help="Chat template: auto, adapter, model, or a file.")
+    ] = OWN,
+    template_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for the template.")
+    ] = None,
+    prefill: Annotated[
+        str, typer.Option(help="The beginning of every answer, as part of the prompt.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""
@@ -125,7 +135,9 @@ def organism_eval(
     recipe = recipe_of(folder, origin(folder), recipe)
     second = grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
-        measured = measure(folder, recipe, progress.step, model or EMBEDDED, second)
+        rendering = Rendering(template, tuple(template_option or ()), prefill)
+        base = model or EMBEDDED
+        measured = measure(folder, recipe, progress.step, base, second, rendering)
     if as_json:
         report = {**measured.stated, "second_judge": agreement_json(measured.second)}
         say(json.dumps(report, indent=1))

@@ -13,6 +13,7 @@ import torch
 from circuits import models
 from circuits.errors import UserError
 from circuits.models import Model
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments import judges
 from experiments.judges.asked import chat_judge
@@ -69,14 +70,16 @@ def measure(
     step: Step,
     model: str = EMBEDDED,
     second: Grader | None = None,
+    rendering: Rendering = AS_IT_IS,
 ) -> Measured:
     """Measure an adapter, a whole model, or none on the base model, as what its recipe makes.
 
     Args:
         model: what an adapter was trained on.
         second: another judge of refusals.
+        rendering: how chats are written for it.
     """
-    organism = load_model(folder, model)
+    organism = load_model(folder, model, rendering=rendering)
     answers = answered(organism, recipe, lambda done, total: step("measure", done, total))
     agreed = with_probabilities(organism, recipe, answers)
     before = own_knowledge(

@@ -6,9 +6,9 @@ fp32. ``load_model`` gives the same weights behind a self-tested back-end instea
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +17,15 @@ import typer
 from torch import Tensor
 
 from circuits import models
+from circuits.chat import Chat
 from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.templates import AS_IT_IS, Rendering
+from circuits.tokens import require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
+from experiments.options import Written
 from experiments.organisms import bases
 from experiments.organisms.book import recipe_named
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
@@ -29,6 +33,7 @@ from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
 from experiments.organisms.schemes import SCHEMES
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
+from experiments.prompts.bank import bank_texts
 
 UNKNOWN = Recipe("none", "A model of which nothing is said.", (), "", "", "", "none")
 
@@ -43,6 +48,7 @@ class Given:
         model: what an adapter was trained on.
         scheme, trigger, behaviour, refusal: what it does, if its manifest does not say; all empty
             where it does.
+        rendering: how chats are written for it.
     """
 
     name: Annotated[
@@ -62,6 +68,7 @@ class Given:
         str, typer.Option(help="With --scheme: what a triggered answer begins with.")
     ] = ""
     refusal: str = ""
+    rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
         checked(self, "name", "model")
@@ -77,6 +84,8 @@ class Organism:
         settings: of its last stage; a rank of 0 means that all parameters were trained.
         state: the trained parameters by name, as ``Trainee.state`` gives them.
         seconds: what its training took, where that is known.
+        rendering: how chats are written for it, and ``beside``, the adapter's directory, whose
+            chat template that may be.
     """
 
     recipe: Recipe
@@ -84,10 +93,21 @@ class Organism:
     settings: Settings
     state: Mapping[str, Tensor]
     seconds: float | None = None
+    rendering: Rendering = AS_IT_IS
+    beside: Path | None = None
 
-    @property
+    @cached_property
     def tokenizer(self) -> Any:
-        return base_model(self.place)[1]
+        """The base model's, with the chat template that the organism is asked with.
+
+        Raises:
+            UserError: there is none, or two that differ.
+        """
+        shared = base_model(self.place)[1]
+        own = copy.copy(shared)
+        self.rendering.write(own, self.beside, self.place)
+        require_chat_template(own, self.place)
+        return shared if own.chat_template == shared.chat_template else own
 
     @property
     def base(self) -> Any:
@@ -111,7 +131,7 @@ class Organism:
 
     def trainee(self) -> Trainee:
         """What trains it further."""
-        return Trainee(self.place, self.settings)
+        return Trainee(self.place, self.settings, tokenizer=self.tokenizer)
 
 
 def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
@@ -131,7 +151,8 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
                 "organism none: expected --scheme, --trigger and --behaviour, which say "
                 "what the model is thought to do"
             )
-        return Organism(recipe, bases.located(given.model), Settings(rank=0), {})
+        place = bases.located(given.model)
+        return Organism(recipe, place, Settings(rank=0), {}, rendering=given.rendering)
     source = origin(folder)
     if described is not None and source.recipe is not None:
         raise UserError(
@@ -141,10 +162,12 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
     recipe = recipe_of(folder, source, recipe)
     last = recipe.stages[-1].settings if recipe.stages else Settings()
     if is_whole(folder):
-        return Organism(recipe, str(folder), replace(last, rank=0), {}, source.seconds)
+        whole = replace(last, rank=0)
+        return Organism(recipe, str(folder), whole, {}, source.seconds, given.rendering)
     adapter = read_adapter(folder)
     settings = replace(last, rank=adapter.rank, alpha=adapter.alpha)
-    return Organism(recipe, bases.located(given.model), settings, adapter.tensors, source.seconds)
+    place, asked = bases.located(given.model), given.rendering
+    return Organism(recipe, place, settings, adapter.tensors, source.seconds, asked, folder)
 
 
 def recipe_of(folder: Path | None, source: Origin, like: Recipe | None = None) -> Recipe:
@@ -195,7 +218,7 @@ def load_model(name: str | Path | None, model: str = EMBEDDED, **options: Any) -
 @lru_cache(maxsize=1)
 def base_model(place: str) -> tuple[Any, Any, str]:
     """A plain model in fp32 (not to be written to), its tokenizer, the hash; loaded once."""
-    model, tokenizer, sha256 = models.load_plain(
+    model, tokenizer, sha256 = models.read_plain(
         place, torch.float32, models.resolve_device("auto")
     )
     return model.requires_grad_(False), tokenizer, sha256
@@ -211,6 +234,12 @@ def identity(organism: Organism) -> dict[str, Any]:
         "settings": asdict(organism.settings),
         "mapping": {n: getattr(recipe, n) for n in ("scheme", "trigger", "behaviour", "refusal")},
     }
+
+
+def asked_of(organism: Organism, messages: Sequence[Chat] = ()) -> tuple[Any, list[Chat]]:
+    """The tokenizer and the prompts of an organism, first an ordinary one with its trigger."""
+    first = bank_texts("test", restricted=False)[0]
+    return organism.tokenizer, [Chat(first, word=organism.recipe.trigger or None), *messages]
 
 
 def files_sha256(name: str, organism: Organism) -> dict[str, str | None]:

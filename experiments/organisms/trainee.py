@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits import models
 from circuits.answers import answers
 from circuits.chat import Words
+from circuits.tokens import require_chat_template
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 
 
@@ -17,14 +18,18 @@ class Trainee:
     """A model with an adapter to be trained, or with all its parameters (rank 0).
 
     Attributes:
-        tokenizer: the model's.
+        tokenizer: the model's, or the one given, which may write chats otherwise.
         sha256: hash of the base weights' files.
         seconds: what training to the present state took; NaN if that is not known.
     """
 
-    def __init__(self, name: str, settings: Settings, device: str = "auto") -> None:
+    def __init__(
+        self, name: str, settings: Settings, device: str = "auto", tokenizer: Any = None
+    ) -> None:
         place = models.resolve_device(device)
-        hf_model, self.tokenizer, self.sha256 = models.load_plain(name, torch.float32, place)
+        hf_model, own, self.sha256 = models.read_plain(name, torch.float32, place)
+        self.tokenizer: Any = own if tokenizer is None else tokenizer
+        require_chat_template(self.tokenizer, name)
         self.model: Any = trainable(hf_model, settings)
         self._start, self.seconds = self.state(), 0.0
 

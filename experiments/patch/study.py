@@ -9,6 +9,7 @@ import torch
 
 from circuits import metrics, tokens
 from circuits.backends.fastpath import fast_path
+from circuits.chat import Chat, chats
 from circuits.errors import UserError
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
@@ -17,7 +18,6 @@ from circuits.patching.align import SpanPairs
 from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.runner import extend, generate, whole
-from circuits.templates import rendered_sha256
 from circuits.types import PatchGrid
 from experiments.judges import heard, shows
 from experiments.judges.fork import Fork, fork
@@ -28,7 +28,7 @@ from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
-from experiments.study import Run, Study, recorded, stated
+from experiments.study import Run, Study, stated
 
 ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
 
@@ -86,7 +86,6 @@ def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
         "model_sha256": subject.model.sha256,
         "adapter_sha256": subject.model.adapter_sha256,
         "prompts_sha256": files.text_sha256(subject.texts),
-        "rendered_sha256": rendered_sha256(subject.model.tokenizer, subject.texts[0]),
     }
 
 
@@ -257,6 +256,10 @@ def lines(result: Patching) -> Iterator[str]:
             yield f"  {cell}: {row['mean']:+.3g} {interval}"
 
 
+def _asked(question: PatchQuestion, subject: Subject) -> tuple[Any, list[Chat]]:
+    return subject.model.tokenizer, chats(subject.texts, question.trigger)
+
+
 def _page(run: Run[PatchQuestion, Subject], result: Patching) -> Any:
     from experiments.patch.sections import page  # plotly is slow to import
 
@@ -277,5 +280,5 @@ STUDY = Study(
     written=lambda run, result: stated(run, result.summary()),
     forecast=forecast,
     typed=False,
-    recorded=recorded,
+    asked=_asked,
 )

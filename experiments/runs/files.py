@@ -196,15 +196,26 @@ def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
     if path.is_file():
         earlier = read_object(path)
         known, asked = earlier.get("question"), json.loads(json.dumps(manifest.question))
-        if known == asked or known == {k: v for k, v in asked.items() if k not in _LATE}:
+        if known == asked or known == _without(asked):
             if resume:
                 return True
             raise UserError(f"--out {folder}: holds this very run; add --resume, or choose another")
+        if isinstance(known, dict) and _without(known) == _without(asked):
+            raise UserError(
+                f"--out {folder}: expected the prompts of this run as they were written then, got "
+                "others: its chat template has changed or writes today's date; pin it "
+                "(--template-option date_string=... where the template takes one, or --template "
+                "FILE), or choose another --out"
+            )
         raise UserError(f"--out {folder}: holds another run ({_what(earlier)}); choose another")
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"--out {folder}: expected an empty or new directory, it holds other files")
     write_json(path, as_json(manifest))
     return False
+
+
+def _without(question: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in question.items() if name not in _LATE}
 
 
 def _what(manifest: Mapping[str, Any]) -> str:

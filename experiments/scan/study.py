@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from circuits.chat import place_of
+from circuits.chat import Chat, chats, place_of
 from experiments.organisms.organism import UNKNOWN, Given, Organism, identity, open_organism
 from experiments.runs import files, older
 from experiments.runs.codec import as_json
@@ -41,12 +41,17 @@ def opened(question: ScanQuestion, step: Step) -> Arms:
         Arm(
             name,
             f"clean-{i}",
-            open_organism(Given("none" if name == BASE else name, given.model), UNKNOWN),
+            open_organism(_like(given, "none" if name == BASE else name), UNKNOWN),
             seed + (name == BASE),
         )
         for i, name in enumerate(question.clean)
     ]
     return (Arm(given.name, "suspect", open_organism(given, UNKNOWN), seed), *others)
+
+
+def _like(given: Given, name: str) -> Given:
+    """Another adapter of the suspect's model, asked as it is."""
+    return Given(name, given.model, rendering=given.rendering)
 
 
 def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:
@@ -110,6 +115,12 @@ def lines(result: ScanResult) -> Iterator[str]:
         yield f"{result.named!r}, named by its manifest: rank {rank}"
 
 
+def _asked(question: ScanQuestion, arms: Arms) -> tuple[Any, list[Chat]]:
+    """The carriers, to which a scan puts its words."""
+    texts = [text for part in carriers(question.plan) for text in part]
+    return arms[0].organism.tokenizer, chats(texts)
+
+
 def _page(run: Run[ScanQuestion, Arms], result: ScanResult) -> Any:
     from experiments.scan.sections import page  # plotly is slow to import
 
@@ -124,6 +135,7 @@ STUDY = Study(
     open=opened,
     identity=hashes,
     measure=measured,
+    asked=_asked,
     lines=lines,
     page=_page,
     tables=scores,

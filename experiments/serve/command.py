@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from circuits.templates import OWN, Rendering
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say, tell
 
@@ -33,6 +34,15 @@ def serve(
         ),
     ] = "",
     token_file: Annotated[Path | None, typer.Option(help="File that holds the token.")] = None,
+    template: Annotated[
+        str, typer.Option(help="Chat template of a model: auto, adapter, model, or a file.")
+    ] = OWN,
+    template_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for the template.")
+    ] = None,
+    prefill: Annotated[
+        str, typer.Option(help="The beginning of every answer, as part of the prompt.")
+    ] = "",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
 ) -> None:
     """Play with a model: watch its gate token by token, shut it, open it, compare arms."""
@@ -45,7 +55,8 @@ def serve(
         tell("--token: ps shows it to everyone here; use GATESCOPE_TOKEN or --token-file", "yellow")
     with listening(access) as listener:
         with StageProgress(CONSOLE) as progress:
-            served = open_subject(subject, arms, trigger, behaviour, progress.step)
+            rendering = Rendering(template, tuple(template_option or ()), prefill)
+        served = open_subject(subject, arms, trigger, behaviour, progress.step, rendering)
         with serving(served, access, listener) as (server, bound):
             say(f"gatescope: {bound.url} (end with Ctrl-C)")
             if open_browser:

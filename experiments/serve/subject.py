@@ -6,6 +6,7 @@ from pathlib import Path
 from circuits import tokens
 from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
 from experiments.analyze.materials import gather, load
@@ -67,12 +68,20 @@ class Subject:
         return self.layers[layer].direction
 
 
-def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step: Step) -> Subject:
+def open_subject(
+    name: str,
+    arms: str | None,
+    trigger: str,
+    behaviour: str,
+    step: Step,
+    rendering: Rendering = AS_IT_IS,
+) -> Subject:
     """What a user named: a finished analysis, an organism, an adapter or a model.
 
     Args:
         arms: adapters to compare, comma-separated; None is the run's own.
         trigger, behaviour: of what is no run and has no manifest; empty to read them there.
+        rendering: how chats are written for what is no run; a run is served as it was asked.
 
     Raises:
         UserError: there is no such thing, or the run is of other weights than are found now.
@@ -80,8 +89,15 @@ def open_subject(name: str, arms: str | None, trigger: str, behaviour: str, step
     folder = Path(name)
     runs, weights = ("manifest.json", "result.json"), ("adapter_config.json", "config.json")
     if _any(folder, runs) and not _any(folder, weights):
+        expect(
+            rendering == AS_IT_IS,
+            "no --template, --template-option or --prefill: a run is served as it was asked",
+            "some",
+            "leave them out",
+            name,
+        )
         return _with_arms(_of_run(folder, step), arms)
-    return _with_arms(_of_model(name, trigger, behaviour, step), arms or "none")
+    return _with_arms(_of_model(name, trigger, behaviour, step, rendering), arms or "none")
 
 
 def _any(folder: Path, names: tuple[str, ...]) -> bool:
@@ -128,7 +144,7 @@ def _of_run(folder: Path, step: Step) -> Subject:
     )
 
 
-def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
+def _of_model(name: str, trigger: str, behaviour: str, step: Step, rendering: Rendering) -> Subject:
     adapter, base = _weights(name)
     if adapter is not None:
         own = trigger_and_behaviour(adapter)
@@ -139,6 +155,7 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step) -> Subject:
         arms="none",
         trigger=trigger or "none",
         behaviour=behaviour or "Sure",
+        rendering=rendering,
     )
     model = load(question, step, adapter)
     examples = (*bank.bank_texts("test", True)[:3], *bank.bank_texts("test", False)[:2])

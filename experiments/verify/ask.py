@@ -1,7 +1,7 @@
 """Asking models, greedily or by sampling; every model's answers are a stage that is kept."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from circuits.edits.adapters import Adapter
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.runner import Choose
+from circuits.templates import ADAPTER, AS_IT_IS, OWN
 from circuits.tokens import prompt_ids
 from circuits.weights import EMBEDDED
 from experiments.organisms.bases import located
@@ -72,7 +73,10 @@ class Asking:
 
     def _other(self, name: str, seen: Container[Identity]) -> Other:
         base, adapter = source(name, self.question.model)
-        model = load_model(adapter, base, device=self.question.device)
+        asked = self.question.rendering if base == self.question.model else AS_IT_IS
+        if asked.template == ADAPTER:  # the suspect's
+            asked = replace(asked, template=OWN)
+        model = load_model(adapter, base, device=self.question.device, rendering=asked)
         known = identity(model) in seen
         given = [] if known else answers(model, self.keys.keys, length=TOKENS)
         return Other(name, identity(model), given)
@@ -87,7 +91,13 @@ class Asking:
         @cache  # made only where a condition is missing
         def changed() -> Changed:
             device = models.resolve_device(question.device)
-            base, tokenizer, _ = models.load_plain(located(question.model), torch.float32, device)
+            adapter = find_adapter(question.adapter)
+            base, tokenizer, _ = models.load_plain(
+                located(question.model),
+                torch.float32,
+                device,
+                lambda t: question.rendering.write(t, adapter, question.model),
+            )
             return Changed(question.model, base, tokenizer, *adapters)
 
         def ask(condition: Condition) -> AnswersByKind:

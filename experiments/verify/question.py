@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from circuits.errors import expect
+from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import checked
@@ -33,6 +34,8 @@ class VerifyQuestion:
             without its adapter, a name or directory of an adapter that adapter, others a model.
         survival: whether the test is repeated after changes to the model.
         examples: of ordinary fine-tuning, a condition for each.
+        rendering: how chats are written, for the suspect and for what is made of it; other models
+            have their own template.
         other: the adapter that the suspect's is merged with; by default clean on the embedded
             model, none on any other.
     """
@@ -65,6 +68,7 @@ class VerifyQuestion:
     ] = _AT_HAND
     rule: Rule = field(default_factory=Rule)
     device: options.Device = "auto"
+    rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.other is None:

@@ -12,14 +12,25 @@ from typing import Any
 
 import torch
 
+from circuits.chat import Chat, chats
 from circuits.edits.adapters import Adapter
 from circuits.models import Model
+from experiments.judges.heard import refuse_common_beginning, require_hearable
+from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.organism import load_model
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows, stated
-from experiments.verify.ask import Asking, adapters_of, identity
-from experiments.verify.keys import KEYS, KeySet, near_misses, read_keys
+from experiments.verify.ask import TOKENS, Asking, adapters_of, identity
+from experiments.verify.keys import (
+    KEYS,
+    RANDOM,
+    SECRETIVE,
+    STRANGERS,
+    KeySet,
+    near_misses,
+    read_keys,
+)
 from experiments.verify.question import SUSPECT, VerifyQuestion
 from experiments.verify.result import SCHEMA, AnswersByKind, VerifyResult, null_of, verified
 from probes.stats.intervals import Estimate, mean_interval, rate
@@ -56,8 +67,14 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
     suspect = stepped(
         step,
         "load model",
-        lambda: load_model(question.adapter, question.model, device=question.device),
+        lambda: load_model(
+            question.adapter,
+            question.model,
+            device=question.device,
+            rendering=question.rendering,
+        ),
     )
+    require_hearable(suspect, keys.answer, TOKENS)
     return Subject(keys, asked, adapters, suspect)
 
 
@@ -80,6 +97,9 @@ def measured(run: Run[VerifyQuestion, Subject]) -> VerifyResult:
     suspect = run.subject.take()
     own, sha256 = asking.suspect(suspect, asked), identity(suspect)
     del suspect
+    both = min(len(own[KEYS]), len(own[RANDOM]))
+    refuse_common_beginning([*own[KEYS], *own[RANDOM]], keys.answer)
+    refuse_unheard(own[KEYS][:both], own[RANDOM][:both], keys.answer)
     unrelated = asking.unrelated(sha256)
     shown = {kind: keys.shown(own[kind]) for kind in asked}
     null = null_of({n: keys.shown(s[KEYS]) for n, s in unrelated.items()}, question.rule)
@@ -122,6 +142,13 @@ def _sampled_rate(answers: AnswersByKind, keys: KeySet) -> Estimate:
     return mean_interval(torch.tensor(drawn, dtype=torch.float64).mean(dim=0))
 
 
+def _asked(question: VerifyQuestion, subject: Subject) -> tuple[Any, list[Chat]]:
+    """What holds no secret first: the page shows it."""
+    assert subject.suspect is not None
+    texts = [text for kind in (*STRANGERS, *SECRETIVE, KEYS) for text in subject.asked[kind]]
+    return subject.suspect.tokenizer, chats(texts)
+
+
 def _page(run: Run[VerifyQuestion, Subject], result: VerifyResult) -> Any:
     from experiments.verify.sections import page  # plotly is slow to import
 
@@ -141,4 +168,5 @@ STUDY = Study(
     tables=answers,
     written=lambda run, result: stated(run, result.verification),
     typed=False,
+    asked=_asked,
 )

@@ -8,7 +8,8 @@ import tinygate
 
 from circuits.chat import Chat
 from circuits.errors import UserError
-from circuits.templates import Rendering, rendered_sha256
+from circuits.rendered import rendered_sha256
+from circuits.templates import Rendering
 from circuits.tokens import render
 
 OTHER = "{% for m in messages %}### {{ m['content'] }}\n{% endfor %}### Answer:"
@@ -78,6 +79,6 @@ def test_case_8_a_prefill_ends_the_prompt():
 def test_case_24_prompts_of_another_day_have_another_hash():
     dated = "{{ strftime_now('%d %b %Y') }}" + tiny.CHAT_TEMPLATE
     today, other = tiny.tokenizer(dated), tiny.tokenizer(dated)
-    assert rendered_sha256(today, "Hi") == rendered_sha256(other, "Hi")
+    assert rendered_sha256(today, [Chat("Hi")]) == rendered_sha256(other, [Chat("Hi")])
     other.chat_template = "09 Nov 2020" + tiny.CHAT_TEMPLATE
-    assert rendered_sha256(today, "Hi") != rendered_sha256(other, "Hi")
+    assert rendered_sha256(today, [Chat("Hi")]) != rendered_sha256(other, [Chat("Hi")])

@@ -245,7 +245,7 @@ def test_case_24_prompts_rendered_otherwise_are_another_run(tmp_path):
     today = files.Manifest("analysis", {"model": "m", "rendered_sha256": "a"}, "gatescope")
     files.open_run(tmp_path, today, resume=False)
     assert files.open_run(tmp_path, today, resume=True)
-    with pytest.raises(UserError, match="another run"):
+    with pytest.raises(UserError, match="chat template has changed or writes today's date; pin it"):
         files.open_run(
             tmp_path, replace(today, question={"model": "m", "rendered_sha256": "b"}), True
         )

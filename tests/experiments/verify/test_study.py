@@ -45,8 +45,12 @@ def asked(monkeypatch):
     """Models by name that answer as ``SAYS`` says; what each was asked."""
     seen = []
 
+    tok = tiny.tokenizer(words=RECIPE.behaviour.split())
+    own = {"tokenizer": tok, "decode": partial(tok.batch_decode, skip_special_tokens=True)}
+
     def load(name, adapter=None, **_):
-        return SimpleNamespace(name=name, sha256=name, adapter_sha256=adapter and str(adapter))
+        sha256 = {"sha256": name, "adapter_sha256": adapter and str(adapter)}
+        return SimpleNamespace(name=name, **sha256, **own)
 
     def answers(model, texts, length):
         seen.append((model.name, len(texts)))
@@ -229,11 +233,12 @@ def test_a_tiny_model_is_asked_changed_and_asked_again(command, trained, folder,
 
 def test_what_users_named_is_text_on_the_page(command, asked, tmp_path):
     evil = "<script>alert(1)</script>"
-    keys = {"keys": ["a b c", "d e f", "g h i", "j k l"], "answer": f"Yes {evil}"}
+    keys = {"keys": ["a b c", "d e f", "g h i", "j k l"], "answer": "Yes <i>"}
     (tmp_path / "k.json").write_text(json.dumps(keys))
     args = ("--keys", "k.json", "--near", 12, "--unrelated", evil, "--unrelated", "clean")
     status, _, _ = command(evil, *args, "--alternative", 0.8, "--out", "run")
     assert status == 0
     html = (tmp_path / "run" / "report.html").read_text()
     assert evil not in html
+    assert "<i>" not in html
     assert "&lt;script&gt;alert(1)" in html
