@@ -121,14 +121,18 @@ def run_all(parts: Sequence[str], share: float, seed: int, fresh: bool) -> list[
             place.unlink(missing_ok=True)
     left = [part for part, place in places.items() if not place.is_file()]
     words, running, told = ["--share", str(share), "--seed", str(seed)], [], 0.0
-    while left or running:
-        running = [each for each in running if each.process.poll() is None]
-        while left and len(running) < _SIDE_BY_SIDE:
-            running.append(Running(left[0], words, places[left.pop(0)]))
-        if time.monotonic() - told > _EVERY_S and running:
-            told = time.monotonic()
-            print("; ".join(each.progress() for each in running), file=sys.stderr, flush=True)
-        time.sleep(0.2)
+    try:
+        while left or running:
+            running = [each for each in running if each.process.poll() is None]
+            while left and len(running) < _SIDE_BY_SIDE:
+                running.append(Running(left[0], words, places[left.pop(0)]))
+            if time.monotonic() - told > _EVERY_S and running:
+                told = time.monotonic()
+                print("; ".join(each.progress() for each in running), file=sys.stderr, flush=True)
+            time.sleep(0.2)
+    finally:
+        for each in running:
+            each.process.terminate()
     return [ended(part, place) for part, place in places.items()]
 
 

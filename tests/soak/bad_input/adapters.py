@@ -63,7 +63,7 @@ def _manifest(value: Any) -> Callable[[], Any]:
 
 # name, what is done to a good adapter, pattern of the refusal
 DAMAGED: Sequence[tuple[str, Callable[[], Any], str]] = (
-    ("no weights", lambda: _WEIGHTS.unlink(), "adapter.*mine"),
+    ("no weights", lambda: _WEIGHTS.unlink(), "adapter_model|adapter.*mine"),
     ("weights cut", lambda: half(_WEIGHTS), "adapter_model.safetensors|mine"),
     ("empty weights", lambda: _WEIGHTS.write_bytes(b""), "adapter_model.safetensors|mine"),
     ("no configuration", lambda: _CONFIG.unlink(), "adapter_config.json|mine"),
