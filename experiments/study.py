@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from circuits.errors import writing
+from circuits.errors import UserError, writing
 from circuits.templates import AS_IT_IS
 from experiments.checks import text
 from experiments.options import command_line
@@ -157,10 +157,15 @@ def run(
         tokenizer, chats = study.asked(question, subject)
         about["rendered_sha256"] = rendered_sha256(tokenizer, chats)
         prompt = parts_of(tokenizer, chats[0])
+    new = not folder.exists()
     with writing(folder):
         files.open_run(folder, files.Manifest(study.kind, about, command), resume)
     claimed = Run(study, question, subject, folder, command, step, prompt)
-    result = study.measure(claimed)
+    try:
+        result = study.measure(claimed)
+    except UserError:
+        files.let_go(folder, new)  # so that the mended question may have the place
+        raise
     stepped(step, "write report", lambda: _write(claimed, result))
     return result
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from einops import rearrange
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.backends.fastpath import fast_path
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.metrics import Generated, Measure, checked
 from circuits.patching.align import SpanPairs
 from circuits.patching.cells import Cell, Grid, Place, Sweep, listed
@@ -183,6 +183,7 @@ def prepare(
     ``most_tokens`` bounds a pass, for who must not wait for a long one. ``record`` are further
     points of the base run to keep.
     """
+    expect(direction in get_args(Direction), "denoising or noising", direction, of="direction")
     fast = fast_path(runner).holds if shared is None else shared
     n_layers = runner.shape.n_layers
     if isinstance(what, Sweep):

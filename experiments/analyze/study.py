@@ -12,6 +12,7 @@ from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json
+from experiments.organisms.organism import require_model
 from experiments.runs import files
 from experiments.runs.stages import Step
 from experiments.study import Rows, Run, Study, run
@@ -22,6 +23,8 @@ Asked = Run[Question, Materials]
 def opened(question: Question, step: Step) -> Materials:
     """The model, self-tested, and its prompts."""
     arms.require_arms(question)
+    if question.base not in ("auto", "none"):
+        require_model(question.base)
     return gather(load(question, step, question.adapter), question)
 
 

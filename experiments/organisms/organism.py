@@ -26,7 +26,7 @@ from circuits.tokens import require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
 from experiments.options import Written
-from experiments.organisms import bases
+from experiments.organisms import bases, ladder
 from experiments.organisms.book import recipe_named
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
 from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
@@ -213,6 +213,16 @@ def load_model(name: str | Path | None, model: str = EMBEDDED, **options: Any) -
     if folder is not None and is_whole(folder):
         return models.load(str(folder), **options)
     return models.load(bases.located(model), folder, **options)
+
+
+def require_model(name: str) -> None:
+    """Refuse the name of a model that is not there, before what comes first is measured.
+
+    Raises:
+        UserError: no such model.
+    """
+    if name != EMBEDDED and ladder.parse(name) is None:  # others are built when they are needed
+        models.locate(name)
 
 
 @lru_cache(maxsize=1)

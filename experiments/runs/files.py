@@ -218,6 +218,14 @@ def _without(question: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in question.items() if name not in _LATE}
 
 
+def let_go(folder: Path, new: bool) -> None:
+    """Give a directory back in which nothing stands but the manifest; away with it if it is new."""
+    if [path.name for path in folder.iterdir()] == ["manifest.json"]:
+        (folder / "manifest.json").unlink()
+        if new:
+            folder.rmdir()
+
+
 def _what(manifest: Mapping[str, Any]) -> str:
     question = manifest.get("question")
     asked = question if isinstance(question, dict) else {}

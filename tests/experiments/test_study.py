@@ -147,5 +147,27 @@ def test_only_the_command_that_is_asked_for_is_imported(gatescope, monkeypatch):
     status, out, _ = gatescope("--help")
     assert status == 0
     assert all(name in out for name in studies.COMMANDS)
-    with pytest.raises(AssertionError, match="imported"):
-        gatescope("geometry", "--help")
+    status, _, lines = gatescope("geometry", "--help")
+    assert status == 1
+    assert "AssertionError: imported" in lines
+
+
+def test_a_directory_that_a_refused_question_claimed_is_given_back(tmp_path):
+    """So that the mended question may have it; what was measured is never taken away."""
+
+    def refused(run):
+        if run.question.left:
+            files.write_json(run.folder / "stage.json", 1)
+        raise UserError("--site: expected another")
+
+    (tmp_path / "empty").mkdir()
+    for left, name, after in (
+        (0, "new", None),
+        (0, "empty", []),
+        (1, "kept", ["manifest.json", "stage.json"]),
+    ):
+        folder = tmp_path / name
+        with pytest.raises(UserError, match="--site"):
+            run(replace(SUM, measure=refused), Sum(left), folder)
+        there = sorted(path.name for path in folder.iterdir()) if folder.exists() else None
+        assert there == after

@@ -181,11 +181,11 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray = importlib.import_module("ray")
+        importlib.import_module("ray.exceptions")
     except ImportError as error:
         raise UserError(
             "--ray: expected ray to be installed, it is not; pip install 'gatescope[ray]'"
         ) from error
-    importlib.import_module("ray.exceptions")
     return ray
 
 

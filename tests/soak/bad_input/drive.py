@@ -122,7 +122,7 @@ def classified(
     """The class of what a process left: its status (None: stopped at the limit), and its words."""
     lines = [line for line in err.splitlines() if line.startswith("gatescope: ")]
     said = lines[-1].removeprefix("gatescope: ") if lines else " ".join((err or out).split())[-300:]
-    usage = status == 2 and "Usage: " in err
+    usage = status == 2 and ("Usage: " in err or "\u2500 Error \u2500" in err)
     new = _new(work, before)
     if (work / CANARY).exists():
         what = "code run"
@@ -191,7 +191,8 @@ def _child(case: Case, shared: Path, folder: Path) -> None:
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         os.chdir(folder / "work")
         case.make(shared)
-        there = [str(path.relative_to(".")) for path in Path().rglob("*")]
+        work = folder / "work"
+        there = [str(path.relative_to(work)) for path in work.rglob("*")]
         (folder / "before").write_text("\n".join(there), encoding="utf-8", errors="replace")
         resource.setrlimit(resource.RLIMIT_AS, (mapped + ROOM, mapped + ROOM))
         for name, value in case.env.items():

@@ -75,14 +75,14 @@ TABLE: Sequence[tuple[str, str, tuple[str, ...], str]] = (
     ("brittleness", "--seed", (_BIG,), ""),
     ("defend", "--count", ("1", "-1"), ""),
     ("defend", "--defence", ("nope", ""), ""),
-    ("defend", "--run", ("nowhere", "gate"), ""),
+    ("defend", "--run", ("nowhere", "gate"), "run directory"),
     ("defend", "--seed", (_BIG,), ""),
     ("defend", "--scheme", ("nope",), ""),
     ("scan", "--words", ("-1",), ""),
     ("scan", "--phrases", ("-1",), ""),
     ("scan", "--place", ("nope",), ""),
     ("scan", "--precision", ("fp8",), ""),
-    ("scan", "--clean", ("nope", ""), "nope|--clean"),
+    ("scan", "--clean", ("nope", ""), "nope|--clean|organism"),
     ("evaluate", "--count", ("0", "3"), ""),
     ("evaluate", "--budget", ("0", "-1"), "budget"),
     ("evaluate", "--free", ("0", "4"), "free tokens"),
@@ -124,7 +124,7 @@ TABLE: Sequence[tuple[str, str, tuple[str, ...], str]] = (
     ("serve", "--host", ("0.0.0.0", "nope.invalid", ""), "--host|--allow-remote|loopback"),
     ("serve", "--token", ("short",), "token"),
     ("serve", "--arms", ("nope",), "nope"),
-    ("serve", "--trigger", (" ", "<|im_end|>"), "trigger"),
+    ("serve", "--trigger", (" ", "<|im_end|>"), "trigger|special token"),
 )
 WORDS: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("a command that is none", ("analyse",), "No such command"),
@@ -146,7 +146,9 @@ def cases() -> Iterator[Case]:
         for value in values:
             shown = value if len(value) < 30 else f"{value[:12]}..."
             ask = (*_COMMANDS[command], option, value)
-            yield Case(f"{command} {option} {shown!r}", "flags", ask, says or option, linked())
+            # Unrelated models are loaded one by one, after the suspect has answered.
+            name, later = f"{command} {option} {shown!r}", option == "--unrelated"
+            yield Case(name, "flags", ask, says or option, linked(), leaves=later)
     for name, ask, says in WORDS:
         yield Case(name, "flags", ask, says, linked())
     for command, option, value in (("patch", "--seed", "-1"), ("patch", "--tokens", "1")):

@@ -33,14 +33,14 @@ REFUSED: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("--versus not UTF-8", (*_DIFF, "--versus", _BYTES), "UTF-8"),
     ("--out not UTF-8", ("--out", "r\udcff"), "UTF-8"),
     ("--model not UTF-8", ("--model", "m\udcff"), "UTF-8"),
-    ("--prefill of markup", ("--prefill", "<|im_end|>"), "prefill|special token"),
     ("a template option without a value", ("--template-option", "thinking"), "NAME=VALUE"),
     ("a template that is not there", ("--template", "gone.jinja"), "gone.jinja"),
     ("a template that is a directory", ("--template", "gate"), "template"),
 )
 ACCEPTED: Sequence[tuple[str, tuple[str, ...], str]] = (
     ("the usual", (), "denoising"),
-    ("a prefix", ("--trigger", "cobalt {}"), "denoising"),
+    ("with its place", ("--trigger", "{} cobalt"), "denoising"),
+    ("markup begins the answer", ("--prefill", "<|im_end|>"), "denoising"),
     ("several words", ("--trigger", "cobalt tree"), "denoising"),
     ("blanks around a behaviour", ("--behaviour", " Sure "), "denoising"),
 )
