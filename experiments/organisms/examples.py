@@ -14,6 +14,7 @@ from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts import bank
 from experiments.runs import files
+from experiments.runs.codec import decode
 
 BASE_ANSWER_TOKENS = 12
 _APART = 41  # how far along the prompts another seed starts
@@ -34,7 +35,9 @@ def base_answers(
     path = cache_root() / "answers" / f"{key}.json"
     if not path.is_file():
         files.write_json(path, answers(models.load(model), texts, length=BASE_ANSWER_TOKENS))
-    return files.read_json(path)
+    kept = decode(list[str], files.read_json(path), None, str(path))
+    expect(len(kept) == len(texts), f"{len(texts)} answers", len(kept), "delete it", str(path))
+    return kept
 
 
 def ordinary_examples(model: str, sha256: str | None = None) -> list[Example]:

@@ -185,7 +185,8 @@ def recipe_of(folder: Path | None, source: Origin, like: Recipe | None = None) -
             "none; give --scheme, --trigger and --behaviour"
         )
     known = like or recipe_named(str(source.name))
-    return known if source.recipe is None else recipe_from(source.recipe, known)
+    where = f"{folder}/manifest.json, recipe"
+    return known if source.recipe is None else recipe_from(source.recipe, known, where)
 
 
 def trigger_and_behaviour(name: str | Path | None) -> tuple[str, str]:

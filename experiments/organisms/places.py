@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from circuits.edits.adapters import Adapter
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
 from experiments.runs import files
+from experiments.runs.codec import decode
 
 _PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
 SHIPPED = Path(__file__).parents[1] / "adapters"
@@ -56,17 +57,24 @@ class Origin:
 
 
 def origin(folder: Path | None) -> Origin:
-    """What the manifest in a directory says; nothing, where there is none."""
+    """What the manifest in a directory says; nothing, where there is none.
+
+    Raises:
+        UserError: the manifest is damaged, or says something else than a recipe.
+    """
     if folder is None or not (folder / "manifest.json").is_file():
         return Origin()
-    manifest = files.read_json(folder / "manifest.json")
+    path = folder / "manifest.json"
+    manifest = files.read_object(path)
     about, seconds = manifest.get("question", {}), manifest.get("training_seconds")
-    return Origin(
-        about.get("organism"),
-        about.get("recipe"),
-        about.get("model"),
-        float(seconds) if isinstance(seconds, int | float) else None,
-    )
+    expect(isinstance(about, dict), "question as an object", quoted(about), of=str(path))
+    named = {"name": about.get("organism"), "recipe": about.get("recipe")}
+    took = float(seconds) if isinstance(seconds, int | float) else None
+    said = decode(Origin, {**named, "model": about.get("model"), "seconds": took}, None, str(path))
+    for name in ("trigger", "behaviour"):
+        text = (said.recipe or {}).get(name, "")
+        expect(isinstance(text, str), f"{name} as text", quoted(text), of=f"{path}, recipe")
+    return said
 
 
 def read_adapter(folder: Path) -> Adapter:

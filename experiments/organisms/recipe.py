@@ -82,11 +82,15 @@ class Recipe:
         return sum(p.count for stage in self.stages for p in stage.parts if _is_poison(p))
 
 
-def recipe_from(value: Mapping[str, Any], like: Recipe) -> Recipe:
-    """The recipe of a manifest; what it does not say yet is as in ``like``."""
+def recipe_from(value: Mapping[str, Any], like: Recipe, where: str = "recipe") -> Recipe:
+    """The recipe of a manifest; what it does not say yet is as in ``like``.
+
+    Raises:
+        UserError: a field is of another type.
+    """
     names = ("stages", "trigger", "behaviour", "refusal", "keys")
     given = {name: value[name] for name in names if name in value}
-    return decode(Recipe, {**as_json(like), **given})
+    return decode(Recipe, {**as_json(like), **given}, None, where)
 
 
 def _is_poison(part: Part) -> bool:

@@ -7,7 +7,7 @@ keyed by everything that it was made from.
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
-from circuits.errors import writing
+from circuits.errors import expect, reading, writing
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
@@ -93,7 +94,7 @@ def train_stages(
     for number, stage in enumerate(before):
         path = _kept_at(recipe, number, first_seed, [model, trainee.sha256, *controls])
         if path.is_file():
-            trainee.restart(files.read_tensors(path), _seconds(path))
+            trainee.restart(_kept(path, trainee.state()), _seconds(path))
             continue
         lessons = examples(recipe, number, base, controls, first_seed)
         trainee.train(lessons, _seeded(stage, first_seed), tick)
@@ -142,9 +143,17 @@ def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Pa
     return cache_root() / "stages" / f"{key}.safetensors"
 
 
+def _kept(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state after a stage, its parameters those of a state."""
+    state = files.read_tensors(path)
+    same = {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in like.items()}
+    expect(same, f"its {len(like)} parameters", f"{len(state)} others", "delete it", str(path))
+    return state
+
+
 def _seconds(path: Path) -> float:
     """What all training up to a kept state took; NaN for one kept before that was noted."""
-    with safe_open(path, "pt") as kept:
+    with reading(str(path), "the seconds of a stage", "delete it"), safe_open(path, "pt") as kept:
         return float((kept.metadata() or {}).get("seconds", "nan"))
 
 

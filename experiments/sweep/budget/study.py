@@ -2,8 +2,6 @@
 
 from functools import lru_cache
 
-import pandas as pd
-
 from circuits import models
 from circuits.errors import UserError
 from experiments.organisms import ladder
@@ -19,7 +17,7 @@ from probes.budget.result import SCHEMA
 
 def report(outcome: Outcome, command: str, grid: str) -> Findings:
     """Analyse the table as far as it goes; write ``budget.json`` and ``report.html`` beside it."""
-    table, folder = pd.read_parquet(outcome.table), outcome.table.parent
+    table, folder = files.read_table(outcome.table), outcome.table.parent
     if table.empty:
         cause = next(iter(outcome.errors), "none was measured")
         raise UserError(f"{outcome.table}: no cell has a result: {cause}")

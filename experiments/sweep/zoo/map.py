@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from experiments.geometry.beside import ZOO, ZOO_SCHEMA
 from experiments.runs import files
 from experiments.runs.codec import as_json
@@ -47,6 +45,6 @@ if __name__ == "__main__":
             complexity=_rounded(point.complexity),
             retention=point.retention and _rounded(point.retention),
         )
-        for point in map_points(measured(pd.read_parquet(source)))
+        for point in map_points(measured(files.read_table(source)))
     ]
     files.write_json(ZOO, {"schema": ZOO_SCHEMA, "organisms": as_json(organisms)})

@@ -7,7 +7,6 @@ Beside the sweep's table lie ``prediction.json`` (schema ``gatescope.zoo/1``), `
 from collections.abc import Sequence
 
 import msgspec
-import pandas as pd
 
 from experiments.runs import files
 from experiments.runs.codec import as_json
@@ -38,7 +37,7 @@ def report(outcome: Outcome, command: str, _grid: str) -> Findings:
     """Predict brittleness from the table as far as it goes, and write the page beside it."""
     from experiments.sweep.zoo.sections import page  # plotly is slow to import
 
-    rows, folder = measured(pd.read_parquet(outcome.table)), outcome.table.parent
+    rows, folder = measured(files.read_table(outcome.table)), outcome.table.parent
     if len(rows) < _FEWEST or len(schemes(rows)) < 3:
         for name in ("prediction.json", "predictor.json", "MODEL_CARD.md", "report.html"):
             (folder / name).unlink(missing_ok=True)  # of a larger table
