@@ -11,6 +11,9 @@ from experiments.runs import files
 from experiments.runs.codec import decode
 
 _PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pattern": {}}
+# Adapters that say one of these change the model otherwise, or other layers than they name.
+_NONE = ("layer_replication", "alora_invocation_tokens", "arrow_config", "kasa_config")
+_PLAIN |= dict.fromkeys(_NONE)
 SHIPPED = Path(__file__).parents[1] / "adapters"
 
 

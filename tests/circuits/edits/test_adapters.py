@@ -166,6 +166,8 @@ def test_tensors_are_named_as_a_trained_models_parameters_are(base, adapters):
         ({"use_dora": True}, "got use_dora"),
         ({"rank_pattern": {"q_proj": 4}}, "got rank_pattern"),
         ({"peft_type": "IA3"}, "got IA3"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "got layer_replication"),
+        ({"alora_invocation_tokens": [1, 2]}, "got alora_invocation_tokens"),
     ],
 )
 def test_an_adapter_that_is_no_plain_lora_is_told(adapters, tmp_path, changes, why):
