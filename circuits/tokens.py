@@ -15,7 +15,6 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -24,10 +23,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat, Words, chats, insert, place_of, placed
-from circuits.errors import UserError, expect, first_line
+from circuits.errors import UserError, expect
+from circuits.markup import markup_ids, refuse_markup
+from circuits.templated import templated
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
 
-_MARKER = "gatescope-places-the-message-here"  # no template has it
+_WORD = "trigger or control word"
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
     """Apply the chat template and name the spans.
 
     Raises:
-        UserError: the template takes no system message, or alters one of the messages; the
-            message has a special token's text in it; or a trigger's token also covers other text.
+        UserError: the template takes no system message, or alters one of the messages; one of them
+            has markup in it; a trigger's token also covers other text, or it has none.
     """
     text, trigger = chat.message, chat.word
     message, word_start, word_end = insert(text, trigger)
-    _refuse_markup(tokenizer, message)
-    full, start = _templated(tokenizer, message, chat.system)
+    _require_plain(tokenizer, chat)
+    full, start = templated(tokenizer, message, chat.system)
     encoded = tokenizer(full + chat.prefill, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
 
@@ -71,6 +72,7 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
         raise UserError(
             f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
         )
+    _require_own(tokenizer, [ids[i] for i in {*user, *of_word}], message)
     spans = {
         MESSAGE: (min([*user, *of_word]), len(ids)),
         "user": (user[0], user[-1] + 1),
@@ -84,64 +86,40 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
         inside = pieces and pieces[0][0] >= word_start and pieces[-1][1] <= word_end
         if not inside:
             raise UserError(_merged(full, pieces, trigger, word_start))
+        covered = "".join(full[a:b] for a, b in pieces)
+        if not _is_there(tokenizer, place_of(trigger)[0], covered):
+            raise UserError(
+                f"{_WORD} {trigger!a}: expected a word that the tokenizer keeps, got one of which "
+                "it leaves nothing but blanks; choose a word that can be seen"
+            )
         spans["trigger"] = (of_word[0], of_word[-1] + 1)
     return Rendered(tuple(ids), spans, text)
 
 
-def _templated(tokenizer: Any, message: str, system: str | None) -> tuple[str, int]:
-    """The prompt, and where in it the message begins."""
-    full = _applied(tokenizer, message, system)
-    start = _place(tokenizer, full, message, system)
-    for what, text, kept in (
-        ("prompt", message, start is not None),
-        ("system", system or "", (system or "") in full),
-    ):
-        if not kept:
-            raise UserError(f"{what} {text[:60]!r}: the chat template does not keep it as it is")
-    return full, start or 0
+def _require_plain(tokenizer: Any, chat: Chat) -> None:
+    """Refuse markup in what a chat is made of, and what is no text."""
+    system = chat.system or ""
+    for of, text in (("prompt", chat.message), (_WORD, chat.word or ""), ("system", system)):
+        refuse_markup(tokenizer, text, f"{of} {text[:60]!r}")
 
 
-def _place(tokenizer: Any, full: str, message: str, system: str | None) -> int | None:
-    """Where the message begins; where the template spells it too, by a marker in its place."""
-    if full.find(message) == full.rfind(message):
-        return full.find(message) if message in full else None
-    pieces = _applied(tokenizer, _MARKER, system).split(_MARKER)
-    fits = len(pieces) > 1 and message.join(pieces) == full
-    return len(full) - len(pieces[-1]) - len(message) if fits else None
-
-
-def _applied(tokenizer: Any, message: str, system: str | None) -> str:
-    given = [] if system is None else [{"role": "system", "content": system}]
-    try:
-        return tokenizer.apply_chat_template(
-            [*given, {"role": "user", "content": message}],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    except Exception as error:  # a template is a program of the model's author: it raises anything
-        roles = " after a system message" if given else ""
-        raise UserError(
-            f"chat template: expected one that takes a user's message{roles}, got: "
-            f"{first_line(error)}; give another template (--template FILE) "
-            "or what it lacks (--template-option NAME=VALUE)"
-        ) from error
-
-
-@lru_cache(maxsize=8)
-def _markup(tokenizer: Any) -> tuple[str, ...]:
-    """Texts that the tokenizer reads as special tokens."""
-    return tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
-
-
-def _refuse_markup(tokenizer: Any, message: str) -> None:
-    found = next((text for text in _markup(tokenizer) if text in message), None)
+def _require_own(tokenizer: Any, ids: Sequence[int], text: str) -> None:
+    """Refuse markup that is there once the tokenizer has normalised a text."""
+    forged = markup_ids(tokenizer).intersection(ids)
     expect(
-        found is None,
-        "a user's message, to which the chat template adds the markup",
-        f"the special token {found!r} in it",
-        "take the markup out",
-        f"prompt {message[:60]!r}",
+        not forged,
+        "tokens of text",
+        f"the special token {tokenizer.convert_ids_to_tokens(min(forged, default=0))!r}",
+        "take out what the tokenizer reads as markup",
+        f"prompt {text[:60]!r}",
     )
+
+
+def _is_there(tokenizer: Any, word: str, covered: str) -> bool:
+    """Whether more than blanks is left of a word by the tokenizer, and stands in its tokens."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    left = normalizer.normalize_str(word) if normalizer else word
+    return bool(left.replace("\u2581", " ").strip() and covered.strip())
 
 
 def _covered(
