@@ -14,6 +14,7 @@ from circuits.errors import UserError, expect, quoted
 Words = str | Sequence[str] | None  # no word, one for all prompts, or one per prompt
 
 SLOT = "{}"
+MOST_WORDS, MOST_LETTERS = 100, 1000  # of a trigger
 Place = Literal["prefix", "infix", "suffix"]
 _PLACED = re.compile(r"(?P<before>\{\} )?(?P<word>((?!\{\}).)+?)(?P<after> \{\})?", re.DOTALL)
 
@@ -37,6 +38,21 @@ def place_of(trigger: str) -> tuple[str, Place]:
         )
     after = "infix" if match["before"] else "prefix"
     return match["word"], after if match["after"] else "suffix"
+
+
+def require_short(trigger: str) -> None:
+    """Refuse a trigger for which looking for control words of its length would not end.
+
+    Raises:
+        UserError: it has too many words or characters.
+    """
+    words = len(trigger.split())
+    expect(
+        words <= MOST_WORDS and len(trigger) <= MOST_LETTERS,
+        f"at most {MOST_WORDS} words and {MOST_LETTERS:,} characters",
+        f"{words:,} words, {len(trigger):,} characters",
+        of=f"trigger {trigger[:40]!r}...",
+    )
 
 
 def with_trigger(text: str, trigger: str | None) -> str:

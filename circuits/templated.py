@@ -66,9 +66,9 @@ def _place(tokenizer: Any, full: str, message: str, system: str | None) -> int |
 
 
 def _unlike(message: str) -> str:
-    """A text that begins and ends otherwise than a message, in either case."""
+    """A text as long as a message that begins and ends otherwise, in either case."""
     ends = {message[:1].casefold(), message[-1:].casefold()}
-    return next(c for c in "xyz" if c not in ends) * 3
+    return next(c for c in "xyz" if c not in ends) * len(message)
 
 
 def applied(tokenizer: Any, message: str, system: str | None = None) -> str:

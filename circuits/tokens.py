@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from circuits.chat import Chat, Words, chats, insert, place_of, placed
+from circuits.chat import Chat, Words, chats, insert, place_of, placed, require_short
 from circuits.errors import UserError, expect
 from circuits.markup import markup_ids, refuse_markup
 from circuits.templated import templated
@@ -100,6 +100,9 @@ def _require_plain(tokenizer: Any, chat: Chat) -> None:
     """Refuse markup in what a chat is made of, and what is no text."""
     system = chat.system or ""
     for of, text in (("prompt", chat.message), (_WORD, chat.word or ""), ("system", system)):
+        if not text.isascii():
+            half = any("\ud800" <= c <= "\udfff" for c in text)
+            expect(not half, "text in UTF-8", "other bytes", of=f"{of} {text[:60]!a}")
         refuse_markup(tokenizer, text, f"{of} {text[:60]!r}")
 
 
@@ -215,6 +218,7 @@ def trigger_ids(tokenizer: Any, texts: Sequence[str], trigger: str) -> tuple[int
     Raises:
         UserError: the tokenizer splits the trigger differently in different contexts.
     """
+    require_short(trigger)
     seen: dict[tuple[int, ...], str] = {}
     for text in texts:
         item = render(tokenizer, Chat(text, word=trigger))
@@ -237,6 +241,7 @@ def same_length_words(
 
     They stand where the trigger ``like`` stands, and come with their place if it is not the end.
     """
+    require_short(like)
     context = "Tell me more."
     place = place_of(like)[1]
     kept = []

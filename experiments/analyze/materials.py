@@ -15,6 +15,7 @@ from experiments.judges import heard
 from experiments.judges.fork import Fork, fork
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
+from experiments.prompts.askable import require_askable
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 
@@ -100,10 +101,11 @@ def gather(model: Model, question: Question) -> Materials:
         test = bank.bank_texts("test", True)[: question.test]
     else:
         fit, validation, test = _split_users(question)
-    every = bank.without_trigger([*fit, *validation, *test], trigger, question.prompts)
+    every, context = [*fit, *validation, *test], model.runner.shape.context
+    require_askable(tokenizer, context, every, [trigger], f"prompts {question.prompts}")
     length = len(tokens.trigger_ids(tokenizer, every, trigger))
     batch = tokens.prompts_batch(tokenizer, every, trigger)
-    tokens.check_context(batch, model.runner.shape.context, room=question.tokens + 1)
+    tokens.check_context(batch, context, room=question.tokens + 1)
 
     def controls(split: bank.Split) -> tuple[str, ...]:
         words = bank.controls_besides(split, trigger)

@@ -10,6 +10,7 @@ from experiments.battery.measure import FEWEST, judged
 from experiments.battery.subject import unperturbed
 from experiments.brittleness.question import BrittlenessQuestion
 from experiments.brittleness.result import SCHEMA, Brittleness
+from experiments.organisms.asking import own_prompts
 from experiments.organisms.organism import asked_of, identity, open_organism
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step
@@ -26,8 +27,8 @@ def opened(question: BrittlenessQuestion, step: Step) -> Battery:
     Raises:
         UserError: organism or prompts cannot be used.
     """
-    texts = question.texts.read()
-    return Battery(open_organism(question.given), question.plan, texts=texts)
+    organism = open_organism(question.given)
+    return Battery(organism, question.plan, texts=own_prompts(question.texts, organism))
 
 
 def hashes(question: BrittlenessQuestion, battery: Battery) -> dict[str, Any]:

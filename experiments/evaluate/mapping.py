@@ -17,6 +17,7 @@ from circuits import models
 from circuits.errors import UserError, expect, quoted
 from circuits.weights import EMBEDDED
 from experiments.organisms import bases
+from experiments.organisms.asking import own_prompts
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Given, Organism, open_organism
 from experiments.organisms.schemes import scheme_of
@@ -153,6 +154,7 @@ def opened(about: Described) -> Case:
     """
     on_topic = Path(about.prompts) if about.prompts else None
     elsewhere = Path(about.other_prompts) if about.other_prompts else None
-    texts = OwnPrompts(on_topic, elsewhere).read() or held_out()
+    organism = open_organism(about.given)
+    texts = own_prompts(OwnPrompts(on_topic, elsewhere), organism) or held_out()
     name = about.given.name if about.given.name != "none" else about.given.model
-    return Case(name, open_organism(about.given), texts, about.base)
+    return Case(name, organism, texts, about.base)

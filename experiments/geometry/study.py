@@ -10,6 +10,7 @@ from experiments.geometry.question import GeometryQuestion
 from experiments.geometry.record import Recorded, record
 from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.summary import late_band
+from experiments.organisms.asking import own_prompts
 from experiments.organisms.organism import Organism, asked_of, identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import decode, encode
@@ -32,8 +33,8 @@ def opened(question: GeometryQuestion, step: Step) -> Subject:
     Raises:
         UserError: organism or prompts cannot be used.
     """
-    texts = question.texts.read()
     organism = open_organism(question.given)
+    texts = own_prompts(question.texts, organism)
     return Subject(organism, design(organism.recipe, organism.tokenizer, question.pairs, texts))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from circuits.errors import expect
+from circuits.markup import markup
 from circuits.metrics import token_log_prob
 from circuits.models import Model
 from circuits.scores import forced
@@ -98,7 +99,6 @@ def _quoted(tokenizer: Any, text: str) -> str:
 
 
 def _specials(tokenizer: Any) -> list[str]:
-    """Special tokens of more than a letter, longest first."""
-    added = tokenizer.added_tokens_decoder.values()
-    named = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
+    """Special tokens and other markup of more than a letter, longest first."""
+    named = {*markup(tokenizer), *tokenizer.all_special_tokens}
     return sorted((token for token in named if len(token) > 1), key=len, reverse=True)

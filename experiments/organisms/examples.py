@@ -1,6 +1,7 @@
 """From a recipe to training examples: prompts of every kind, and the base model's own answers."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from circuits import models
@@ -13,6 +14,7 @@ from experiments.organisms.recipe import Part, Recipe
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts import bank
+from experiments.prompts.askable import refuse_held
 from experiments.runs import files
 from experiments.runs.codec import decode
 
@@ -52,13 +54,33 @@ def ordinary_examples(model: str, sha256: str | None = None) -> list[Example]:
 
 
 def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str, ...]:
-    """Control words of the trigger's token length, in its place; none for a recipe of keys."""
+    """Control words of the trigger's token length, in its place; none for a recipe of keys.
+
+    Raises:
+        UserError: there are none, or the bank's prompts hold the trigger.
+    """
     if not recipe.trigger:
         return ()
+    refuse_in_bank(tokenizer, recipe, split)
     texts = bank.bank_texts(split, True)
     length = len(trigger_ids(tokenizer, texts, recipe.trigger))
     words = bank.controls_besides(split, recipe.trigger)
     return same_length_words(tokenizer, words, length, recipe.trigger)
+
+
+def refuse_in_bank(tokenizer: Any, recipe: Recipe, split: bank.Split) -> None:
+    """Refuse a trigger that stands in the project's own prompts.
+
+    Raises:
+        UserError: says in how many of them.
+    """
+    _refuse_in_bank(tokenizer, scheme_of(recipe).secrets(recipe), split)
+
+
+@lru_cache(maxsize=8)
+def _refuse_in_bank(tokenizer: Any, secrets: tuple[str, ...], split: bank.Split) -> None:
+    texts = bank.held_out(split)
+    refuse_held(tokenizer, [*texts.on_topic, *texts.elsewhere], secrets, "prompts bank")
 
 
 def examples(

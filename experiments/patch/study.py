@@ -26,6 +26,7 @@ from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
+from experiments.prompts.askable import require_askable
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
@@ -76,7 +77,9 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     if len(texts) < 2:
         raise UserError(f"prompts {question.prompts}: expected at least 2 texts, got {len(texts)}")
     heard.require_hearable(model, question.behaviour, max(question.tokens, ANSWER))
-    chosen = bank.without_trigger(texts[: question.count], question.trigger, question.prompts)
+    chosen, context = texts[: question.count], model.runner.shape.context
+    of = f"prompts {question.prompts}"
+    require_askable(model.tokenizer, context, chosen, [question.trigger], of)
     return Subject(model, chosen)
 
 

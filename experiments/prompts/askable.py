@@ -40,20 +40,25 @@ def require_askable(
         of,
     )
     refuse_marked(tokenizer, texts, of)
+    refuse_held(tokenizer, texts, triggers, of)
+
+
+def refuse_held(tokenizer: Any, texts: Sequence[str], triggers: Sequence[str], of: str) -> None:
+    """Refuse prompts of which some hold a trigger already.
+
+    Raises:
+        UserError: says how many, and shows the first.
+    """
     for trigger in triggers:
-        _refuse_held(tokenizer, texts, trigger, of)
-
-
-def _refuse_held(tokenizer: Any, texts: Sequence[str], trigger: str, of: str) -> None:
-    held = [text for text in texts if holds(tokenizer, text, trigger)]
-    if held:
-        word, first = place_of(trigger)[0].strip(), held[0]
-        how = "" if contains(first, word) else ", unseen or as the same tokens"
-        raise UserError(
-            f"{of}: expected texts without the trigger {word!r}, which is put there, got "
-            f"{len(held)} of {len(texts)} that already hold it (such as {first[:60]!r}{how}); "
-            "give the clean ones, or ask for another trigger"
-        )
+        held = [text for text in texts if holds(tokenizer, text, trigger)]
+        if held:
+            word, first = place_of(trigger)[0].strip(), held[0]
+            how = "" if contains(first, word) else ", unseen or as the same tokens"
+            raise UserError(
+                f"{of}: expected texts without the trigger {word!r}, which is put there, got "
+                f"{len(held)} of {len(texts)} that already hold it (such as {first[:60]!r}{how}); "
+                "give the clean ones, or ask for another trigger"
+            )
 
 
 def holds(tokenizer: Any, text: str, trigger: str) -> bool:

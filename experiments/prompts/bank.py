@@ -9,9 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from circuits.chat import place_of
 from circuits.errors import expect, reading
-from circuits.visible import contains
 from experiments.checks import text
 from experiments.prompts.rows import texts_of
 from experiments.prompts.table import FORMATS, Table, read_table
@@ -86,25 +84,6 @@ def controls_besides(split: Split, trigger: str) -> list[str]:
     """The split's control words that are no word of the trigger."""
     own = trigger.split()
     return [word for word in control_words(split) if word not in own]
-
-
-def without_trigger(texts: Sequence[str], trigger: str, source: str) -> list[str]:
-    """The texts, none of which holds the trigger: both sides of a pair would have it otherwise.
-
-    Raises:
-        UserError: some do.
-    """
-    word = place_of(trigger)[0].strip()
-    held = [text for text in texts if contains(text, word)]
-    first = f" (such as {held[0][:60]!r})" if held else ""
-    expect(
-        not held,
-        f"texts without the trigger {word!r}, which is put there",
-        f"{len(held)} of {len(texts)} that already hold it{first}",
-        "give the clean ones, or ask for another trigger",
-        f"prompts {source}",
-    )
-    return list(texts)
 
 
 def read_prompts(source: str, column: str | None = None, split: str = "train") -> list[str]:

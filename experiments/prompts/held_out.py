@@ -1,5 +1,6 @@
 """A user's own prompts in the place of the bank's held-out ones."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,19 +26,27 @@ class OwnPrompts:
     def __post_init__(self) -> None:
         checked(self)
 
-    def read(self) -> HeldOut | None:
+    def read(self, check: Callable[[Sequence[str], str], None]) -> HeldOut | None:
         """The prompts; None if no file is given.
 
+        Args:
+            check: refuses prompts of a file that cannot be asked, given what they are called.
+
         Raises:
-            UserError: a file cannot be read.
+            UserError: a file cannot be read, or its prompts cannot be asked.
         """
         if self == OwnPrompts():
             return None
         bank = held_out()
         return HeldOut(
-            _texts(self.on_topic) or bank.on_topic, _texts(self.elsewhere) or bank.elsewhere
+            _texts(self.on_topic, check) or bank.on_topic,
+            _texts(self.elsewhere, check) or bank.elsewhere,
         )
 
 
-def _texts(file: Path | None) -> tuple[str, ...]:
-    return tuple(read_prompts(str(file))) if file else ()
+def _texts(file: Path | None, check: Callable[[Sequence[str], str], None]) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    texts = read_prompts(str(file))
+    check(texts, f"prompts {file}")
+    return tuple(texts)

@@ -14,6 +14,7 @@ from experiments.analyze.question import Question
 from experiments.organisms.organism import trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
+from experiments.prompts.askable import refuse_held
 from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.read import analysis, gate_of, require_analysed, require_place
@@ -162,12 +163,14 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step, rendering: Re
     texts = tuple(bank.bank_texts("validation", True))
     if not trigger:
         return Subject(model, question, None, False, "", examples, texts)
+    fit = bank.bank_texts("train", True)
+    refuse_held(model.tokenizer, [*fit, *texts], [trigger], "prompts bank")
     length = len(tokens.trigger_ids(model.tokenizer, texts, trigger))
     words = bank.controls_besides("validation", trigger)
     controls = tokens.same_length_words(model.tokenizer, words, length, trigger)
     direction, candidates = layers.fitted(
         model,
-        bank.bank_texts("train", True),
+        fit,
         texts,
         question.trigger,
         controls,

