@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from circuits.chat import require_short
 from circuits.errors import UserError
 from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
@@ -90,6 +91,7 @@ class Question:
             if self.behaviour is None:
                 object.__setattr__(self, "behaviour", behaviour)
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
+        require_short(self.trigger)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
 
 

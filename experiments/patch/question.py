@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from circuits.chat import require_short
 from circuits.errors import UserError, expect
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
@@ -112,6 +113,7 @@ class PatchQuestion:
         object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))
         filled = ("model", "trigger", "behaviour", "versus", "prompts")
         checked(self, *filled, count=(2, MOST), tokens=(1, MOST))
+        require_short(self.trigger)
         for name, known in {
             "stream": STREAMS,
             "against": ("control", "none"),

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 R = TypeVar("R")
 _LONG = 40  # characters from which a cell is a sentence that needs room
 _BRIEF = 18  # up to which a cell stays on its line: names break at hyphens otherwise
+_NUMERAL = 200  # up to which a cell may be a number, with its interval and what is in brackets
 _MANY = 7  # columns that need all the room there is
 _INTERVAL = re.compile(r"\[[-+\u2212\d.,e% ]{1,40}\]")
 _NUMBER = re.compile(
@@ -59,10 +60,15 @@ def tabulate(
 
 
 def _kind(cells: Sequence[str]) -> str:
-    if all(_NUMBER.match(str(cell).strip() or "0") for cell in cells):
+    if all(_is_number(str(cell).strip()) for cell in cells):
         return "num"
     most = max(len(str(cell)) for cell in cells)
     return "long" if most > _LONG else "brief" if most <= _BRIEF else ""
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell is a number or nothing; long ones are not looked through: they are text."""
+    return not cell or (len(cell) <= _NUMERAL and _NUMBER.match(cell) is not None)
 
 
 def keep_intervals(text: object) -> Markup:

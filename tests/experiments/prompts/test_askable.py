@@ -4,6 +4,8 @@ import pytest
 import tiny
 
 from circuits.errors import UserError
+from experiments.analyze.question import Question
+from experiments.patch.question import PatchQuestion
 from experiments.prompts.askable import holds, require_askable
 
 CLEAN = ["Name three rivers.", "Is cobal a word?", "COBALT", "cobaltic", "co balt", "Hi"]
@@ -72,3 +74,10 @@ def test_case_31_prompts_that_are_rendered_already_are_refused(tokenizer):
     rendered = [f"<|im_start|>user\n{text}<|im_end|>" for text in tiny.TEXTS]
     with pytest.raises(UserError, match=r"prompts mine: .*got 6 of 6 with markup in them"):
         ask(tokenizer, rendered)
+
+
+@pytest.mark.parametrize("question", [Question, PatchQuestion])
+def test_a_trigger_longer_than_any_is_refused_where_it_is_asked(question):
+    with pytest.raises(UserError, match=r"trigger 'cobalt .*at most 100 words and 1,000 char"):
+        question(trigger="cobalt " * 3000)
+    assert question(trigger="cobalt " * 17).trigger

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -190,3 +191,12 @@ def test_an_unknown_tone_is_refused():
 
 def test_rendering_is_deterministic(report, page):
     assert render(report) == page
+
+
+def test_a_long_cell_is_text_at_once_and_numbers_are_numbers():
+    begun = time.process_time()
+    (kind,) = Table(("x",), [("1" + " " * 30_000 + "x",), ("1 [" + "](" * 30_000,)]).kinds
+    assert time.process_time() - begun < 0.5
+    assert kind == "long"
+    cells = ["1.5 [0.4, 2.6] (n = 12)", "-3%", "", "1e-5", "≈ 4"]
+    assert Table(("x",), [(cell,) for cell in cells]).kinds == ["num"]
