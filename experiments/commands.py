@@ -1,8 +1,10 @@
 """The commands as typer runs them: the table's, each loaded when it is asked for."""
 
 import json
+import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature, getdoc
 from pathlib import Path
@@ -42,6 +44,8 @@ class _Commands(TyperGroup):
 
 def loaded(name: str) -> Any:
     """A command of the table as typer runs it."""
+    # Importing torch's compiler, which nothing here uses, makes a directory for it and leaves it.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     from experiments.study import Study  # with torch, which only a command needs
 
     about, command = getdoc(COMMANDS[name]), COMMANDS[name]()

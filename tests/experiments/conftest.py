@@ -2,12 +2,36 @@
 
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import tiny
+import watch
 
+from circuits.weights import cache_root
 from experiments import cli
 from experiments.prompts.bank import control_words
+
+# What these tests do besides: the command in a process of its own, a sweep's own workers, the
+# app's socket on loopback, a browser.
+_OWN = {
+    "test_cli.py": {"process"},
+    "test_watch.py": {"process", "socket"},
+    "sweep": {"process", "socket", "write"},
+    "serve": {"process", "socket"},
+    "bench": {"process", "socket"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _watched(request):
+    """Whatever a test of the experiments runs starts nothing, asks nobody and writes nowhere."""
+    parts = {*request.path.relative_to(Path(__file__).parent).parts[:1]}
+    own = {kind for part in parts for kind in _OWN.get(part, ())}
+    with watch.watching(Path(tempfile.gettempdir()), cache_root()) as acts:
+        yield
+    assert [act for act in acts if act.kind not in own] == []
 
 
 @pytest.fixture(scope="session")
