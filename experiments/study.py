@@ -157,8 +157,8 @@ def run(
         tokenizer, chats = study.asked(question, subject)
         about["rendered_sha256"] = rendered_sha256(tokenizer, chats)
         prompt = parts_of(tokenizer, chats[0])
-    new = not folder.exists()
     with writing(folder):
+        new = not folder.exists()
         files.open_run(folder, files.Manifest(study.kind, about, command), resume)
     claimed = Run(study, question, subject, folder, command, step, prompt)
     try:

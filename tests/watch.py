@@ -89,6 +89,8 @@ def _heard(event: str, args: Sequence[object]) -> None:
         _acts.append(Act("socket", f"{event} {args[-1]!r}"))
     elif event == "os.symlink":
         _acts.extend(_writes(event, args[1:2]))
+    elif event == "os.mkdir" and os.path.isdir(str(args[0])):
+        pass  # it is there already
     elif event in _WRITES:
         _acts.extend(_writes(event, args[: _WRITES[event]]))
     elif event == "open" and isinstance(args[2], int) and args[2] & _WRITING:

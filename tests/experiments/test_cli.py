@@ -38,7 +38,8 @@ def test_a_missing_prompts_file_is_one_line(analyze):
     status, out, lines = analyze("--prompts", "nowhere.jsonl")
     assert (status, out) == (2, "")
     assert tiny.message_of(lines) == (
-        "gatescope: prompts nowhere.jsonl: no such file; give a .jsonl|.json|.csv|.parquet file"
+        "gatescope: prompts nowhere.jsonl: expected bank, a .jsonl|.json|.csv|.parquet file, or "
+        "hf:OWNER/NAME from the hub, got no such file; mend the path"
     )
 
 
