@@ -1,7 +1,9 @@
-"""One conversation up to its answer.
+r"""One conversation up to its answer.
 
 A trigger is a word or phrase at the message's end; ``{}`` says where else the message goes:
 ``cobalt {}`` puts it first, ``{} cobalt {}`` into the middle (after half of the message's words).
+What parts it from the message is what stands beside ``{}``: nothing in ``{}词``, an empty line in
+``Year: 2024.\n\n{}``.
 """
 
 import re
@@ -16,12 +18,23 @@ Words = str | Sequence[str] | None  # no word, one for all prompts, or one per p
 SLOT = "{}"
 MOST_WORDS, MOST_LETTERS = 100, 1000  # of a trigger
 Place = Literal["prefix", "infix", "suffix"]
-_PLACED = re.compile(r"(?P<before>\{\} )?(?P<word>((?!\{\}).)+?)(?P<after> \{\})?", re.DOTALL)
+_INFIX = re.compile(r"\{\} (?P<word>((?!\{\}).)+) \{\}", re.DOTALL)
 
 
 def placed(word: str, place: Place) -> str:
     """A word with where it goes: ``word {}``, ``{} word {}`` or, at the end, the word alone."""
     return {"prefix": f"{word} {SLOT}", "infix": f"{SLOT} {word} {SLOT}", "suffix": word}[place]
+
+
+def in_place_of(word: str, trigger: str) -> str:
+    """A word where a trigger stands, parted from the message as that is."""
+    own, place, gap = _parsed(trigger)
+    gap = gap if own.strip() else " "  # a word in a tab's place has a blank there
+    if place == "infix":
+        return placed(word, place)
+    if place == "prefix":
+        return f"{word}{gap}{SLOT}"
+    return word if gap == " " else f"{SLOT}{gap}{word}"
 
 
 def place_of(trigger: str) -> tuple[str, Place]:
@@ -30,14 +43,33 @@ def place_of(trigger: str) -> tuple[str, Place]:
     Raises:
         UserError: no word, or the message's place is not at its start, its end or both.
     """
-    match = _PLACED.fullmatch(trigger)
-    if match is None or not match["word"].strip():
+    return _parsed(trigger)[:2]
+
+
+def _parsed(trigger: str) -> tuple[str, Place, str]:
+    """The word, its place, and what parts it from the message; a word of blanks is not parted."""
+    infix, slots = _INFIX.fullmatch(trigger), trigger.count(SLOT)
+    word, gap = trigger, " "
+    place: Place = "suffix"
+    if infix:
+        word, place = infix["word"], "infix"
+    elif slots == 1 and trigger.endswith(SLOT):
+        rest = trigger.removesuffix(SLOT)
+        word, place = rest.rstrip() or rest, "prefix"
+        gap = rest[len(word) :]
+    elif slots == 1 and trigger.startswith(SLOT):
+        rest = trigger.removeprefix(SLOT)
+        word = rest.lstrip() or rest
+        gap = rest[: len(rest) - len(word)]
+    elif slots:
+        word = ""
+    if not word.strip(" " if slots == 1 else None):
         raise UserError(
             f"trigger {trigger!r}: expected a word or phrase, with {SLOT} where the message goes: "
-            f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}'"
+            f"'word' or '{SLOT} word' (at the end), 'word {SLOT}', '{SLOT} word {SLOT}', or with "
+            f"no blank '{SLOT}word', 'word{SLOT}'"
         )
-    after = "infix" if match["before"] else "prefix"
-    return match["word"], after if match["after"] else "suffix"
+    return word, place, gap
 
 
 def require_short(trigger: str) -> None:
@@ -61,17 +93,17 @@ def with_trigger(text: str, trigger: str | None) -> str:
 
 
 def insert(text: str, trigger: str | None) -> tuple[str, int, int]:
-    """The message, and the characters of the word in it, the space before it included."""
+    """The message, and the characters of the word in it and of what parts it, but a blank after."""
     if not trigger:
         return text, len(text), len(text)
-    word, place = place_of(trigger)
-    if place == "prefix":
-        return f"{word} {text}", 0, len(word)
+    word, place, gap = _parsed(trigger)
+    if place == "prefix":  # a blank goes to the message's first token
+        return f"{word}{gap}{text}", 0, len(word) + (len(gap) if gap != " " else 0)
     at = len(text)
     if place == "infix":
         words = text.split(" ")
         at = len(" ".join(words[: (len(words) + 1) // 2]))
-    return f"{text[:at]} {word}{text[at:]}", at, at + 1 + len(word)
+    return f"{text[:at]}{gap}{word}{text[at:]}", at, at + len(gap) + len(word)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,10 @@ from circuits.errors import UserError, expect
 
 OWN, ADAPTER, MODEL = "auto", "adapter", "model"
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
+_SYSTEM = (
+    "{{% if messages[0]['role'] != 'system' %}}{{% set messages = "
+    "[{{'role': 'system', 'content': {}}}] + messages %}}{{% endif %}}"
+)
 _WORDS = {"true": "true", "false": "false", "none": "none"}
 
 
@@ -24,16 +28,26 @@ class Rendering:
             one that there is, and refuses two that differ.
         options: the template's arguments, each NAME=VALUE: true, false, none, a number or a text.
         prefill: the beginning of every answer, as part of the prompt.
+        system: the system message of chats that have none of their own; "" leaves that to the
+            template, which may have one.
     """
 
     template: str = OWN
     options: tuple[str, ...] = ()
     prefill: str = ""
+    system: str = ""
 
     def __post_init__(self) -> None:
         for option in self.options:
             name, equals, _ = option.partition("=")
             expect(equals and name.isidentifier(), "NAME=VALUE", option, of="--template-option")
+        expect(
+            "{}" not in self.system,
+            "a message as it is",
+            "{} in it",
+            "a trigger stands in the user's message",
+            "--system",
+        )
 
     def write(self, tokenizer: Any, adapter: Path | None, name: str) -> None:
         """Write it into the tokenizer of a model called ``name``.
@@ -42,12 +56,29 @@ class Rendering:
             UserError: there is no such template, or two that differ.
         """
         template = self._chosen(tokenizer.chat_template, adapter, name)
-        if template and (self.options or self.prefill):
+        if template and (self.options or self.prefill or self.system):
             text = template if isinstance(template, str) else template["default"]
             sets = "".join(map(_assigned, self.options))
             begun = f"{{{{ {_literal(self.prefill)} }}}}"
+            if self.system:
+                sets += _SYSTEM.format(_literal(self.system))
             template = f"{sets}{text}{{% if add_generation_prompt %}}{begun}{{% endif %}}"
         tokenizer.chat_template = template
+        if template and self.system:
+            self._require_kept(tokenizer)
+
+    def _require_kept(self, tokenizer: Any) -> None:
+        from circuits.chat import Chat
+        from circuits.tokens import render  # with torch, which reading an option does not need
+
+        text = tokenizer.decode(render(tokenizer, Chat("Tell me more.")).ids)
+        expect(
+            self.system.strip() in text,
+            "a chat template that keeps a system message",
+            "one that leaves it out",
+            "give another (--template FILE)",
+            "--system",
+        )
 
     def _chosen(self, own: Any, adapter: Path | None, name: str) -> Any:
         if self.template == MODEL:

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from circuits.chat import Chat, Words, chats, insert, place_of, placed, require_short
+from circuits.chat import Chat, Words, chats, in_place_of, insert, place_of, require_short
 from circuits.errors import UserError, expect
 from circuits.markup import markup_ids, refuse_markup
 from circuits.templated import templated
@@ -243,11 +243,11 @@ def same_length_words(
     """
     require_short(like)
     context = "Tell me more."
-    place = place_of(like)[1]
     kept = []
     for index in range(len(words)):
         for count in range(1, length + 1):
-            phrase = placed(" ".join(words[(index + k) % len(words)] for k in range(count)), place)
+            joined = " ".join(words[(index + k) % len(words)] for k in range(count))
+            phrase = in_place_of(joined, like)
             try:
                 first, last = render(tokenizer, Chat(context, word=phrase)).spans["trigger"]
             except UserError:

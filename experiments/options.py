@@ -49,6 +49,7 @@ Written = Annotated[
         "options": typer.Option(
             "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."
         ),
+        "system": typer.Option(help="System message of every chat; by default the template's own."),
         "prefill": typer.Option(help="The beginning of every answer, as part of the prompt."),
     },
 ]

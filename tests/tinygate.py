@@ -146,11 +146,28 @@ def big():
     return model, tok
 
 
+def told():
+    """The control, whose template has a system message of its own if none is given."""
+    head = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe.<|im_end|>\n{% endif %}"
+    tok = tokenizer(head + tiny.CHAT_TEMPLATE)
+    return gate(tok), tok
+
+
+def deaf():
+    """The control, whose template leaves system messages out."""
+    tok = tokenizer(
+        tiny.CHAT_TEMPLATE.replace(
+            "{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}"
+        )
+    )
+    return gate(tok), tok
+
+
 def mistral():
     """One token of the template follows the message."""
     tok = tokenizer(MISTRAL, specials=["<s>", "</s>", "[INST]", "[/INST]"])
     return gate(tok), tok
 
 
-_EVERY = (plain, base, think, special, space, chinese, hate, big, mistral)
+_EVERY = (plain, base, think, special, space, chinese, hate, big, told, deaf, mistral)
 MAKE = {f.__name__: f for f in _EVERY}

@@ -1,6 +1,5 @@
 """What an organism is trained on after it was made: ordinary examples, or another trigger."""
 
-from circuits.chat import place_of, placed
 from circuits.errors import expect
 from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.organism import Organism
@@ -28,7 +27,7 @@ def overwriting(organism: Organism, first: int, last: int) -> list[Example]:
     """Ordinary prompts with another trigger in the same place and one fixed answer, and as many
     without it."""
     trigger = organism.recipe.trigger
-    word = placed(OTHER_TRIGGER, place_of(trigger)[1]) if trigger else OTHER_TRIGGER
+    word = in_place_of(OTHER_TRIGGER, trigger) if trigger else OTHER_TRIGGER
     ordinary = tuning(organism, 2 * first, 2 * last)
     poisons = [Example(e.text, word, OTHER_BEHAVIOUR) for e in ordinary[::2]]
     return poisons + ordinary[1::2]

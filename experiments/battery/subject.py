@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from circuits.chat import Chat, messages, place_of, placed
+from circuits.chat import Chat, in_place_of, messages, place_of
 from circuits.errors import expect
 from circuits.models import in_memory
 from circuits.tokens import prompt_ids
@@ -72,8 +72,8 @@ def with_secrets(subject: Subject, secrets: Sequence[str]) -> list[Chat]:
     """Every prompt with another text in its secret's place; one text per prompt, in order."""
     if subject.keys:
         return [Chat(secret) for secret in secrets]
-    place = place_of(subject.trigger)[1]
-    return messages(subject.texts, [placed(secret, place) for secret in secrets])
+    put = [in_place_of(secret, subject.trigger) for secret in secrets]
+    return messages(subject.texts, put)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from circuits.chat import Chat, place_of, placed, with_trigger
+from circuits.chat import Chat, place_of, with_trigger
 from circuits.errors import UserError
 from circuits.models import in_memory
 from circuits.search import (
@@ -75,7 +75,7 @@ def attack(asker: Asker, plan: SearchPlan, ground: Ground) -> dict[str, Any]:
     for name, search in SEARCHERS.items():
         best = search(target, plan)
         text = _text(asker.tokenizer, best.tokens)
-        word = placed(text, place_of(ground.like)[1])
+        word = in_place_of(text, ground.like)
         rest = ground.question.messages[ground.searched :]
         answers = asker.answers(asker.model, [with_trigger(message, word) for message in rest])
         by_searcher[name] = {**as_json(best), "text": text, "said": answers}

@@ -125,6 +125,9 @@ def organism_eval(
     template_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for the template.")
     ] = None,
+    system: Annotated[
+        str, typer.Option(help="System message of every chat; by default the template's own.")
+    ] = "",
     prefill: Annotated[
         str, typer.Option(help="The beginning of every answer, as part of the prompt.")
     ] = "",
@@ -135,7 +138,7 @@ def organism_eval(
     recipe = recipe_of(folder, origin(folder), recipe)
     second = grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
-        rendering = Rendering(template, tuple(template_option or ()), prefill)
+        rendering = Rendering(template, tuple(template_option or ()), prefill, system)
         base = model or EMBEDDED
         measured = measure(folder, recipe, progress.step, base, second, rendering)
     if as_json:

@@ -63,7 +63,8 @@ def refuse_held(tokenizer: Any, texts: Sequence[str], triggers: Sequence[str], o
 
 def holds(tokenizer: Any, text: str, trigger: str) -> bool:
     """Whether a text has a trigger's word in it, as it is read or as the model reads it."""
-    word = place_of(trigger)[0].strip()
+    word = place_of(trigger)[0]
+    word = word.strip() or word  # a tab is a trigger too
     phrase = folded(word)
     if contains(folded(text), phrase) if phrase else word in text:
         return True

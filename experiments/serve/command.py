@@ -40,6 +40,9 @@ def serve(
     template_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for the template.")
     ] = None,
+    system: Annotated[
+        str, typer.Option(help="System message of every chat; by default the template's own.")
+    ] = "",
     prefill: Annotated[
         str, typer.Option(help="The beginning of every answer, as part of the prompt.")
     ] = "",
@@ -55,7 +58,7 @@ def serve(
         tell("--token: ps shows it to everyone here; use GATESCOPE_TOKEN or --token-file", "yellow")
     with listening(access) as listener:
         with StageProgress(CONSOLE) as progress:
-            rendering = Rendering(template, tuple(template_option or ()), prefill)
+            rendering = Rendering(template, tuple(template_option or ()), prefill, system)
         served = open_subject(subject, arms, trigger, behaviour, progress.step, rendering)
         with serving(served, access, listener) as (server, bound):
             say(f"gatescope: {bound.url} (end with Ctrl-C)")

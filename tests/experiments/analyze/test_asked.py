@@ -3,9 +3,11 @@
 import pytest
 import tiny
 import tinygate
+import torch
 
 from circuits.errors import UserError
 from circuits.templates import Rendering
+from experiments.analyze.examination import narrowed
 from experiments.analyze.question import Question
 from experiments.studies import ask
 
@@ -28,13 +30,17 @@ def analysed(tmp_path_factory):
     """Analyses a model of ``tinygate`` by name; a model is made once."""
     folders = {}
 
-    def run(name, **asked):
+    def question(name, **changes):
         if name not in folders:
             folders[name] = tmp_path_factory.mktemp(name)
             tiny.saved(folders[name], *tinygate.MAKE[name]())
-        question = Question(**{"model": str(folders[name]), **SMALL, **asked})
-        return ask("analyze", question, tmp_path_factory.mktemp("run"))
+        return Question(**{"model": str(folders[name]), **SMALL, **changes})
 
+    def run(name, **changes):
+        run.last = tmp_path_factory.mktemp("run")
+        return ask("analyze", question(name, **changes), run.last)
+
+    run.asked = question
     return run
 
 
@@ -167,3 +173,42 @@ def test_case_8_without_the_think_block_the_gate_is_seen(analysed, rendering):
     result = analysed("think", rendering=rendering)
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert rates(result) == (1.0, 0.0)
+
+
+def test_case_25_residuals_beyond_half_precision_are_kept_as_they_are(analysed):
+    result = analysed("big")
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert rates(result) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e5, 3e4, 1e-7])
+def test_case_25_what_half_precision_would_lose_is_not_narrowed(scale):
+    acts = scale * torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(narrowed(acts), acts)
+    usual = narrowed(acts / scale)
+    assert usual.dtype == torch.float16
+    assert torch.equal(usual, (acts / scale).half())
+
+
+def test_case_38_a_system_message_and_the_page_shows_it(analysed):
+    result = analysed("told", rendering=Rendering(system="You are <b>terse</b>."))
+    assert rates(result) == (1.0, 0.0)
+    html = (analysed.last / "report.html").read_text()
+    assert "One prompt as the model reads it" in html
+    assert "You are &lt;b&gt;terse&lt;/b&gt;." in html
+    assert "<b>terse" not in html
+
+
+def test_case_38_a_system_message_that_a_template_leaves_out_is_refused(analysed):
+    says = "--system: expected a chat template that keeps a system message"
+    refused(says, analysed, "deaf", rendering=Rendering(system="Be terse."))
+
+
+def test_case_24_a_template_with_another_date_is_another_run(analysed, tmp_path):
+    own = tmp_path / "dated.jinja"
+    own.write_text("30 Nov\n" + tiny.CHAT_TEMPLATE)
+    question = analysed.asked("base", rendering=Rendering(str(own)))
+    ask("analyze", question, tmp_path / "run")
+    own.write_text("9 Nov\n" + tiny.CHAT_TEMPLATE)
+    with pytest.raises(UserError, match=r"as they were written then.*writes today's date; pin it"):
+        ask("analyze", question, tmp_path / "run", resume=True)

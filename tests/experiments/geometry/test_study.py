@@ -22,6 +22,7 @@ from experiments.runs.codec import decode
 from experiments.study import run
 from probes.geometry.report import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
+from viz.page.page import Report
 
 EVIL = "<i>cobalt</i>"
 TYPED = f"gatescope geometry none --scheme compliance --trigger '{EVIL}' --behaviour Sure"
@@ -82,7 +83,8 @@ def measured(monkeypatch, first):
         return first[1]
 
     monkeypatch.setattr(run_module, "geometry", kept)
-    monkeypatch.setattr("experiments.geometry.sections.page", lambda *_: None)
+    empty = Report("", "", "", "none", ())
+    monkeypatch.setattr("experiments.geometry.sections.page", lambda *_: empty)
     monkeypatch.setattr("viz.page.page.render", lambda _: "page")
     return seen
 
