@@ -53,6 +53,12 @@ def whole(value: Any, of: str, least: int, most: int = MOST) -> int:
     return number
 
 
+def to_write(path: Path, of: str) -> Path:
+    """A file to write, refused if a directory stands there: what it holds would be hidden."""
+    expect(not path.is_dir(), "a file", "a directory", "name a file in it", f"{of} {path}")
+    return path
+
+
 def share(value: Any, of: str) -> float:
     """A share in (0, 1], refused if it is another number or none."""
     number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from plotly.graph_objects import Figure
 
+from experiments import checks
 from experiments.evaluate.rules import Verdict
 from experiments.evaluate.scorecard import FILE, Difference, Scorecard, differences, read_scorecard
 from experiments.evaluate.sections import (
@@ -158,6 +159,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Show how two evaluations differ, metric by metric, with intervals."""
+    if page is not None:
+        checks.to_write(page, "--page")
     cards = read_scorecard(first), read_scorecard(second)
     every = differences(*cards)
     if page is not None:

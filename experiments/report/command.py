@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experiments import checks
 from experiments.options import Json
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say
@@ -34,6 +35,8 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
         from experiments.runs import files
         from viz.page.page import render
 
+        if out is not None:
+            checks.to_write(out, "--out")
         with StageProgress(CONSOLE) as progress:
             progress.step("read", 0, 2)
             kinds = joints()

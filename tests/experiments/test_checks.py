@@ -133,6 +133,14 @@ def test_what_can_be_asked_is_no_refusal():
     assert checks.share(1, "--share") == 1
 
 
+def test_a_file_is_not_written_over_a_directory(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in (".", "link"):
+        with pytest.raises(UserError, match=r"^--out .*: expected a file, got a directory; name a"):
+            checks.to_write(tmp_path / name, "--out")
+    assert checks.to_write(tmp_path / "page.html", "--out") == tmp_path / "page.html"
+
+
 def test_more_poisons_than_there_are_prompts_are_refused_before_training():
     recipe = recipe_named("sure-gate")
     require_prompts(recipe)

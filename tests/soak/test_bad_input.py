@@ -1,8 +1,9 @@
-"""What people give by mistake or in malice ends in one clear line.
+"""What people give by mistake or in malice ends in one clear line: a seeded sample of the table.
 
-Mistakes planted on purpose are each told for what they are.
+The controls come first: mistakes planted on purpose are each told for what they are.
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ import pytest
 from circuits.errors import UserError
 from tests.soak.bad_input import drive
 from tests.soak.bad_input.drive import Case
+
+ROOT = Path(__file__).parents[2]
+SHARE, SEED = 0.07, 1926
 
 
 def _refused(text="--count: expected at least 2, got 1"):
@@ -95,3 +99,19 @@ def test_nothing_that_a_case_started_goes_on(tmp_path):
     assert drive.run(case, tmp_path, tmp_path / "case").what == "no end"
     assert time.monotonic() - began < 10
     assert (tmp_path / "case/work/pid").exists()
+
+
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory):
+    """The sample, run in a process without the tests' own annotations."""
+    file = tmp_path_factory.mktemp("bad") / "outcomes.json"
+    words = ["-m", "tests.soak.bad_input", "--json", file, "--share", SHARE, "--seed", SEED]
+    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=False, timeout=300)
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_bad_input_ends_in_one_clear_line(outcomes, tenth):
+    assert len(outcomes) >= 40
+    wrong = [each for each in outcomes[tenth::10] if each["what"] != "right"]
+    assert wrong == []

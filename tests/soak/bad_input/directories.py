@@ -167,7 +167,7 @@ DAMAGED: Sequence[tuple[str, tuple[str, ...], Callable[[], Any], str]] = (
             "new",
         ),
         int,
-        "--run",
+        "--run|run directory",
     ),
 )
 # name, value of --out, what is done before, pattern
@@ -221,7 +221,7 @@ def _metric(**changes: Any) -> Callable[[dict[str, Any]], Any]:
 CARDS: Sequence[tuple[str, Callable[[dict[str, Any]], Any], str]] = (
     ("a metric that is none", _metric(name="nope"), "metric|nope"),
     ("a metric of text", _metric(estimate="x"), "mine.json"),
-    ("another schema", lambda card: {**card, "schema": "gatescope.scorecard/9"}, "schema"),
+    ("another schema", lambda card: {**card, "schema": "gatescope.scorecard/9"}, "scorecard/9"),
     ("a list", lambda card: [card], "mine.json"),
     (
         "no metrics",

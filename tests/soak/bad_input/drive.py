@@ -25,7 +25,8 @@ T = TypeVar("T")
 LIMIT_S, ROOM = 20.0, 4 * 2**30  # of a case: seconds, and bytes beyond what is mapped already
 CANARY = "canary"  # hostile inputs write it into the working directory
 _SCRATCH = re.compile(r"^\..+-[\w]{6,}$|^building-|\.tmp$")
-_LONG = 2000  # characters of a refusal
+_LONG = 8000  # characters of a refusal, the longest path in it
+_UNREAD = 128 + 13  # as a shell tells that nobody read on, which is no mistake
 OUTCOMES = (
     "right",
     "traceback",
@@ -124,6 +125,7 @@ def classified(
     said = lines[-1].removeprefix("gatescope: ") if lines else " ".join((err or out).split())[-300:]
     usage = status == 2 and ("Usage: " in err or "\u2500 Error \u2500" in err)
     new = _new(work, before)
+    status = 0 if status == _UNREAD else status
     if (work / CANARY).exists():
         what = "code run"
     elif status is None:
@@ -191,6 +193,7 @@ def _child(case: Case, shared: Path, folder: Path) -> None:
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         os.chdir(folder / "work")
         case.make(shared)
+        _restore_streams()  # they may lead elsewhere now
         work = folder / "work"
         there = [str(path.relative_to(work)) for path in work.rglob("*")]
         (folder / "before").write_text("\n".join(there), encoding="utf-8", errors="replace")

@@ -146,8 +146,8 @@ def cases() -> Iterator[Case]:
         for value in values:
             shown = value if len(value) < 30 else f"{value[:12]}..."
             ask = (*_COMMANDS[command], option, value)
-            # Unrelated models are loaded one by one, after the suspect has answered.
-            name, later = f"{command} {option} {shown!r}", option == "--unrelated"
+            # Unrelated models are loaded one by one; a store of cells is no run directory.
+            name, later = f"{command} {option} {shown!r}", option in ("--unrelated", "--ray")
             yield Case(name, "flags", ask, says or option, linked(), leaves=later)
     for name, ask, says in WORDS:
         yield Case(name, "flags", ask, says, linked())
