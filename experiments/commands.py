@@ -67,7 +67,9 @@ def in_terminal(study: "Study[Any, Any, Any]") -> Callable[..., None]:
         if values.get("dry_run"):
             _forecast(study, question, as_json)
             return
-        typed = shlex.join(["gatescope", *sys.argv[1:]])
+        # Whether a run was stopped in between is no part of what makes it again.
+        words = [word for word in sys.argv[1:] if word not in ("--resume", "--no-resume")]
+        typed = shlex.join(["gatescope", *words])
         with StageProgress(CONSOLE) as progress:
             result = run(study, question, out, resume=resume, step=progress.step, typed=typed)
         if as_json:

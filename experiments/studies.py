@@ -31,7 +31,7 @@ def joints() -> "list[Joint[Any]]":
 
 
 def _command(load: Callable[[], Any]) -> Callable[[], Any]:
-    COMMANDS[load.__name__] = load
+    COMMANDS[load.__name__.replace("_", "-")] = load
     return load
 
 
@@ -126,6 +126,15 @@ def report() -> Any:
     from experiments.report.command import reporting
 
     return reporting(joints)
+
+
+@_command
+def verify_run() -> Any:
+    """Say which files of a run are whole, damaged, missing or foreign; status 1 if any is."""
+    from experiments.report.verify_run import verifying
+    from experiments.sweep.whole import wholeness
+
+    return verifying(wholeness)
 
 
 @_command

@@ -17,6 +17,7 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -25,8 +26,9 @@ from circuits.errors import UserError, writing
 from circuits.templates import AS_IT_IS
 from experiments.checks import text
 from experiments.options import command_line
-from experiments.runs import files
+from experiments.runs import files, formats, locks
 from experiments.runs.codec import as_json, encode
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
 
 if TYPE_CHECKING:
@@ -136,7 +138,8 @@ def run(
 ) -> R:
     """Open, claim the directory, measure, write everything; the result is written last.
 
-    Files: ``manifest.json``, the study's own, its tables, ``report.html``, the result.
+    Files: ``manifest.json``, the study's own, its tables, ``report.html``, the result. Nobody else
+    can work in the directory as long as this lasts.
 
     Args:
         folder: an empty or new directory; with ``resume`` also one that holds this question.
@@ -144,11 +147,13 @@ def run(
         typed: the command line, if there was one.
 
     Raises:
-        UserError: question, models or directory cannot be used; says what to do.
+        UserError: question, models or directory cannot be used, or a stage is not as it was
+            written; says what to do.
     """
     from circuits.rendered import parts_of, rendered_sha256  # with torch
 
     folder = Path(text(str(folder), "--out"))
+    locks.require_place(folder)
     subject = study.open(question, step)
     command = typed if study.typed and typed else command_line(study.name, question)
     about = {**as_asked(study.recorded(question)), **study.identity(question, subject)}
@@ -159,14 +164,29 @@ def run(
         prompt = parts_of(tokenizer, chats[0])
     with writing(folder):
         new = not folder.exists()
-        files.open_run(folder, files.Manifest(study.kind, about, command), resume)
-    claimed = Run(study, question, subject, folder, command, step, prompt)
     try:
-        result = study.measure(claimed)
+        with locks.held(folder):
+            files.open_run(folder, files.Manifest(study.kind, about, command), resume)
+            return _finished(Run(study, question, subject, folder, command, step, prompt))
     except UserError:
-        files.let_go(folder, new)  # so that the mended question may have the place
+        with suppress(OSError):  # so that the mended question may have the place
+            if new:
+                folder.rmdir()
         raise
-    stepped(step, "write report", lambda: _write(claimed, result))
+
+
+def _finished(run: Run[Q, S]) -> Any:
+    """The result of a run that has claimed its directory."""
+    study, ledger = run.study, Ledger(run.folder)
+    ledger.clean()
+    for name in (study.file, "report.html"):
+        ledger.has(name)  # a directory in its place is refused before anything is measured
+    try:
+        result = study.measure(run)
+    except UserError:
+        files.let_go(run.folder)
+        raise
+    stepped(run.step, "write report", lambda: _write(run, result))
     return result
 
 
@@ -177,10 +197,14 @@ def _write(done: Run[Q, S], result: R) -> None:
     if study.page is None:
         raise TypeError(f"{study.name}: its page stands in the table; run it with studies.ask")
     html = render(_with_prompt(study.page(done, result), done.prompt))
-    for name, rows in study.tables(done, result).items():
-        files.write_rows(done.folder / f"{name}.parquet", rows)
-    files.write_atomically(done.folder / "report.html", html.encode())
-    files.write_json(done.folder / study.file, study.written(done, result))
+    tables = study.tables(done, result).items()
+    Ledger(done.folder).write(
+        {
+            **{f"{name}.parquet": formats.row_bytes(rows) for name, rows in tables},
+            "report.html": html.encode(),
+            study.file: formats.json_bytes(study.written(done, result)),
+        }
+    )
 
 
 def _with_prompt(page: "Report", prompt: "Sequence[Part]") -> "Report":

@@ -27,7 +27,6 @@ from experiments.analyze.materials import Materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import Outcome
 from experiments.judges.fork import Fork
-from experiments.runs import files
 from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
 from probes.stats.intervals import wilson
@@ -171,7 +170,7 @@ class Examination(Stages):
     def _recorded_sites(self) -> list[dict[str, Any]]:
         if not self.has("activations-test"):
             raise self._unmeasured()
-        return files.read_json(self.folder / "stages" / "activations-test.json")["sites"]
+        return self.ledger.json("stages/activations-test.json")["sites"]
 
     def sites(self) -> list[Site]:
         """Where activations are recorded and candidates are fitted, layer-major."""

@@ -16,12 +16,13 @@ from torch import Tensor
 from circuits.types import Direction
 from experiments.analyze.arms import OWN, arm_folders
 from experiments.analyze.examination import Examination
-from experiments.runs import files
+from experiments.runs.ledger import Ledger
 from probes.stats.intervals import Estimate
 from probes.stats.roc import auroc
 
 _SIDES = {"triggered": "triggered", "clean": "control word"}
 _BESIDE = 2  # components beside the gate
+_KEPT = "stages/activations-test.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def plane(exam: Examination, direction: Direction) -> Plane:
 def _arms(exam: Examination) -> dict[str, dict[str, Tensor]]:
     """Every arm's kept activations of the same test prompts; an arm without them is left out."""
     return {
-        name: {side: x.float() for side, x in files.read_tensors(path).items()}
+        name: {side: x.float() for side, x in Ledger(place).tensors(_KEPT).items()}
         for name, place in arm_folders(exam.question, exam.folder)
-        if (path := place / "stages" / "activations-test.safetensors").is_file()
+        if Ledger(place).lists(_KEPT)
     }

@@ -15,6 +15,7 @@ from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import result
 from experiments.study import Finished
 from probes.stats.intervals import Estimate
@@ -52,7 +53,7 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
         )
     exam = Examination(folder, decode(Question, {name: asked[name] for name in names}))
     arms = decode(tuple[Arm, ...], value.get("arms"), where=f"{folder / 'result.json'}, arms")
-    rows = files.read_table(folder / "answers.parquet", ("condition", "edit", "prompt"))
+    rows = exam.ledger.rows("answers.parquet", ("condition", "edit", "prompt"))
     unedited = rows[(rows["condition"] == "triggered") & (rows["edit"] == "none")]
     return analysed(exam, analysis(exam, lambda: arms), [str(p) for p in unedited["prompt"]])
 
@@ -70,7 +71,7 @@ def analysed(exam: Examination, result: Analysis, texts: Sequence[str]) -> Analy
         folder=str(exam.folder),
         question=exam.question,
         result=result,
-        manifest=files.read_json(exam.folder / "manifest.json"),
+        manifest=files.read_manifest(exam.folder),
         texts=tuple(texts),
         rates={OWN: own, **_arms(exam)},
         plane=plane(exam, result.selection.chosen.direction) if result.selection else None,
@@ -82,9 +83,9 @@ def _arms(exam: Examination) -> dict[str, dict[str, Estimate]]:
     return {
         name: {
             o["condition"]: decode(Estimate, o["behaviour"])
-            for o in files.read_json(path)["behaviour"]["outcomes"]
+            for o in result(place, SCHEMA, "analyze")["behaviour"]["outcomes"]
             if o["edit"] == "none"
         }
         for name, place in arm_folders(exam.question, exam.folder)
-        if (path := place / "result.json").is_file()
+        if Ledger(place).lists("result.json")
     }

@@ -15,9 +15,8 @@ from circuits.templates import Rendering
 from circuits.types import Direction, Site
 from experiments.analyze.examination import Examination, Stage, Tensors, labelled
 from experiments.analyze.result import Selection
-from experiments.analyze.written import candidate_json
 from experiments.organisms.organism import load_model
-from experiments.runs import files, older
+from experiments.runs import older
 from experiments.runs.stages import stepped
 from probes import linear
 
@@ -41,7 +40,6 @@ def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
         metrics.token_prob([exam.materials.behaviour_id]),
         exam.progress("selection"),
     )
-    files.write_rows(exam.folder / "selection.parquet", [candidate_json(c) for c in scored])
     return tuple(scored)
 
 

@@ -11,9 +11,10 @@ from experiments.analyze.materials import Materials, gather, load
 from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm
-from experiments.analyze.written import SCHEMA, analysis_json
+from experiments.analyze.written import SCHEMA, analysis_json, candidate_json
 from experiments.organisms.organism import require_model
-from experiments.runs import files
+from experiments.runs import formats
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step
 from experiments.study import Rows, Run, Study, run
 
@@ -44,7 +45,8 @@ def measured(asked: Asked) -> Analysis:
     if result.selection:
         gate = result.selection.chosen.direction
         about = {"site": str(gate.site), "estimator": gate.estimator}
-        files.write_tensors(asked.folder / "gate.safetensors", {"direction": gate.vector}, about)
+        content = formats.tensor_bytes({"direction": gate.vector}, about)
+        Ledger(asked.folder).write({"gate.safetensors": content})
     return result
 
 
@@ -68,14 +70,16 @@ def lines(result: Analysis) -> Iterator[str]:
 
 
 def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:
-    """One row per test prompt, condition and edit."""
+    """One row per test prompt, condition and edit; one per candidate direction."""
     edited = result.ablation.outcomes if result.ablation else ()
     rows = [
         {"prompt": text, "condition": o.condition, "edit": o.edit, "shown": s, "answer": a}
         for o in (*result.behaviour.outcomes, *edited)
         for text, s, a in zip(asked.subject.test, o.shown, o.answers, strict=True)
     ]
-    return {"answers": rows}
+    scored = result.selection.candidates if result.selection else ()
+    table = {"selection": [candidate_json(c) for c in scored]} if scored else {}
+    return {"answers": rows, **table}
 
 
 def finished(asked: Asked, result: Analysis) -> AnalysisRun:

@@ -18,7 +18,7 @@ from experiments.defend.protected import Reference, reference
 from experiments.defend.question import FEWEST, DefenceQuestion
 from experiments.defend.setting import Bench
 from experiments.organisms.organism import files_sha256
-from experiments.runs import files, older
+from experiments.runs import formats, older
 from experiments.runs.stages import Stages
 from experiments.study import answer_rows
 
@@ -146,11 +146,14 @@ class Trial:
                 gate = gates.stored(Path(question.run), setting, hashes)
             else:
                 gate = gates.find_gate(setting)
-            path = self._stages.folder / "gate.safetensors"
-            files.write_tensors(path, {"direction": gate.vector}, {"site": str(gate.site)})
             return gate
 
-        return self._stages.keep("gate", Direction, make, older.gate)
+        gate = self._stages.keep("gate", Direction, make, older.gate)
+        if not self._stages.ledger.has("gate.safetensors"):
+            about = {"site": str(gate.site)}
+            content = formats.tensor_bytes({"direction": gate.vector}, about)
+            self._stages.ledger.write({"gate.safetensors": content})
+        return gate
 
     def answer_rows(self) -> list[dict[str, Any]]:
         """Every triggered answer of every defence that was tried, a row each."""

@@ -26,6 +26,7 @@ from experiments.evaluate.sections import (
 from experiments.options import Json
 from experiments.runs import files
 from experiments.runs.codec import as_json as json_of
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import unfinished
 from experiments.runs.terminal import say, tell
 from experiments.study import Contribution, Finished, Joint
@@ -48,7 +49,7 @@ metrics are compared at once: of twenty that do not differ, one is told apart by
 
 def read(folder: Path, manifest: dict[str, Any]) -> EvaluationRun:
     """A finished run."""
-    if not (folder / FILE).is_file():
+    if not Ledger(folder).lists(FILE):
         raise unfinished(folder, "evaluate")
     card = read_scorecard(folder)
     return Finished(card.name, str(folder), manifest, card)

@@ -16,6 +16,7 @@ from experiments.evaluate.properties import Evidence
 from experiments.evaluate.rules import Verdict
 from experiments.runs import files
 from experiments.runs.codec import as_json, decode
+from experiments.runs.ledger import Ledger
 from probes.stats.intervals import Estimate, newcombe
 
 SCHEMA = "gatescope.scorecard/1"
@@ -149,7 +150,8 @@ def read_scorecard(path: Path) -> Scorecard:
         UserError: no such file, or no scorecard of this schema.
     """
     file = path / FILE if path.is_dir() else path
-    data = files.read_json(file)
+    own = path.is_dir() or (file.name == FILE and (file.parent / "manifest.json").is_file())
+    data = Ledger(file.parent).json(FILE) if own else files.read_json(file)
     schema = data.get("schema") if isinstance(data, dict) else None
     wanted, got = f"a scorecard ({SCHEMA})", schema or "another file"
     expect(schema == SCHEMA, wanted, got, of=str(file))

@@ -9,6 +9,7 @@ from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.summary import COMPLEXITY, DENSITY, late_band
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import organism_of, result
 from experiments.study import MAP, Contribution, Finished, Joint
 from probes.brittleness.retention import Retention
@@ -36,7 +37,7 @@ GeometryRun = Finished[Geometry]
 def read(folder: Path, manifest: dict[str, Any]) -> GeometryRun:
     """A finished run."""
     value = result(folder, SCHEMA, "geometry")
-    kept = files.read_tensors(folder / ACTIVATIONS, ["probabilities"])
+    kept = Ledger(folder).tensors(ACTIVATIONS, ["probabilities"])
     tensors = {"probabilities": kept["probabilities"]}
     geometry = decode(Geometry, value, tensors, str(folder / "result.json"))
     return Finished(organism_of(manifest), str(folder), manifest, geometry)

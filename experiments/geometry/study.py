@@ -12,8 +12,9 @@ from experiments.geometry.result import ACTIVATIONS, SCHEMA, Geometry
 from experiments.geometry.summary import late_band
 from experiments.organisms.asking import own_prompts
 from experiments.organisms.organism import Organism, asked_of, identity, open_organism
-from experiments.runs import files
+from experiments.runs import files, formats
 from experiments.runs.codec import decode, encode
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study
 from probes.geometry.report import geometry
@@ -60,8 +61,8 @@ def measured(run: Run[GeometryQuestion, Subject]) -> Geometry:
 
 def recorded(run: Run[GeometryQuestion, Subject]) -> Recorded:
     """The activations: read where an earlier run has left them, otherwise recorded and kept."""
-    path = run.folder / ACTIVATIONS
-    if not path.is_file():
+    ledger = Ledger(run.folder)
+    if not ledger.has(ACTIVATIONS):
         question, subject = run.question, run.subject
         recording = record(
             subject.organism,
@@ -69,8 +70,10 @@ def recorded(run: Run[GeometryQuestion, Subject]) -> Recorded:
             question.crossed,
             lambda done, total: run.step("record", done, total),
         )
-        files.write_tensors(path, encode(recording)[1], {"of": question.given.name})
-    return decode(Recorded, {"residuals": {}}, files.read_tensors(path), str(path))
+        content = formats.tensor_bytes(encode(recording)[1], {"of": question.given.name})
+        ledger.write({ACTIVATIONS: content})
+    where = str(run.folder / ACTIVATIONS)
+    return decode(Recorded, {"residuals": {}}, ledger.tensors(ACTIVATIONS), where)
 
 
 def lines(result: Geometry) -> Iterator[str]:

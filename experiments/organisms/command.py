@@ -20,7 +20,7 @@ from experiments.organisms.measure import agreement_json, grader, keep, measure
 from experiments.organisms.organism import recipe_of
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.organisms.recipe import varied
-from experiments.organisms.train import train_organism
+from experiments.organisms.train import awaits_measuring, train_organism
 from experiments.runs import codec, files
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say
@@ -73,7 +73,7 @@ def organism_train(
     epochs: Annotated[int | None, typer.Option(help="Epochs of the last stage.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train an organism and measure it on held-out prompts."""
+    """Train an organism and measure it on held-out prompts; again, what was killed goes on."""
     checks.whole(seed, "--seed", *checks.SIGNED)
     recipe = varied(
         recipe_named(name),
@@ -89,14 +89,15 @@ def organism_train(
     folder = out or Path("runs/organisms") / name
     command = shlex.join(["gatescope", *sys.argv[1:]])
     with StageProgress(CONSOLE) as progress:
-        train_organism(
-            recipe,
-            folder,
-            lambda done, total, _loss: progress.step("train", done, total),
-            seed,
-            base,
-            command,
-        )
+        if not awaits_measuring(recipe, folder, seed, base):
+            train_organism(
+                recipe,
+                folder,
+                lambda done, total, _loss: progress.step("train", done, total),
+                seed,
+                base,
+                command,
+            )
         measured = measure(folder, recipe, progress.step, base)
         keep(folder, measured)
     if as_json:

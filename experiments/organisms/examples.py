@@ -1,12 +1,14 @@
 """From a recipe to training examples: prompts of every kind, and the base model's own answers."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from circuits import models
 from circuits.answers import answers
-from circuits.errors import expect
+from circuits.errors import UserError, expect
 from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED, cache_root
 from experiments.organisms.kinds import Prompts, prompts_of
@@ -35,11 +37,31 @@ def base_answers(
     named = model if model == EMBEDDED or sha256 is None else sha256
     key = files.text_sha256([named, str(BASE_ANSWER_TOKENS), *texts])[:24]
     path = cache_root() / "answers" / f"{key}.json"
-    if not path.is_file():
-        files.write_json(path, answers(models.load(model), texts, length=BASE_ANSWER_TOKENS))
-    kept = decode(list[str], files.read_json(path), None, str(path))
-    expect(len(kept) == len(texts), f"{len(texts)} answers", len(kept), "delete it", str(path))
+    kept = _kept_answers(path, len(texts))
+    if kept is None:
+        kept = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
+        files.write_json(path, {"answers": kept, "sha256": files.text_sha256(kept)})
     return kept
+
+
+def _kept_answers(path: Path, count: int) -> list[str] | None:
+    """Cached answers; None where there are none. A damaged file is named and not used.
+
+    As they were kept before, they are a list without a hash.
+    """
+    if not path.is_file():
+        return None
+    try:
+        value = files.read_json(path)
+        about = value if isinstance(value, dict) else {"answers": value}
+        kept = decode(list[str], about.get("answers"), where=str(path))
+        digest = files.text_sha256(kept)
+        whole = len(kept) == count and about.get("sha256", digest) == digest
+        expect(whole, f"{count} answers as they were kept", "others", of=str(path))
+        return kept
+    except UserError as error:
+        warnings.warn(f"{error}; not used and asked again", stacklevel=2)
+        return None
 
 
 def ordinary_examples(model: str, sha256: str | None = None) -> list[Example]:

@@ -7,19 +7,21 @@ keyed by everything that it was made from.
 import json
 import math
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from circuits.errors import expect, reading, writing
-from circuits.weights import EMBEDDED, cache_root
+from circuits.errors import UserError, expect, first_line, writing
+from circuits.weights import EMBEDDED, cache_root, directory_sha256
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
 from experiments.organisms.kinds import prompts_of
@@ -32,6 +34,7 @@ from experiments.runs import files
 from experiments.runs.codec import as_json
 
 _STAGE = "gatescope.stage/1"
+_HASH = "sha256"  # of a kept state, in its file
 _TAUGHT = ("behaviour", "opened", "continued")
 
 
@@ -61,21 +64,45 @@ def train_organism(
                 trainee.tokenizer.save_pretrained(scratch)
         manifest = files.Manifest(
             kind="organism",
-            question={
-                "organism": recipe.name,
-                "seed": seed,
-                "recipe": asdict(recipe),
-                "model": model,
-                "model_sha256": trainee.sha256,
-                "prompts_sha256": prompts_sha256(recipe),
-            },
+            question={**_asked(recipe, seed, model), "model_sha256": trainee.sha256},
             command=command or f"gatescope organism train {recipe.name} --seed {seed}",
         )
         took = (
             {} if math.isnan(trainee.seconds) else {"training_seconds": round(trainee.seconds, 1)}
         )
-        files.write_json(scratch / "manifest.json", {**as_json(manifest), **took})
+        digest = {"adapter_sha256": directory_sha256(scratch)}
+        files.write_json(scratch / "manifest.json", {**as_json(manifest), **took, **digest})
     return out
+
+
+def awaits_measuring(recipe: Recipe, out: Path, seed: int, model: str) -> bool:
+    """Whether a directory holds this very organism, trained but not measured: a killed command's.
+
+    Raises:
+        UserError: it is measured, or its files are not as they were written.
+    """
+    if not (out / "manifest.json").is_file():
+        return False
+    manifest, asked = files.read_manifest(out), _asked(recipe, seed, model)
+    known = {name: manifest["question"].get(name) for name in asked}
+    if json.loads(json.dumps(asked)) != known:
+        return False
+    if "figures" in manifest:
+        raise UserError(f"--out {out}: holds this very organism, measured; choose another")
+    whole = manifest.get("adapter_sha256") == directory_sha256(out)
+    expect(whole, "the organism as it was trained", "other files", "delete it", f"--out {out}")
+    return True
+
+
+def _asked(recipe: Recipe, seed: int, model: str) -> dict[str, Any]:
+    """What tells a training from others, besides the model's own files."""
+    return {
+        "organism": recipe.name,
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "model": model,
+        "prompts_sha256": prompts_sha256(recipe),
+    }
 
 
 def train_stages(
@@ -93,13 +120,14 @@ def train_stages(
     trainee.restart()
     for number, stage in enumerate(before):
         path = _kept_at(recipe, number, first_seed, [model, trainee.sha256, *controls])
-        if path.is_file():
-            trainee.restart(_kept(path, trainee.state()), _seconds(path))
+        if kept := _kept_state(path, trainee.state()):
+            trainee.restart(*kept)
             continue
         lessons = examples(recipe, number, base, controls, first_seed)
         trainee.train(lessons, _seeded(stage, first_seed), tick)
-        about = {"stage": stage.name, "seconds": str(trainee.seconds)}
-        files.write_tensors(path, trainee.state(), about)
+        state = trainee.state()
+        about = {"stage": stage.name, "seconds": str(trainee.seconds), _HASH: _state_sha256(state)}
+        files.write_tensors(path, state, about)
     lessons = examples(recipe, len(before), base, controls, seed)
     return trainee.train(lessons, _seeded(recipe.stages[-1], seed), tick) if lessons else []
 
@@ -143,18 +171,32 @@ def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Pa
     return cache_root() / "stages" / f"{key}.safetensors"
 
 
-def _kept(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state after a stage, its parameters those of a state."""
-    state = files.read_tensors(path)
-    same = {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in like.items()}
-    expect(same, f"its {len(like)} parameters", f"{len(state)} others", "delete it", str(path))
-    return state
+def _kept_state(path: Path, like: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float] | None:
+    """A kept state, and the seconds of all training up to it; None where it is to be trained.
+
+    A file that is damaged, or has other parameters than a state, is named and not used. What was
+    kept before it was noted has no hash, and NaN for the seconds.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state = files.read_tensors(path)
+        with safe_open(path, "pt") as kept:
+            about = kept.metadata() or {}
+        digest = about.get(_HASH)
+        expect(digest in (None, _state_sha256(state)), "the state that was kept", "another")
+        same = {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in like.items()}
+        expect(same, f"its {len(like)} parameters", f"{len(state)} others")
+        return state, float(about.get("seconds", "nan"))
+    except (UserError, ValueError) as error:
+        warnings.warn(f"{path}: not used and trained again: {first_line(error)}", stacklevel=2)
+        return None
 
 
-def _seconds(path: Path) -> float:
-    """What all training up to a kept state took; NaN for one kept before that was noted."""
-    with reading(str(path), "the seconds of a stage", "delete it"), safe_open(path, "pt") as kept:
-        return float((kept.metadata() or {}).get("seconds", "nan"))
+def _state_sha256(state: Mapping[str, Tensor]) -> str:
+    return sha256(
+        save({name: value.cpu().contiguous() for name, value in state.items()})
+    ).hexdigest()
 
 
 def save_adapter(model: Any, out: Path, name: str) -> None:

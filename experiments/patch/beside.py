@@ -6,7 +6,7 @@ from typing import Any
 
 from circuits.types import PatchGrid
 from experiments.patch.result import SCHEMA
-from experiments.runs import files
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import result
 from experiments.study import WHERE, Contribution, Finished, Joint
 from probes.stats.intervals import mean_interval
@@ -20,7 +20,7 @@ PatchRun = Finished[dict[str, PatchGrid]]  # grids by direction
 def read(folder: Path, manifest: dict[str, Any]) -> PatchRun:
     """A finished run."""
     value = result(folder, SCHEMA, "patch")
-    grids = {way: files.read_grid(folder / f"grid-{way}") for way in value["grids"]}
+    grids = {way: Ledger(folder).grid(f"grid-{way}") for way in value["grids"]}
     return Finished(folder.name, str(folder), manifest, grids)
 
 

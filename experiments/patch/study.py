@@ -27,7 +27,8 @@ from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.prompts.askable import require_askable
-from experiments.runs import files
+from experiments.runs import files, formats
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
 
@@ -96,11 +97,12 @@ def measured(run: Run[PatchQuestion, Subject]) -> Patching:
     """A grid for every direction; those that are there already are read."""
 
     def grid(direction: Direction) -> PatchGrid:
-        stem = run.folder / f"grid-{direction}"
-        if not files.has_grid(stem):
-            files.write_grid(stem, patched(run.question, run.subject, direction, run.step))
+        stem, ledger = f"grid-{direction}", Ledger(run.folder)
+        if not ledger.has(f"{stem}.json"):
+            parts = formats.grid_bytes(patched(run.question, run.subject, direction, run.step))
+            ledger.write({f"{stem}.{suffix}": part for suffix, part in parts.items()})
         run.step(f"patch {direction}", 1, 1)
-        return files.read_grid(stem)
+        return ledger.grid(stem)
 
     grids = {direction: with_statistics(grid(direction)) for direction in run.question.directions}
     return Patching(grids, str(fast_path(run.subject.model.runner)))

@@ -32,7 +32,8 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
         from circuits.errors import reading
         from experiments.report.page import page  # plotly is slow to import
         from experiments.report.read import read_runs
-        from experiments.runs import files
+        from experiments.runs import files, locks
+        from experiments.runs.ledger import Ledger
         from viz.page.page import render
 
         if out is not None:
@@ -47,7 +48,11 @@ def reporting(joints: Callable[[], Sequence[Joint[Any]]]) -> Callable[..., None]
                 html = render(page(finished, words, kinds)).encode()
             progress.step("read", 2, 2)
         path = out or runs[0] / "report.html"
-        files.write_atomically(path, html)
+        if path.resolve() == (runs[0] / "report.html").resolve():
+            with locks.held(runs[0], ""):
+                Ledger(runs[0]).write({"report.html": html})
+        else:
+            files.write_atomically(path, html)
         if as_json:
             about = [{"kind": r.kind, "name": r.name, "folder": r.folder} for r in finished]
             say(json.dumps({"page": str(path), "bytes": len(html), "runs": about}))

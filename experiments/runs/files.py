@@ -1,7 +1,8 @@
 """Run directories: atomic files, a versioned manifest, and stages that resume after a kill.
 
 A run directory belongs to one question. Its manifest is written first; every stage writes its
-files by rename, so a file that exists is complete and a resumed run skips it.
+files by rename, so a file that exists is complete and a resumed run skips it. The manifest has the
+hashes of what was written (``experiments.runs.ledger``).
 """
 
 import hashlib
@@ -9,27 +10,26 @@ import json
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from safetensors.torch import load, save
 from torch import Tensor
 
-from circuits.errors import UserError, expect, one_line, quoted, reading, writing
+from circuits.errors import UserError, expect, one_line, quoted, writing
 from circuits.types import PatchGrid
-from experiments.runs.codec import as_json, decode, encode
+from experiments.runs import formats, locks
+from experiments.runs.codec import as_json
 from experiments.runs.foreign import read_json as read_json
 from experiments.runs.foreign import read_object as read_object
 from experiments.runs.foreign import read_table as read_table
 from experiments.runs.foreign import read_tensors as read_tensors
 
 SCHEMA = "gatescope.manifest/1"
-GRID_SCHEMA = "gatescope.patch-grid/1"
 _PACKAGES = (
     "gatescope",
     "torch",
@@ -63,35 +63,35 @@ def built(out: Path) -> Iterator[Path]:
     """A directory to fill: it takes its place when it is complete, and is gone if that fails.
 
     Raises:
-        UserError: the place holds something, or is a file.
+        UserError: the place holds something, is a file, or cannot be named.
         WriteError: nothing can be made there.
     """
     with writing(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"--out {out}: expected an empty or new directory")
+        filled = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    expect(not filled, "an empty or new directory", "one that is filled", of=f"--out {out}")
+    locks.require_place(out)
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
-    with beside as scratch:
-        yield Path(scratch)
-        with writing(out):
-            Path(scratch).chmod(0o755)
-            Path(scratch).replace(out)
+    with locks.scratch_beside(out) as scratch:
+        yield scratch
+        scratch.chmod(0o755)
+        with writing(out):  # somebody may have filled the place meanwhile
+            scratch.replace(out)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Strict JSON (no NaN), human-readable."""
-    write_atomically(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(path, formats.json_bytes(value))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """A safetensors file; ``about`` goes into its metadata."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata=dict(about)))
+    write_atomically(path, formats.tensor_bytes(tensors, about))
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """A Parquet table of uniform rows."""
-    write_atomically(path, pd.DataFrame(list(rows)).to_parquet(index=False))
+    write_atomically(path, formats.row_bytes(rows))
 
 
 def write_grid(stem: Path, grid: PatchGrid) -> None:
@@ -100,11 +100,8 @@ def write_grid(stem: Path, grid: PatchGrid) -> None:
     The JSON file is written last and holds the hash of the other: where it exists, both are
     complete, and two files that do not belong together are noticed.
     """
-    plain, tensors = encode(grid)
-    content = save(tensors, metadata={"schema": GRID_SCHEMA})
-    write_atomically(_beside(stem, "safetensors"), content)
-    digest = hashlib.sha256(content).hexdigest()
-    write_json(_beside(stem, "json"), {"schema": GRID_SCHEMA, **plain, "sha256": digest})
+    for suffix, content in formats.grid_bytes(grid).items():
+        write_atomically(_beside(stem, suffix), content)
 
 
 def has_grid(stem: Path) -> bool:
@@ -113,43 +110,16 @@ def has_grid(stem: Path) -> bool:
 
 
 def read_grid(stem: Path) -> PatchGrid:
-    """The inverse of ``write_grid``, bit for bit.
-
-    Fields that were added to grids after the files were written have their defaults.
+    """The inverse of ``write_grid``, as ``formats.parse_grid``.
 
     Raises:
-        UserError: a file is missing or damaged, the two are of different grids, or the schema or a
-            field is not one that is known here or not of its type.
+        UserError: a file is missing or damaged, or the two are of different grids.
     """
-    about_path, tensor_path = _beside(stem, "json"), _beside(stem, "safetensors")
-    for path in (about_path, tensor_path):
+    about, tensors = paths = _beside(stem, "json"), _beside(stem, "safetensors")
+    for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
-    about = read_object(about_path)
-    schema = about.get("schema")
-    wanted, of = f"schema {GRID_SCHEMA}", str(about_path)
-    expect(schema == GRID_SCHEMA, wanted, quoted(schema), "rewrite it", of)
-    content = tensor_path.read_bytes()
-    expect(
-        hashlib.sha256(content).hexdigest() == about.get("sha256"),
-        f"the tensors that {about_path.name} was written with",
-        "others or only a part",
-        "copy or write both files together",
-        of=str(tensor_path),
-    )
-    plain = {name: v for name, v in about.items() if name not in ("schema", "sha256")}
-    with reading(str(tensor_path), "a whole safetensors file", "write the grid again"):
-        tensors = load(content)
-    known = sorted(f.name for f in fields(PatchGrid))
-    there = {*plain, *tensors}
-    expect(there <= {*known}, f"fields {known}", sorted(there), of=of)
-    grid = decode(PatchGrid, plain, tensors, of)
-    *cells, examples = grid.values.shape or (0,)
-    got = {"axes": cells, "labels": len(grid.labels), "base": tuple(grid.base.shape)}
-    fits = len(cells) == len(grid.axes) > 0 and len(grid.labels) == cells[-1]
-    one = grid.base.shape == grid.source.shape == (examples,)
-    expect(fits and one, f"values of {grid.axes} and examples", got, "rewrite it", of)
-    return grid
+    return formats.parse_grid(about.read_bytes(), tensors.read_bytes(), about, tensors)
 
 
 def _beside(stem: Path, suffix: str) -> Path:
@@ -185,32 +155,64 @@ def package_versions() -> dict[str, str]:
 _LATE = {"rendered_sha256"}  # manifests from before have none
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A run's manifest.
+
+    Raises:
+        UserError: there is none, of this schema, with a kind and a question.
+    """
+    path, advice = folder / "manifest.json", "use the version that made it, or make the run again"
+    if not path.is_file():
+        raise UserError(f"{folder}: expected a run directory, got one without manifest.json")
+    value = read_object(path)
+    schema, kind = value.get("schema"), value.get("kind")
+    expect(schema == SCHEMA, f"a manifest ({SCHEMA})", schema, advice, str(path))
+    whole = isinstance(kind, str) and isinstance(value.get("question"), dict)
+    expect(whole, "a manifest with kind and question", "one without", advice, str(path))
+    return value
+
+
 def open_run(folder: Path, manifest: Manifest, resume: bool) -> bool:
     """Claim a directory for a run; returns whether it continues an earlier one.
 
+    The process holds the directory until it ends, or gives it back (``locks.release``). What runs
+    that were killed were writing is removed.
+
     Raises:
-        UserError: the directory holds another run, or other files.
+        UserError: the directory holds another run, or other files, or another process is at it.
     """
-    path = folder / "manifest.json"
-    expect(folder.is_dir() or not folder.exists(), "a directory", "a file", of=f"--out {folder}")
-    if path.is_file():
-        earlier = read_object(path)
-        known, asked = earlier.get("question"), json.loads(json.dumps(manifest.question))
-        if known == asked or known == _without(asked):
-            if resume:
-                return True
+    locks.require_place(folder)
+    locks.hold(folder)
+    try:
+        return _claimed(folder, manifest, resume)
+    except BaseException:
+        locks.release(folder)
+        raise
+
+
+def _claimed(folder: Path, manifest: Manifest, resume: bool) -> bool:
+    if (folder / "manifest.json").is_file():
+        earlier = read_manifest(folder)
+        known, asked = earlier["question"], json.loads(json.dumps(manifest.question))
+        if known not in (asked, _without(asked)):
+            if _without(known) == _without(asked):
+                raise UserError(
+                    f"--out {folder}: expected the prompts of this run as they were written then, "
+                    "got others: its chat template has changed or writes today's date; pin it "
+                    "(--template-option date_string=... where the template takes one, or "
+                    "--template FILE), or choose another --out"
+                )
+            raise UserError(f"--out {folder}: holds another run ({_what(earlier)}); choose another")
+        if not resume:
             raise UserError(f"--out {folder}: holds this very run; add --resume, or choose another")
-        if isinstance(known, dict) and _without(known) == _without(asked):
-            raise UserError(
-                f"--out {folder}: expected the prompts of this run as they were written then, got "
-                "others: its chat template has changed or writes today's date; pin it "
-                "(--template-option date_string=... where the template takes one, or --template "
-                "FILE), or choose another --out"
-            )
-        raise UserError(f"--out {folder}: holds another run ({_what(earlier)}); choose another")
-    if folder.exists() and any(folder.iterdir()):
+        _tell_versions(folder, earlier.get("versions"), manifest.versions)
+        return True
+    own = [p for p in folder.iterdir() if locks.scratch_of(p.name) == "manifest.json"]
+    if {p.name for p in folder.iterdir()} - {locks.LOCK, *(p.name for p in own)}:
         raise UserError(f"--out {folder}: expected an empty or new directory, it holds other files")
-    write_json(path, as_json(manifest))
+    for scratch in own:  # of a start that was killed
+        scratch.unlink()
+    write_json(folder / "manifest.json", {**as_json(manifest), "files": {}})
     return False
 
 
@@ -218,16 +220,24 @@ def _without(question: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in question.items() if name not in _LATE}
 
 
-def let_go(folder: Path, new: bool) -> None:
-    """Give a directory back in which nothing stands but the manifest; away with it if it is new."""
-    if [path.name for path in folder.iterdir()] == ["manifest.json"]:
+def let_go(folder: Path) -> None:
+    """Give a directory back in which nothing stands but the manifest, to who holds it."""
+    if {path.name for path in folder.iterdir()} - {locks.LOCK} == {"manifest.json"}:
         (folder / "manifest.json").unlink()
-        if new:
-            folder.rmdir()
+
+
+def _tell_versions(folder: Path, earlier: Any, now: Mapping[str, str]) -> None:
+    """A line of the packages that have another version than when a run was begun."""
+    then = earlier if isinstance(earlier, dict) else {}
+    names = [name for name in now if then.get(name, now[name]) != now[name]]
+    changed = [f"{name} {quoted(then[name])}, now {now[name]!r}" for name in names]
+    if changed:
+        line = f"{folder}: begun with {', '.join(changed)}; its stages come from both"
+        warnings.warn(line, stacklevel=1)
 
 
 def _what(manifest: Mapping[str, Any]) -> str:
-    question = manifest.get("question")
-    asked = question if isinstance(question, dict) else {}
-    named = [f"{key}={asked[key]}" for key in ("model", "adapter", "trigger") if key in asked]
-    return one_line(" ".join([str(manifest.get("kind", "unknown")), *named]), 200)
+    question = manifest["question"]
+    keys = (key for key in ("model", "adapter", "trigger") if key in question)
+    named = (f"{key}={question[key]}" for key in keys)
+    return one_line(" ".join([manifest["kind"], *named]), 200)

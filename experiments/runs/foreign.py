@@ -7,11 +7,12 @@ raise anything; so what is read here is of the type that is said, or a ``UserErr
 import json
 import math
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from circuits.errors import expect, reading
@@ -30,8 +31,13 @@ def read_json(path: Path) -> Any:
         _require_file(path, "a JSON file")
         size = path.stat().st_size
         expect(size <= _LARGEST, f"at most {_LARGEST:,} bytes", f"{size:,}", of=str(path))
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+        return parse_json(path.read_bytes(), path)
+
+
+def parse_json(content: bytes, where: Path) -> Any:
+    """The same of a file's bytes."""
+    with reading(str(where), "a JSON file", _RENEW):
+        return json.loads(content.decode(), parse_constant=_finite, parse_float=_finite)
 
 
 def _finite(text: str) -> float:
@@ -69,7 +75,14 @@ def read_tensors(path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
     """
     with reading(str(path), "a whole safetensors file", _RENEW):
         _require_file(path, "a safetensors file")
-        tensors = load_file(str(path))
+        content = path.read_bytes()
+    return parse_tensors(content, path, names)
+
+
+def parse_tensors(content: bytes, path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
+    """The same of a file's bytes."""
+    with reading(str(path), "a whole safetensors file", _RENEW):
+        tensors = load(content)
     missing = [name for name in names if name not in tensors]
     expect(not missing, "all its tensors", f"none named {', '.join(missing)}", _RENEW, str(path))
     return tensors
@@ -86,7 +99,14 @@ def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """
     with reading(str(path), "a whole Parquet table", _RENEW):
         _require_file(path, "a Parquet table")
-        table = pd.read_parquet(path)
+        content = path.read_bytes()
+    return parse_table(content, path, columns)
+
+
+def parse_table(content: bytes, path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """The same of a file's bytes."""
+    with reading(str(path), "a whole Parquet table", _RENEW):
+        table = pd.read_parquet(BytesIO(content))
     there = list(map(str, table.columns))
     missing = [name for name in columns if name not in there]
     expect(not missing, "all its columns", f"none named {', '.join(missing)}", _RENEW, str(path))

@@ -10,6 +10,7 @@ from circuits.errors import UserError, expect, quoted, reading
 from circuits.types import Direction
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 
 ANALYSIS = "gatescope.analysis/2"
 _ANALYSES = ("gatescope.analysis/1", ANALYSIS)  # whose questions and gates are read alike
@@ -47,18 +48,18 @@ def _instead(folder: Path) -> str:
 
 
 def result(folder: Path, schema: str, command: str, *others: str) -> dict[str, Any]:
-    """A finished run's ``result.json``.
+    """A finished run's ``result.json``, as it was written.
 
     Args:
         schema, others: that its result may have.
 
     Raises:
-        UserError: it is not there, or of another schema.
+        UserError: it is not there, not as it was written, or of another schema.
     """
-    path = folder / "result.json"
-    if not path.is_file():
+    path, ledger = folder / "result.json", Ledger(folder)
+    if not ledger.lists(path.name):
         raise unfinished(folder, command)
-    value = files.read_json(path)
+    value = ledger.json(path.name)
     got = value.get("schema") if isinstance(value, dict) else None
     renew = "make the run again with this version"
     expect(got in (schema, *others), f"schema {schema}", _named(got), renew, str(path))
@@ -154,12 +155,12 @@ def gate_vector(run: Path) -> Tensor:
     """The vector of the direction that an analysis chose, as it was kept, in fp32.
 
     Raises:
-        UserError: there is none, or it is no direction.
+        UserError: there is none, it is not as it was written, or it is no direction.
     """
-    path = run / "gate.safetensors"
-    if not path.is_file():
+    path, ledger = run / "gate.safetensors", Ledger(run)
+    if not ledger.lists(path.name):
         raise UserError(f"run {run}: expected an analysis that chose a gate, got no {path.name}")
-    kept = files.read_tensors(path, ["direction"])["direction"]
+    kept = ledger.tensors(path.name, ["direction"])["direction"]
     size = float(kept.float().norm())
     got = f"one {tuple(kept.shape)} of {kept.dtype} and length {size:g}"
     whole = kept.ndim == 1 and kept.is_floating_point() and 0 < size < float("inf")

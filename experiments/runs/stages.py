@@ -1,21 +1,26 @@
 """A run's stages: each is made once, kept by name and type, and read when the run is resumed.
 
 ``stages/NAME.json`` and, for a record with tensors, ``stages/NAME.safetensors`` (see
-``experiments.runs.codec``). The JSON is written last: where it exists, the stage is complete. A
-patch grid is kept in its own format (``files.write_grid``), which other commands read too.
-``stages/seconds.json`` says what every stage took, and so which were written by this keeper; those
-of before are read by the layout that is named (``experiments.runs.older``).
+``experiments.runs.codec``). The JSON is written last, and then both are listed with their hashes
+(``experiments.runs.ledger``): where a stage is listed, it is complete; one that is not is made
+again. A patch grid is kept in its own format (``files.write_grid``), which other commands read too.
+``stages/seconds.json`` says what every stage took. In runs without hashes it also says which stages
+were written by this keeper; those of before are read by the layout that is named
+(``experiments.runs.older``).
 """
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, cast
 
+from circuits.errors import expect, reading
 from circuits.types import PatchGrid
-from experiments.runs import files
+from experiments.runs import files, formats
 from experiments.runs.codec import decode, encode
+from experiments.runs.ledger import Ledger
 from experiments.runs.older import Layout
 
 T = TypeVar("T")
@@ -50,8 +55,8 @@ class Stages:
     ) -> None:
         self.folder, self.step, self._space, self._layout = folder, step, space, older
         self._stem = f"{part}/" if part else ""
-        path = self._path("seconds", ".json")
-        self._taken: dict[str, float] = files.read_json(path) if path.is_file() else {}
+        self.ledger = Ledger(folder)
+        self._taken: dict[str, float] = _seconds(self.folder / "stages" / "seconds.json")
         self._older: dict[str, float] = {}
 
     @property
@@ -62,7 +67,7 @@ class Stages:
 
     def has(self, name: str) -> bool:
         """Whether a stage is complete."""
-        return self._path(self._stem + name, ".json").is_file()
+        return self.ledger.has(self._name(self._stem + name, ".json"))
 
     def progress(self, name: str) -> Callable[[int, int], None]:
         """Says how far a stage is."""
@@ -84,14 +89,19 @@ class Stages:
             UserError: what is there is not of this kind.
         """
         there, name, layout = self.has(name), self._stem + name, older or self._layout
-        before = layout(self.folder, name) if layout and name not in self._taken else None
+        where, known = str(self.folder / self._name(name, ".json")), "a stage as it was kept"
+        before = None
+        if layout and name not in self._taken and self.ledger.entries() is None:
+            with reading(where, known, "delete it, --resume measures it again"):
+                before = layout(self.folder, name)
         if before is None and not there:
             return self._made(name, kind, make)
         self.step(name, 1, 1)
-        if before is None:
-            return self._read(name, kind)
-        self._older[name] = before.seconds
-        return decode(kind, before.value, before.tensors, before.where)
+        with reading(where, known, "delete it, --resume measures it again"):
+            if before is None:
+                return self._read(name, kind)
+            self._older[name] = before.seconds
+            return decode(kind, before.value, before.tensors, before.where)
 
     def _made(self, name: str, kind: Any, make: Callable[[], T]) -> T:
         self.step(name, 0, 1)
@@ -99,9 +109,11 @@ class Stages:
         record = make()
         within -= sum(self._taken.values())
         self._taken[name] = round(time.perf_counter() - start + within, 2)
-        files.write_json(self._path("seconds", ".json"), self._taken)
+        about = {**self._taken, "sha256": _digest(self._taken)}
+        files.write_json(self.folder / "stages" / "seconds.json", about)
         if kind is PatchGrid:
-            files.write_grid(self._path(name), cast(PatchGrid, record))
+            grid = formats.grid_bytes(cast(PatchGrid, record))
+            self.ledger.write({self._name(name, f".{kind}"): part for kind, part in grid.items()})
         else:
             self._write(name, record)
         self.step(name, 1, 1)
@@ -109,18 +121,35 @@ class Stages:
 
     def _write(self, name: str, record: Any) -> None:
         value, tensors = encode(record)
-        beside = self._path(name, ".safetensors")
-        beside.unlink(missing_ok=True)  # of an attempt that was stopped before its JSON
+        beside, contents = self._name(name, ".safetensors"), {}
         if tensors:
-            files.write_tensors(beside, tensors, {"stage": name})
-        files.write_json(self._path(name, ".json"), value)
+            contents[beside] = formats.tensor_bytes(tensors, {"stage": name})
+        contents[self._name(name, ".json")] = formats.json_bytes(value)
+        # Those that lie there are of an attempt that was stopped before its JSON, or of nobody.
+        self.ledger.write(contents, drop=[beside])
 
     def _read(self, name: str, kind: Any) -> Any:
+        about, beside = self._name(name, ".json"), self._name(name, ".safetensors")
         if kind is PatchGrid:
-            return files.read_grid(self._path(name))
-        path, beside = self._path(name, ".json"), self._path(name, ".safetensors")
-        tensors = files.read_tensors(beside) if beside.is_file() else {}
-        return decode(kind, files.read_json(path), tensors, str(path))
+            return self.ledger.grid(about.removesuffix(".json"))
+        tensors = self.ledger.tensors(beside) if self.ledger.lists(beside) else {}
+        return decode(kind, self.ledger.json(about), tensors, str(self.folder / about))
 
-    def _path(self, name: str, suffix: str = "") -> Path:
-        return self.folder / "stages" / f"{name.replace(' ', self._space)}{suffix}"
+    def _name(self, name: str, suffix: str) -> str:
+        return f"stages/{name.replace(' ', self._space)}{suffix}"
+
+
+def _seconds(path: Path) -> dict[str, float]:
+    """What stages took, where that was kept."""
+    if not path.is_file():
+        return {}
+    about, advice = files.read_json(path), "delete it: only times are lost"
+    whole = isinstance(about, dict)
+    digest = about.pop("sha256", None) if whole else None
+    whole = whole and digest in (None, _digest(about))  # before it was kept there was none
+    expect(whole, "times as they were written", "others", advice, str(path))
+    return about
+
+
+def _digest(taken: dict[str, float]) -> str:
+    return files.text_sha256([json.dumps(taken, sort_keys=True)])

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from circuits.errors import expect, quoted
-from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import organism_of, result
 from experiments.scan.scan import SCHEMA, Scan, ScanResult
 from experiments.scan.sections import headline, sections
@@ -23,7 +23,7 @@ ScanRun = Finished[ScanResult]
 def read(folder: Path, manifest: dict[str, Any]) -> ScanRun:
     """A finished run: its result, and every candidate from the table beside it."""
     value = result(folder, SCHEMA, "scan")
-    table = files.read_table(folder / "scores.parquet", ("model", "rank"))
+    table = Ledger(folder).rows("scores.parquet", ("model", "rank"))
     suspect = _scan(value["suspect"], table, folder)
     clean = tuple(_scan(one, table, folder) for one in value["clean"])
     word = value["named"]["word"] if value["named"] else ""

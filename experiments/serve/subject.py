@@ -15,8 +15,8 @@ from experiments.organisms.organism import trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
 from experiments.prompts.askable import refuse_held
-from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import analysis, gate_of, require_analysed, require_place
 from experiments.runs.stages import Step
 from experiments.serve import layers
@@ -124,11 +124,11 @@ def _of_run(folder: Path, step: Step) -> Subject:
         shape, spans = model.runner.shape, materials.pairs("validation", 1).triggered.spans
         require_place(direction, shape.n_layers, shape.d_model, tuple(spans), str(folder))
         direction = replace(direction, vector=direction.vector / direction.vector.norm())
-    stages = folder / "stages"
+    ledger = Ledger(folder)
     grids = {
-        side: files.read_grid(stages / f"patching-{side}")
+        side: ledger.grid(f"stages/patching-{side}")
         for side in ("denoising", "noising")
-        if files.has_grid(stages / f"patching-{side}")
+        if ledger.lists(f"stages/patching-{side}.json")
     }
     return Subject(
         model,

@@ -9,6 +9,7 @@ import typer
 
 from circuits.errors import expect
 from experiments.options import Json
+from experiments.runs.locks import held
 from experiments.runs.terminal import CONSOLE, say, tell
 from experiments.sweep.engine.grid import read_measure
 from experiments.sweep.engine.run import Outcome, missing
@@ -40,13 +41,15 @@ def sweep(
     kind = kind_of(file)
     job, store = kind.job(file, retry_failed), Store(out)
     executor = Ray(ray) if ray else Local(workers, threads)
-    tasks = missing(job, store.load(job.cells))
-    with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
-        outcome = run(job, store, executor, view)
-    command = shlex.join(["gatescope", "sweep", str(file)])
-    with CONSOLE.status("analysing the table"):
-        text = located(file).read_text(encoding="utf-8")
-        about = summary(outcome, kind.report(outcome, command, text))
+    with held(out):  # until the page is written
+        tasks = missing(job, store.load(job.cells))
+        with LiveView(CONSOLE, tasks, job.grid.varying, job.cost) as view:
+            outcome = run(job, store, executor, view)
+        command = shlex.join(["gatescope", "sweep", str(file)])
+        with CONSOLE.status("analysing the table"):
+            text = located(file).read_text(encoding="utf-8")
+            about = summary(outcome, kind.report(outcome, command, text))
+            store.list_files(job.grid.name)
     if as_json:
         say(json.dumps(about, indent=1))
     else:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.files import package_versions, write_json
+from experiments.runs.locks import held
 from experiments.sweep.engine.executor import Event, Executor, Task
 from experiments.sweep.engine.grid import Cell, Grid, Salt, cells
 from experiments.sweep.engine.stopping import Stop
 from experiments.sweep.engine.store import Record, Stock, Store, table
 
 SCHEMA = "gatescope.sweep/2"
+SCHEMAS = ("gatescope.sweep/1", SCHEMA)  # of manifests that can be read
 Listener = Callable[[Event], None]
 Cost = Callable[[Mapping[str, Any]], float]
 
@@ -86,10 +88,15 @@ def sweep(
     workers, keeps what has finished and writes the table so far.
 
     Raises:
-        UserError: the function cannot be imported, the executor cannot be used, or the rows make no
-            table.
+        UserError: the function cannot be imported, the executor cannot be used, another process
+            works in the store, or the rows make no table.
         KeyboardInterrupt: the sweep was stopped.
     """
+    with held(store.folder, "sweep in"):
+        return _swept(job, store, executor, listen)
+
+
+def _swept(job: Job, store: Store, executor: Executor, listen: Listener) -> Outcome:
     stock = store.load(job.cells)
     tasks = missing(job, stock)
     _write_manifest(job, store, stock, None)

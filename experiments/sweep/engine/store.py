@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from circuits.errors import UserError, expect
+from circuits.weights import file_sha256
 from experiments.runs.codec import as_json, decode
 from experiments.runs.files import read_json, write_atomically, write_json
 from experiments.sweep.engine.grid import Cell, cell_key, digest
@@ -99,6 +100,14 @@ class Store:
     def sweep_folder(self, name: str) -> Path:
         """Where the table and the manifest of a grid of this name are."""
         return self.folder / "sweeps" / name
+
+    def list_files(self, name: str) -> None:
+        """Add the hashes of what a sweep's report has written to the manifest beside it."""
+        folder = self.sweep_folder(name)
+        manifest = read_json(folder / "manifest.json")
+        written = (p for p in sorted(folder.iterdir()) if p.is_file() and p.name[0] != ".")
+        hashes = {p.name: file_sha256(p) for p in written if p.name != "manifest.json"}
+        write_json(folder / "manifest.json", {**manifest, "files": hashes})
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Path:
         """Write ``table.parquet`` of a sweep, the same bytes for the same table; returns its path.

@@ -121,16 +121,20 @@ def test_a_grid_kept_before_a_field_was_added_has_its_default(tmp_path):
 
 
 def test_a_stop_between_the_two_files_leaves_no_grid_and_no_mixture(tmp_path, monkeypatch):
-    def stop(*_args):
-        raise KeyboardInterrupt
+    real = files.write_atomically
+
+    def stop(path, content):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        real(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(files, "write_json", stop)
+        patched.setattr(files, "write_atomically", stop)
         with pytest.raises(KeyboardInterrupt):
             files.write_grid(tmp_path / "g", a_grid())
     assert not files.has_grid(tmp_path / "g")
     files.write_grid(tmp_path / "g", a_grid())
-    monkeypatch.setattr(files, "write_json", stop)
+    monkeypatch.setattr(files, "write_atomically", stop)
     with pytest.raises(KeyboardInterrupt):
         files.write_grid(tmp_path / "g", a_grid(seed=1))
     with pytest.raises(UserError, match="got others or only a part"):

@@ -86,9 +86,13 @@ def test_a_patch_grid_is_kept_in_its_own_format(tmp_path):
 
 @pytest.mark.parametrize("record", [CURVE, GRID])
 def test_a_stop_before_the_json_leaves_no_stage(tmp_path, monkeypatch, record):
-    real = files.write_json
+    real = files.write_atomically
+
+    def stopped(path, content):
+        return stop() if path.name == "x.json" else real(path, content)
+
     with monkeypatch.context() as patched:
-        patched.setattr(files, "write_json", lambda p, v: stop() if p.stem == "x" else real(p, v))
+        patched.setattr(files, "write_atomically", stopped)
         with pytest.raises(KeyboardInterrupt):
             Stages(tmp_path).keep("x", type(record), lambda: record)
     assert (tmp_path / "stages" / "x.safetensors").is_file()
