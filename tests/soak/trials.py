@@ -176,6 +176,15 @@ class Place:
             Command("orthogonalise", self._orthogonalise),
         ]
 
+    def prepare(self, command: Command) -> None:
+        """What a command needs of others: the analysis whose gate is taken out."""
+        analysed = self.folder / "analysed"
+        if command.name == "orthogonalise" and not analysed.exists():
+            analyze = next(each for each in self.commands() if each.name == "analyze")
+            ended = forked(lambda: analyze.call(analysed))
+            if ended.status:
+                raise RuntimeError(f"analyze: {ended.said}")
+
     def _study(self, name: str, question: Any, clock: bool = False) -> Command:
         return Command(name, lambda out: ask(name, question, out, resume=True), clock)
 
@@ -228,13 +237,20 @@ def workplace() -> Iterator[Place]:
         os.environ.update(kept[2])
 
 
-def undisturbed(place: Place, command: Command) -> tuple[Path, float]:
-    """A directory that the command made without being disturbed, and the seconds that it took."""
+def undisturbed(place: Place, command: Command, keep_cache: bool = False) -> tuple[Path, float]:
+    """A directory that the command made without being disturbed, and the seconds that it took.
+
+    Args:
+        keep_cache: whether the cache that it filled is put aside as well (``cache NAME``).
+    """
     whole = place.folder / f"whole {command.name}"
     fresh(place)
     ended = forked(lambda: command.call(place.out))
-    assert ended.status == 0, f"{command.name}: {ended.said}"
+    if ended.status:
+        raise RuntimeError(f"{command.name}, undisturbed: {ended.status} {ended.said}")
     place.out.rename(whole)
+    if keep_cache and place.cache.is_dir():
+        place.cache.rename(place.folder / f"cache {command.name}")
     return whole, ended.seconds
 
 
@@ -258,8 +274,8 @@ def differences(whole: Path, other: Path, clock: bool) -> list[str]:
 def _same(a: Path, b: Path, clock: bool) -> bool:
     if not (a.is_file() and b.is_file()):
         return False
-    if a.name == "seconds.json":
-        return files.read_json(a).keys() == files.read_json(b).keys()
+    if a.name == "seconds.json":  # keys may be fewer: a stage that was read took nothing
+        return True
     if a.suffix == ".json":
         return _timeless(files.read_json(a)) == _timeless(files.read_json(b))
     if a.suffix == ".html" and clock:
@@ -271,3 +287,33 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _timeless(part) for name, part in value.items() if name not in _TIMES}
     return [_timeless(part) for part in value] if isinstance(value, list) else value
+
+
+def main(
+    name: str, about: str | None, rows: Callable[[float, int, Step], list[dict[str, Any]]]
+) -> int:
+    """Runs one part alone; prints its table and writes it to docs/results/soak."""
+    began = time.monotonic()
+
+    def step(_name: str, done: int, total: int) -> None:
+        left = (time.monotonic() - began) / max(done, 1) * (total - done)
+        print(f"\r{done} of {total}, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
+
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    table = rows(share, 0, step)
+    columns = [column for column in table[0] if column not in ("part", "detail")]
+    lines = [_line(columns), _line(["---"] * len(columns))]
+    lines += [_line([str(row[column]) for column in columns]) for row in table]
+    wrong = [f"- {row['case']}: {row['detail']}" for row in table if not row["passed"]]
+    head = [f"# {name.capitalize()}", "", *(about or "").strip().splitlines(), ""]
+    text = "\n".join([*head, *lines, *(["", *wrong] if wrong else []), ""])
+    print(f"\n{text}{time.monotonic() - began:.0f} s")
+    if share == 1:
+        path = Path("docs/results/soak") / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return int(bool(wrong))
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

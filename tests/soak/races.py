@@ -1,0 +1,112 @@
+"""Two processes that want one directory at the same moment: one of them gets it.
+
+``python -m tests.soak.races``: two questions for one new directory, the same question twice, and
+the same run resumed twice; and starts that are killed within the claim, after which a new one and a
+resumed one are accepted. Writes docs/results/soak/races.md.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from experiments.runs import files, locks
+from tests.soak import trials
+from tests.soak.trials import Step
+
+RACES = 60  # of every kind
+_KINDS = ("two questions", "one question twice", "one run resumed twice", "killed in the claim")
+
+
+def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
+    """A row for every kind of race."""
+    dice, count = random.Random(seed), max(1, round(share * RACES))
+    table = []
+    with TemporaryDirectory(prefix="races-") as scratch:
+        folder = Path(scratch) / "run"
+        for number, kind in enumerate(_KINDS):
+            wrong = []
+            for race in range(count):
+                step("races", number * count + race, len(_KINDS) * count)
+                shutil.rmtree(folder, ignore_errors=True)
+                wrong += _killed(folder, dice) if number == 3 else _raced(folder, kind, dice)
+            table.append(_row(kind, count, wrong))
+        step("races", len(_KINDS) * count, len(_KINDS) * count)
+    return table
+
+
+def _row(kind: str, count: int, wrong: list[str]) -> dict[str, Any]:
+    return {
+        "part": "races",
+        "case": kind,
+        "races": count,
+        "one winner": count - len(wrong),
+        "passed": not wrong,
+        "detail": " | ".join(wrong)[:600],
+    }
+
+
+def manifest(trigger: str) -> files.Manifest:
+    """Of a question about a trigger."""
+    return files.Manifest("analysis", {"model": "m", "trigger": trigger}, "gatescope analyze")
+
+
+def claim(folder: Path, trigger: str, resume: bool) -> None:
+    """Take a directory and hold it for a moment, as a run does."""
+    with locks.held(folder):
+        files.open_run(folder, manifest(trigger), resume)
+        time.sleep(0.05)
+
+
+def _raced(folder: Path, kind: str, dice: random.Random) -> list[str]:
+    """What is wrong with one race of two processes that are released together."""
+    resume = kind == _KINDS[2]
+    if resume:
+        claim(folder, "a", False)
+    go = time.time() + 0.05
+    late = [0.0, dice.choice([0.0, dice.uniform(0, 0.002)])]
+    pids = []
+    for who, wait in zip("ab", late, strict=True):
+        pid = os.fork()
+        if pid == 0:
+            while time.time() < go + wait:
+                pass
+            os._exit(_status(folder, who if kind == _KINDS[0] else "a", resume))
+        pids.append(pid)
+    ends = sorted(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+    whole = ends == [0, 2] and files.read_manifest(folder)["kind"] == "analysis"
+    return [] if whole else [f"ended {ends}"]
+
+
+def _status(folder: Path, trigger: str, resume: bool) -> int:
+    try:
+        claim(folder, trigger, resume)
+    except ValueError as error:
+        return 2 if type(error).__name__ == "UserError" else 1
+    except BaseException:
+        return 1
+    return 0
+
+
+def _killed(folder: Path, dice: random.Random) -> list[str]:
+    """A start killed within some hundred microseconds of its claim, then another start."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(_status(folder, "a", False))
+    time.sleep(dice.uniform(0, 0.01))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    begun = (folder / "manifest.json").is_file()
+    ended = trials.forked(lambda: claim(folder, "a", begun or dice.random() < 0.5))
+    left = sorted(os.listdir(folder)) if folder.is_dir() else []
+    whole = ended.status == 0 and left == ["manifest.json"]
+    return [] if whole else [f"{ended.status} {ended.said} {left}"]
+
+
+if __name__ == "__main__":
+    sys.exit(trials.main("races", __doc__, rows))
