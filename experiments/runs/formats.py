@@ -68,7 +68,8 @@ def parse_grid(about_bytes: bytes, content: bytes, where: Path, tensors_at: Path
             here or not of its type.
     """
     about, of = parse_json(about_bytes, where), str(where)
-    schema = about.get("schema") if isinstance(about, dict) else None
+    expect(isinstance(about, dict), "a JSON object", f"a {type(about).__name__}", of=of)
+    schema = about.get("schema")
     expect(schema == GRID_SCHEMA, f"schema {GRID_SCHEMA}", quoted(schema), "rewrite it", of)
     expect(
         hashlib.sha256(content).hexdigest() == about.get("sha256"),

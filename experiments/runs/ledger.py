@@ -118,7 +118,9 @@ class Ledger:
         listed, drop = self.entries(), list(drop)
         hashes: Entries = {name: _sha256(content) for name, content in contents.items()}
         kept = {name: known for name, known in (listed or {}).items() if name not in drop}
-        begun = {n: known if kept.get(n) == known else None for n, known in hashes.items()}
+        # All or none: of a stage's two files one must not count without the other.
+        same = all(kept.get(name) == known for name, known in hashes.items())
+        begun = hashes if same else dict.fromkeys(hashes)
         if listed is not None and {**kept, **begun} != listed:
             self._list({**kept, **begun})
         for name in drop:

@@ -19,6 +19,7 @@ from experiments.prompts.bank import held_out
 from experiments.prompts.held_out import OwnPrompts
 from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.study import run
 from probes.geometry.report import NAMES, GeometryReport, LayerGeometry
 from probes.stats.intervals import Estimate
@@ -145,6 +146,9 @@ def test_a_killed_run_goes_on_from_the_activations_that_it_has_kept(
     ask(question, folder, True)
     kept["residuals.triggered"] = kept["residuals.triggered"].flip(1)
     files.write_tensors(path, kept, {})
+    with pytest.raises(UserError, match="expected the file that this run wrote"):
+        ask(question, folder, True)
+    Ledger(folder).write({path.name: path.read_bytes()})
     ask(question, folder, True)
     assert len(recordings) == 1
     # What is measured is what the file holds.
