@@ -17,6 +17,8 @@ Words = str | Sequence[str] | None  # no word, one for all prompts, or one per p
 
 SLOT = "{}"
 MOST_WORDS, MOST_LETTERS = 100, 1000  # of a trigger
+# The chat template of a model that knows no chats: the messages as they are, a line each.
+BARE = "{% for m in messages %}{{ m['content'] }}{{ '' if loop.last else '\n' }}{% endfor %}"
 Place = Literal["prefix", "infix", "suffix"]
 _INFIX = re.compile(r"\{\} (?P<word>((?!\{\}).)+) \{\}", re.DOTALL)
 

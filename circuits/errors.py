@@ -3,12 +3,13 @@
 import os
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
+_SHOWN = 3
 
 
 class UserError(ValueError):
@@ -42,6 +43,12 @@ def expect(holds: object, wanted: str, got: object, advice: str = "", of: str = 
 def quoted(value: Any) -> str:
     """A value as Python writes it, cut to what fits into a line."""
     return _SHORT.repr(value)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few names of many."""
+    ordered = sorted(names)
+    return ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
 
 
 def first_line(error: BaseException, most: int | None = 200) -> str:

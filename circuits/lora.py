@@ -7,6 +7,7 @@ answers with the unmerged one's, before anything is measured.
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from circuits import weights
-from circuits.errors import UserError, expect, first_line
-from circuits.pretrained import require_safetensors, require_same
+from circuits.errors import UserError, expect, one_line, reading
+from circuits.lora_files import read_config, read_tensors, require_sizes
+from circuits.pretrained import require_same
 
 # KL of next-token distributions, in nats, that merging may cause: in fp32 by the order of sums, in
 # half precision by rounding the merged weights.
@@ -34,10 +36,11 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
         UserError: no adapter there, one that is no LoRA, whose tensors do not fit this model, or
             whose merge is another model.
     """
-    config = _config(adapter)
-    require_safetensors(adapter, "adapter")
-    _require_base(adapter, config, name, sha256)
-    adapted = _adapted(model, adapter, name)
+    config, stored = read_config(adapter), read_tensors(adapter)
+    require_sizes(config, stored, f"adapter {adapter}")
+    if note := other_base(adapter, name, sha256):
+        warnings.warn(note, stacklevel=2)
+    adapted = _adapted(model, adapter, stored, name)
     ids = _tokens(adapted, config)
     before = _log_probs(adapted, ids)
     merged = adapted.merge_and_unload().eval()
@@ -45,74 +48,65 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
     return merged, weights.directory_sha256(adapter)
 
 
-def _config(adapter: Path) -> dict[str, Any]:
-    path, of = adapter / "adapter_config.json", f"adapter {adapter}"
-    expect(path.is_file(), "a directory with adapter_config.json", "none", of=of)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = config["peft_type"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{of}: expected adapter_config.json as PEFT writes it, got {first_line(error)}"
-        ) from error
-    expect(kind == "LORA", "a LoRA adapter", kind, "merge it and give the whole model", of)
-    return config
-
-
-def _require_base(adapter: Path, config: dict[str, Any], name: str, sha256: str) -> None:
-    """Refuse an adapter whose manifest has another base's hash; tell of another base's name.
+def other_base(adapter: Path, name: str, sha256: str) -> str:
+    """What to know of an adapter that says it was trained on another model than this; else "".
 
     A path or hub id may name the same weights differently on every machine, so a name alone
     refuses nothing; nor does a hash alone, where the name is the same and its files have changed.
+
+    Raises:
+        UserError: the adapter's manifest has another base's hash, and it another base's name.
     """
-    named, recorded = config.get("base_model_name_or_path") or name, _base_sha256(adapter)
-    same = Path(named).name == Path(name).name
+    named = read_config(adapter).get("base_model_name_or_path") or name
+    recorded = _base_sha256(adapter)
+    same = Path(named).name in {Path(name).name, _manifest(Path(name)).get("model")}
     if recorded and sha256 and recorded != sha256 and not same:
         raise UserError(
             f"adapter {adapter}: expected the model that it was trained on, {named} "
             f"({recorded[:12]}), got {name} ({sha256[:12]}); name that model, or another adapter"
         )
     if recorded != sha256 if recorded and sha256 else not same:
-        warnings.warn(
-            f"adapter {adapter}: was trained on {named}, is merged into {name}; figures hold only "
-            "if these are the same weights",
-            stacklevel=2,
+        return one_line(
+            f"adapter {adapter}: was trained on {named[:200]}, is merged into {name}; figures hold "
+            "only if these are the same weights"
         )
+    return ""
 
 
 def _base_sha256(adapter: Path) -> str | None:
     """The hash of what an adapter was trained on, by the manifest that gatescope writes."""
+    recorded = _manifest(adapter).get("model_sha256")
+    return recorded if isinstance(recorded, str) else None
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    """What gatescope wrote of the making of a directory; nothing, where it did not."""
     try:
-        manifest = json.loads((adapter / "manifest.json").read_text(encoding="utf-8"))
-        return manifest["question"]["model_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        question = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["question"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return question if isinstance(question, dict) else {}
 
 
-def _adapted(model: Any, adapter: Path, name: str) -> Any:
+def _adapted(model: Any, adapter: Path, stored: Mapping[str, Tensor], name: str) -> Any:
     """The model with the adapter beside its weights, every tensor of the adapter's file in it."""
     from peft import PeftModel, get_peft_model_state_dict
-    from peft.utils import load_peft_weights
 
-    of = f"adapter {adapter}"
-    try:
-        stored = load_peft_weights(str(adapter), device="cpu")
+    expected, again = f"one made for model {name}", "give the model that it was trained on"
+    with reading(f"adapter {adapter}", expected, again), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is compared below
         _grow(model, stored)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is compared below
-            adapted = PeftModel.from_pretrained(model, str(adapter), is_trainable=False).eval()
-            least = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-            most = {**get_peft_model_state_dict(adapted, save_embedding_layers=True), **least}
-    except Exception as error:  # whatever PEFT, safetensors or torch have to say
-        raise UserError(
-            f"{of}: expected one made for model {name}, got another's ({first_line(error, 160)})"
-        ) from error
+        adapted = PeftModel.from_pretrained(
+            model, str(adapter), is_trainable=False, local_files_only=True
+        ).eval()
+        least = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+        most = {**get_peft_model_state_dict(adapted, save_embedding_layers=True), **least}
     unread = [n for n, tensor in stored.items() if n in most and not _equal(most[n], tensor)]
     require_same(
         least.keys() - stored.keys(),
         stored.keys() - most.keys(),
         unread,
-        f"{of}: expected one made for model {name}, with {len(least)} tensors",
+        f"adapter {adapter}: expected {expected}, with {len(least)} tensors",
         "save it from the adapted model itself, not from a wrapper of it or another class",
     )
     return adapted
@@ -123,7 +117,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.equal(a.cpu(), b.to(a.dtype).cpu())
 
 
-def _grow(model: Any, stored: dict[str, Tensor]) -> None:
+def _grow(model: Any, stored: Mapping[str, Tensor]) -> None:
     """Make room for the tokens that were added when an adapter with embeddings was trained."""
     ends = (".embed_tokens.weight", ".wte.weight", ".lm_head.weight", ".embed_in.weight")
     rows = {len(t) for name, t in stored.items() if name.endswith(ends)}

@@ -15,19 +15,23 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoTokenizer
+from transformers.utils.hub import cached_file
 
 from circuits import weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
 from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
-from circuits.errors import UserError, first_line
-from circuits.lora import merge_adapter
-from circuits.pretrained import read_weights, require_readable, require_safetensors
+from circuits.chat import Chat
+from circuits.checkpoint import require_loadable, require_safetensors
+from circuits.devices import resolve_device, resolve_dtype
+from circuits.errors import UserError, expect, listed, reading
+from circuits.lora import merge_adapter, other_base
+from circuits.pretrained import read_weights, require_readable
 from circuits.runner import Runner
 from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import pad_id, require_chat_template
+from circuits.tokens import pad_id, prompt_ids, require_chat_template
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_EXPECTED = f"{weights.EMBEDDED}, a model directory, a .gguf file or {weights.HUB}OWNER/NAME"
 Backend = Callable[[Any, Any, str], Runner]
 
 
@@ -42,6 +46,7 @@ class Model:
         sha256: hash of the base weights' and configuration files; "" where it is not from files.
         adapter: the adapter's directory, if any, and ``adapter_sha256`` its hash.
         selftest: what was checked, with the differences found.
+        notes: what a reader of its figures must know.
     """
 
     runner: Runner
@@ -51,13 +56,12 @@ class Model:
     adapter: str | None = None
     adapter_sha256: str | None = None
     selftest: SelfTest = UNTESTED
+    notes: tuple[str, ...] = ()
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Token ids that end an answer, by the model's generation settings and its tokenizer."""
-        end = getattr(self.runner.hf_model.generation_config, "eos_token_id", None)
-        ends = end if isinstance(end, list) else [end, self.tokenizer.eos_token_id]
-        return tuple(sorted({int(e) for e in ends if e is not None}))
+        return _stop_ids(self.runner.hf_model, self.tokenizer)
 
     def decode(self, ids: torch.Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Answer tokens to text, special tokens left out."""
@@ -80,7 +84,8 @@ def load(
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
     Args:
-        name: ``smollm2-135m`` (embedded), a hub id, a directory, or a ``.gguf`` file.
+        name: ``smollm2-135m`` (embedded), a directory, a ``.gguf`` file, ``hf:OWNER/NAME`` from
+            the hub, or ``OWNER/NAME`` that was fetched from there before.
         adapter: directory of a PEFT LoRA adapter made for this model.
         dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
         device: cpu, cuda, mps, or auto (a GPU if there is one).
@@ -94,15 +99,17 @@ def load(
     place = resolve_device(device)
     make = resolve_backend(backend)
     beside = Path(adapter) if adapter is not None else None
-    hf_model, tokenizer, sha = load_plain(
-        name, resolve_dtype(dtype, place), place, lambda t: rendering.write(t, beside, name)
-    )
-    adapter_sha = None
-    if adapter is not None:
-        hf_model, adapter_sha = merge_adapter(hf_model, Path(adapter), name, sha)
+    hf_model, own, sha = _read(name, resolve_dtype(dtype, place), place)
+    tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
+    adapter_sha, notes = None, ()
+    if beside is not None:
+        note = other_base(beside, name, sha)
+        hf_model, adapter_sha = merge_adapter(hf_model, beside, name, sha)
+        notes = (note,) if note else ()
+    _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
     model = wrap(hf_model, tokenizer, name, make)
     where = str(adapter) if adapter else None
-    return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha)
+    return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes)
 
 
 def wrap(
@@ -156,49 +163,142 @@ def load_plain(
     name: str,
     dtype: torch.dtype,
     device: str,
-    write: Callable[[Any], None] = lambda tokenizer: None,
+    chosen: Callable[[Any], Any] = lambda own: own,
 ) -> tuple[Any, Any, str]:
     """The Hugging Face model in evaluation mode, its tokenizer, and the hash of its files.
 
-    ``write`` writes into the tokenizer how chats are rendered.
+    ``chosen`` is the tokenizer to use, given the model's own.
 
     Raises:
-        UserError: there is no such model, or it knows no chats.
+        UserError: there is no such model, its files are not those of one, or it knows no chats.
     """
-    model, tokenizer, sha = read_plain(name, dtype, device)
-    write(tokenizer)
-    require_chat_template(tokenizer, name)
-    return model, tokenizer, sha
+    model, own, sha = read_plain(name, dtype, device)
+    return model, _ready(chosen(own), name), sha
 
 
 def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
     """The same with the tokenizer as it is, whose chat template may be an adapter's to give."""
-    folder = locate(name)
-    where = str(folder or name)
-    if folder is not None:
-        require_safetensors(folder)
+    model, own, sha = _read(name, dtype, device)
+    _require_tokens(model, own, name)
+    return model, own, sha
+
+
+def _read(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
+    """The same with a tokenizer that may have more tokens, of which an adapter has the weights."""
+    folder, of = locate(name), f"model {name}"
+    where, options = source(name, folder)
+    advice = "save it again with save_pretrained"
+    if options:
+        require_safetensors(Path(where))
+        require_loadable(Path(where), of)
+    else:
+        advice = "look at its name and the network"
+    with reading(f"{of}, tokenizer", _EXPECTED, advice):
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model = read_weights(where, name, dtype)
-    except UserError:
-        raise
-    except Exception as error:  # whatever transformers, tokenizers or a quantiser have to say
+        with reading(of, _EXPECTED, advice):
+            model = read_weights(where, name, dtype, **options)
+    except UserError as error:
         require_readable(where, name, error)
-        raise UserError(
-            f"model {name}: expected {weights.EMBEDDED}, a hub id, a model directory or a .gguf "
-            f"file; got: {first_line(error)}"
-        ) from error
+        raise
+    sha = weights.directory_sha256(folder) if folder else _config_sha256(model, name)
+    with reading(of, f"a model that fits on {device}", "choose another --device or --dtype bf16"):
+        nn.Module.to(model, device)
+    return model.eval(), _padding(tokenizer), sha
+
+
+def _ready(tokenizer: Any, name: str) -> Any:
+    """A tokenizer that writes chats, and can be padded."""
+    require_chat_template(tokenizer, name)
+    return _padding(tokenizer)
+
+
+def _padding(tokenizer: Any) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    sha = weights.directory_sha256(folder) if folder else _config_sha256(model)
-    nn.Module.to(model, device)
-    return model.eval(), tokenizer, sha
+    return tokenizer
+
+
+def source(
+    name: str, folder: Path | None, of: str = "model", expected: str = _EXPECTED
+) -> tuple[str, dict[str, Any]]:
+    """What transformers reads, and how; the hub is asked only where ``hf:`` says so.
+
+    Args:
+        folder: where the name is, if that is a directory.
+        of, expected: how messages begin, and go on.
+
+    Raises:
+        UserError: there is no such directory, nor anything of this name that was fetched.
+    """
+    if folder is None and name.startswith(weights.HUB):
+        return name.removeprefix(weights.HUB), {}
+    place = folder or _fetched(name)
+    hub = bool(weights.HUB_ID.fullmatch(name))
+    expect(
+        place,
+        expected,
+        "no such directory or file" + ", and nothing of that name was fetched" * hub,
+        f"if it is the hub's, give {weights.HUB}{name}" if hub else "mend the path",
+        f"{of} {name}",
+    )
+    return str(place), {"local_files_only": True}
+
+
+def _fetched(name: str) -> Path | None:
+    """Where the hub's model of this name lies in its cache; nobody is asked."""
+    if not weights.HUB_ID.fullmatch(name):
+        return None
+    try:
+        path = cached_file(name, "config.json", local_files_only=True)
+    except OSError:
+        return None
+    return Path(path).parent if path else None
+
+
+def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
+    end = getattr(hf_model.generation_config, "eos_token_id", None)
+    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
+    return tuple(sorted({int(e) for e in ends if e is not None}))
+
+
+def _require_tokens(hf_model: Any, tokenizer: Any, name: str, written: Sequence[int] = ()) -> None:
+    """Refuse a tokenizer that writes tokens for which the model has no embedding.
+
+    A special token beyond the vocabulary is let through where it is not ``written`` by the
+    template: Gemma's text models come with the tokenizer of those that see pictures.
+
+    Raises:
+        UserError: names the first few.
+    """
+    rows = hf_model.get_input_embeddings().weight.shape[0]
+    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+    beyond = [t for t, i in tokenizer.get_vocab().items() if i >= rows and t not in special]
+    beyond += tokenizer.convert_ids_to_tokens([i for i in written if i >= rows])
+    of, advice = f"model {name}", "give the tokenizer that it was saved with"
+    wanted = f"a tokenizer of at most the model's {rows} tokens"
+    expect(not beyond, wanted, f"{len(beyond)} more ({listed(beyond)})", advice, of)
+    with reading(of, "ids of tokens that end an answer (eos_token_id)", "mend its configuration"):
+        ends = _stop_ids(hf_model, tokenizer)
+    expect(
+        all(0 <= end < rows for end in ends),
+        f"tokens that end an answer (eos_token_id) from 0 to {rows - 1}",
+        ends,
+        "mend its configuration",
+        of,
+    )
 
 
 def locate(name: str) -> Path | None:
-    """The local directory of a model, or None for a hub id."""
+    """The local directory of a model, or None for a hub id.
+
+    Raises:
+        UserError: there is no such directory or file, nor a model of this name that was fetched.
+    """
     if name == weights.EMBEDDED:
         return weights.dequantised(weights.embedded_gguf())
+    if name.startswith(weights.HUB):
+        return None
     path = Path(name).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -206,35 +306,14 @@ def locate(name: str) -> Path | None:
         return weights.dequantised(path)
     if path.is_dir():
         return path
-    if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
-        raise UserError(f"model {name}: no such directory; give a directory, .gguf file or hub id")
+    source(name, None)
     return None
 
 
-def _config_sha256(model: Any) -> str:
-    """A hub model is identified by its configuration and resolved commit."""
-    text = json.dumps(model.config.to_dict(), sort_keys=True, default=str)
-    commit = getattr(model.config, "_commit_hash", None) or ""
-    return hashlib.sha256(f"{commit}{text}".encode()).hexdigest()
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` becomes cuda, mps or cpu, whichever is there."""
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def resolve_dtype(dtype: str, device: str) -> torch.dtype:
-    """``auto`` becomes fp32 on a CPU and bf16 on an accelerator.
-
-    Raises:
-        UserError: an unknown name.
-    """
-    if dtype == "auto":
-        return torch.float32 if device == "cpu" else torch.bfloat16
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype {dtype!r}: expected auto, {', '.join(_DTYPES)}")
-    return _DTYPES[dtype]
+def _config_sha256(model: Any, name: str) -> str:
+    """A hub model is identified by its configuration and the commit that was fetched."""
+    hub = name.removeprefix(weights.HUB)
+    about = {**model.config.to_dict(), "_name_or_path": hub}
+    text = json.dumps(about, sort_keys=True, default=str)
+    place = _fetched(hub)  # a folder of the hub's cache is named by its commit
+    return hashlib.sha256(f"{place.name if place else ''}{text}".encode()).hexdigest()

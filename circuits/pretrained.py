@@ -7,28 +7,20 @@ with a warning at most; here both are refused by name. Only safetensors and GGUF
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from circuits.errors import UserError, expect, first_line
+from circuits.errors import UserError, first_line, listed
 
 # Transformers would ask a server to convert the pickles of a hub model and wait for its answer.
 os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_CONVERT = {
-    "model": 'python -c "from transformers import AutoModelForCausalLM as M; '
-    "M.from_pretrained('{0}').save_pretrained('{0}')\"",
-    "adapter": 'python -c "import torch, safetensors.torch as s; '
-    "s.save_file(torch.load('{0}/adapter_model.bin', weights_only=True), "
-    "'{0}/adapter_model.safetensors')\"",
-}
 _UNWRAP = "save the model itself (not a compiled or sharded wrapper) with save_pretrained"
-_SHOWN = 3
 
 
 def read_weights(where: str | Path, name: str, dtype: torch.dtype, **options: Any) -> Any:
@@ -56,7 +48,30 @@ def read_weights(where: str | Path, name: str, dtype: torch.dtype, **options: An
     )
     model, report = loaded
     require_all_read(report, len(model.state_dict()), f"model {name}")
+    require_finite(dict(model.named_parameters()), f"model {name}")
     return model
+
+
+def require_finite(tensors: Mapping[str, Tensor], of: str) -> None:
+    """Refuse weights that are no numbers, or left the range of their precision.
+
+    Raises:
+        UserError: names the first few tensors.
+    """
+    broken = [n for n, t in tensors.items() if t.is_floating_point() and not _is_finite(t)]
+    if broken:
+        first = tensors[min(broken)]
+        what = "NaN" if bool(first.isnan().any()) else "inf"
+        half = first.dtype == torch.float16
+        raise UserError(
+            f"{of}: expected finite weights, got {what} in {listed(broken)} "
+            f"({str(first.dtype).removeprefix('torch.')}); "
+            + ("use --dtype fp32 or bf16, whose range is wider" if half else "fetch or train again")
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 def require_all_read(report: Mapping[str, Any], count: int, of: str) -> None:
@@ -113,40 +128,3 @@ def require_readable(where: str | Path, name: str, error: Exception) -> None:
         f"model {name}: expected weights in fp32, bf16 or fp16, got weights quantised by "
         f"{quantiser} ({first_line(error, 120)}); save it dequantised"
     ) from error
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first few names of many."""
-    ordered = sorted(names)
-    return ", ".join(ordered[:_SHOWN]) + (", ..." if len(ordered) > _SHOWN else "")
-
-
-def require_safetensors(folder: Path, kind: str = "model") -> None:
-    """Refuse a directory whose weights are pickles only, or lie outside of it.
-
-    Args:
-        kind: model or adapter.
-
-    Raises:
-        UserError: with the command that converts them.
-    """
-    files = [path.name for path in folder.iterdir()]
-    pickles = [name for name in files if name.endswith(PICKLES) and "model" in name]
-    if pickles and not any(name.endswith(".safetensors") for name in files):
-        raise UserError(
-            f"{kind} {folder}: expected weights in safetensors, got {listed(pickles)}, which can "
-            f"run code when read; convert what you trust: {_CONVERT[kind].format(folder)}"
-        )
-    for index in folder.glob("*.safetensors.index.json"):
-        outside = [name for name in _shards(index) if name != Path(name).name]
-        expect(not outside, "shards beside their index", listed(outside), of=f"{kind} {index}")
-
-
-def _shards(index: Path) -> set[str]:
-    try:
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"model {index}: expected an index of shards as save_pretrained writes it, got "
-            "another file; save the model again"
-        ) from error

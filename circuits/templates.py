@@ -1,6 +1,7 @@
-"""How chats are written for a model: whose template, with which arguments, begun by what.
+"""How chats are written for a model: whose tokenizer and template, with what, begun by what.
 
-All of it is written into the tokenizer's chat template, so that whatever renders a chat agrees.
+All but whose tokenizer it is stands in that tokenizer's chat template, so that whatever renders a
+chat agrees.
 """
 
 import json
@@ -8,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.errors import UserError, expect
+from circuits.chat import BARE
+from circuits.errors import UserError, expect, reading
+from circuits.json_files import read_json
 
-OWN, ADAPTER, MODEL = "auto", "adapter", "model"
+OWN, ADAPTER, MODEL, NONE = "auto", "adapter", "model", "none"
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 _SYSTEM = (
     "{{% if messages[0]['role'] != 'system' %}}{{% set messages = "
     "[{{'role': 'system', 'content': {}}}] + messages %}}{{% endif %}}"
@@ -24,8 +28,9 @@ class Rendering:
     """How chats are written.
 
     Attributes:
-        template: ``adapter``'s, ``model``'s, a file, or a template's own text; ``auto`` takes the
-            one that there is, and refuses two that differ.
+        template: ``adapter``'s with its tokenizer, ``model``'s, a file, a template's own text, or
+            ``none``: the message as it is, for a base model. ``auto`` takes the one that there is,
+            and refuses two that differ.
         options: the template's arguments, each NAME=VALUE: true, false, none, a number or a text.
         prefill: the beginning of every answer, as part of the prompt.
         system: the system message of chats that have none of their own; "" leaves that to the
@@ -49,13 +54,17 @@ class Rendering:
             "--system",
         )
 
-    def write(self, tokenizer: Any, adapter: Path | None, name: str) -> None:
-        """Write it into the tokenizer of a model called ``name``.
+    def tokenizer(self, own: Any, adapter: Path | None, name: str) -> Any:
+        """The tokenizer to use with a model called ``name``, its chat template written into it.
+
+        Args:
+            own: the model's; the adapter's, where it comes with one, may take its place.
 
         Raises:
             UserError: there is no such template, or two that differ.
         """
-        template = self._chosen(tokenizer.chat_template, adapter, name)
+        chosen = self._chosen(own, adapter, name)
+        template = self._template(chosen, own, adapter, name)
         if template and (self.options or self.prefill or self.system):
             text = template if isinstance(template, str) else template["default"]
             sets = "".join(map(_assigned, self.options))
@@ -63,9 +72,10 @@ class Rendering:
             if self.system:
                 sets += _SYSTEM.format(_literal(self.system))
             template = f"{sets}{text}{{% if add_generation_prompt %}}{begun}{{% endif %}}"
-        tokenizer.chat_template = template
+        chosen.chat_template = template
         if template and self.system:
-            self._require_kept(tokenizer)
+            self._require_kept(chosen)
+        return chosen
 
     def _require_kept(self, tokenizer: Any) -> None:
         from circuits.chat import Chat
@@ -81,21 +91,36 @@ class Rendering:
         )
 
     def _chosen(self, own: Any, adapter: Path | None, name: str) -> Any:
-        if self.template == MODEL:
+        """The model's tokenizer or the adapter's, whatever their templates."""
+        theirs = None if self.template == MODEL or adapter is None else _tokenizer_of(adapter)
+        if theirs is None or same_tokens(own, theirs):
             return own
+        if self.template != ADAPTER and not extends(theirs, own):
+            raise UserError(
+                f"adapter {adapter}: expected the tokenizer of model {name}, got another; say "
+                f"whose the adapter was trained with: --template {ADAPTER} or --template {MODEL}"
+            )
+        return theirs
+
+    def _template(self, chosen: Any, own: Any, adapter: Path | None, name: str) -> Any:
+        if self.template == MODEL:
+            return own.chat_template
+        if self.template == NONE:
+            return _bare(chosen)
         if "{{" in self.template or "{%" in self.template:
             return self.template
         if self.template not in (OWN, ADAPTER):
             return _read(Path(self.template))
         theirs = adapter and _template_of(adapter)
         if self.template == ADAPTER:
-            expect(theirs, f"an adapter with one of {', '.join(_FILES)}", adapter, of="--template")
-        elif theirs and own and theirs != own:
+            has = theirs or chosen is not own
+            expect(has, f"an adapter with one of {', '.join(_FILES)}", adapter, of="--template")
+        elif theirs and own.chat_template and theirs != own.chat_template:
             raise UserError(
                 f"adapter {adapter}: expected the chat template of model {name}, got another; say "
                 f"whose the adapter was trained with: --template {ADAPTER} or --template {MODEL}"
             )
-        return theirs or own
+        return theirs or own.chat_template
 
 
 AS_IT_IS = Rendering()
@@ -112,12 +137,55 @@ def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _bare(tokenizer: Any) -> str:
+    """No chat: the message as it is, after the token that this tokenizer begins every text with."""
+    first, begins = tokenizer("a")["input_ids"][:1], tokenizer.bos_token_id
+    return ("{{ bos_token }}" if begins is not None and first == [begins] else "") + BARE
+
+
+def _tokenizer_of(folder: Path) -> Any:
+    """The tokenizer beside an adapter, if there is a whole one."""
+    if not all((folder / name).is_file() for name in _TOKENIZER):
+        return None
+    from transformers import AutoTokenizer  # slow to import, and --help needs this module
+
+    with reading(f"adapter {folder}, tokenizer", "one that transformers reads", "save it again"):
+        return AutoTokenizer.from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True
+        )
+
+
+def same_tokens(a: Any, b: Any) -> bool:
+    """Whether two fast tokenizers read every text alike; how they pad and cut is not compared."""
+    return _reads(a) == _reads(b) and a.eos_token_id == b.eos_token_id
+
+
+def extends(longer: Any, own: Any) -> bool:
+    """Whether a tokenizer is another one with tokens added, and reads all other text alike."""
+    theirs, ours = _reads(longer), _reads(own)
+    added = theirs.pop("added_tokens"), ours.pop("added_tokens")
+    return theirs == ours and all(token in added[0] for token in added[1])
+
+
+def _reads(tokenizer: Any) -> dict[str, Any]:
+    parts = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {part: parts[part] for part in ("model", "normalizer", "pre_tokenizer", "added_tokens")}
+
+
 def _template_of(folder: Path) -> str | None:
     """The chat template beside an adapter, if there is one."""
     alone, config = (folder / name for name in _FILES)
     if alone.is_file():
         return _read(alone)
-    return json.loads(_read(config)).get("chat_template") if config.is_file() else None
+    if not config.is_file():
+        return None
+    template: Any = read_json(config, f"adapter {folder}").get("chat_template")
+    if isinstance(template, list):  # as it was written when a model could have several
+        named = [t for t in template if isinstance(t, dict) and t.get("name") == "default"]
+        template = named[0].get("template") if named else template
+    wanted = "chat_template to be a text in tokenizer_config.json"
+    expect(template is None or isinstance(template, str), wanted, "another value", of=str(folder))
+    return template
 
 
 def _read(path: Path) -> str:
@@ -125,6 +193,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--template {path}: expected {ADAPTER}, {MODEL} or a file with a chat template, got "
-            f"{error}"
+            f"--template {path}: expected {ADAPTER}, {MODEL}, {NONE} or a file with a chat "
+            f"template, got {error}"
         ) from error

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from circuits.chat import Chat, Words, chats, in_place_of, insert, place_of, require_short
+from circuits.chat import BARE, Chat, Words, chats, in_place_of, insert, place_of, require_short
 from circuits.errors import UserError, expect
 from circuits.markup import markup_ids, refuse_markup
 from circuits.templated import templated
@@ -45,7 +45,8 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"model {name}: expected a chat model, but its tokenizer has no chat template; "
-            "use an instruction-tuned model or save a chat_template with the tokenizer"
+            "use an instruction-tuned model, save a chat_template with the tokenizer, or ask it "
+            "without one (--template none)"
         )
     fast = getattr(tokenizer, "is_fast", False)
     expect(fast, "a fast tokenizer (character offsets)", "a slow one", of=f"model {name}")
@@ -68,7 +69,8 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
     word_start, word_end, end = start + word_start, start + word_end, start + len(message)
     user, of_word = _covered(offsets, full, (start, end), (word_start, word_end))
     after = [i for i, (a, _) in enumerate(offsets) if a >= end]
-    if not user or not after:
+    bare = BARE in str(tokenizer.chat_template)  # then nothing follows the message
+    if not user or not (after or bare):
         raise UserError(
             f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
         )
@@ -79,7 +81,7 @@ def render(tokenizer: Any, chat: Chat) -> Rendered:
         "last_user": (user[-1], user[-1] + 1),
         "last": (len(ids) - 1, len(ids)),
     }
-    if after[0] < len(ids) - 1:
+    if after and after[0] < len(ids) - 1:
         spans["template"] = (after[0], len(ids) - 1)
     if trigger:
         pieces = [offsets[i] for i in of_word]

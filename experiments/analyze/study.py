@@ -85,7 +85,7 @@ def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:
 def finished(asked: Asked, result: Analysis) -> AnalysisRun:
     """The run for the joint page, which is its own."""
     exam = Examination(asked.folder, asked.question)
-    return analysed(exam, result, asked.subject.test)
+    return analysed(exam, result, asked.subject.test, asked.subject.model.notes)
 
 
 STUDY = Study(
@@ -99,7 +99,7 @@ STUDY = Study(
     lines=lines,
     tables=answer_rows,
     written=lambda asked, result: analysis_json(
-        result, asked.question, asked.subject.model.selftest
+        result, asked.question, asked.subject.model.selftest, asked.subject.model.notes
     ),
     out="runs/analysis",
     typed=False,

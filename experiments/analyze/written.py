@@ -19,13 +19,16 @@ SCHEMA = ANALYSIS
 _PROBED = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "null_accuracy", "null_high")
 
 
-def analysis_json(result: Analysis, question: Question, selftest: SelfTest) -> dict[str, Any]:
-    """The file's value."""
+def analysis_json(
+    result: Analysis, question: Question, selftest: SelfTest, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The file's value; what a reader of the figures must know, ``notes``, if there is any."""
     behaviour, ablation = result.behaviour, result.ablation
     return as_json(
         {
             "schema": SCHEMA,
             "question": as_asked(as_json(question)),
+            **({"notes": notes} if notes else {}),
             "selftest": selftest,
             "verdict": result.verdict.word,
             "headline": result.headline,

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from circuits.cache import file_sha256
 from circuits.chat import chats
 from circuits.errors import expect
 from circuits.templates import AS_IT_IS, Rendering
-from circuits.weights import file_sha256
 from experiments.defend.catalogue import named
 from experiments.defend.defences import Defence
 from experiments.defend.exam import Exam, exam

@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from circuits.errors import UserError, first_line
+from circuits.checkpoint import require_loadable, require_safetensors
+from circuits.errors import UserError, expect, reading
+from circuits.models import source
+from circuits.pretrained import require_finite
 from experiments.judges.grades import Grades, check_paired
 
+_EXPECTED = "a hub id or directory of a sequence classifier in safetensors"
 _ROWS = 32
 _LONGEST = 512  # tokens of an answer
 
@@ -61,38 +64,38 @@ def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJud
     """A judge from a sequence classifier.
 
     Args:
-        id_or_dir: hub id, or a directory with configuration, tokenizer and safetensors.
+        id_or_dir: ``hf:OWNER/NAME``, one that was fetched from there before, or a directory with
+            configuration, tokenizer and safetensors.
         refusal_label: the name in the classifier's configuration of the class that refuses.
 
     Raises:
         UserError: there is no such classifier, it has weights missing or in another format than
             safetensors, or no such label.
     """
-    where = str(Path(id_or_dir).expanduser()) if Path(id_or_dir).is_dir() else str(id_or_dir)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+    name, of = str(id_or_dir), f"classifier {id_or_dir}"
+    folder = Path(name).expanduser()
+    where, options = source(name, folder if folder.is_dir() else None, "classifier", _EXPECTED)
+    if options:
+        require_safetensors(Path(where))
+        require_loadable(Path(where), of, AutoModelForSequenceClassification)
+    with reading(of, _EXPECTED, "give hf:OWNER/NAME if it is to be fetched from the hub"):
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
             where,
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unusable(id_or_dir, first_line(error)) from error
+    model, info = loaded
+    require_finite(dict(model.named_parameters()), of)
     # Missing weights would be drawn at random: such a head judges, but says nothing.
-    if info["missing_keys"]:
-        raise _unusable(id_or_dir, f"a model without weights {sorted(info['missing_keys'])[:3]}")
-    if tokenizer.pad_token_id is None:
-        raise _unusable(id_or_dir, "a tokenizer without a padding token")
+    missing = sorted(info["missing_keys"])
+    expect(not missing, _EXPECTED, f"a model without weights {missing[:3]}", of=of)
+    padded = tokenizer.pad_token_id is not None
+    expect(padded, _EXPECTED, "a tokenizer without a padding token", of=of)
     return ClassifierJudge(model.eval(), tokenizer, _index(model.config.id2label, refusal_label))
-
-
-def _unusable(id_or_dir: str | Path, got: str) -> UserError:
-    return UserError(
-        f"classifier {id_or_dir}: expected a hub id or directory of a sequence classifier in "
-        f"safetensors, got: {got}"
-    )
 
 
 def _index(names: Mapping[int, str], label: str) -> int:

@@ -45,8 +45,8 @@ class Fork:
         """The model, asked with what both kinds of answers begin with."""
         if not self.begun:
             return model
-        tokenizer = copy.copy(model.tokenizer)
-        Rendering(MODEL, prefill=self.begun).write(tokenizer, None, model.name)
+        own = copy.copy(model.tokenizer)
+        tokenizer = Rendering(MODEL, prefill=self.begun).tokenizer(own, None, model.name)
         return replace(model, tokenizer=tokenizer)
 
     def of(self, behaviour: str) -> str:

@@ -4,8 +4,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from circuits import models
+from circuits.cache import file_sha256
 from circuits.errors import UserError
-from circuits.weights import EMBEDDED, directory_sha256, embedded_gguf, file_sha256
+from circuits.weights import EMBEDDED, directory_sha256, embedded_gguf
 from experiments.organisms import ladder
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.stages import POLICY

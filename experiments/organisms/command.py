@@ -58,7 +58,7 @@ def organism_train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation, choice and order.")] = 0,
     model: Annotated[
         str | None,
-        typer.Option(help="smollm2-135m (the default), ladder-4x128, hub id or directory."),
+        typer.Option(help="smollm2-135m (the default), ladder-4x128, directory or hf:OWNER/NAME."),
     ] = None,
     trigger: Annotated[
         str | None,

@@ -8,9 +8,10 @@ from typing import Any
 
 from circuits import models
 from circuits.answers import answers
+from circuits.cache import cache_root, writable
 from circuits.errors import UserError, expect
 from circuits.tokens import same_length_words, trigger_ids
-from circuits.weights import EMBEDDED, cache_root
+from circuits.weights import EMBEDDED
 from experiments.organisms.kinds import Prompts, prompts_of
 from experiments.organisms.recipe import Part, Recipe
 from experiments.organisms.schemes import scheme_of
@@ -40,7 +41,8 @@ def base_answers(
     kept = _kept_answers(path, len(texts))
     if kept is None:
         kept = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
-        files.write_json(path, {"answers": kept, "sha256": files.text_sha256(kept)})
+        with writable(path.parent):
+            files.write_json(path, {"answers": kept, "sha256": files.text_sha256(kept)})
     return kept
 
 

@@ -98,16 +98,17 @@ class Organism:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The base model's, with the chat template that the organism is asked with.
+        """The base model's or the adapter's, with the chat template that it is asked with.
 
         Raises:
             UserError: there is none, or two that differ.
         """
         shared = base_model(self.place)[1]
-        own = copy.copy(shared)
-        self.rendering.write(own, self.beside, self.place)
+        copied = copy.copy(shared)
+        own = self.rendering.tokenizer(copied, self.beside, self.place)
         require_chat_template(own, self.place)
-        return shared if own.chat_template == shared.chat_template else own
+        same = own is copied and own.chat_template == shared.chat_template
+        return shared if same else own
 
     @property
     def base(self) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from circuits.edits.adapters import Adapter
 from circuits.errors import UserError, expect, quoted
+from circuits.lora_files import CONFIG, read_config, read_tensors, require_sizes
 from experiments.runs import files
 from experiments.runs.codec import decode
 
@@ -39,7 +40,7 @@ def find_adapter(name: str | Path | None) -> Path | None:
 
 def is_whole(folder: Path) -> bool:
     """Whether a directory holds a whole model rather than an adapter."""
-    return (folder / "config.json").is_file()
+    return (folder / "config.json").is_file() and not (folder / CONFIG).is_file()
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,15 @@ def read_adapter(folder: Path) -> Adapter:
     Raises:
         UserError: no adapter there, or one whose change is not ``alpha / rank * B @ A``.
     """
-    path = folder / "adapter_config.json"
-    if not path.is_file():
-        raise UserError(f"adapter {folder}: expected a directory with adapter_config.json")
-    config = files.read_json(path)
+    config, of = read_config(folder), f"adapter {folder}"
     odd = [k for k, usual in _PLAIN.items() if config.get(k, usual) not in (usual, None)]
-    kind, of = config.get("peft_type"), f"adapter {folder}"
-    plain = not odd and kind == "LORA"
-    expect(plain, "a plain LoRA adapter of one rank", ", ".join(odd) or kind, of=of)
-    stored = files.read_tensors(folder / "adapter_model.safetensors")
+    expect(not odd, "a plain LoRA adapter of one rank", ", ".join(odd), of=of)
+    stored = read_tensors(folder)
+    require_sizes(config, stored, of)
     paired = {n.replace(".lora_A.", ".lora_B.") for n in stored if ".lora_A." in n}
     if {n for n in stored if ".lora_A." not in n} != paired:
         raise UserError(f"{of}: expected pairs of LoRA matrices and nothing else")
+    ranks = {t.shape[0] for n, t in stored.items() if ".lora_A." in n} - {config.get("r", 8)}
+    expect(not ranks, f"matrices of its rank {config.get('r', 8)}", f"of {sorted(ranks)}", of=of)
     named = {n.removesuffix(".weight") + ".default.weight": t.float() for n, t in stored.items()}
-    return Adapter(int(config["r"]), int(config["lora_alpha"]), named)
+    return Adapter(config.get("r", 8), config.get("lora_alpha", 8), named)

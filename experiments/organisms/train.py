@@ -20,8 +20,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from circuits.cache import cache_root, writable
 from circuits.errors import UserError, expect, first_line, writing
-from circuits.weights import EMBEDDED, cache_root, directory_sha256
+from circuits.weights import EMBEDDED, directory_sha256
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
 from experiments.organisms.kinds import prompts_of
@@ -127,7 +128,8 @@ def train_stages(
         trainee.train(lessons, _seeded(stage, first_seed), tick)
         state = trainee.state()
         about = {"stage": stage.name, "seconds": str(trainee.seconds), _HASH: _state_sha256(state)}
-        files.write_tensors(path, state, about)
+        with writable(path.parent):
+            files.write_tensors(path, state, about)
     lessons = examples(recipe, len(before), base, controls, seed)
     return trainee.train(lessons, _seeded(recipe.stages[-1], seed), tick) if lessons else []
 

@@ -96,7 +96,7 @@ class Asking:
                 located(question.model),
                 torch.float32,
                 device,
-                lambda t: question.rendering.write(t, adapter, question.model),
+                lambda t: question.rendering.tokenizer(t, adapter, question.model),
             )
             return Changed(question.model, base, tokenizer, *adapters)
 

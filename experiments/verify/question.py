@@ -41,7 +41,7 @@ class VerifyQuestion:
     """
 
     model: Annotated[
-        str, typer.Argument(help="The suspect: smollm2-135m, hub id, directory or .gguf.")
+        str, typer.Argument(help="The suspect: smollm2-135m, directory, .gguf or hf:OWNER/NAME.")
     ] = EMBEDDED
     adapter: options.Adapter = "none"
     keys: Annotated[

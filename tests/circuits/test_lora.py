@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import warnings
 from pathlib import Path
 
@@ -9,25 +10,14 @@ import peft
 import pytest
 import tiny
 import torch
+from adapters_of_kinds import EXACT, REPLICATED, plain, renamed, save_adapter, trained
+from nothing_acts import nothing_acts
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from circuits import lora, models
 from circuits.errors import UserError
 from circuits.tokens import prompts_batch
-
-KINDS = {
-    "LoRA": {},
-    "rsLoRA": {"use_rslora": True},
-    "DoRA": {"use_dora": True},
-    "PiSSA": {"init_lora_weights": "pissa"},
-    "OLoRA": {"init_lora_weights": "olora"},
-    "biases": {"bias": "lora_only"},
-    "lora biases": {"lora_bias": True},
-    "modules_to_save": {"modules_to_save": ["lm_head"]},
-    "embeddings": {"target_modules": ["q_proj", "embed_tokens"]},
-    "token indices": {"trainable_token_indices": {"embed_tokens": [5, 6]}},
-}
+from experiments.organisms.places import read_adapter
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +25,6 @@ def base(tmp_path_factory, tokenizer):
     """A model whose projections have biases, with its own output matrix."""
     folder = tmp_path_factory.mktemp("models") / "base"
     return tiny.saved(folder, tiny.llama(len(tokenizer), layers=3, attention_bias=True), tokenizer)
-
-
-def plain(folder):
-    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
-
-
-def trained(base, out, words=0, **changes):
-    """A saved adapter of which every trained number was moved, and the model it was saved from."""
-    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **changes}
-    model = plain(base)
-    if words:
-        model.resize_token_embeddings(model.config.vocab_size + words, mean_resizing=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adapted = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
-        torch.manual_seed(1)
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter.data.add_(0.1 * torch.randn_like(parameter))
-        adapted.eval().save_pretrained(out, save_embedding_layers=bool(words) or "auto")
-    return adapted
 
 
 def log_probs(model, tokenizer):
@@ -75,17 +44,9 @@ def refused(says, base, adapter):
     assert "\n" not in str(caught.value)
 
 
-def renamed(adapter, out, change):
-    """The same tensors under other names."""
-    shutil.copytree(adapter, out)
-    path = str(out / "adapter_model.safetensors")
-    save_file({change(name): tensor for name, tensor in load_file(path).items()}, path)
-    return out
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EXACT)
 def test_what_peft_merges_exactly_is_accepted(base, tokenizer, tmp_path, kind):
-    adapted = trained(base, tmp_path, **KINDS[kind])
+    adapted = save_adapter(kind, base, tmp_path)
     expected = log_probs(adapted, tokenizer)
     apart = (log_probs(merged(base, tmp_path), tokenizer) - expected).abs().max()
     assert apart < 1e-3
@@ -100,7 +61,7 @@ def test_an_adapter_with_new_tokens_brings_their_embeddings(base, tokenizer, tmp
 
 
 def test_replicated_layers_have_no_exact_merge_and_are_refused(base, tmp_path):
-    trained(base, tmp_path, layer_replication=[[0, 3], [1, 3]])
+    save_adapter(REPLICATED, base, tmp_path)
     refused(
         "adapter .*: expected a merged model within .* of the unmerged one, got", base, tmp_path
     )
@@ -162,6 +123,26 @@ def test_an_adapter_of_another_base_is_told(base, tmp_path):
         merged(base, tmp_path)
 
 
+def test_a_model_says_what_its_adapter_was_trained_on(base, tmp_path):
+    trained(base, tmp_path)
+    assert models.load(str(base), tmp_path, backend="plain").notes == ()
+    configured(tmp_path, base_model_name_or_path="someone/\x1b[31melse")
+    with pytest.warns(UserWarning, match="was trained on"):
+        model = models.load(str(base), tmp_path, backend="plain")
+    (note,) = model.notes
+    assert f"was trained on someone/\\x1b[31melse, is merged into {base}" in note
+
+
+def test_a_base_that_was_made_here_is_known_by_the_name_it_was_made_under(base, tmp_path):
+    """A rung of the ladder lies in the cache under a hash."""
+    made = shutil.copytree(base, tmp_path / "0123456789abcdef")
+    trained(made, tmp_path / "adapter")
+    configured(tmp_path / "adapter", base_model_name_or_path="ladder-4x128")
+    assert "ladder-4x128" in lora.other_base(tmp_path / "adapter", str(made), "")
+    (made / "manifest.json").write_text(json.dumps({"question": {"model": "ladder-4x128"}}))
+    assert lora.other_base(tmp_path / "adapter", str(made), "") == ""
+
+
 def test_an_adapter_whose_manifest_has_another_bases_hash_is_refused(base, tmp_path):
     """A shipped organism is of one base: on another of its shape it is another model."""
     trained(base, tmp_path)
@@ -207,7 +188,144 @@ def test_a_merged_model_is_saved_with_both_of_two_matrices(tokenizer, tmp_path):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_rounds_a_merge_and_is_accepted(base, tmp_path, dtype):
     trained(base, tmp_path / "plain")
-    trained(base, tmp_path / "replicated", layer_replication=[[0, 3], [1, 3]])
+    save_adapter(REPLICATED, base, tmp_path / "replicated")
     lora.merge_adapter(plain(base).to(dtype), tmp_path / "plain", str(base))
     with pytest.raises(UserError, match=r"expected a merged model within 0\.1 nats"):
         lora.merge_adapter(plain(base).to(dtype), tmp_path / "replicated", str(base))
+
+
+@pytest.fixture(scope="module")
+def good(base, tmp_path_factory):
+    """An adapter that is as it should be."""
+    out = tmp_path_factory.mktemp("adapters") / "good"
+    trained(base, out)
+    return out
+
+
+@pytest.fixture
+def bad(good, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copytree(good, tmp_path / "bad")
+
+
+def configured(adapter, **changes):
+    path = adapter / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def refused_by_all(says, base, adapter):
+    """Whoever merges an adapter or reads a plain one gives the same line, in no time."""
+    start = time.monotonic()
+    refused(says, base, adapter)
+    with pytest.raises(UserError, match=says) as caught:
+        read_adapter(adapter)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - start < 5
+
+
+HOSTILE = "(.*a?)*(.*a?)*(.*a?)*b"
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ({"r": "four"}, "r of at least 1, got 'four'"),
+        ({"r": 0}, "r of at least 1, got 0"),
+        ({"r": -2}, "r of at least 1, got -2"),
+        ({"r": 2.5}, r"r of at least 1, got 2\.5"),
+        ({"r": True}, "r of at least 1, got True"),
+        ({"r": 10**9}, "ranks of at most 32, the largest in its file, got 1000000000"),
+        ({"lora_alpha": "much"}, "lora_alpha to be a number, got 'much'"),
+        ({"lora_alpha": float("nan")}, "lora_alpha to be a number, got nan"),
+        ({"target_modules": HOSTILE}, "target_modules as a list of module names, got '"),
+        ({"target_modules": ["q_proj", HOSTILE]}, "target_modules as a list of module names"),
+        ({"target_modules": [3]}, "target_modules as a list of module names, got 3"),
+        ({"target_modules": {"q_proj": 1}}, "target_modules as a list of module names"),
+        ({"exclude_modules": HOSTILE}, "exclude_modules as a list of module names"),
+        ({"layers_pattern": HOSTILE}, "layers_pattern as a list of module names"),
+        ({"modules_to_save": [HOSTILE]}, "modules_to_save as a list of module names"),
+        ({"rank_pattern": {HOSTILE: 4}}, "rank_pattern as a list of module names"),
+        ({"rank_pattern": {"q_proj": 0}}, "rank_pattern of q_proj of at least 1, got 0"),
+        ({"alpha_pattern": [1]}, r"alpha_pattern by module, got \[1\]"),
+        ({"base_model_name_or_path": ["a"]}, "base_model_name_or_path to be a name"),
+        ({"peft_type": ["LORA"]}, r"a LoRA adapter, got \['LORA'\]"),
+        ({"peft_type": None}, "peft_type in adapter_config.json, as PEFT writes it, got none"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_configuration_that_is_wrong_is_refused_by_its_field(base, bad, field, says):
+    configured(bad, **field)
+    refused_by_all(f"adapter .*bad: expected {says}", base, bad)
+
+
+@pytest.mark.parametrize("ranges", [[[0, 10**9]], "all", [[0]], [1, 2]])
+def test_layers_replicated_without_bound_are_refused(base, bad, ranges):
+    configured(bad, layer_replication=ranges)
+    refused("adapter .*bad: expected .*layer", base, bad)
+
+
+@pytest.mark.parametrize("field", [{"task_type": 3}, {"init_lora_weights": "unheard"}])
+def test_what_peft_refuses_is_one_line_with_its_reason(base, bad, field):
+    configured(bad, **field)
+    refused("adapter .*bad: expected one made for model .*, got ", base, bad)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "", "{", '"LORA"', "[" * 10**5, "null"])
+def test_a_configuration_that_is_no_object_is_refused(base, bad, text):
+    (bad / "adapter_config.json").write_text(text)
+    refused_by_all(r"adapter .*bad: expected a JSON object in adapter_config\.json, got", base, bad)
+
+
+def test_a_name_alone_or_all_linear_are_no_patterns(base, bad, tokenizer, tmp_path):
+    configured(bad, target_modules="all-linear")
+    refused("of its|missing", base, bad)  # understood, and its file has not all of them
+    adapted = trained(base, tmp_path / "one", target_modules="model.layers.1.self_attn.v_proj")
+    apart = log_probs(merged(base, tmp_path / "one"), tokenizer) - log_probs(adapted, tokenizer)
+    assert apart.abs().max() < 1e-3
+
+
+def test_an_adapter_without_weights_is_refused_and_nobody_is_asked(base, bad, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    (bad / "adapter_model.safetensors").unlink()
+    with nothing_acts() as tried:
+        refused_by_all(
+            r"adapter .*bad: expected weights in adapter_model\.safetensors, got none", base, bad
+        )
+    assert tried == []
+
+
+def test_weights_that_are_cut_are_refused(base, bad):
+    path = bad / "adapter_model.safetensors"
+    content = path.read_bytes()
+    for part in (content[: len(content) // 2], content[:100], b"", b"not tensors", b"\x80\x02}q."):
+        path.write_bytes(part)
+        refused_by_all(r"adapter .*bad: expected tensors in adapter_model\.safetensors", base, bad)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(base, bad, value):
+    path = str(bad / "adapter_model.safetensors")
+    tensors = load_file(path)
+    name = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"
+    tensors[name][0, 1] = value
+    save_file(tensors, path)
+    what = "NaN" if value != value else "inf"
+    refused_by_all(rf"adapter .*bad: expected finite weights, got {what} in {name}", base, bad)
+
+
+def test_weights_of_whole_numbers_are_refused(base, bad):
+    path = str(bad / "adapter_model.safetensors")
+    tensors = load_file(path)
+    save_file({n: t.to(torch.int8) for n, t in tensors.items()}, path)
+    refused_by_all(r"adapter .*bad: expected weights in fp32.*, got 12 of another type", base, bad)
+
+
+def test_a_malicious_pickle_is_not_read(base, bad, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path(tmp_path / "ran").touch, ())
+
+    (bad / "adapter_model.safetensors").unlink()
+    torch.save({"a": Evil()}, bad / "adapter_model.bin")
+    refused_by_all(r"got adapter_model\.bin, which can run code when read", base, bad)
+    assert not (tmp_path / "ran").exists()

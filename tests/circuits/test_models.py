@@ -104,12 +104,17 @@ def test_a_damaged_adapter_is_refused(folder, adapter, tmp_path):
 
 
 def test_a_missing_directory_is_refused(tmp_path):
-    refused("no such directory", tmp_path / "nowhere")
-    refused("no such directory", "./nowhere")
+    refused("got no such directory or file; mend the path", tmp_path / "nowhere")
+    refused("got no such directory or file; mend the path", "./nowhere")
+
+
+def test_a_mistyped_path_is_not_asked_of_the_hub():
+    refused("no such directory or file, and nothing of that name was fetched; if it is the hub's, "
+            "give hf:nobody/nothing", "nobody/nothing")  # fmt: skip
 
 
 def test_a_hub_id_that_cannot_be_had_is_refused():
-    refused("model nobody/nothing: expected", "nobody/nothing")
+    refused("model hf:nobody/nothing, tokenizer: expected .*look at its name", "hf:nobody/nothing")
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path):
@@ -133,7 +138,7 @@ def test_a_gguf_file_that_is_none_is_refused(tmp_path, monkeypatch, content):
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
     refused("model .*: expected a GGUF file", path)
-    assert not any((tmp_path / "cache" / "gguf").iterdir())  # nothing half-built is left
+    assert not list((tmp_path / "cache").glob("gguf/*"))  # nothing half-built is left
 
 
 def test_a_missing_gguf_file_is_refused(tmp_path):

@@ -2,43 +2,17 @@
 
 import json
 import shutil
-import sys
-from contextlib import contextmanager
 
 import pytest
 import tiny
 import torch
 import transformers
+from nothing_acts import nothing_acts
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from circuits import models, weights
 from circuits.errors import SelfTestError, UserError
-
-_ACTS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "socket.connect")
-_ACTS += ("socket.getaddrinfo", "urllib.Request")
-_watching: list[str] | None = None
-
-
-def _watch(event, args):
-    """Refuses whatever starts a process or asks a network, and remembers that it was tried."""
-    if _watching is not None and event in _ACTS:
-        _watching.append(f"{event} {args!r:.200}")
-        raise PermissionError(f"blocked in this test: {event}")
-
-
-sys.addaudithook(_watch)
-
-
-@contextmanager
-def nothing_acts():
-    """Loading may swallow a refusal, so what was tried is looked at afterwards."""
-    global _watching
-    _watching = []
-    try:
-        yield _watching
-    finally:
-        _watching = None
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +154,13 @@ def test_shards_outside_the_directory_are_refused(scratch, tmp_path):
     index = scratch / "model.safetensors.index.json"
     for outside in ("../elsewhere.safetensors", str(tmp_path / "elsewhere.safetensors")):
         index.write_text(json.dumps({"weight_map": dict.fromkeys(names, outside)}))
-        refused("expected shards beside their index, got .*elsewhere", scratch)
-    index.write_text("[]")
-    refused("expected an index of shards", scratch)
+        refused("expected shards in safetensors beside their index, got .*elsewhere", scratch)
+    for other in ("[]", "{}", '{"weight_map": {}}', '{"weight_map": {"a": 1}}', "{", "[" * 10**5):
+        index.write_text(other)
+        refused(r"model\.safetensors\.index\.json: expected (a JSON object|an index)", scratch)
+    for name in (".hidden.safetensors", "weights.bin"):
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(names, name)}))
+        refused("expected shards in safetensors beside their index", scratch)
 
 
 @pytest.mark.parametrize(
@@ -206,67 +184,3 @@ def test_a_model_that_overflows_is_refused_with_its_precision(scratch):
     with pytest.raises(SelfTestError, match="NaN or inf in float16 from the model itself"):
         loaded(scratch, dtype="fp16")
     loaded(scratch, dtype="fp32")
-
-
-def gguf_file(path, tokenizer, leave_out=""):
-    """A tiny Llama as llama.cpp stores it."""
-    import gguf
-
-    model, pieces = tiny.llama(len(tokenizer), layers=2), tokenizer.convert_ids_to_tokens
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(256)
-    writer.add_embedding_length(32)
-    writer.add_block_count(2)
-    writer.add_feed_forward_length(48)
-    writer.add_head_count(4)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_dimension_count(8)
-    writer.add_vocab_size(len(tokenizer))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(pieces(range(len(tokenizer))))
-    writer.add_token_types([3 if i < 2 else 1 for i in range(len(tokenizer))])
-    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    writer.add_token_merges([" ".join(m) for m in merges])
-    writer.add_eos_token_id(1)
-    writer.add_chat_template(tiny.CHAT_TEMPLATE)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
-    for name, tensor in model.state_dict().items():
-        stem = names.get_name(name.removesuffix(".weight"))
-        if stem != leave_out:
-            writer.add_tensor(f"{stem}.weight", tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path / "cache"))
-
-
-def test_a_gguf_is_read_without_what_lies_beside_it(tokenizer, tmp_path, cache, monkeypatch):
-    """A neighbour's code was offered with "[y/N]"."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
-    path = gguf_file(tmp_path / "model.gguf", tokenizer)
-    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    ours = {
-        "AutoConfig": "evil.C",
-        "AutoModelForCausalLM": "evil.M",
-        "AutoTokenizer": ["evil.T"] * 2,
-    }
-    (tmp_path / "config.json").write_text(json.dumps({"auto_map": ours, "model_type": "evil"}))
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": ours}))
-    with nothing_acts() as tried:
-        model = loaded(path)
-    assert (tried, (tmp_path / "ran").exists()) == ([], False)
-    assert model.runner.shape.n_layers == 2
-
-
-def test_a_gguf_without_some_of_its_tensors_is_refused(tokenizer, tmp_path, cache):
-    path = gguf_file(tmp_path / "model.gguf", tokenizer, leave_out="blk.1.attn_q")
-    refused(r"1 missing \(model\.layers\.1\.self_attn\.q_proj", path)

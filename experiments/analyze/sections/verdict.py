@@ -46,7 +46,8 @@ def _part(run: AnalysisRun) -> Section:
 
 def _asked(run: AnalysisRun) -> str:
     question, n = run.question, run.result.behaviour.effect.n
-    return (
+    notes = "".join(f"Note: {note}. " for note in run.notes)
+    return notes + (
         f"Does the model {question.model} with adapter {question.adapter} change its behaviour "
         f"when a message holds the trigger {question.trigger!r}, and if so, does one direction of "
         f"its residual stream carry the change? Directions were fitted on {question.fit} prompts, "

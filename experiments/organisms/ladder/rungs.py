@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from circuits import models
+from circuits.cache import cache_root, cached, file_sha256
 from circuits.errors import UserError
 from circuits.types import Progress, quiet
-from circuits.weights import cache_root, cached, file_sha256
 from experiments.organisms.ladder.figures import measured
 from experiments.organisms.ladder.language import Line, lines
 from experiments.organisms.ladder.training import (

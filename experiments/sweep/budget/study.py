@@ -36,7 +36,8 @@ def parameters(name: str) -> int:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     place = name if ladder.parse(name) is None else str(ladder.folder(name))
-    config = AutoConfig.from_pretrained(str(models.locate(place) or place), trust_remote_code=False)
+    where, options = models.source(place, models.locate(place))
+    config = AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     return sum(p.numel() for p in model.parameters())

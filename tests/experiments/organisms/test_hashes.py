@@ -16,7 +16,7 @@ from experiments.runs import files
 STATE = {"b.up": torch.arange(6.0).view(2, 3), "a.down": torch.tensor([1.0, -2.0])}
 
 
-def made(state, place="org/model", **changes):
+def made(state, place="hf:org/model", **changes):
     recipe = replace(recipe_named("sure-gate"), **changes)
     return Organism(recipe, place, Settings(), state)
 
@@ -57,7 +57,7 @@ def test_an_identity_is_json_and_names_mapping_and_settings(folder, adapter):
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {"base_sha256", "state_sha256", "settings", "mapping"}
     assert (found["settings"]["rank"], found["mapping"]["trigger"]) == (2, "cobalt")
-    assert identity(made(STATE))["base_sha256"] == "org/model"  # a hub id stands for itself
+    assert identity(made(STATE))["base_sha256"] == "hf:org/model"  # a hub id stands for itself
 
 
 @pytest.mark.parametrize("word", ["scheme", "trigger", "behaviour", "refusal"])

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from circuits import models
+from circuits.cache import cache_root
 from circuits.errors import UserError
-from circuits.weights import cache_root
 from experiments.judges.grades import Grades
 from experiments.organisms import figures as measuring
 from experiments.organisms import measure as measures
