@@ -245,7 +245,7 @@ def unusable(where, says: str) -> None:
 def test_what_is_no_classifier_is_an_error_of_one_line(folder, tmp_path, model):
     unusable("nobody/nothing", "classifier nobody/nothing: expected")
     unusable(tmp_path / "nowhere", "nowhere: expected")
-    unusable(tmp_path, "expected a hub id or directory")
+    unusable(tmp_path, "expected a directory with config.json")
     headless = tmp_path / "headless"
     tiny.saved(headless, tiny.llama(len(model.tokenizer), layers=1), model.tokenizer)
     unusable(headless, "without weights .*score")
