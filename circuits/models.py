@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoTokenizer
-from transformers.utils.hub import cached_file
 
-from circuits import weights
+from circuits import places, weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
 from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
@@ -31,7 +30,6 @@ from circuits.runner import Runner
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import pad_id, prompt_ids, require_chat_template
 
-_EXPECTED = f"{weights.EMBEDDED}, a model directory, a .gguf file or {weights.HUB}OWNER/NAME"
 Backend = Callable[[Any, Any, str], Runner]
 
 
@@ -185,18 +183,18 @@ def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
 
 def _read(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
     """The same with a tokenizer that may have more tokens, of which an adapter has the weights."""
-    folder, of = locate(name), f"model {name}"
-    where, options = source(name, folder)
+    folder, of = places.locate(name), f"model {name}"
+    where, options = places.source(name, folder)
     advice = "save it again with save_pretrained"
     if options:
         require_safetensors(Path(where))
         require_loadable(Path(where), of)
     else:
         advice = "look at its name and the network"
-    with reading(f"{of}, tokenizer", _EXPECTED, advice):
+    with reading(f"{of}, tokenizer", places.EXPECTED, advice):
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
     try:
-        with reading(of, _EXPECTED, advice):
+        with reading(of, places.EXPECTED, advice):
             model = read_weights(where, name, dtype, **options)
     except UserError as error:
         require_readable(where, name, error)
@@ -217,43 +215,6 @@ def _padding(tokenizer: Any) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
-
-
-def source(
-    name: str, folder: Path | None, of: str = "model", expected: str = _EXPECTED
-) -> tuple[str, dict[str, Any]]:
-    """What transformers reads, and how; the hub is asked only where ``hf:`` says so.
-
-    Args:
-        folder: where the name is, if that is a directory.
-        of, expected: how messages begin, and go on.
-
-    Raises:
-        UserError: there is no such directory, nor anything of this name that was fetched.
-    """
-    if folder is None and name.startswith(weights.HUB):
-        return name.removeprefix(weights.HUB), {}
-    place = folder or _fetched(name)
-    hub = bool(weights.HUB_ID.fullmatch(name))
-    expect(
-        place,
-        expected,
-        "no such directory or file" + ", and nothing of that name was fetched" * hub,
-        f"if it is the hub's, give {weights.HUB}{name}" if hub else "mend the path",
-        f"{of} {name}",
-    )
-    return str(place), {"local_files_only": True}
-
-
-def _fetched(name: str) -> Path | None:
-    """Where the hub's model of this name lies in its cache; nobody is asked."""
-    if not weights.HUB_ID.fullmatch(name):
-        return None
-    try:
-        path = cached_file(name, "config.json", local_files_only=True)
-    except OSError:
-        return None
-    return Path(path).parent if path else None
 
 
 def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
@@ -289,31 +250,10 @@ def _require_tokens(hf_model: Any, tokenizer: Any, name: str, written: Sequence[
     )
 
 
-def locate(name: str) -> Path | None:
-    """The local directory of a model, or None for a hub id.
-
-    Raises:
-        UserError: there is no such directory or file, nor a model of this name that was fetched.
-    """
-    if name == weights.EMBEDDED:
-        return weights.dequantised(weights.embedded_gguf())
-    if name.startswith(weights.HUB):
-        return None
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise UserError(f"model {name}: no such file")
-        return weights.dequantised(path)
-    if path.is_dir():
-        return path
-    source(name, None)
-    return None
-
-
 def _config_sha256(model: Any, name: str) -> str:
     """A hub model is identified by its configuration and the commit that was fetched."""
     hub = name.removeprefix(weights.HUB)
     about = {**model.config.to_dict(), "_name_or_path": hub}
     text = json.dumps(about, sort_keys=True, default=str)
-    place = _fetched(hub)  # a folder of the hub's cache is named by its commit
+    place = places.fetched(hub)  # a folder of the hub's cache is named by its commit
     return hashlib.sha256(f"{place.name if place else ''}{text}".encode()).hexdigest()

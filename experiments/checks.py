@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from typer.models import ArgumentInfo, OptionInfo
 
 from circuits.errors import UserError, expect, quoted
-from experiments.options import spelled
 
 MOST = 1_000_000  # prompts, pairs, tokens, passes: beyond that somebody has mistyped
 SIGNED = (-(2**63), 2**63 - 1)  # whole numbers, seeds among them, fit into 64 bits
@@ -64,6 +63,16 @@ def share(value: Any, of: str) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     expect(number and 0 < value <= 1, "a share above 0, at most 1", quoted(value), of=of)
     return value
+
+
+def spelled(name: str, info: Any) -> str:
+    """How the terminal calls a field; its name where it is not asked there."""
+    if info is None:
+        return name
+    if isinstance(info, ArgumentInfo):
+        return info.metavar or name
+    declared = info.default  # typer has the first spelling there, if there is one
+    return declared if isinstance(declared, str) else f"--{name.replace('_', '-')}"
 
 
 def _plain(hint: Any) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from circuits.templates import Rendering
+from experiments.checks import spelled
 
 T = TypeVar("T")
 Infos = Mapping[str, Any]  # typer's Option or Argument, by field
@@ -133,16 +134,6 @@ def _words(record: Any, only: Infos | None) -> dict[str, list[str]]:
                 word for one in each for word in (spelled(field.name, field.info), str(one))
             ]
     return words
-
-
-def spelled(name: str, info: Any) -> str:
-    """How the terminal calls a field; its name where it is not asked there."""
-    if info is None:
-        return name
-    if isinstance(info, ArgumentInfo):
-        return info.metavar or name
-    declared = info.default  # typer has the first spelling there, if there is one
-    return declared if isinstance(declared, str) else f"--{name.replace('_', '-')}"
 
 
 def _fields(record: type, only: Infos | None) -> Iterator[_Field]:

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from circuits.checkpoint import require_loadable, require_safetensors
 from circuits.errors import UserError, expect, reading
-from circuits.models import source
+from circuits.places import source
 from circuits.pretrained import require_finite
 from experiments.judges.grades import Grades, check_paired
 

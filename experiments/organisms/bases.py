@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 
-from circuits import models
+from circuits import places
 from circuits.cache import file_sha256
 from circuits.errors import UserError
 from circuits.weights import EMBEDDED, directory_sha256, embedded_gguf
@@ -38,5 +38,5 @@ def fingerprint(name: str) -> str:
     """A hash of the model's files; a hub id stands for itself."""
     if name == EMBEDDED:
         return file_sha256(embedded_gguf())
-    folder = models.locate(located(name))
+    folder = places.locate(located(name))
     return directory_sha256(folder) if folder else name

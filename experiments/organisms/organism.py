@@ -16,7 +16,7 @@ import torch
 import typer
 from torch import Tensor
 
-from circuits import models
+from circuits import models, places
 from circuits.chat import Chat
 from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError, expect
@@ -224,7 +224,7 @@ def require_model(name: str) -> None:
         UserError: no such model.
     """
     if name != EMBEDDED and ladder.parse(name) is None:  # others are built when they are needed
-        models.locate(name)
+        places.locate(name)
 
 
 @lru_cache(maxsize=1)
@@ -238,7 +238,7 @@ def base_model(place: str) -> tuple[Any, Any, str]:
 
 def identity(organism: Organism) -> dict[str, Any]:
     """Hashes of the base model's files and of the trained parameters, and the mapping itself."""
-    folder = models.locate(organism.place)
+    folder = places.locate(organism.place)
     recipe = organism.recipe
     return {
         "base_sha256": directory_sha256(folder) if folder else organism.place,

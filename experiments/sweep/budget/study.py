@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from circuits import models
+from circuits import places
 from circuits.errors import UserError
 from experiments.organisms import ladder
 from experiments.runs import files
@@ -36,7 +36,7 @@ def parameters(name: str) -> int:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     place = name if ladder.parse(name) is None else str(ladder.folder(name))
-    where, options = models.source(place, models.locate(place))
+    where, options = places.source(place, places.locate(place))
     config = AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
