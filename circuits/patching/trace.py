@@ -36,6 +36,7 @@ T = TypeVar("T")
 Step = Callable[[str, int, int], None]  # what is measured, passes done, passes to do
 SPANS = ("trigger", "template", "last")
 _OUTPUTS = ("attn_out", "mlp_out")
+TRACED = ("resid_pre", "k", "v", "pattern", "z", *_OUTPUTS)  # streams that a trace needs
 _ENOUGH = 0.8  # of what all heads recover together
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from circuits.backends.streams import require_streams
+from circuits.patching.trace import TRACED
 from experiments.analyze import arms
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
@@ -26,7 +28,10 @@ def opened(question: Question, step: Step) -> Materials:
     arms.require_arms(question)
     if question.base not in ("auto", "none"):
         require_model(question.base)
-    return gather(load(question, step, question.adapter), question)
+    model = load(question, step, question.adapter)
+    if question.trace > 1:
+        require_streams(model.runner, TRACED, "use --trace 0 to do without the circuit")
+    return gather(model, question)
 
 
 def hashes(question: Question, materials: Materials) -> dict[str, Any]:
