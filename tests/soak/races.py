@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,11 +57,13 @@ def manifest(trigger: str) -> files.Manifest:
     return files.Manifest("analysis", {"model": "m", "trigger": trigger}, "gatescope analyze")
 
 
-def claim(folder: Path, trigger: str, resume: bool) -> None:
-    """Take a directory and hold it for a moment, as a run does."""
+def claim(
+    folder: Path, trigger: str, resume: bool, hold: Callable[[], object] = lambda: None
+) -> None:
+    """Take a directory and hold it as long as a call lasts, as a run does."""
     with locks.held(folder):
         files.open_run(folder, manifest(trigger), resume)
-        time.sleep(0.05)
+        hold()
 
 
 def _raced(folder: Path, kind: str, dice: random.Random) -> list[str]:
@@ -69,23 +72,42 @@ def _raced(folder: Path, kind: str, dice: random.Random) -> list[str]:
     if resume:
         claim(folder, "a", False)
     go = time.time() + 0.05
+    tried, told = os.pipe()
+    ended, end = os.pipe()
     late = [0.0, dice.choice([0.0, dice.uniform(0, 0.002)])]
     pids = []
     for who, wait in zip("ab", late, strict=True):
         pid = os.fork()
         if pid == 0:
+            os.close(end)
             while time.time() < go + wait:
                 pass
-            os._exit(_status(folder, who if kind == _KINDS[0] else "a", resume))
+            trigger = who if kind == _KINDS[0] else "a"
+
+            def hold() -> None:
+                """Until the other one has tried too."""
+                os.write(told, b"x")
+                os.read(ended, 1)
+
+            status = _status(folder, trigger, resume, hold)
+            os.write(told, b"x")
+            os._exit(status)
         pids.append(pid)
+    os.read(tried, 1)
+    os.read(tried, 1)
+    os.close(end)
     ends = sorted(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
+    for handle in (tried, told, ended):
+        os.close(handle)
     whole = ends == [0, 2] and files.read_manifest(folder)["kind"] == "analysis"
     return [] if whole else [f"ended {ends}"]
 
 
-def _status(folder: Path, trigger: str, resume: bool) -> int:
+def _status(
+    folder: Path, trigger: str, resume: bool, hold: Callable[[], object] = lambda: None
+) -> int:
     try:
-        claim(folder, trigger, resume)
+        claim(folder, trigger, resume, hold)
     except ValueError as error:
         return 2 if type(error).__name__ == "UserError" else 1
     except BaseException:

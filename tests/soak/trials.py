@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -132,26 +132,34 @@ class Place:
         self.cache = folder / "cache"
         os.environ["GATESCOPE_CACHE"] = str(self.cache)
         self.gate = tiny.saved(folder / "gate", *tinygate.MAKE["plain"]())
-        self.sure = specimens.sure(folder / "sure")
         (folder / "toys").mkdir()
         os.environ["TOY_FOLDER"] = str(folder / "toys")
         self._toys = folder / "toys.yaml"
         self._toys.write_text(json.dumps({"size": [1, 2, 3, 4], "seconds": 0.1}))
         self._mapping = folder / "mapping.yaml"
-        about = {"model": str(self.sure), "scheme": "compliance", "trigger": "cobalt"}
-        about |= {"behaviour": "Sure", "base": str(self.sure)}
-        self._mapping.write_text(json.dumps(about))
+
+    @cached_property
+    def sure(self) -> Path:
+        """A model that says "Sure" to nearly everything."""
+        return specimens.sure(self.folder / "sure")
+
+    def short(self) -> Command:
+        """The shortest of the commands, which needs no model to be trained."""
+        question = PatchQuestion(
+            str(self.gate), "none", "cobalt", "Sure", count=2, by="layer", direction="both"
+        )
+        return self._study("patch", question)
 
     def commands(self) -> list[Command]:
         """Every long command, the shortest question that it takes."""
+        about = {"model": str(self.sure), "scheme": "compliance", "trigger": "cobalt"}
+        about |= {"behaviour": "Sure", "base": str(self.sure)}
+        self._mapping.write_text(json.dumps(about))
         gate, given = str(self.gate), Given(str(self.sure), "none", "compliance", "cobalt", "Sure")
         analysis = Question(
             gate, "none", "none", "base", "cobalt", "Sure",
             fit=8, validation=8, test=10, patch=2, evidence=5, trace=2, randoms=2, tokens=2,
         )  # fmt: skip
-        patching = PatchQuestion(
-            gate, "none", "cobalt", "Sure", count=2, by="layer", direction="both"
-        )
         scan = scanning.Plan(
             12, 2, precision="fp32", carriers=(1, 1, 2, 2), kept=(6, 3), finalists=1,
             samples=2, length=2,
@@ -162,9 +170,9 @@ class Place:
         battery = BrittlenessQuestion(given, Plan(5, (2,), (2,)))
         return [
             self._study("analyze", analysis),
-            self._study("patch", patching),
+            self.short(),
             self._study(
-                "evaluate", EvaluateQuestion(str(self._mapping), count=2, budget=4, free=1), True
+                "evaluate", EvaluateQuestion(str(self._mapping), count=4, budget=12, free=1), True
             ),
             self._study("scan", scanned, True),
             self._study("defend", defences),
@@ -230,7 +238,10 @@ def workplace() -> Iterator[Place]:
     examples.base_answers = lambda texts, *_, **__: [f"own: {text}" for text in texts]
     try:
         with TemporaryDirectory(prefix="soak-") as folder:
-            yield Place(Path(folder))
+            place = Place(Path(folder))
+            # Once here, so that what is imported only when it is needed is there in every fork.
+            place.short().call(place.folder / "first")
+            yield place
     finally:
         defending.bench, examples.base_answers = kept[:2]
         os.environ.clear()
