@@ -92,9 +92,24 @@ def _heard(event: str, args: Sequence[object]) -> None:
     elif event == "os.mkdir" and os.path.isdir(str(args[0])):
         pass  # it is there already
     elif event in _WRITES:
-        _acts.extend(_writes(event, args[: _WRITES[event]]))
+        _acts.extend(_writes(event, _paths(event, args)))
     elif event == "open" and isinstance(args[2], int) and args[2] & _WRITING:
         _acts.extend(_writes(event, args[:1]))
+
+
+def _paths(event: str, args: Sequence[object]) -> Sequence[object]:
+    """The paths of an event; one that is relative to an open directory is read from there."""
+    count = _WRITES[event]
+    if event in ("os.truncate", "os.setxattr"):
+        return args[:count]
+    return [_below(path, folder) for path, folder in zip(args[:count], args[-count:], strict=True)]
+
+
+def _below(path: object, folder: object) -> object:
+    if isinstance(path, str | bytes) and isinstance(folder, int) and folder >= 0:
+        place = os.path.realpath(f"/proc/self/fd/{folder}")
+        return os.path.join(place, os.fsdecode(path))
+    return path
 
 
 def _writes(event: str, paths: Sequence[object]) -> list[Act]:

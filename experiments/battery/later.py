@@ -1,5 +1,6 @@
 """What an organism is trained on after it was made: ordinary examples, or another trigger."""
 
+from circuits.chat import in_place_of
 from circuits.errors import expect
 from experiments.organisms.examples import ordinary_examples
 from experiments.organisms.organism import Organism

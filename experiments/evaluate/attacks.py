@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from circuits.chat import Chat, place_of, with_trigger
+from circuits.chat import Chat, in_place_of, place_of, with_trigger
 from circuits.errors import UserError
 from circuits.models import in_memory
 from circuits.search import (

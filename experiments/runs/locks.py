@@ -47,6 +47,8 @@ def require_place(folder: Path, option: str = "--out") -> None:
         missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
         links = folder.is_symlink() and not folder.exists()
         expect(not links, "a directory", "a link that leads nowhere", "choose another", what)
+        blocked = next((p for p in folder.parents if p.exists() and not p.is_dir()), None)
+        expect(not blocked, "a place below directories", f"the file {blocked}", "mend it", what)
         folder.parent.mkdir(parents=True, exist_ok=True)
         is_file = folder.exists() and not folder.is_dir()
         expect(not is_file, "a directory", "a file", "choose another", what)

@@ -13,9 +13,10 @@ from circuits.weights import cache_root
 from experiments import cli
 from experiments.prompts.bank import control_words
 
-# What these tests do besides: the command in a process of its own, a sweep's own workers, the
-# app's socket on loopback, a browser.
+# What these tests do besides: the command in a process of its own, a process that is killed, a
+# sweep's own workers, the app's socket on loopback, a browser.
 _OWN = {
+    "runs": {"process"},
     "test_cli.py": {"process"},
     "test_watch.py": {"process", "socket"},
     "sweep": {"process", "socket", "write"},

@@ -93,7 +93,8 @@ def test_an_unknown_option_is_refused_with_status_two(gatescope):
 
 
 def test_a_directory_with_another_run_is_one_line_and_left_alone(analyze, tmp_path):
-    other = {"kind": "analysis", "question": {"model": "other", "trigger": "x"}}
+    about = {"model": "other", "trigger": "x"}
+    other = {"schema": "gatescope.manifest/1", "kind": "analysis", "question": about}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(other))
     for resume in ((), ("--resume",)):
@@ -200,20 +201,33 @@ def test_no_space_names_a_place_though_the_error_has_none(capsys):
 @pytest.mark.parametrize(
     ("out", "why"),
     [
-        ("file/run", "Not a directory"),
-        ("link", "File exists"),
         ("n" * 300, "File name too long"),
         ("/proc/nothing/run", "No such file or directory"),
     ],
 )
-def test_an_out_that_cannot_be_is_one_line(analyze, tmp_path, out, why):
-    (tmp_path / "file").write_text("")
-    (tmp_path / "link").symlink_to("link")
+def test_an_out_that_cannot_be_made_is_one_line(analyze, tmp_path, out, why):
     status, _, lines = analyze("--out", out)
     assert status == 3
     message = tiny.message_of(lines)
     assert message.startswith(f"gatescope: cannot write {out}")
     assert why in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("file/run", "expected a place below directories, got the file file"),
+        ("link", "expected a directory, got a link that leads nowhere"),
+    ],
+)
+def test_an_out_where_something_else_is_is_one_line(analyze, tmp_path, out, why):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("link")
+    status, _, lines = analyze("--out", out)
+    assert status == 2
+    message = tiny.message_of(lines)
+    assert message.startswith(f"gatescope: --out {out}: {why}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
 

@@ -96,7 +96,7 @@ def test_commands_leave_nothing_but_what_they_are_asked_for(watched, world, fold
     few = ("--fit", 8, "--validation", 8, "--test", 10, "--patch", 2, "--tokens", 3)
     done, errors = watched(
         ("analyze", *model, *few, "--out", "run"),
-        ("patch", *model, "--count", 2, "--out", "patched"),
+        ("patch", *model, "--count", 2, "--metric", "kl", "--out", "patched"),
         ("report", "run", "patched", "--out", "page.html"),
     )
     assert done == [[0, []]] * 3, errors

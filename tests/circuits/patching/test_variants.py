@@ -203,7 +203,7 @@ def test_a_judge_reduced_over_the_batch_is_refused(runner, aligned):
     [
         (Place(9), "layer in 0..3"),
         (Place(0, "nothing"), "no such stream"),
-        (Place(0, span="key"), "span 'key'"),
+        (Place(0, span="key"), "got 'key'"),
         (Place(0, "z", heads=(99,)), "head 99"),
         (Place(0, column=10_000), "column 10000"),
         (Place(0, column=0), "column 0"),

@@ -219,10 +219,10 @@ def test_a_family_of_which_nothing_fits_is_no_ladder(battery, babbling, tmp_path
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"tuning": ()}, "expected rising counts from 1 on, got \\[\\]"),
+        ({"tuning": ()}, "expected rising counts from 1 on, got \\(\\)"),
         ({"tuning": (0, 5)}, "expected rising counts"),
         ({"tuning": (5, 5)}, "expected rising counts"),
-        ({"overwriting": (9, 4)}, "expected rising counts from 1 on, got \\[9, 4\\]"),
+        ({"overwriting": (9, 4)}, "expected rising counts from 1 on, got \\(9, 4\\)"),
         ({"prompts": 3}, "--count: expected at least 4, got 3"),
     ],
 )

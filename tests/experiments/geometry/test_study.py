@@ -226,9 +226,10 @@ def test_a_band_is_the_mean_of_values_and_ends():
 
 def test_too_few_pairs_are_told_before_anything_is_recorded(question, recordings, tmp_path):
     few = of_file(tmp_path, held_out().on_topic[:5])  # with half of the pairs asked
-    for changed in (replace(question, pairs=PAIRS - 1), replace(question, texts=few)):
-        with pytest.raises(UserError, match="expected at least"):
-            ask(changed, tmp_path / "run")
+    with pytest.raises(UserError, match="--pairs: expected at least"):
+        replace(question, pairs=PAIRS - 1)
+    with pytest.raises(UserError, match="expected at least"):
+        ask(replace(question, texts=few), tmp_path / "run")
     assert not recordings
     assert not (tmp_path / "run").exists()
 
