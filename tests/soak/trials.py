@@ -240,7 +240,7 @@ def workplace() -> Iterator[Place]:
         with TemporaryDirectory(prefix="soak-") as folder:
             place = Place(Path(folder))
             # Once here, so that what is imported only when it is needed is there in every fork.
-            place.short().call(place.folder / "first")
+            place.short().call(place.folder / "warm up")
             yield place
     finally:
         defending.bench, examples.base_answers = kept[:2]
