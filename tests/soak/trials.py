@@ -114,6 +114,9 @@ def forked(call: Callable[[], object], kill_after: float | None = None) -> Ended
 
 def _in_child(call: Callable[[], object], write: int) -> None:
     status, said = 0, ""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
     try:
         call()
     except ValueError as error:  # a UserError: one line
