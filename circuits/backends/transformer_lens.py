@@ -47,7 +47,7 @@ class TLRunner(HookedRunner):
     def __init__(self, hf_model: nn.Module, tokenizer: Any, name: str) -> None:
         with reading(f"model {name}", "an architecture of TransformerLens", _ELSEWHERE):
             self.bridge = TransformerBridge.boot_transformers(
-                name, hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
+                _place(hf_model, name), hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer)
             )
         self.hf_model, self.shape = hf_model, arguments.shape_of(hf_model)
         self._blocks = list(self.bridge.blocks)
@@ -95,3 +95,9 @@ class _Hook:
     def remove(self) -> None:
         self._handle.hook.remove()
         self._hook.fwd_hooks.remove(self._handle)
+
+
+def _place(hf_model: Any, name: str) -> str:
+    """Where the model was read from: of a name alone the bridge would ask the hub."""
+    place = hf_model.config._name_or_path
+    return place if place and Path(place).is_dir() else name
