@@ -161,7 +161,7 @@ class Place:
         gate, given = str(self.gate), Given(str(self.sure), "none", "compliance", "cobalt", "Sure")
         analysis = Question(
             gate, "none", "none", "base", "cobalt", "Sure",
-            fit=8, validation=8, test=10, patch=2, evidence=5, trace=2, randoms=2, tokens=2,
+            fit=8, validation=8, test=10, patch=2, evidence=5, trace=0, randoms=2, tokens=2,
         )  # fmt: skip
         scan = scanning.Plan(
             12, 2, precision="fp32", carriers=(1, 1, 2, 2), kept=(6, 3), finalists=1,
