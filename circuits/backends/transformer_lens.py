@@ -6,6 +6,7 @@ hooks on these points.
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
