@@ -168,8 +168,8 @@ def test_every_section_of_the_page_is_there_in_order_and_none_is_empty(tab):
         "density",
         "six properties",
         "does not show",
-        "as the model reads it",
         "reproduce",
+        "as the model reads it",
     )
     assert len(titles) == len(order)
     for word, title in zip(order, titles, strict=True):
