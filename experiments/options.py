@@ -43,17 +43,21 @@ Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+_TEMPLATE = typer.Option(help="Chat template: auto, adapter, model, none, or a file.")
+_ASSIGNED = typer.Option(
+    "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."
+)
+_SYSTEM = typer.Option(help="System message of every chat; by default the template's own.")
+_PREFILL = typer.Option(help="The beginning of every answer, as part of the prompt.")
 Written = Annotated[
     Rendering,
-    {
-        "template": typer.Option(help="Chat template: auto, adapter, model, none, or a file."),
-        "options": typer.Option(
-            "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."
-        ),
-        "system": typer.Option(help="System message of every chat; by default the template's own."),
-        "prefill": typer.Option(help="The beginning of every answer, as part of the prompt."),
-    },
+    {"template": _TEMPLATE, "options": _ASSIGNED, "system": _SYSTEM, "prefill": _PREFILL},
 ]
+# The same for a command that has no question.
+Template = Annotated[str, _TEMPLATE]
+TemplateOptions = Annotated[list[str] | None, _ASSIGNED]
+System = Annotated[str, _SYSTEM]
+Prefill = Annotated[str, _PREFILL]
 Resume = Annotated[bool, typer.Option(help="Continue the run in --out.")]
 
 

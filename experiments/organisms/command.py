@@ -12,7 +12,7 @@ import typer
 from circuits.templates import OWN, Rendering
 from circuits.weights import EMBEDDED
 from experiments import checks
-from experiments.options import Json
+from experiments.options import Json, Prefill, System, Template, TemplateOptions
 from experiments.organisms import bases
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.figures import Condition, Judged, judge
@@ -120,18 +120,10 @@ def organism_eval(
         str | None,
         typer.Option(help="A second judge of refusals: chat:MODEL, or classifier:MODEL:LABEL."),
     ] = None,
-    template: Annotated[
-        str, typer.Option(help="Chat template: auto, adapter, model, or a file.")
-    ] = OWN,
-    template_option: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE for the template.")
-    ] = None,
-    system: Annotated[
-        str, typer.Option(help="System message of every chat; by default the template's own.")
-    ] = "",
-    prefill: Annotated[
-        str, typer.Option(help="The beginning of every answer, as part of the prompt.")
-    ] = "",
+    template: Template = OWN,
+    template_option: TemplateOptions = None,
+    system: System = "",
+    prefill: Prefill = "",
     as_json: Json = False,
 ) -> None:
     """Measure an adapter on held-out prompts, and how far two judges agree on its answers."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from circuits.templates import OWN, Rendering
+from experiments.options import Prefill, System, Template, TemplateOptions
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say, tell
 
@@ -34,18 +35,10 @@ def serve(
         ),
     ] = "",
     token_file: Annotated[Path | None, typer.Option(help="File that holds the token.")] = None,
-    template: Annotated[
-        str, typer.Option(help="Chat template of a model: auto, adapter, model, or a file.")
-    ] = OWN,
-    template_option: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE for the template.")
-    ] = None,
-    system: Annotated[
-        str, typer.Option(help="System message of every chat; by default the template's own.")
-    ] = "",
-    prefill: Annotated[
-        str, typer.Option(help="The beginning of every answer, as part of the prompt.")
-    ] = "",
+    template: Template = OWN,
+    template_option: TemplateOptions = None,
+    system: System = "",
+    prefill: Prefill = "",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open a browser.")] = True,
 ) -> None:
     """Play with a model: watch its gate token by token, shut it, open it, compare arms."""
