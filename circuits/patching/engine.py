@@ -176,15 +176,18 @@ def prepare(
     shared: bool | None = None,
     most_tokens: int | None = None,
     record: Sequence[Point] = (),
+    source: Runner | None = None,
 ) -> Experiment:
     """Run both sides, find the cells that can have an effect, and plan their passes.
 
     ``shared`` forces the fast or the plain path; by default the model's check decides.
     ``most_tokens`` bounds a pass, for who must not wait for a long one. ``record`` are further
-    points of the base run to keep.
+    points of the base run to keep. ``source`` is the model patched from, if it is another
+    (``circuits.patching.between``).
     """
     expect(direction in get_args(Direction), "denoising or noising", direction, of="direction")
-    fast = fast_path(runner).holds if shared is None else shared
+    models = (runner,) if source is None else (runner, source)
+    fast = all(fast_path(m).holds for m in models) if shared is None else shared
     n_layers = runner.shape.n_layers
     if isinstance(what, Sweep):
         points = [Point(layer, what.stream) for layer in range(n_layers)]
@@ -193,7 +196,9 @@ def prepare(
         points = sorted({p.point for cell in what for p in cell})
     if isinstance(pairs, SpanPairs) and any(p.stream == "pattern" for p in points):
         raise UserError("pattern: expected pairs of equal length; a pattern has a key per column")
-    sides = run_sides(runner, pairs, direction, points, keep, shared=fast, further=record)
+    sides = run_sides(
+        runner, pairs, direction, points, keep, shared=fast, further=record, source=source
+    )
     if isinstance(what, Sweep):
         heads = sides.acts[points[0]].shape[2] if what.head else 1
         grid = what.grid(n_layers, heads, range(sides.base.first, sides.base.tokens.width))

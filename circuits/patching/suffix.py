@@ -141,10 +141,12 @@ def run_sides(
     *,
     shared: bool = True,
     further: Iterable[Point] = (),
+    source: Runner | None = None,
 ) -> Sides:
     """Both runs of a patching experiment, the source's activations in the base's columns.
 
-    ``further`` points are kept of the base run only.
+    ``further`` points are kept of the base run only. ``source`` runs the side patched from, if it
+    is another model: then columns differ from the first on.
 
     Raises:
         UserError: the pairs do not differ anywhere, or activations are not finite.
@@ -158,16 +160,17 @@ def run_sides(
         first = align.first_difference(base_tokens, source_tokens, counterpart)
     else:
         counterpart, first = None, pairs.first_difference
-    first = _differing(first, base_tokens)
+    first = 0 if source else _differing(first, base_tokens)
+    other = source or runner
     base = run_suffix(runner, base_tokens, first, [*points, *further], keep, shared=shared)
     if counterpart is None:
-        source = run_suffix(runner, source_tokens, first, points, keep, shared=shared)
+        taken = run_suffix(other, source_tokens, first, points, keep, shared=shared)
         defined = torch.ones(len(base_tokens), base.width, dtype=torch.bool)
-        return Sides(base, source.acts, source.logits, source_tokens, defined)
-    source = run_suffix(runner, source_tokens, 0, points, keep, shared=shared)
+        return Sides(base, taken.acts, taken.logits, source_tokens, defined)
+    taken = run_suffix(other, source_tokens, 0, points, keep, shared=shared)
     here = counterpart[:, first:]
-    acts = {p: _gathered(source.acts[p], base.acts[p], here) for p in source.acts}
-    return Sides(base, acts, source.logits, source_tokens, here >= 0)
+    acts = {p: _gathered(taken.acts[p], base.acts[p], here) for p in taken.acts}
+    return Sides(base, acts, taken.logits, source_tokens, here >= 0)
 
 
 def _gathered(
