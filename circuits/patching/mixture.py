@@ -9,7 +9,7 @@ these" in the organism), exactly: no activation is moved, no direction is fitted
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -34,7 +34,7 @@ _LAYER = re.compile(r"\.(\d+)\.")
 Switches = Mapping[str, Bool[Tensor, "rows pos"]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Mixture:
     """A :class:`circuits.runner.Runner`: a base model with a change that is on in places.
 
@@ -48,14 +48,11 @@ class Mixture:
     runner: Runner
     change: Change
     on: Switches
+    shape: Shape = field(init=False)
+    hf_model: Any = field(init=False)
 
-    @property
-    def shape(self) -> Shape:
-        return self.runner.shape
-
-    @property
-    def hf_model(self) -> Any:
-        return self.runner.hf_model
+    def __post_init__(self) -> None:
+        self.shape, self.hf_model = self.runner.shape, self.runner.hf_model
 
     def forward(
         self,
