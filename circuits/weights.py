@@ -99,6 +99,8 @@ def dequantised(gguf: Path) -> Path:
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
+    from circuits.gguf_files import quick  # gguf is slow to import, and most models are cached
+
     of = f"model {gguf}"
     require_header(gguf, of)
     with reading(of, "a GGUF file that transformers can read", "fetch it again, or convert it"):
@@ -106,8 +108,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
         with tempfile.TemporaryDirectory() as alone:
             (Path(alone) / "model.gguf").symlink_to(gguf.resolve())
             given = {"gguf_file": "model.gguf", "local_files_only": True}
-            tokenizer = AutoTokenizer.from_pretrained(alone, trust_remote_code=False, **given)
-            quantised = read_weights(alone, str(gguf), torch.float32, **given)
+            with quick():
+                tokenizer = AutoTokenizer.from_pretrained(alone, trust_remote_code=False, **given)
+                quantised = read_weights(alone, str(gguf), torch.float32, **given)
         if pre_tokenizer(gguf, of) in _COMPOSED:
             compose(tokenizer)
     # The loaded object remembers that it was quantised and refuses to be saved; a fresh one of the

@@ -1,7 +1,11 @@
+from contextlib import nullcontext
+
 import gguf
 import numpy as np
 import pytest
+from tiny_gguf import gguf_file
 
+from circuits import gguf_files, weights
 from circuits.gguf_files import quick
 
 
@@ -40,3 +44,19 @@ def test_afterwards_gguf_is_as_it_was(written):
         raise KeyError
     assert (gguf.GGUFReader, gguf.get_tensor_name_map) == (reader, names)
     assert isinstance(gguf.GGUFReader(written).data, np.memmap)
+
+
+def test_a_model_is_dequantised_to_the_same_bytes(tokenizer, tmp_path, monkeypatch):
+    def files(path, name):
+        folder = tmp_path / name
+        folder.mkdir()
+        weights._dequantise(path, folder)
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    path = gguf_file(tmp_path / "model.gguf", tokenizer)
+    quickly = files(path, "quick")
+    monkeypatch.setattr(gguf_files, "quick", nullcontext)
+    assert quickly == files(path, "usual")
+    assert {"model.safetensors", "tokenizer.json", "config.json"} <= quickly.keys()
+    other = gguf_file(tmp_path / "other.gguf", tokenizer, pre="qwen2")  # composes characters
+    assert files(other, "other")["tokenizer.json"] != quickly["tokenizer.json"]
