@@ -169,4 +169,4 @@ def cases() -> Iterator[Case]:
         yield Case(name, "model", (*LOAD, "m.gguf"), "gguf", write)
     for name in ("", " ", "models/gone", "../gone", "owner/name/more", "hf:", "x" * 300):
         shown = name if len(name) < 20 else "a name of 300 characters"
-        yield Case(f"model {shown!r}", "model", (*LOAD, name), "model", linked())
+        yield Case(f"model {shown!r}", "model", (*LOAD, name), "model|too long", linked())
