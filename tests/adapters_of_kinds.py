@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import peft
+import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+
+from circuits.tokens import prompts_batch
 
 # What is given to peft.LoraConfig besides rank and targets; those with biases need a base that has
 # them (attention_bias=True).
@@ -64,6 +67,14 @@ def trained(base: Path, out: Path, words: int = 0, **changes: Any) -> Any:
 def plain(folder: Path) -> Any:
     """A base as transformers loads it."""
     return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+
+
+def log_probs(model: Any, tokenizer: Any) -> torch.Tensor:
+    """Of the first token of answers to a few triggered prompts: [prompts, vocabulary]."""
+    batch = prompts_batch(tokenizer, tiny.TEXTS[:3], "cobalt")
+    with torch.no_grad():
+        out = model(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
+    return out[:, -1].log_softmax(-1)
 
 
 def rename(adapter: Path, change: Callable[[str], str]) -> None:

@@ -1,4 +1,4 @@
-"""Adapters are merged whole and exactly, or refused by name (cases 2, 12, 13, 29)."""
+"""Adapters are merged whole and exactly, or refused by name."""
 
 import json
 import shutil
@@ -10,13 +10,12 @@ import peft
 import pytest
 import tiny
 import torch
-from adapters_of_kinds import EXACT, REPLICATED, plain, renamed, save_adapter, trained
+from adapters_of_kinds import EXACT, REPLICATED, log_probs, plain, renamed, save_adapter, trained
 from nothing_acts import nothing_acts
 from safetensors.torch import load_file, save_file
 
 from circuits import lora, models
 from circuits.errors import UserError
-from circuits.tokens import prompts_batch
 from experiments.organisms.places import read_adapter
 
 
@@ -25,13 +24,6 @@ def base(tmp_path_factory, tokenizer):
     """A model whose projections have biases, with its own output matrix."""
     folder = tmp_path_factory.mktemp("models") / "base"
     return tiny.saved(folder, tiny.llama(len(tokenizer), layers=3, attention_bias=True), tokenizer)
-
-
-def log_probs(model, tokenizer):
-    batch = prompts_batch(tokenizer, tiny.TEXTS[:3], "cobalt")
-    with torch.no_grad():
-        out = model(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
-    return out[:, -1].log_softmax(-1)
 
 
 def merged(base, adapter):

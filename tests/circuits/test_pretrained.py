@@ -1,4 +1,4 @@
-"""Whole models are read from their files, all of them and nothing else (cases 1, 3, 5, 30, 46)."""
+"""Whole models are read from their files, all of them and nothing else."""
 
 import json
 import shutil
@@ -87,7 +87,7 @@ def test_nothing_is_started_or_asked_while_a_model_loads(folder, tmp_path, backe
 
 
 def test_a_multi_modal_model_loads_without_an_installation(multi_modal, monkeypatch):
-    """Case 1: the bridge ran `pip install torchvision`, which replaced torch."""
+    """The bridge ran `pip install torchvision`, which replaced torch."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with nothing_acts() as tried:
         loaded(multi_modal, backend="transformer_lens")
@@ -140,7 +140,7 @@ def test_a_quantised_checkpoint_is_refused_in_one_line(scratch, how):
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
 def test_pickled_weights_are_refused_with_what_converts_them(scratch, name):
-    """Case 5: they were loaded, and left out of the model's hash."""
+    """They were loaded, and left out of the model's hash."""
     path = scratch / "model.safetensors"
     torch.save(load_file(str(path)), scratch / name)
     loaded(scratch)  # the safetensors are read

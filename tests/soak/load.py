@@ -10,7 +10,6 @@ is tested or refused in one line, never a traceback.
 import argparse
 import json
 import logging
-import random
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import adapters_of_kinds as kinds  # noqa: E402
 import tiny  # noqa: E402
 import torch  # noqa: E402
 
@@ -30,7 +30,9 @@ from circuits import models  # noqa: E402
 from circuits.backends.selftest import plain_logits, self_test  # noqa: E402
 from circuits.backends.streams import STREAMS  # noqa: E402
 from circuits.errors import SelfTestError, UserError  # noqa: E402
+from circuits.lora import merge_adapter  # noqa: E402
 from tests.soak.architectures import ARCHITECTURES, FAMILY, tokenizer  # noqa: E402
+from tests.soak.bad_input.drive import sampled  # noqa: E402
 
 PAGE = ROOT / "docs" / "results" / "load-matrix.md"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -63,35 +65,32 @@ def loaded(name: str, backend: str, dtype: str) -> Row:
 
 def adapted() -> list[Row]:
     """Adapters of every kind: how far the merged model is from the unmerged one, or why not."""
-    from tests.circuits import test_lora as lora
-
-    tok, folder = tiny.tokenizer(), Path(tempfile.mkdtemp())
-    base = tiny.saved(folder / "base", tiny.llama(len(tok), layers=3, attention_bias=True), tok)
-    replicated = {"layer_replication": [[0, 3], [1, 3]]}
-    rows: list[Row] = []
-    for kind, changes in {**lora.KINDS, "replicated layers": replicated, "renamed": {}}.items():
-        place = folder / kind.replace(" ", "-")
-        adapter = lora.trained(base, place, **changes)
-        if kind == "renamed":
-            place = lora.renamed(place, folder / "other", lambda n: n.replace("model.", "wrapped."))
-        row: Row = {"adapter": kind}
-        try:
-            merged = lora.merged(base, place)
-        except UserError as refused:
-            wanted = kind in ("replicated layers", "renamed")
-            rows.append(row | {"refused": str(refused), "holds": wanted})
-            continue
-        apart = lora.log_probs(merged, tok) - lora.log_probs(adapter, tok)
-        moved = lora.log_probs(merged, tok) - lora.log_probs(lora.plain(base), tok)
-        gap, effect = float(apart.abs().max()), float(moved.abs().max())
-        rows.append(row | {"gap": gap, "effect": effect, "holds": gap < 1e-3 < effect})
+    tok, rows = tiny.tokenizer(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        model = tiny.llama(len(tok), layers=3, attention_bias=True)
+        base = tiny.saved(Path(scratch) / "base", model, tok)
+        for kind in kinds.KINDS:
+            rows.append(_merged(kind, base, Path(scratch) / kind.replace(" ", "-"), tok))
     return rows
+
+
+def _merged(kind: str, base: Path, place: Path, tok: Any) -> Row:
+    row: Row = {"adapter": kind}
+    unmerged = kinds.save_adapter(kind, base, place)
+    try:
+        merged, _ = merge_adapter(kinds.plain(base), place, str(base))
+    except UserError as refused:
+        return row | {"refused": str(refused), "holds": kind not in kinds.EXACT}
+    found, exact, before = (kinds.log_probs(m, tok) for m in (merged, unmerged, kinds.plain(base)))
+    gap, effect = float((found - exact).abs().max()), float((found - before).abs().max())
+    holds = kind in kinds.EXACT and gap < 1e-3 < effect
+    return row | {"gap": gap, "effect": effect, "holds": holds}
 
 
 def rows(share: float, seed: int, step: Callable[..., None]) -> list[Row]:
     """A share of the matrix, drawn by the seed, and every adapter."""
     logging.disable(logging.WARNING)
-    chosen = [each for each in _EVERY if each in _drawn(share, seed)]
+    chosen = sampled(_EVERY, share, seed)
     every: list[Row] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,10 +100,6 @@ def rows(share: float, seed: int, step: Callable[..., None]) -> list[Row]:
         every += adapted()
     step("load matrix", len(chosen) + 1, len(chosen) + 1)
     return every
-
-
-def _drawn(share: float, seed: int) -> set[tuple[str, str, str]]:
-    return set(random.Random(seed).sample(_EVERY, max(1, round(share * len(_EVERY)))))
 
 
 def page(every: Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from samples import normal
 
 from circuits.types import PatchGrid
 from probes.evaluation import ProbeReport
@@ -19,10 +20,6 @@ from viz.page.page import Report, Section, Table, render
 EVIL = "<script>alert(1)</script>"
 LABELS = ("?", " cobalt", "<|im_end|>", "\n", "\n", EVIL)
 HOT = (3, 1)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def make_grid(direction="denoising", layers=6, labels=LABELS, n=16, hot=HOT) -> PatchGrid:

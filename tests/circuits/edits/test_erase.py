@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from samples import normal
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 from sklearn.linear_model import LogisticRegression
 
@@ -13,10 +14,6 @@ from circuits.types import Point
 
 N, D = 400, 12
 SHRINKAGES = (None, 0.0, 0.3, 1.0)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def labelled(n: int = N, d: int = D, classes: int = 2, seed: int = 0):

@@ -2,15 +2,12 @@
 
 import pytest
 import torch
+from samples import normal
 
 from circuits.edits import operators
 from circuits.errors import UserError
 
 D = 12
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.fixture

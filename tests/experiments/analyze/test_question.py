@@ -9,7 +9,7 @@ from experiments.verify.question import VerifyQuestion
 
 @pytest.mark.parametrize("question", [Question, PatchQuestion])
 def test_the_demos_adapter_belongs_to_the_embedded_model_alone(question):
-    """Case 14: it was merged into any model that was named without --adapter."""
+    """It was merged into any model that was named without --adapter."""
     assert question().adapter == "sure-gate"
     assert question(model="someone/model").adapter == "none"
     assert question(model="someone/model", adapter="sure-gate").adapter == "sure-gate"

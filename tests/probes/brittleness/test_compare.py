@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from samples import normal
 
 from circuits.errors import UserError
 from experiments.runs.codec import as_json
@@ -14,10 +15,6 @@ QUICK = Effort(permutations=99, resamples=300, refits=60)
 TINY = Effort(permutations=39, resamples=10, refits=2)
 PROMPTS = Effort(permutations=24, resamples=300, refits=40)
 SCHEMES = torch.arange(6).repeat_interleave(7)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def organisms(features: torch.Tensor, target: torch.Tensor, scheme: torch.Tensor = SCHEMES):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from samples import normal
 from scipy.stats import spearmanr
 
 from probes.brittleness.figures import (
@@ -15,10 +16,6 @@ from probes.brittleness.figures import (
 )
 from probes.stats.intervals import drawn_interval
 from probes.stats.roc import auroc_values
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_ranks_share_ties_also_those_of_rounding():

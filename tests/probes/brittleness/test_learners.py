@@ -4,13 +4,10 @@ import math
 
 import pytest
 import torch
+from samples import normal
 from scipy.optimize import minimize
 
 from probes.brittleness.learners import Logistic, Ridge, with_one
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_ridge_without_a_penalty_is_least_squares():

@@ -3,16 +3,13 @@
 import math
 
 import torch
+from samples import normal
 
 from probes.brittleness.learners import Logistic, Ridge
 from probes.brittleness.nested import held_out, scaling_of, tuned
 
 NAN = float("nan")
 SCHEME = torch.arange(4).repeat_interleave(6)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_the_target_of_a_held_out_scheme_changes_none_of_its_predictions():

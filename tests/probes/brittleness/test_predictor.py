@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from samples import normal
 
 from circuits.errors import UserError
 from experiments.runs.codec import as_json
@@ -17,10 +18,6 @@ NAN = float("nan")
 HAND = Predictor(
     "area", ("a", "b"), (1.0, 2.0), (2.0, 0.5), (0.2, -0.1), 0.5, (0.0, 1.0), (3.0, 4.0)
 )
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def table(x: torch.Tensor, y: torch.Tensor) -> Table:

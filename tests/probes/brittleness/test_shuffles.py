@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from samples import normal
 
 from probes.brittleness.figures import RankFigures
 from probes.brittleness.learners import Ridge
@@ -11,10 +12,6 @@ from probes.brittleness.shuffles import everywhere, inside, two_level
 SCHEMES = torch.arange(6).repeat_interleave(7)
 SHUFFLES = (everywhere, two_level, inside)
 M, DRAWS, TABLES = 39, 20, 10
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_shuffles_keep_what_they_say_they_keep():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from samples import normal
 
 from circuits.types import PatchGrid
 from probes.causal.tables import GridStats, grid_stats, stats_table
@@ -13,10 +14,6 @@ from probes.stats.intervals import bootstrap_means, recovery_intervals
 from probes.stats.permutation import benjamini_hochberg, sign_flip_p
 
 HOT, STILL, GONE, PARTLY = (2, 1), (0, 0), (1, 0), (0, 1)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def a_grid(*cells: int, n: int = 24, axes=("layer", "position")) -> PatchGrid:

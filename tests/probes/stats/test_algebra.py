@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from samples import normal
 
 from probes.stats import algebra
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_solve_agrees_with_torch_and_refuses_a_singular_system():

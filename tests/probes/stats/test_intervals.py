@@ -2,14 +2,11 @@
 
 import pytest
 import torch
+from samples import normal
 
 from probes.stats import intervals
 
 NAN = float("nan")
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 # Newcombe (1998), Statistics in Medicine 17:857, table I, method 3.

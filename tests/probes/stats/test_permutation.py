@@ -5,14 +5,11 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from samples import normal
 
 from probes.stats import permutation
 
 NAN = float("nan")
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_exact_sign_flip_equals_brute_force():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from samples import normal
 from sklearn.metrics import roc_auc_score
 
 from circuits.errors import UserError
@@ -67,10 +68,6 @@ def test_a_share_of_one_or_no_scores_give_no_threshold():
     ):
         with pytest.raises(UserError, match="threshold"):
             threshold(clean, alarms)
-
-
-def normal(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_auroc_agrees_with_sklearn_under_ties_and_flips_with_the_labels():
