@@ -27,7 +27,7 @@ from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
 from experiments.prompts import bank
 from experiments.prompts.askable import require_askable
-from experiments.runs import files, formats
+from experiments.runs import files
 from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
@@ -99,8 +99,7 @@ def measured(run: Run[PatchQuestion, Subject]) -> Patching:
     def grid(direction: Direction) -> PatchGrid:
         stem, ledger = f"grid-{direction}", Ledger(run.folder)
         if not ledger.has(f"{stem}.json"):
-            parts = formats.grid_bytes(patched(run.question, run.subject, direction, run.step))
-            ledger.write({f"{stem}.{suffix}": part for suffix, part in parts.items()})
+            ledger.write_grid(stem, patched(run.question, run.subject, direction, run.step))
         run.step(f"patch {direction}", 1, 1)
         return ledger.grid(stem)
 

@@ -21,7 +21,6 @@ from typing import Any
 from torch import Tensor
 
 from circuits.errors import UserError, expect, one_line, quoted, writing
-from circuits.types import PatchGrid
 from experiments.runs import formats, locks
 from experiments.runs.codec import as_json
 from experiments.runs.foreign import read_json as read_json
@@ -87,43 +86,6 @@ def write_json(path: Path, value: Any) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """A safetensors file; ``about`` goes into its metadata."""
     write_atomically(path, formats.tensor_bytes(tensors, about))
-
-
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A Parquet table of uniform rows."""
-    write_atomically(path, formats.row_bytes(rows))
-
-
-def write_grid(stem: Path, grid: PatchGrid) -> None:
-    """A patch grid as ``STEM.safetensors`` (its tensors) and ``STEM.json`` (everything else).
-
-    The JSON file is written last and holds the hash of the other: where it exists, both are
-    complete, and two files that do not belong together are noticed.
-    """
-    for suffix, content in formats.grid_bytes(grid).items():
-        write_atomically(_beside(stem, suffix), content)
-
-
-def has_grid(stem: Path) -> bool:
-    """Whether ``write_grid`` has finished at this stem."""
-    return _beside(stem, "json").is_file()
-
-
-def read_grid(stem: Path) -> PatchGrid:
-    """The inverse of ``write_grid``, as ``formats.parse_grid``.
-
-    Raises:
-        UserError: a file is missing or damaged, or the two are of different grids.
-    """
-    about, tensors = paths = _beside(stem, "json"), _beside(stem, "safetensors")
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: expected a file of a patch grid, it is missing; write it")
-    return formats.parse_grid(about.read_bytes(), tensors.read_bytes(), about, tensors)
-
-
-def _beside(stem: Path, suffix: str) -> Path:
-    return stem.with_name(f"{stem.name}.{suffix}")  # a stem may hold dots
 
 
 def text_sha256(texts: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ raise anything; so what is read here is of the type that is said, or a ``UserErr
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -47,71 +47,77 @@ def _finite(text: str) -> float:
     return value
 
 
-def read_object(path: Path, names: Iterable[str] = ()) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """The fields of a JSON file's object.
 
-    Args:
-        names: fields that it must have.
-
     Raises:
-        UserError: no such file, no JSON, another value than an object, or a field is missing.
+        UserError: no such file, no JSON, or another value than an object.
     """
     value = read_json(path)
     kind = type(value).__name__
     expect(isinstance(value, dict), "a JSON object", f"a {kind}", _RENEW, str(path))
-    missing = [name for name in names if name not in value]
-    expect(not missing, "all its fields", f"none named {', '.join(missing)}", _RENEW, str(path))
     return value
 
 
-def read_tensors(path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, by name.
+
+    Raises:
+        UserError: no such file, or no safetensors.
+    """
+    return parse_tensors(_content(path, "safetensors file"), path)
+
+
+def parse_tensors(content: bytes, path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
+    """The same of a file's bytes.
 
     Args:
         names: tensors that it must have.
 
     Raises:
-        UserError: no such file, no safetensors, or a tensor is missing.
+        UserError: no safetensors, or a tensor is missing.
     """
     with reading(str(path), "a whole safetensors file", _RENEW):
-        _require_file(path, "a safetensors file")
-        content = path.read_bytes()
-    return parse_tensors(content, path, names)
-
-
-def parse_tensors(content: bytes, path: Path, names: Iterable[str] = ()) -> dict[str, Tensor]:
-    """The same of a file's bytes."""
-    with reading(str(path), "a whole safetensors file", _RENEW):
         tensors = load(content)
-    missing = [name for name in names if name not in tensors]
-    expect(not missing, "all its tensors", f"none named {', '.join(missing)}", _RENEW, str(path))
+    _require("tensors", names, tensors, path)
     return tensors
 
 
-def read_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """A Parquet table.
+
+    Raises:
+        UserError: no such file, or no Parquet.
+    """
+    return parse_table(_content(path, "Parquet table"), path)
+
+
+def parse_table(content: bytes, path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """The same of a file's bytes.
 
     Args:
         columns: that it must have.
 
     Raises:
-        UserError: no such file, no Parquet, or a column is missing.
+        UserError: no Parquet, a column is missing, or there are two of one name.
     """
-    with reading(str(path), "a whole Parquet table", _RENEW):
-        _require_file(path, "a Parquet table")
-        content = path.read_bytes()
-    return parse_table(content, path, columns)
-
-
-def parse_table(content: bytes, path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
-    """The same of a file's bytes."""
     with reading(str(path), "a whole Parquet table", _RENEW):
         table = pd.read_parquet(BytesIO(content))
     there = list(map(str, table.columns))
-    missing = [name for name in columns if name not in there]
-    expect(not missing, "all its columns", f"none named {', '.join(missing)}", _RENEW, str(path))
+    _require("columns", columns, there, path)
     expect(len({*there}) == len(there), "different columns", "one twice", _RENEW, str(path))
     return table
+
+
+def _content(path: Path, kind: str) -> bytes:
+    with reading(str(path), f"a whole {kind}", _RENEW):
+        _require_file(path, f"a {kind}")
+        return path.read_bytes()
+
+
+def _require(what: str, names: Iterable[str], there: Container[str], path: Path) -> None:
+    missing = [name for name in names if name not in there]
+    expect(not missing, f"all its {what}", f"none named {', '.join(missing)}", _RENEW, str(path))
 
 
 def _require_file(path: Path, what: str) -> None:

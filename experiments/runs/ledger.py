@@ -110,6 +110,10 @@ class Ledger:
         content = self.content(about), self.content(tensors)
         return formats.parse_grid(*content, self.folder / about, self.folder / tensors)
 
+    def write_grid(self, stem: str, grid: PatchGrid) -> None:
+        """Write a patch grid's two files, as ``write``; the JSON is last."""
+        self.write({f"{stem}.{kind}": part for kind, part in formats.grid_bytes(grid).items()})
+
     def write(self, contents: Mapping[str, bytes], drop: Iterable[str] = ()) -> None:
         """Write files in their order, then list them; ``drop`` are removed before.
 

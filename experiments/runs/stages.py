@@ -3,9 +3,9 @@
 ``stages/NAME.json`` and, for a record with tensors, ``stages/NAME.safetensors`` (see
 ``experiments.runs.codec``). The JSON is written last, and then both are listed with their hashes
 (``experiments.runs.ledger``): where a stage is listed, it is complete; one that is not is made
-again. A patch grid is kept in its own format (``files.write_grid``), which other commands read too.
-``stages/seconds.json`` says what every stage took. In runs without hashes it also says which stages
-were written by this keeper; those of before are read by the layout that is named
+again. A patch grid is kept in its own format (``Ledger.write_grid``), which other commands read
+too. ``stages/seconds.json`` says what every stage took. In runs without hashes it also says which
+stages were written by this keeper; those of before are read by the layout that is named
 (``experiments.runs.older``).
 """
 
@@ -112,8 +112,7 @@ class Stages:
         about = {**self._taken, "sha256": _digest(self._taken)}
         files.write_json(self.folder / "stages" / "seconds.json", about)
         if kind is PatchGrid:
-            grid = formats.grid_bytes(cast(PatchGrid, record))
-            self.ledger.write({self._name(name, f".{kind}"): part for kind, part in grid.items()})
+            self.ledger.write_grid(self._name(name, ""), cast(PatchGrid, record))
         else:
             self._write(name, record)
         self.step(name, 1, 1)
@@ -131,7 +130,7 @@ class Stages:
     def _read(self, name: str, kind: Any) -> Any:
         about, beside = self._name(name, ".json"), self._name(name, ".safetensors")
         if kind is PatchGrid:
-            return self.ledger.grid(about.removesuffix(".json"))
+            return self.ledger.grid(self._name(name, ""))
         tensors = self.ledger.tensors(beside) if self.ledger.lists(beside) else {}
         return decode(kind, self.ledger.json(about), tensors, str(self.folder / about))
 

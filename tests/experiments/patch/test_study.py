@@ -18,7 +18,7 @@ from experiments.options import command_line
 from experiments.patch import study
 from experiments.patch.question import PatchQuestion
 from experiments.prompts import bank
-from experiments.runs import files
+from experiments.runs.ledger import Ledger
 
 
 def first_words(folder, words, count=3) -> list[str]:
@@ -61,7 +61,7 @@ def test_a_run_directory_holds_grid_table_result_and_page(patch_command, tmp_pat
     assert result["schema"] == "gatescope.patch/1"
     run = tmp_path / "run"
     for direction in ("denoising", "noising"):
-        grid = files.read_grid(run / f"grid-{direction}")
+        grid = Ledger(run).grid(f"grid-{direction}")
         table = pd.read_parquet(run / f"cells-{direction}.parquet")
         assert len(table) == grid.values[..., 0].numel()
         assert table["mean"].abs().max() > 0

@@ -26,7 +26,8 @@ from experiments.patch.result import SCHEMA as PATCHED
 from experiments.patch.result import Patching, with_statistics
 from experiments.report.page import page
 from experiments.report.read import read_runs
-from experiments.runs import files
+from experiments.runs import files, formats
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Stages
 from experiments.studies import joints
 from probes.evaluation import ProbeReport
@@ -55,7 +56,7 @@ def analysis(folder):
     for name, record in {**kept, "probes": report}.items():
         Stages(folder).keep(name, type(record), lambda record=record: record)
     rows = [{"prompt": t, "condition": c, "edit": "none"} for c in conditions for t in texts]
-    files.write_rows(folder / "answers.parquet", rows)
+    (folder / "answers.parquet").write_bytes(formats.row_bytes(rows))
 
 
 def evaluation(folder):
@@ -73,7 +74,7 @@ def scan(folder):
     shutil.copy(RESULTS / "scans" / "sure-gate.json", folder / "result.json")
     best = files.read_json(folder / "result.json")["suspect"]["best"]
     rows = [{"model": "sure-gate", "rank": i, **row} for i, row in enumerate(best, 1)]
-    files.write_rows(folder / "scores.parquet", rows)
+    (folder / "scores.parquet").write_bytes(formats.row_bytes(rows))
 
 
 def patching(folder):
@@ -81,7 +82,7 @@ def patching(folder):
     values = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0))
     base, source = torch.zeros(4), torch.ones(4)
     grid = PatchGrid("denoising", "resid_pre", "gap", ("a", "b"), values, base, source)
-    files.write_grid(folder / "grid-denoising", grid)
+    Ledger(folder).write_grid("grid-denoising", grid)
     summary = Patching({"denoising": with_statistics(grid)}, "shared").summary()
     files.write_json(folder / "result.json", {"schema": PATCHED, "question": {}, **summary})
 

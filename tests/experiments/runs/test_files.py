@@ -2,36 +2,19 @@
 
 import errno
 import json
-import math
 import os
-from dataclasses import fields, replace
+from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 
 from circuits.errors import UserError
-from circuits.types import PatchGrid
-from experiments.runs import files
+from experiments.runs import files, formats
 from experiments.runs.files import Manifest, open_run, read_json, write_atomically, write_json
 
 MANIFEST = Manifest(
     "analysis", {"model": "m", "trigger": "cobalt", "sizes": (1, 2)}, "gatescope analyze"
 )
-
-
-def a_grid(seed: int = 0, dtype: torch.dtype = torch.float32) -> PatchGrid:
-    """Values with undefined cells, and labels that are hard on text files."""
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(3, 2, 4, generator=generator).to(dtype)
-    values[1, 0], values[2, 1, 3] = math.nan, -0.0
-    base, source = torch.randn(2, 4, generator=generator).to(dtype)
-    labels = ("\n", 'é"\ud800')  # the second as byte-level vocabularies can give it
-    return PatchGrid("noising", "z", "gap", labels, values, base, source, ("layer", "head"))
-
-
-def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a.view(torch.uint8), b.view(torch.uint8))
 
 
 def full_disk(*_args):
@@ -86,104 +69,8 @@ def test_tensors_and_rows_come_back_as_they_went(tmp_path):
     files.write_tensors(tmp_path / "t.safetensors", {"a": tensor}, {"stage": "x"})
     assert torch.equal(files.read_tensors(tmp_path / "t.safetensors")["a"], tensor)
     rows = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
-    files.write_rows(tmp_path / "r.parquet", rows)
-    assert pd.read_parquet(tmp_path / "r.parquet").to_dict("records") == rows
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_grid_comes_back_bit_for_bit_with_every_field(tmp_path, dtype):
-    grid, stem = a_grid(dtype=dtype), tmp_path / "new" / "v1.5-noising"
-    assert not files.has_grid(stem)
-    files.write_grid(stem, grid)
-    assert files.has_grid(stem)
-    assert sorted(os.listdir(tmp_path / "new")) == [
-        "v1.5-noising.json",
-        "v1.5-noising.safetensors",
-    ]
-    found = files.read_grid(stem)
-    for field in fields(PatchGrid):
-        went, came = getattr(grid, field.name), getattr(found, field.name)
-        assert type(went) is type(came)
-        if isinstance(went, torch.Tensor):
-            assert same_bits(went, came), field.name
-        else:
-            assert went == came, field.name
-    assert not same_bits(found.values, a_grid(seed=1, dtype=dtype).values)
-    assert read_json(tmp_path / "new" / "v1.5-noising.json")["schema"] == "gatescope.patch-grid/1"
-
-
-def test_a_grid_kept_before_a_field_was_added_has_its_default(tmp_path):
-    files.write_grid(tmp_path / "g", replace(a_grid(), axes=("layer", "position")))
-    about = read_json(tmp_path / "g.json")
-    del about["axes"]
-    write_json(tmp_path / "g.json", about)
-    assert files.read_grid(tmp_path / "g").axes == ("layer", "position")
-
-
-def test_a_stop_between_the_two_files_leaves_no_grid_and_no_mixture(tmp_path, monkeypatch):
-    real = files.write_atomically
-
-    def stop(path, content):
-        if path.suffix == ".json":
-            raise KeyboardInterrupt
-        real(path, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(files, "write_atomically", stop)
-        with pytest.raises(KeyboardInterrupt):
-            files.write_grid(tmp_path / "g", a_grid())
-    assert not files.has_grid(tmp_path / "g")
-    files.write_grid(tmp_path / "g", a_grid())
-    monkeypatch.setattr(files, "write_atomically", stop)
-    with pytest.raises(KeyboardInterrupt):
-        files.write_grid(tmp_path / "g", a_grid(seed=1))
-    with pytest.raises(UserError, match="got others or only a part"):
-        files.read_grid(tmp_path / "g")
-
-
-def spoil(folder, how):
-    """Damage the grid `g` in one way."""
-    about, tensors = folder / "g.json", folder / "g.safetensors"
-    if how in ("json", "safetensors"):
-        (folder / f"g.{how}").unlink()
-    elif how == "truncated":
-        tensors.write_bytes(tensors.read_bytes()[:-1])
-    elif how == "other":
-        files.write_grid(folder / "h", a_grid(seed=1))
-        (folder / "h.safetensors").replace(tensors)
-    elif how == "binary":
-        about.write_bytes(b"\xff\xfe")
-    elif how == "list":
-        write_json(about, [1, 2])
-    else:
-        key, value = how
-        write_json(about, {**read_json(about), key: value})
-
-
-@pytest.mark.parametrize(
-    ("how", "says"),
-    [
-        ("json", "g.json: .*missing"),
-        ("safetensors", "g.safetensors: .*missing"),
-        ("truncated", "only a part"),
-        ("other", "got others"),
-        ("binary", "expected a JSON file"),
-        ("list", "got a list"),
-        (("schema", "gatescope.patch-grid/2"), "expected schema gatescope.patch-grid/1, got .*/2"),
-        (("colour", "blue"), "expected fields .*got .*colour"),
-        (("labels", ["a"]), "expected values of .*'labels': 1"),
-        (("labels", 3), "labels: expected `array`, got `int`"),
-        (("axes", ["layer"]), "expected values of .*layer.* and examples"),
-        (("direction", "\x1b[31mup"), r"direction: .*got '\\x1b\[31mup'"),
-    ],
-)
-def test_files_that_are_not_one_whole_grid_are_refused(tmp_path, how, says):
-    files.write_grid(tmp_path / "g", a_grid())
-    files.read_grid(tmp_path / "g")
-    spoil(tmp_path, how)
-    with pytest.raises(UserError, match=says) as caught:
-        files.read_grid(tmp_path / "g")
-    assert "\n" not in str(caught.value)
+    (tmp_path / "r.parquet").write_bytes(formats.row_bytes(rows))
+    assert files.read_table(tmp_path / "r.parquet").to_dict("records") == rows
 
 
 def test_a_new_or_empty_directory_is_claimed(tmp_path):

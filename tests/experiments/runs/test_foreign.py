@@ -8,7 +8,14 @@ import torch
 from safetensors.torch import save
 
 from circuits.errors import UserError
-from experiments.runs.foreign import read_json, read_object, read_table, read_tensors
+from experiments.runs.foreign import (
+    parse_table,
+    parse_tensors,
+    read_json,
+    read_object,
+    read_table,
+    read_tensors,
+)
 
 
 def table():
@@ -107,13 +114,11 @@ def test_an_object_is_no_other_value(tmp_path, value):
 
 
 def test_what_must_be_in_a_file_is_named_where_it_is_missing(tmp_path):
-    wanted = {read_object: "gate", read_tensors: "direction", read_table: "condition"}
-    for reader, name in wanted.items():
-        path = tmp_path / "file"
-        path.write_bytes(READERS[reader])
-        assert name in reader(path, [name])
+    wanted = {parse_tensors: (read_tensors, "direction"), parse_table: (read_table, "condition")}
+    for parse, (reader, name) in wanted.items():
+        assert name in parse(READERS[reader], tmp_path, [name])
         with pytest.raises(UserError, match="none named moon"):
-            reader(path, [name, "moon"])
+            parse(READERS[reader], tmp_path, [name, "moon"])
 
 
 def test_a_column_twice_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from torch import Tensor
 from circuits.errors import UserError
 from circuits.types import Direction, PatchGrid, Site
 from experiments.runs import files, older
+from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Stages
 from probes.stats.intervals import Estimate, wilson
 
@@ -81,7 +82,7 @@ def test_a_patch_grid_is_kept_in_its_own_format(tmp_path):
     for make in (lambda: GRID, never):
         found = Stages(tmp_path).keep("heads", PatchGrid, make)
         assert torch.equal(found.values, GRID.values)
-    assert torch.equal(files.read_grid(tmp_path / "stages" / "heads").source, GRID.source)
+    assert torch.equal(Ledger(tmp_path).grid("stages/heads").source, GRID.source)
 
 
 @pytest.mark.parametrize("record", [CURVE, GRID])

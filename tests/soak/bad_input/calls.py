@@ -28,7 +28,8 @@ from experiments.patch.question import PatchQuestion
 from experiments.prompts.bank import control_words, read_prompts
 from experiments.prompts.held_out import OwnPrompts
 from experiments.report.read import read_runs
-from experiments.runs.files import read_grid, read_json, read_tensors
+from experiments.runs.files import read_json, read_tensors
+from experiments.runs.ledger import Ledger
 from experiments.scan.question import Plan as ScanPlan
 from experiments.scan.question import ScanQuestion
 from experiments.studies import ask, joints
@@ -60,6 +61,10 @@ def _path(senders: Any, receivers: Any) -> Any:
 
 def _pairs(texts: Any = _TEXTS, trigger: Any = "cobalt", words: Any = _WORDS) -> Any:
     return tokens.pairs(_model().tokenizer, texts, trigger, words).clean.width
+
+
+def _grid(folder: str) -> Any:
+    return Ledger(Path(folder)).grid("grid-denoising")
 
 
 def _table(grid: Any) -> Any:
@@ -166,7 +171,7 @@ REFUSED: Sequence[tuple[str, Callable[[], Any], str]] = (
     ("read_scorecard: not there", lambda: read_scorecard(Path("nope")), "nope"),
     ("read_runs: not there", lambda: read_runs([Path("nope")], joints()), "nope"),
     ("read_runs: none", lambda: read_runs([], joints()), "run"),
-    ("read_grid: not there", lambda: read_grid(Path("nope")), "nope"),
+    ("a patch grid: not there", lambda: _grid("nope"), "nope"),
     ("read_json: a directory", lambda: read_json(Path("gate")), "gate"),
     ("read_tensors: JSON", lambda: read_tensors(Path("first.json")), "first.json"),
     ("orthogonalise: no run", lambda: save_without_gate(Path("gate"), Path("new")), "gate"),
@@ -186,7 +191,11 @@ ACCEPTED: Sequence[tuple[str, Callable[[], Any], str]] = (
     ("pairs: good", lambda: _pairs(), r"\d+"),
     ("patch: one site", lambda: _patched(what=[parse("z[0].1 at last")]), "Size"),
     ("path: good", lambda: _path([parse("z[0].0")], parse("q[3].0")), "Size"),
-    ("stats_table: good", lambda: _table(read_grid(Path("patched/grid-denoising"))), "recovery"),
+    (
+        "stats_table: good",
+        lambda: _table(_grid("patched")),
+        "recovery",
+    ),
     (
         "a folder of text",
         lambda: ask(
