@@ -20,6 +20,8 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     """Every stage in order; each is measured once and kept, so a finished run is only read."""
     before = behaviour(exam)
     probed = probes(exam)
+    if exam.can("activations-test"):  # the plane shows them, also where probes were kept before
+        exam.activations("test")
     verdict = judge(before)
     if not verdict.effect.passed:  # there is nothing to locate
         return Analysis(before, probed, verdict, headline(verdict, before))
