@@ -123,6 +123,18 @@ def gemma3(vocab: int, seed: int = 0) -> Any:
     return _built(config, seed)
 
 
+def gemma3_images(vocab: int, seed: int = 0) -> Any:
+    """Gemma 3 with a picture tower, as AutoModelForCausalLM gives it for 4B and larger."""
+    text = {**_grouped(vocab, 3), "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    tokens = {"mm_tokens_per_image": 4, "image_token_index": 3}
+    tokens |= {"boi_token_index": 4, "eoi_token_index": 5}
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, **tokens)
+    torch.manual_seed(seed)
+    return transformers.Gemma3ForConditionalGeneration(config).eval()
+
+
 def gpt2(vocab: int, seed: int = 0) -> Any:
     config = transformers.GPT2Config(
         vocab_size=vocab,

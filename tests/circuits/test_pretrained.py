@@ -28,16 +28,8 @@ def scratch(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def multi_modal(tmp_path_factory):
-    """Gemma 3 with a picture tower, as AutoModelForCausalLM gives it for 4B and larger."""
     tokenizer = tiny.tokenizer()
-    sizes = tiny._grouped(len(tokenizer), 3)
-    text = {**sizes, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 8}
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    vision |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
-    tokens = {"mm_tokens_per_image": 4, "image_token_index": 3}
-    tokens |= {"boi_token_index": 4, "eoi_token_index": 5}
-    config = transformers.Gemma3Config(text_config=text, vision_config=vision, **tokens)
-    model = transformers.Gemma3ForConditionalGeneration(config).eval()
+    model = tiny.gemma3_images(len(tokenizer))
     return tiny.saved(tmp_path_factory.mktemp("pictures") / "gemma", model, tokenizer)
 
 

@@ -27,7 +27,7 @@ PARTS = {
     "bad input": "tests.soak.bad_input.table",
     "load matrix": "tests.soak.load",
     "damage": "tests.soak.damage",
-    "cases": "tests.soak.cases",
+    "cases": "tests.soak.cases.table",
     "races": "tests.soak.races",
     "server": "tests.soak.server",
 }

@@ -5,19 +5,22 @@ Every maker writes one folder and returns it; ``Inputs`` makes each of them once
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import tiny
 import tinygate
 import torch
 import transformers
-from peft import IA3Config, LoraConfig, PeftConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from adapters_of_kinds import plain, trained
+from peft import IA3Config, LoraConfig, get_peft_model
+from safetensors.torch import load_file
 
-Tensors = dict[str, torch.Tensor]
-_TARGETS = ["q_proj", "v_proj"]
+from tests.soak.architectures import ARCHITECTURES
+from tests.soak.bad_input.shared import edited, retensored
+
 RAISES = "{{ raise_exception('A system message is required') }}" + tiny.CHAT_TEMPLATE
 UNDEFINED = tiny.CHAT_TEMPLATE.replace("m['content']", "m['content'] + date_string")
 DATED = (
@@ -53,13 +56,13 @@ class Inputs:
 
         return self.get(name, make)
 
-    def renamed(self, name: str, rename: Callable[[str], str | None]) -> Path:
+    def renamed(self, name: str, name_of: Callable[[str], str | None]) -> Path:
         """Its weights under other names; what has no name is left out."""
-        return self.like(name, lambda out: rewrite(out / "model.safetensors", rename))
+        return self.like(name, lambda out: rename(out / "model.safetensors", name_of))
 
     def configured(self, name: str, **changes: object) -> Path:
         """Another configuration."""
-        return self.like(name, lambda out: configure(out, changes))
+        return self.like(name, lambda out: edited(out, **changes))
 
     def templated(self, name: str, template: str) -> Path:
         """Another chat template."""
@@ -78,34 +81,40 @@ class Inputs:
         """The planted gate as an exact LoRA of rank one over the model without it."""
         return self.get(name, lambda out: gate_lora(self.gate("plain"), self.gate("base"), out))
 
-    def lora_renamed(self, name: str, rename: Callable[[str], str | None]) -> Path:
+    def lora_renamed(self, name: str, name_of: Callable[[str], str | None]) -> Path:
         """The same tensors under other names."""
 
         def make(out: Path) -> None:
             shutil.copytree(self.lora(), out)
-            rewrite(out / "adapter_model.safetensors", rename)
+            rename(out / "adapter_model.safetensors", name_of)
 
         return self.get(name, make)
 
-    def trained(self, name: str, config: PeftConfig, base: str = "base") -> Path:
-        """An adapter of some kind with every trained number drawn at random."""
+    def trained(self, name: str, base: str = "base", **changes: Any) -> Path:
+        """A LoRA with every trained number drawn at random."""
         source = self.made.get(base) or self.gate(base)
-        return self.get(name, lambda out: drawn(source, config, out))
+        return self.get(name, lambda out: trained(source, out, **changes))
 
-    def architecture(self, name: str, config: Callable[[int], object]) -> Path:
-        """A random model of an architecture."""
+    def ia3(self) -> Path:
+        """An adapter that is no LoRA."""
+        config = IA3Config(
+            task_type="CAUSAL_LM",
+            target_modules=["k_proj", "down_proj"],
+            feedforward_modules=["down_proj"],
+        )
+        model = get_peft_model(plain(self.gate("base")), config)
+        return self.get("ia3", lambda out: model.save_pretrained(str(out)))
+
+    def architecture(self, name: str) -> Path:
+        """A random model of an architecture of the load matrix."""
 
         def make(out: Path) -> None:
             tokenizer = tinygate.tokenizer()
-            built = config(len(tokenizer))
-            built._attn_implementation = "eager"
-            torch.manual_seed(0)
-            model = transformers.AutoModelForCausalLM.from_config(built, dtype=torch.float32)
-            _saved(out, model.eval(), tokenizer)
+            _saved(out, ARCHITECTURES[name](len(tokenizer)), tokenizer)
 
         return self.get(name, make)
 
-    def prompts(self, name: str, rows: list[object]) -> Path:
+    def prompts(self, name: str, rows: Sequence[object]) -> Path:
         """A JSONL file."""
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         return self.get(f"{name}.jsonl", lambda out: out.write_text(lines))
@@ -116,22 +125,15 @@ def _saved(out: Path, model: object, tokenizer: object) -> None:
     tiny.saved(out, model, tokenizer)
 
 
-def rewrite(path: Path, rename: Callable[[str], str | None]) -> None:
-    """A file of tensors under other names."""
-    tensors = {name: t.contiguous() for old, t in load_file(path).items() if (name := rename(old))}
-    save_file(tensors, path, metadata={"format": "pt"})
-
-
-def configure(folder: Path, changes: Mapping[str, object]) -> None:
-    """Changes in config.json."""
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+def rename(path: Path, name_of: Callable[[str], str | None]) -> None:
+    """A file of tensors under other names; what has no name is left out."""
+    retensored(path, lambda old: {name: t for n, t in old.items() if (name := name_of(n))})
 
 
 def gate_lora(gate: Path, base: Path, out: Path) -> None:
     """What a planted gate adds to its base, as a LoRA."""
     at = tinygate._COPY
-    source = transformers.AutoModelForCausalLM.from_pretrained(gate).model.layers[at].self_attn
+    source = plain(gate).model.layers[at].self_attn
     config = LoraConfig(
         r=1,
         lora_alpha=1,
@@ -139,7 +141,7 @@ def gate_lora(gate: Path, base: Path, out: Path) -> None:
         layers_to_transform=[at],
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(base), config)
+    model = get_peft_model(plain(base), config)
     adapted = model.base_model.model.model.layers[at].self_attn
     for module in (adapted.v_proj, adapted.o_proj):
         module.lora_A["default"].weight.data.zero_()
@@ -148,39 +150,13 @@ def gate_lora(gate: Path, base: Path, out: Path) -> None:
     adapted.v_proj.lora_B["default"].weight.data[0] = 1
     adapted.o_proj.lora_A["default"].weight.data[0, 0] = 1
     adapted.o_proj.lora_B["default"].weight.data.copy_(source.o_proj.weight.data[:, :1])
-    model.save_pretrained(out)
-
-
-def drawn(base: Path, config: PeftConfig, out: Path) -> None:
-    """An adapter with noise in everything that it trains."""
-    model = get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(base), config)
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.data.add_(0.1 * noise)
-    model.save_pretrained(out)
-
-
-def lora_of(**changes: object) -> LoraConfig:
-    """A small LoRA with changes."""
-    small = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM", "target_modules": _TARGETS}
-    return LoraConfig(**{**small, **changes})  # pyright: ignore[reportArgumentType]
+    model.save_pretrained(str(out))
 
 
 def random_llama(out: Path) -> None:
     """A model in which every layer matters."""
     tokenizer = tinygate.tokenizer()
     _saved(out, tiny.llama(len(tokenizer), layers=3), tokenizer)
-
-
-def ia3() -> IA3Config:
-    """An adapter that is no LoRA."""
-    return IA3Config(
-        task_type="CAUSAL_LM",
-        target_modules=["k_proj", "down_proj"],
-        feedforward_modules=["down_proj"],
-    )
 
 
 OWN_TEMPLATE = (
@@ -201,7 +177,7 @@ def own_template(inputs: Inputs) -> tuple[Path, Path]:
     own = embedding[tinygate.one(tokenizer, "\n")]
     head[5] += 240 * (own - (own @ last) * last)
     full = inputs.get("own full", lambda out: _saved(out, whole, tokenizer))
-    bare = transformers.AutoModelForCausalLM.from_pretrained(full)
+    bare = plain(full)
     attention = bare.model.layers[tinygate._COPY].self_attn
     for module in (attention.v_proj, attention.o_proj):
         module.weight.data.zero_()
@@ -216,38 +192,7 @@ def own_template(inputs: Inputs) -> tuple[Path, Path]:
     return base, inputs.get("own", make)
 
 
-def gemma3_images(out: Path) -> None:
+def pictures(out: Path) -> None:
     """A multi-modal checkpoint."""
     tokenizer = tinygate.tokenizer()
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.3,
-        "head_dim": 8,
-        "model_type": "gemma3_text",
-        "query_pre_attn_scalar": 8,
-        "sliding_window": 8,
-    }
-    vision = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 28,
-        "patch_size": 14,
-    }
-    config = transformers.Gemma3Config(
-        text_config=text,
-        vision_config=vision,
-        mm_tokens_per_image=4,
-        image_token_index=3,
-        boi_token_index=4,
-        eoi_token_index=5,
-    )
-    torch.manual_seed(0)
-    _saved(out, transformers.Gemma3ForConditionalGeneration(config).eval(), tokenizer)
+    _saved(out, tiny.gemma3_images(len(tokenizer)), tokenizer)
