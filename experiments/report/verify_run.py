@@ -44,7 +44,7 @@ def _print(found: Wholeness) -> None:
         if each.word in BAD or each.word == "unfinished":
             say(f"  {each.word:10} {each.file!r}: {each.about}")
     if not found.hashes:
-        say(f"{found.folder}: made before runs kept hashes: its files could only be read")
+        say(f"{found.folder}: made before runs kept hashes: its stages carry none")
     counts = ", ".join(f"{count} {word}" for word, count in sorted(found.counts.items()))
     end = "" if found.finished else "; not finished, continue it with --resume"
     say(f"{found.folder} ({found.kind}): {counts}{end}")

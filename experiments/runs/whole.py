@@ -106,7 +106,7 @@ def _listed(ledger: Ledger, listed: dict[str, str | None]) -> Iterator[FileState
             yield _state(ledger, name, "whole")
     seconds = ledger.folder / "stages" / "seconds.json"
     if seconds.is_file():
-        yield _readable(seconds, "stages/seconds.json")
+        yield readable(seconds, "stages/seconds.json")
     for path in ledger.own_files():
         name = path.relative_to(ledger.folder).as_posix()
         begun = locks.scratch_of(path.name)
@@ -119,7 +119,7 @@ def _listed(ledger: Ledger, listed: dict[str, str | None]) -> Iterator[FileState
 def _unlisted(ledger: Ledger) -> Iterator[FileState]:
     for path in ledger.own_files():
         if path.name not in (*_BESIDE - {"seconds.json"},):
-            yield _readable(path, path.relative_to(ledger.folder).as_posix())
+            yield readable(path, path.relative_to(ledger.folder).as_posix())
 
 
 def _state(ledger: Ledger, name: str, word: Word) -> FileState:
@@ -131,7 +131,7 @@ def _state(ledger: Ledger, name: str, word: Word) -> FileState:
     return FileState(name, word)
 
 
-def _readable(path: Path, name: str) -> FileState:
+def readable(path: Path, name: str) -> FileState:
     """A file without a hash: whether it can be read as what its name says."""
     parsers = {
         ".json": foreign.parse_json,

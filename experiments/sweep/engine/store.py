@@ -102,12 +102,13 @@ class Store:
         return self.folder / "sweeps" / name
 
     def list_files(self, name: str) -> None:
-        """Add the hashes of what a sweep's report has written to the manifest beside it."""
+        """Add the hashes of what a sweep's report has written, and its own, to the manifest."""
         folder = self.sweep_folder(name)
         manifest = read_json(folder / "manifest.json")
         written = (p for p in sorted(folder.iterdir()) if p.is_file() and p.name[0] != ".")
         hashes = {p.name: file_sha256(p) for p in written if p.name != "manifest.json"}
-        write_json(folder / "manifest.json", {**manifest, "files": hashes})
+        about = {**manifest, "files": hashes}
+        write_json(folder / "manifest.json", {**about, "sha256": digest(about)})
 
     def write_table(self, name: str, frame: pd.DataFrame) -> Path:
         """Write ``table.parquet`` of a sweep, the same bytes for the same table; returns its path.
