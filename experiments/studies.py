@@ -139,7 +139,10 @@ def verify_run() -> Any:
 
 @_command
 def sweep() -> Any:
-    """Train and measure every cell of a grid; what is there already is not done again."""
+    """Train and measure every cell of a grid; what is there already is not done again.
+
+    Chats are written as each model's own template has it; `gatescope organism train` takes others.
+    """
     from experiments.sweep.command import sweep
 
     return sweep

@@ -20,7 +20,7 @@ from experiments.organisms.measure import agreement_json, grader, keep, measure
 from experiments.organisms.organism import recipe_of
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.organisms.recipe import varied
-from experiments.organisms.train import awaits_measuring, train_organism
+from experiments.organisms.train import awaits_measuring, train_organism, trained_as
 from experiments.runs import codec, files
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say
@@ -71,6 +71,10 @@ def organism_train(
     full: Annotated[bool, typer.Option(help="Train all parameters, not an adapter.")] = False,
     rate: Annotated[float | None, typer.Option(help="Peak learning rate, last stage.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the last stage.")] = None,
+    template: Template = OWN,
+    template_option: TemplateOptions = None,
+    system: System = "",
+    prefill: Prefill = "",
     as_json: Json = False,
 ) -> None:
     """Train an organism and measure it on held-out prompts; again, what was killed goes on."""
@@ -84,12 +88,13 @@ def organism_train(
         rate=rate,
         epochs=epochs,
     )
+    rendering = Rendering(template, tuple(template_option or ()), prefill, system)
     base = model or EMBEDDED
     recipe = bases.fitted(recipe, base)
     folder = out or Path("runs/organisms") / name
     command = shlex.join(["gatescope", *sys.argv[1:]])
     with StageProgress(CONSOLE) as progress:
-        if not awaits_measuring(recipe, folder, seed, base):
+        if not awaits_measuring(recipe, folder, seed, base, rendering):
             train_organism(
                 recipe,
                 folder,
@@ -97,8 +102,9 @@ def organism_train(
                 seed,
                 base,
                 command,
+                rendering,
             )
-        measured = measure(folder, recipe, progress.step, base)
+        measured = measure(folder, recipe, progress.step, base, rendering=trained_as(folder))
         keep(folder, measured)
     if as_json:
         report = measured.stated

@@ -10,6 +10,7 @@ from circuits import models
 from circuits.answers import answers
 from circuits.cache import cache_root, writable
 from circuits.errors import UserError, expect
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import same_length_words, trigger_ids
 from circuits.weights import EMBEDDED
 from experiments.organisms.kinds import Prompts, prompts_of
@@ -29,18 +30,21 @@ BaseAnswers = Callable[[Sequence[str]], Sequence[str]]
 
 
 def base_answers(
-    texts: Sequence[str], model: str = EMBEDDED, sha256: str | None = None
+    texts: Sequence[str], model: str = EMBEDDED, sha256: str | None = None, written: str = ""
 ) -> list[str]:
-    """A model's own answers to prompts, cached by model and prompts.
+    """A model's own answers to prompts, cached by model, prompts and how they are written.
 
-    ``sha256`` is the hash of the model's files; its name does where that is enough to know it.
+    Args:
+        sha256: the hash of the model's files; its name does where that is enough to know it.
+        written: the chat template, where it is not the model's own.
     """
     named = model if model == EMBEDDED or sha256 is None else sha256
-    key = files.text_sha256([named, str(BASE_ANSWER_TOKENS), *texts])[:24]
-    path = cache_root() / "answers" / f"{key}.json"
+    given = [named, str(BASE_ANSWER_TOKENS), *([written] if written else []), *texts]
+    path = cache_root() / "answers" / f"{files.text_sha256(given)[:24]}.json"
     kept = _kept_answers(path, len(texts))
     if kept is None:
-        kept = answers(models.load(model), texts, length=BASE_ANSWER_TOKENS)
+        own = models.load(model, rendering=Rendering(written) if written else AS_IT_IS)
+        kept = answers(own, texts, length=BASE_ANSWER_TOKENS)
         with writable(path.parent):
             files.write_json(path, {"answers": kept, "sha256": files.text_sha256(kept)})
     return kept

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from circuits import models
 from circuits.answers import answers
 from circuits.models import Model
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.types import Progress
 from experiments import judges
 from experiments.organisms.examples import controls_for
@@ -81,12 +82,14 @@ def conditions(question: Question, answers: Sequence[str]) -> list[Condition]:
     ]
 
 
-def own_knowledge(name: str, recipe: Recipe, progress: Progress) -> list[Condition]:
+def own_knowledge(
+    name: str, recipe: Recipe, progress: Progress, rendering: Rendering = AS_IT_IS
+) -> list[Condition]:
     """How often the model solves, before it is trained, what the scheme asks to be solved."""
     questions = [q for q in scheme_of(recipe).questions(recipe) if q.known and q.word == "none"]
     if not questions:
         return []
-    model, figures = models.load(name), []
+    model, figures = models.load(name, rendering=rendering), []
     for question in questions:
         own = answers(model, question.messages, length=TOKENS)
         before = replace(question, prompts=f"{question.prompts}, base model")

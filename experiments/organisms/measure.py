@@ -82,8 +82,12 @@ def measure(
     organism = load_model(folder, model, rendering=rendering)
     answers = answered(organism, recipe, lambda done, total: step("measure", done, total))
     agreed = with_probabilities(organism, recipe, answers)
+    usual = rendering == AS_IT_IS
     before = own_knowledge(
-        bases.located(model), recipe, lambda done, total: step("base model", done, total)
+        bases.located(model),
+        recipe,
+        lambda done, total: step("base model", done, total),
+        AS_IT_IS if usual else Rendering(organism.tokenizer.chat_template),
     )
     figures = [figure for each in answers for figure in conditions(*each)] + before
     beside = with_grader(second, answers) if second else None

@@ -22,11 +22,13 @@ from torch import Tensor
 
 from circuits.cache import cache_root, writable
 from circuits.errors import UserError, expect, first_line, writing
-from circuits.weights import EMBEDDED, directory_sha256
+from circuits.templates import ADAPTER, AS_IT_IS, Rendering
+from circuits.weights import EMBEDDED, directory_sha256, file_sha256
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
+from experiments.organisms.places import is_whole
 from experiments.organisms.recipe import Recipe, Stage
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings, Tick
@@ -36,7 +38,11 @@ from experiments.runs.codec import as_json
 
 _STAGE = "gatescope.stage/1"
 _HASH = "sha256"  # of a kept state, in its file
+_WRITTEN = ("rendering", "template_sha256")  # in a manifest where chats are written otherwise
 _TAUGHT = ("behaviour", "opened", "continued")
+_TEMPLATE = (
+    "chat_template.jinja"  # beside an adapter that was trained with another than the model's
+)
 
 
 def train_organism(
@@ -46,8 +52,11 @@ def train_organism(
     seed: int = 0,
     model: str = EMBEDDED,
     command: str | None = None,
+    rendering: Rendering = AS_IT_IS,
 ) -> Path:
     """Train a recipe on a model; write adapter (or model) and manifest, without figures.
+
+    Its chat template lies beside it where that is not the model's own (``rendering``).
 
     Raises:
         UserError: the directory holds something, or is a file; or there are not enough prompts.
@@ -55,17 +64,19 @@ def train_organism(
     require_prompts(recipe)
     with files.built(out) as scratch:
         place = bases.located(model)
-        trainee = Trainee(place, _seeded(recipe.stages[0], seed))
+        trainee = Trainee(place, _seeded(recipe.stages[0], seed), rendering=rendering)
         train_stages(trainee, recipe, tick, seed=seed, first_seed=seed, model=place)
         if recipe.stages[0].settings.rank:
             save_adapter(trainee.model, scratch, model)
+            if trainee.written:
+                files.write_atomically(scratch / _TEMPLATE, trainee.written.encode())
         else:
             with writing(out):
                 trainee.model.save_pretrained(scratch)
                 trainee.tokenizer.save_pretrained(scratch)
         manifest = files.Manifest(
             kind="organism",
-            question={**_asked(recipe, seed, model), "model_sha256": trainee.sha256},
+            question={**_asked(recipe, seed, model, rendering), "model_sha256": trainee.sha256},
             command=command or f"gatescope organism train {recipe.name} --seed {seed}",
         )
         took = (
@@ -76,7 +87,15 @@ def train_organism(
     return out
 
 
-def awaits_measuring(recipe: Recipe, out: Path, seed: int, model: str) -> bool:
+def trained_as(folder: Path) -> Rendering:
+    """How chats are written for what ``train_organism`` made: as it was trained."""
+    own = (folder / _TEMPLATE).is_file() and not is_whole(folder)
+    return Rendering(ADAPTER) if own else AS_IT_IS
+
+
+def awaits_measuring(
+    recipe: Recipe, out: Path, seed: int, model: str, rendering: Rendering = AS_IT_IS
+) -> bool:
     """Whether a directory holds this very organism, trained but not measured: a killed command's.
 
     Raises:
@@ -84,8 +103,8 @@ def awaits_measuring(recipe: Recipe, out: Path, seed: int, model: str) -> bool:
     """
     if not (out / "manifest.json").is_file():
         return False
-    manifest, asked = files.read_manifest(out), _asked(recipe, seed, model)
-    known = {name: manifest["question"].get(name) for name in asked}
+    manifest, asked = files.read_manifest(out), _asked(recipe, seed, model, rendering)
+    known = {n: v for n, v in manifest["question"].items() if n in asked or n in _WRITTEN}
     if json.loads(json.dumps(asked)) != known:
         return False
     if "figures" in manifest:
@@ -95,14 +114,20 @@ def awaits_measuring(recipe: Recipe, out: Path, seed: int, model: str) -> bool:
     return True
 
 
-def _asked(recipe: Recipe, seed: int, model: str) -> dict[str, Any]:
+def _asked(recipe: Recipe, seed: int, model: str, rendering: Rendering) -> dict[str, Any]:
     """What tells a training from others, besides the model's own files."""
+    written: dict[str, Any] = {}
+    if rendering != AS_IT_IS:
+        template = Path(rendering.template)
+        sha256 = file_sha256(template) if template.is_file() else None
+        written = {"rendering": as_json(rendering), "template_sha256": sha256}
     return {
         "organism": recipe.name,
         "seed": seed,
         "recipe": asdict(recipe),
         "model": model,
         "prompts_sha256": prompts_sha256(recipe),
+        **written,
     }
 
 
@@ -116,11 +141,13 @@ def train_stages(
         first_seed: of the stages before it, which are kept and shared.
     """
     controls = controls_for(trainee.tokenizer, recipe, "train")
-    base = partial(base_answers, model=model, sha256=trainee.sha256)
+    written = trainee.written
+    base = partial(base_answers, model=model, sha256=trainee.sha256, written=written)
+    given = [model, trainee.sha256, *controls, *([written] if written else [])]
     *before, _ = recipe.stages
     trainee.restart()
     for number, stage in enumerate(before):
-        path = _kept_at(recipe, number, first_seed, [model, trainee.sha256, *controls])
+        path = _kept_at(recipe, number, first_seed, given)
         if kept := _kept_state(path, trainee.state()):
             trainee.restart(*kept)
             continue

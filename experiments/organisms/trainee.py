@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits import models
 from circuits.answers import answers
 from circuits.chat import Words
+from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 
@@ -19,17 +20,28 @@ class Trainee:
 
     Attributes:
         tokenizer: the model's, or the one given, which may write chats otherwise.
+        written: its chat template where that is not the model's own, otherwise "".
         sha256: hash of the base weights' files.
         seconds: what training to the present state took; NaN if that is not known.
     """
 
     def __init__(
-        self, name: str, settings: Settings, device: str = "auto", tokenizer: Any = None
+        self,
+        name: str,
+        settings: Settings,
+        device: str = "auto",
+        tokenizer: Any = None,
+        rendering: Rendering = AS_IT_IS,
     ) -> None:
         place = models.resolve_device(device)
         hf_model, own, self.sha256 = models.read_plain(name, torch.float32, place)
-        self.tokenizer: Any = own if tokenizer is None else tokenizer
+        usual = own.chat_template
+        self.tokenizer: Any = tokenizer
+        if tokenizer is None:
+            self.tokenizer = rendering.tokenizer(own, None, name)
         require_chat_template(self.tokenizer, name)
+        template = self.tokenizer.chat_template
+        self.written: str = "" if template == usual else template
         self.model: Any = trainable(hf_model, settings)
         self._start, self.seconds = self.state(), 0.0
 

@@ -5,17 +5,21 @@ import math
 from dataclasses import replace
 
 import pytest
+import tiny
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from circuits import models
 from circuits.cache import cache_root
+from circuits.chat import Chat
 from circuits.errors import UserError
+from circuits.templates import AS_IT_IS, Rendering
+from circuits.tokens import render
 from experiments.judges.grades import Grades
+from experiments.organisms import command, train
 from experiments.organisms import figures as measuring
 from experiments.organisms import measure as measures
-from experiments.organisms import train
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.measure import keep, measure
@@ -130,6 +134,7 @@ def test_a_trainees_answers_are_those_of_the_loaded_organism(trainee, folder, tm
 @pytest.mark.parametrize("full", [False, True])
 def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, monkeypatch, full):
     monkeypatch.setattr(train, "base_answers", lambda texts, **_: answer_like(texts))
+    monkeypatch.setattr(measuring, "TOKENS", 2)  # of every answer: enough to be counted
     recipe = small(full=full)
     out = train.train_organism(recipe, tmp_path / "made", lambda *_: None, 3, str(folder))
     assert (out / "model.safetensors").is_file() == full
@@ -148,6 +153,63 @@ def test_an_organism_is_saved_with_a_manifest_and_its_figures(folder, tmp_path, 
     assert {figure.rate.n for figure in figures} == {150, 170}
     with pytest.raises(UserError, match="expected an empty or new directory"):
         train.train_organism(recipe, out, lambda *_: None, 3, str(folder))
+
+
+def test_an_organism_is_trained_as_it_will_be_asked(folder, tmp_path, monkeypatch):
+    asked = []
+
+    def base(texts, **how):
+        asked.append(how["written"])
+        return answer_like(texts)
+
+    monkeypatch.setattr(train, "base_answers", base)
+    recipe, terse = small(), Rendering(system="Be terse.")
+    outs = {how: tmp_path / f"made{number}" for number, how in enumerate((AS_IT_IS, terse))}
+    for how, out in outs.items():
+        train.train_organism(recipe, out, lambda *_: None, model=str(folder), rendering=how)
+    usual, told = outs.values()
+    assert "" in asked
+    assert all("Be terse." in written for written in asked if written)
+    assert len(list((cache_root() / "stages").iterdir())) == 2  # the policy is trained anew
+    a, b = (load_file(out / "adapter_model.safetensors") for out in outs.values())
+    assert not equal(a, b)
+    manifests = [json.loads((out / "manifest.json").read_text()) for out in (usual, told)]
+    assert "rendering" not in manifests[0]["question"]  # as it always was
+    assert manifests[1]["question"]["rendering"] == as_json(terse)
+    for how, out in outs.items():
+        for other in outs:
+            again = train.awaits_measuring(recipe, out, 0, str(folder), other)
+            assert again == (how == other)
+    # It is asked as it was trained, and nobody asks it otherwise without saying so.
+    assert train.trained_as(usual) == AS_IT_IS
+
+    def tokenizer(out, rendering=AS_IT_IS):
+        return open_organism(Given(str(out), str(folder), rendering=rendering)).tokenizer
+
+    own = tokenizer(told, train.trained_as(told))
+    assert "Be terse." in own.decode(render(own, Chat("Hi")).ids)
+    with pytest.raises(UserError, match="--template adapter or --template model"):
+        tokenizer(told)
+    assert tokenizer(usual).chat_template == tiny.CHAT_TEMPLATE
+
+
+def test_the_command_trains_and_measures_as_is_said(gatescope, folder, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(command, "train_organism", lambda *args: seen.append(args[-1]))
+    monkeypatch.setattr(command, "trained_as", lambda folder: "as trained")
+    nothing = measures.Measured([], [], None, None)
+    monkeypatch.setattr(command, "measure", lambda *_, rendering: seen.append(rendering) or nothing)
+    monkeypatch.setattr(command, "keep", lambda *_: None)
+    words = ("organism", "train", "sure-gate", "--model", folder, "--out", tmp_path / "made")
+    assert gatescope(*words)[0] == 0
+    options = ("--template", "none", "--template-option", "thinking=false", "--system", "Be terse.")
+    assert gatescope(*words, *options)[0] == 0
+    own = Rendering("none", ("thinking=false",), system="Be terse.")
+    assert seen == [AS_IT_IS, "as trained", own, "as trained"]
+    status, _, lines = gatescope(*words, "--template-option", "thinking")
+    assert status == 2
+    assert lines == ["gatescope: --template-option: expected NAME=VALUE, got thinking"]
+    assert "organism train` takes others" in " ".join(gatescope("sweep", "--help")[1].split())
 
 
 def test_what_is_asked_belongs_to_the_scheme():
