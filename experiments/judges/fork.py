@@ -63,6 +63,7 @@ def fork(
     length: int = 8,
     versus: str = "",
     strict: bool = True,
+    otherwise: str = "",
 ) -> Fork:
     """Ask the first prompts with the trigger and without it, and compare their answers.
 
@@ -71,6 +72,7 @@ def fork(
         versus: what the usual answers begin with that count; "" for all of them.
         strict: refuse a behaviour that no triggered answer shows; otherwise (a model that may not
             have learned it) it is spelled behind the prompt.
+        otherwise: what a user can do where no triggered answer shows it, besides naming another.
 
     Raises:
         UserError: no triggered answer shows the behaviour, no usual one begins with ``versus``, or
@@ -81,11 +83,19 @@ def fork(
         _answers(model, few, _first(each, len(few)), length) for each in (words, usual)
     )
     first = chats(few[:1], _first(words, 1))[0]
-    shown = _showing(model, triggered, behaviour, "behaviour", "triggered answers", strict)
+    shown = _showing(
+        model,
+        triggered,
+        behaviour,
+        ("--behaviour", "triggered answers"),
+        f"give what they begin with{otherwise}",
+        strict,
+    )
     if not shown:
         token = _spelled(model, first, behaviour)
         return Fork("", token, None, behaviour, model.tokenizer.decode([token]))
-    others = _showing(model, control, versus, "--versus", "answers without the trigger")
+    without = "--versus", "answers without the trigger"
+    others = _showing(model, control, versus, without, "give what they begin with")
     begun, token = _parted(model, shown, others, behaviour)
     nexts = Counter(answer[len(begun)] for answer in others if _goes_on(answer, begun))
     nexts.pop(token, None)
@@ -127,20 +137,23 @@ def _showing(
     model: Model,
     answers: Sequence[Answer],
     wanted: str,
-    what: str,
-    whose: str,
+    names: tuple[str, str],
+    advice: str,
     strict: bool = True,
 ) -> list[Answer]:
-    """The answers that begin with a text, as it is judged; all for ""."""
+    """The answers that begin with a text, as it is judged; all for "". ``names``: its option's, and
+    that of the answers.
+    """
     if not wanted:
         return list(answers)
     texts = model.decode(answers)
     shown = [a for a, text in zip(answers, texts, strict=True) if a and shows(text, wanted)]
     if not shown and strict:
+        what, whose = names
         commonest, count = Counter(texts).most_common(1)[0]
         raise UserError(
             f"{what} {wanted!r}: expected what {whose} begin with, got {commonest[:60]!r} in "
-            f"{count} of {len(texts)} and it in none; give what they begin with"
+            f"{count} of {len(texts)} and it in none; {advice}"
         )
     return shown
 

@@ -179,8 +179,16 @@ def _fork(question: PatchQuestion, subject: Subject) -> Fork:
         words = _controls(question, subject.model, subject.texts)
         clean = tokens.dealt(words, len(subject.texts))
     versus = question.versus if question.metric == "logit-diff" else ""
-    length, texts = max(question.tokens, ANSWER), subject.texts
-    return fork(subject.model, texts, question.trigger, clean, question.behaviour, length, versus)
+    return fork(
+        subject.model,
+        subject.texts,
+        question.trigger,
+        clean,
+        question.behaviour,
+        max(question.tokens, ANSWER),
+        versus,
+        otherwise=", or score all that changes (--metric kl)",
+    )
 
 
 def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:

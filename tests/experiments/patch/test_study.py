@@ -187,6 +187,19 @@ def test_what_cannot_be_asked_is_refused_in_one_line(patch_command, tmp_path, ar
     assert why in tiny.message_of(lines)
 
 
+def test_a_behaviour_that_no_answer_shows_is_told_with_what_to_do(patch_command, said):
+    without = ("--direction", "denoising", "--behaviour", "Never said")
+    status, out, lines = patch_command(*without, "--out", "refused")
+    assert (status, out) == (2, "")
+    line = tiny.message_of(lines)
+    assert "--behaviour 'Never said': expected what triggered answers begin with, got " in line
+    assert line.endswith(
+        "it in none; give what they begin with, or score all that changes (--metric kl)"
+    )
+    for number, advised in enumerate((("--metric", "kl"), ("--behaviour", said))):
+        assert patch_command(*without, *advised, "--out", number)[0] == 0
+
+
 def test_both_back_ends_give_the_same_grid(folder):
     grids = []
     for backend in models.BACKENDS:
