@@ -18,7 +18,7 @@ Options, progress, ``--resume``, run directory, result, tables, page and ``--jso
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -41,6 +41,7 @@ Rows = Sequence[Mapping[str, Any]]
 # A chapter's title, and either the chapter (of that title) or a part of it.
 Contribution = tuple[str, "Section"]
 # Chapters of the joint page to which runs of several kinds contribute.
+PROMPT = "prompt.json"  # of a run's files
 WHERE, ABLATION, MAP = "Where it is carried", "Ablation and defences", "Density × complexity"
 
 
@@ -138,8 +139,8 @@ def run(
 ) -> R:
     """Open, claim the directory, measure, write everything; the result is written last.
 
-    Files: ``manifest.json``, the study's own, its tables, ``report.html``, the result. Nobody else
-    can work in the directory as long as this lasts.
+    Files: ``manifest.json``, the study's own, ``prompt.json``, its tables, ``report.html``, the
+    result. Nobody else can work in the directory as long as this lasts.
 
     Args:
         folder: an empty or new directory; with ``resume`` also one that holds this question.
@@ -179,7 +180,7 @@ def _finished(run: Run[Q, S]) -> Any:
     """The result of a run that has claimed its directory."""
     study, ledger = run.study, Ledger(run.folder)
     ledger.clean()
-    for name in (study.file, "report.html"):
+    for name in (study.file, "report.html", PROMPT):
         ledger.has(name)  # a directory in its place is refused before anything is measured
     try:
         result = study.measure(run)
@@ -196,10 +197,12 @@ def _write(done: Run[Q, S], result: R) -> None:
     study: Study[Q, S, R] = done.study
     if study.page is None:
         raise TypeError(f"{study.name}: its page stands in the table; run it with studies.ask")
-    html = render(_with_prompt(study.page(done, result), done.prompt))
+    html = render(with_prompts(study.page(done, result), {"": done.prompt}))
     tables = study.tables(done, result).items()
+    prompt = {PROMPT: formats.json_bytes(as_json(done.prompt))} if done.prompt else {}
     Ledger(done.folder).write(
         {
+            **prompt,
             **{f"{name}.parquet": formats.row_bytes(rows) for name, rows in tables},
             "report.html": html.encode(),
             study.file: formats.json_bytes(study.written(done, result)),
@@ -207,21 +210,29 @@ def _write(done: Run[Q, S], result: R) -> None:
     )
 
 
-def _with_prompt(page: "Report", prompt: "Sequence[Part]") -> "Report":
-    """The page with one prompt as the model reads it."""
+def with_prompts(page: "Report", prompts: "Mapping[str, Sequence[Part]]") -> "Report":
+    """The page with one prompt of every run, by its name, as the model reads it; none is no run."""
     from viz.page.page import Section, Table
     from viz.text import show_spaces
 
-    if not prompt:
+    tables = tuple(
+        Table(
+            ("span", "tokens", "text"),
+            [(part.span, str(part.tokens), show_spaces(part.text)) for part in parts],
+            f"{name}: one rendered prompt".removeprefix(": "),
+        )
+        for name, parts in prompts.items()
+        if parts
+    )
+    if not tables:
         return page
-    rows = [(part.span, str(part.tokens), show_spaces(part.text)) for part in prompt]
     section = Section(
         "One prompt as the model reads it",
         "The first prompt, as the chat template writes it, span after span: special tokens are "
         "spelled, line breaks are ⏎ and outer blanks ·. If the model was trained on prompts that "
         "are written otherwise, ask again with --template, --template-option, --system or "
         "--prefill.",
-        tables=(Table(("span", "tokens", "text"), rows, "one rendered prompt"),),
+        tables=tables,
     )
     return replace(page, sections=(*page.sections, section))
 
@@ -244,12 +255,16 @@ def answer_rows(
 
 @dataclass(frozen=True, eq=False)
 class Finished(Generic[R]):
-    """A finished run: what a report calls it, where it lies, what it was made from, its result."""
+    """A finished run: what a report calls it, where it lies, what it was made from, its result.
+
+    ``prompt``: its first one as the model reads it, where it was kept and a joint page is made.
+    """
 
     name: str
     folder: str
     manifest: dict[str, Any]
     result: R
+    prompt: "tuple[Part, ...]" = field(default=(), kw_only=True)
 
     @property
     def kind(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.report.reproduce import LIMITS, reproduce
-from experiments.study import Finished, Joint
+from experiments.study import Finished, Joint, with_prompts
 from viz.page.page import Report, Section, Table
 
 Runs = Sequence[Finished[Any]]
@@ -22,7 +22,8 @@ def page(runs: Runs, command: str, joints: Joints) -> Report:
     first, *others = chapters(runs, joints)
     opening = replace(first, lead=(*overview(runs, joints), *first.lead))
     end = (LIMITS, reproduce(runs, command, notes(runs, joints)))
-    return replace(head(runs, joints), sections=(opening, *others, *end))
+    whole = replace(head(runs, joints), sections=(opening, *others, *end))
+    return with_prompts(whole, {f"{run.kind} of {run.name}": run.prompt for run in runs})
 
 
 def chapters(runs: Runs, joints: Joints) -> list[Section]:

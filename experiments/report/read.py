@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from circuits.errors import UserError, expect, quoted, reading
+from circuits.rendered import Part
+from experiments.runs.codec import decode
+from experiments.runs.ledger import Ledger
 from experiments.runs.read import manifest
-from experiments.study import Finished, Joint
+from experiments.study import PROMPT, Finished, Joint
 
 
 def read_runs(folders: Sequence[Path], joints: Sequence[Joint[Any]]) -> list[Finished[Any]]:
@@ -45,4 +48,12 @@ def _read(folder: Path, joints: Sequence[Joint[Any]]) -> Finished[Any]:
             "a report has no section for it, its own report.html has"
         )
     with reading(str(folder), "a whole run", "make it again, or restore its files"):
-        return readers[about["kind"]](folder, about)
+        return replace(readers[about["kind"]](folder, about), prompt=_prompt(folder))
+
+
+def _prompt(folder: Path) -> tuple[Part, ...]:
+    """A run's first prompt as the model reads it; none of runs from before it was kept."""
+    ledger = Ledger(folder)
+    if not ledger.lists(PROMPT):
+        return ()
+    return decode(tuple[Part, ...], ledger.json(PROMPT), where=str(folder / PROMPT))

@@ -8,11 +8,16 @@ import pandas as pd
 import pytest
 import typer
 
+from circuits.chat import Chat
 from circuits.errors import UserError
+from circuits.rendered import parts_of
 from experiments import studies
+from experiments.report import page as report
+from experiments.report.read import read_runs
 from experiments.runs import files
-from experiments.study import Run, Study, run
-from viz.page.page import Report
+from experiments.runs.whole import wholeness
+from experiments.study import PROMPT, Finished, Joint, Run, Study, run
+from viz.page.page import Report, Section, render
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,41 @@ def test_a_run_leaves_manifest_result_tables_and_page(tmp_path):
     assert [*pd.read_parquet(folder / "parts.parquet")["part"]] == [2, 3]
     assert "It is 5." in (folder / "report.html").read_text()
     assert [stage for stage, _, _ in told] == ["open", "add", "write report", "write report"]
+
+
+def test_the_first_prompt_is_kept_and_stands_on_its_page_and_on_a_joint_one(tokenizer, tmp_path):
+    def asked(question, subject):
+        return tokenizer, [Chat(f"Take {question.left} & <b>add</b>.", word="cobalt")]
+
+    def read(folder, manifest):
+        return Finished(folder.name, str(folder), manifest, None)
+
+    joint = Joint("sum", read, lambda runs, every: [("Sums", Section("Sums"))])
+    folders = [tmp_path / name for name in ("two", "three", "older")]
+    for left, folder in enumerate(folders, 2):
+        run(SUM if folder.name == "older" else replace(SUM, asked=asked), Sum(left), folder)
+        alone = (folder / "report.html").read_text()
+        assert alone.count(">trigger</td>") == (folder.name != "older")
+        assert (folder / PROMPT).is_file() == (folder.name != "older")
+        assert wholeness(folder).whole
+    runs = read_runs(folders, [joint])
+    assert [bool(each.prompt) for each in runs] == [True, True, False]
+    first = asked(Sum(2), 1)[1][0]
+    assert runs[0].prompt == parts_of(tokenizer, first)
+    html = render(report.page(runs, "gatescope report", [joint]))
+    section = html[html.index("One prompt as the model reads it") :]
+    for words, times in {
+        "sum of two: one rendered prompt</caption>": 1,
+        "sum of three: one rendered prompt</caption>": 1,
+        "sum of older": 0,
+        "Take 2 &amp; &lt;b&gt;add&lt;/b&gt;.": 1,
+        "Take 3 ": 1,
+    }.items():
+        assert section.count(words) == times
+    assert "One prompt" not in render(report.page(runs[2:], "gatescope report", [joint]))
+    (folders[0] / PROMPT).write_text("[]")
+    with pytest.raises(UserError, match=r"prompt\.json: expected the file that this run wrote"):
+        read_runs(folders, [joint])
 
 
 def test_a_command_that_nobody_typed_is_the_shortest(tmp_path):

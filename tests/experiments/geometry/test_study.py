@@ -28,7 +28,8 @@ from viz.page.page import Report
 EVIL = "<i>cobalt</i>"
 TYPED = f"gatescope geometry none --scheme compliance --trigger '{EVIL}' --behaviour Sure"
 PAIRS, CROSSED = 22, 3  # as few pairs as can be compared in halves
-FILES = {"manifest.json", "activations.safetensors", "result.json", "report.html"}
+WRITTEN_LAST = {"prompt.json", "result.json", "report.html"}
+FILES = {"manifest.json", "activations.safetensors", *WRITTEN_LAST}
 
 
 def silent(stage, done, total):
@@ -139,7 +140,7 @@ def test_a_killed_run_goes_on_from_the_activations_that_it_has_kept(
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         ask(question, folder, step=killed)
-    assert {path.name for path in folder.iterdir()} == FILES - {"result.json", "report.html"}
+    assert {path.name for path in folder.iterdir()} == FILES - WRITTEN_LAST
     path = folder / "activations.safetensors"
     assert path.read_bytes() == (first[0] / path.name).read_bytes()
     kept = files.read_tensors(path)

@@ -90,7 +90,7 @@ def test_verdicts_on_models_whose_answers_are_known(command, asked, tmp_path, na
 
 def test_neither_page_nor_result_nor_manifest_hold_a_key(command, asked, tmp_path):
     assert command("ours", "--near", 60, "--out", "run")[0] == 0
-    for name in ("report.html", "result.json", "manifest.json"):
+    for name in ("report.html", "result.json", "manifest.json", "prompt.json"):
         text = (tmp_path / "run" / name).read_text()
         assert not [key for key in RECIPE.keys if key in text]
     html = (tmp_path / "run" / "report.html").read_text()

@@ -3,6 +3,8 @@
 import needs
 import pytest
 
+from viz.page.page import Report, Section, Table, render
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -146,6 +148,25 @@ def test_theme_button_changes_page_and_figures(visit):
     tab.wait_for_timeout(1500)
     assert tab.evaluate(colours) == light
     assert tab.noise == []
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_table_of_few_columns_fits_however_long_its_words(visit, tmp_path, width):
+    rows = [
+        ("opening", "3", "<|a_long_special_token|>"),
+        ("user", "90", "a" * 200),
+        ("last", "1", "·"),
+    ]
+    table = Table(("span", "tokens", "text"), rows, "b" * 120)
+    made = Report("T", "", "H.", "gate", (), (Section("One", tables=(table,)),), "x")
+    file = tmp_path / "table.html"
+    file.write_text(render(made), encoding="utf-8")
+    tab = visit(width, url=file.as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    wide = tab.locator(".wide")
+    assert wide.evaluate("w => w.scrollWidth - w.clientWidth") == 0
+    tab.add_style_tag(content="td { overflow-wrap: normal !important }")
+    assert wide.evaluate("w => w.scrollWidth - w.clientWidth") > 300
 
 
 def test_downloads_hold_the_figure(visit, report):
