@@ -100,7 +100,7 @@ def arguments(
 def _cache(config: Any, window: Window, grow: bool) -> DynamicCache | None:
     past = window.past
     expect(isinstance(past, Past | None), "one made by this runner", type(past).__name__, of="past")
-    if grow and window.layer:
+    if grow and window.layer and past is None:
         raise UserError("window: a pass resumed at a layer has no keys and values below it")
     if grow or past is not None:
         kinds = set(getattr(config, "layer_types", None) or ()) - _ATTENDING

@@ -9,8 +9,10 @@ from circuits.backends.plain import PlainRunner
 from circuits.edits.adapters import LowRank, merged
 from circuits.errors import UserError
 from circuits.metrics import token_log_prob
-from circuits.patching.mixture import Mixture, Part, interchange, layer_of
+from circuits.patching.interchange import interchange
+from circuits.patching.mixture import Mixture, Part, layer_of
 from circuits.runner import whole
+from circuits.types import TokenPairs
 
 METRIC = token_log_prob([40])
 NEAR = 1e-4
@@ -49,8 +51,15 @@ def gap(a, b) -> float:
     return float((a - b).abs().max())
 
 
-def asked(base, change, tokens, *parts):
-    return interchange(PlainRunner(base), change, tokens, parts, METRIC)
+@pytest.fixture
+def asked(base, change, aligned):
+    organism = merged(base, change)
+
+    def ask(*parts, pairs=aligned):
+        runners = PlainRunner(base), PlainRunner(organism)
+        return interchange(*runners, change, pairs, parts, METRIC)
+
+    return ask
 
 
 def test_on_everywhere_is_the_merged_model_and_off_everywhere_the_base(base, change, tokens):
@@ -68,8 +77,8 @@ def test_on_everywhere_is_the_merged_model_and_off_everywhere_the_base(base, cha
 @pytest.mark.parametrize(
     "part", [Part((1,)), Part((2,), ("down_proj",)), Part((), ("q_proj", "k_proj")), Part()]
 )
-def test_parts_of_all_columns_are_what_merging_just_these_gives(base, change, tokens, part):
-    found = asked(base, change, tokens, part)
+def test_parts_of_all_columns_are_what_merging_just_these_gives(base, change, tokens, asked, part):
+    found = asked(part).triggered
     inside = {name: change[name] for name in part.names(change)}
     outside = {name: part for name, part in change.items() if name not in inside}
     assert gap(found.only[0], score(merged(base, inside), tokens)) < NEAR
@@ -79,8 +88,10 @@ def test_parts_of_all_columns_are_what_merging_just_these_gives(base, change, to
     assert gap(found.base, found.organism) > 0.01
 
 
-def test_at_the_last_token_alone_the_organism_reads_what_the_base_has_written(base, change, tokens):
-    (alone,) = asked(base, change, tokens, Part(spans=("last",))).only
+def test_at_the_last_token_alone_the_organism_reads_what_the_base_has_written(
+    base, change, tokens, asked
+):
+    (alone,) = asked(Part(spans=("last",))).triggered.only
     organism = merged(base, change)
     mask = tokens.mask.long()
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -102,48 +113,56 @@ def test_at_the_last_token_alone_the_organism_reads_what_the_base_has_written(ba
     assert gap(alone, score(organism, tokens)) > 0.01
 
 
-def test_only_some_columns_is_all_but_the_others(base, change, tokens):
+def test_only_some_columns_is_all_but_the_others(asked):
     spans = ("trigger", "last")
     here, there = Part(spans=spans), Part(spans=spans, elsewhere=True)
-    found = asked(base, change, tokens, here, there)
+    found = asked(here, there).triggered
     assert gap(found.only[0], found.without[1]) < NEAR
     assert gap(found.only[1], found.without[0]) < NEAR
     assert gap(found.only[0], found.only[1]) > 0.01
 
 
-def test_shared_work_changes_nothing(base, change, tokens, monkeypatch):
+def test_shared_work_changes_nothing(asked, monkeypatch):
     parts = [
         Part((layer,), spans=(span,), elsewhere=elsewhere)
         for layer in range(3)
         for span in ("trigger", "last", "user")
         for elsewhere in (False, True)
     ]
-    fast = asked(base, change, tokens, *parts)
-    monkeypatch.setattr("circuits.patching.mixture.tokens_per_forward", lambda shape: 1)
-    one_by_one = asked(base, change, tokens, *parts)
-    assert gap(fast.only, one_by_one.only) < NEAR
-    assert gap(fast.without, one_by_one.without) < NEAR
+    fast = asked(*parts)
+    monkeypatch.setattr("circuits.patching.interchange.tokens_per_forward", lambda shape: 1)
+    one_by_one = asked(*parts)
+    monkeypatch.setattr("circuits.patching.interchange._packs", lambda *_: False)
+    plain = asked(*parts)
+    for other in (one_by_one, plain):
+        for side in ("clean", "triggered"):
+            assert gap(getattr(fast, side).only, getattr(other, side).only) < NEAR
+            assert gap(getattr(fast, side).without, getattr(other, side).without) < NEAR
 
 
-def test_trigger_minus_control_takes_what_is_no_effect_of_the_trigger_away(base, change, aligned):
+def test_trigger_minus_control_takes_what_is_no_effect_of_the_trigger_away(asked):
     parts = (Part(spans=("trigger",)), Part())
-    sides = [asked(base, change, side, *parts) for side in (aligned.triggered, aligned.clean)]
-    effect = sides[0] - sides[1]
-    assert gap(effect.only, sides[0].only - sides[1].only) == 0
+    sides = asked(*parts)
+    effect = sides.triggered - sides.clean
+    assert gap(effect.only, sides.triggered.only - sides.clean.only) == 0
     assert float(effect.sufficiency[1]) == pytest.approx(1, abs=1e-3)
     assert float(effect.necessity[1]) == pytest.approx(1, abs=1e-3)
+    other = asked(parts[0])
     with pytest.raises(UserError, match="the same parts"):
-        sides[0] - asked(base, change, aligned.clean, parts[0])
+        _ = sides.triggered - other.clean
 
 
-def test_a_part_that_is_nowhere_is_refused(base, change, tokens):
+def test_a_part_that_is_nowhere_is_refused(base, change, aligned, asked):
     with pytest.raises(UserError, match="modules that the change has"):
-        asked(base, change, tokens, Part((7,)))
+        asked(Part((7,)))
     with pytest.raises(UserError, match="expected a span of"):
-        asked(base, change, tokens, Part(spans=("nowhere",)))
+        asked(Part(spans=("nowhere",)))
     wrong = {"model.layers.0.mlp.up_proj": LowRank(torch.ones(3, 1), torch.ones(1, 5))}
+    runner = PlainRunner(base)
     with pytest.raises(UserError, match="change of this base"):
-        asked(base, wrong, tokens, Part())
+        interchange(runner, runner, wrong, aligned, [Part()], METRIC)
+    with pytest.raises(UserError, match="sides that differ"):
+        asked(Part(), pairs=TokenPairs(aligned.clean, aligned.clean))
 
 
 def test_a_module_outside_of_the_blocks_has_no_layer():

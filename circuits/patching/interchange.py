@@ -1,0 +1,262 @@
+"""What parts of a training's change do alone, and what is left without them.
+
+Of every part "only these" (in the base) and "all but these" (in the organism) is scored on the
+same pairs, exactly (``circuits.patching.mixture``). What lies below a part's first layer or before
+its first column is what it is in the unmixed run and is not computed again, and what prompts have
+in common is run once (``circuits.patching.packed``), where the models' fast path holds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from circuits.backends.fastpath import fast_path
+from circuits.edits.adapters import Change, LowRank
+from circuits.errors import UserError, expect
+from circuits.metrics import checked
+from circuits.patching.engine import finite, tokens_per_forward
+from circuits.patching.mixture import Mixture, Part, layer_of
+from circuits.patching.packed import Packed, PackedRun, packed, resumed, run_packed, unpacked
+from circuits.runner import Runner, Window, whole
+from circuits.types import Metric, Progress, TokenPairs, quiet
+
+
+@dataclass(frozen=True)
+class Interchange:
+    """A metric with parts of a change on or off, per example.
+
+    Attributes:
+        parts: their names.
+        base, organism: with nothing and with everything on.
+        only: with a part alone on, in the base.
+        without: with all but a part on.
+    """
+
+    parts: tuple[str, ...]
+    base: Float[Tensor, " n"]
+    organism: Float[Tensor, " n"]
+    only: Float[Tensor, "parts n"]
+    without: Float[Tensor, "parts n"]
+
+    def __sub__(self, other: "Interchange") -> "Interchange":
+        """What one set of prompts adds to another, example by example: trigger minus control.
+
+        Raises:
+            UserError: they are not of the same parts.
+        """
+        expect(self.parts == other.parts, "the same parts", "others", of="interchange")
+        names = ("base", "organism", "only", "without")
+        return Interchange(self.parts, *(getattr(self, n) - getattr(other, n) for n in names))
+
+    @property
+    def effect(self) -> Float[Tensor, " n"]:
+        """What the whole change adds."""
+        return self.organism - self.base
+
+    @property
+    def sufficiency(self) -> Float[Tensor, " parts"]:
+        """The share of the mean effect that a part has alone."""
+        return (self.only - self.base).mean(dim=1) / self.effect.mean()
+
+    @property
+    def necessity(self) -> Float[Tensor, " parts"]:
+        """The share of the mean effect that is lost without a part."""
+        return (self.organism - self.without).mean(dim=1) / self.effect.mean()
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The same parts on both sides of the pairs."""
+
+    clean: Interchange
+    triggered: Interchange
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A part, and where its passes may begin."""
+
+    number: int
+    layer: int
+    column: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Two models, a change between them, and the passes that its parts need.
+
+    Attributes:
+        base, organism: their runners.
+        change: of the base's matrices, by name.
+        batch: the pairs.
+        shared: whether work is shared between parts and prompts.
+        jobs: parts whose passes begin at one place.
+    """
+
+    base: Runner
+    organism: Runner
+    change: Change
+    parts: tuple[Part, ...]
+    batch: Packed
+    shared: bool
+    jobs: tuple[tuple[Variant, ...], ...]
+
+    def work(self, job: Sequence[Variant]) -> int:
+        """Tokens times layers of a job's pass in one model."""
+        tokens = sum(part.tokens for part in self.batch.since(job[0].column))
+        return len(job) * tokens * (self.base.shape.n_layers - job[0].layer)
+
+    @property
+    def unmixed_work(self) -> int:
+        """Tokens times layers of a model's unmixed run."""
+        return self.base.shape.n_layers * sum(part.tokens for part in self.batch.segments)
+
+    def runs(self) -> Iterator[tuple[Runner, Change, PackedRun]]:
+        """The base with the change, then the organism with its negative, and their runs."""
+        negative = {name: LowRank(-part.up, part.down) for name, part in self.change.items()}
+        for runner, change in ((self.base, self.change), (self.organism, negative)):
+            yield runner, change, run_packed(runner, self.batch)
+
+    @torch.no_grad()
+    def scored(
+        self,
+        runner: Runner,
+        change: Change,
+        run: PackedRun,
+        metric: Metric,
+        job: Sequence[Variant],
+    ) -> Float[Tensor, "variant row"]:
+        """The metric of a job's parts in one model, in every row of the batch."""
+        on, mixed = self._switches(job), partial(Mixture, runner, change)
+        if self.shared:
+            logits = resumed(run, job[0].layer, job[0].column, on, mixed)
+        else:
+            rows = {
+                name: rearrange(each, "job row pos -> (job row) pos") for name, each in on.items()
+            }
+            tokens = self.batch.tokens
+            window = Window(tokens.ids.repeat(len(job), 1), tokens.mask.repeat(len(job), 1))
+            logits = mixed(rows).forward(window).logits
+            logits = rearrange(logits, "(job row) ... -> job row ...", job=len(job))
+        scores = checked(metric, rearrange(logits, "job row ... -> (job row) ..."))
+        return rearrange(scores, "(job row) -> job row", job=len(job))
+
+    def _switches(self, job: Sequence[Variant]) -> Mapping[str, Bool[Tensor, "job row pos"]]:
+        """Where each module's change is on, by variant; those that are on nowhere are left out."""
+        tokens, on = self.batch.tokens, {}
+        for i, variant in enumerate(job):
+            part = self.parts[variant.number]
+            for name in part.names(self.change):
+                empty = torch.zeros((len(job), *tokens.mask.shape), dtype=torch.bool)
+                on.setdefault(name, empty)[i] |= part.columns(tokens)
+        return on
+
+
+def plan(
+    base: Runner, organism: Runner, change: Change, pairs: TokenPairs, parts: Sequence[Part]
+) -> Plan:
+    """The passes that parts of a change need.
+
+    Raises:
+        UserError: the models have no such matrix, or a part is not in the change or the prompts.
+    """
+    for model in (base, organism):
+        _require_fit(model.hf_model, change)
+    shared = all(fast_path(model).holds for model in (base, organism))
+    batch = packed(pairs) if shared else unpacked(pairs)
+    if shared and not _packs(base, batch, pairs):
+        batch, shared = unpacked(pairs), False
+    variants = [
+        v for i, part in enumerate(parts) if (v := _variant(i, part, change, batch, shared))
+    ]
+    variants.sort(key=lambda v: (v.layer, v.column))
+    limit, jobs = tokens_per_forward(base.shape), []
+    for (_, column), group in groupby(variants, key=lambda v: (v.layer, v.column)):
+        alike = tuple(group)
+        most = max(1, limit // sum(part.tokens for part in batch.since(column)))
+        jobs += [alike[i : i + most] for i in range(0, len(alike), most)]
+    return Plan(base, organism, change, tuple(parts), batch, shared, tuple(jobs))
+
+
+def interchange(
+    base: Runner,
+    organism: Runner,
+    change: Change,
+    pairs: TokenPairs,
+    parts: Sequence[Part],
+    metric: Metric,
+    progress: Progress = quiet,
+) -> Sides:
+    """Score every part of a change alone, and everything without it.
+
+    Args:
+        base, organism: without and with the change in their weights.
+        change: low-rank changes of the base's matrices, by name.
+        metric: of the last column's logits.
+
+    Raises:
+        UserError: the models have no such matrix, a part is not in the change or the prompts, or
+            the metric is not finite.
+    """
+    work, done = plan(base, organism, change, pairs, parts), 0
+    unmixed, mixed = [], []
+    for runner, sign, run in work.runs():
+        free = checked(metric, run.logits)
+        values = free.repeat(len(parts), 1)
+        for job in work.jobs:
+            scores = work.scored(runner, sign, run, metric, job)
+            values[[variant.number for variant in job]] = scores.to(values)
+            done += 1
+            progress(done, 2 * len(work.jobs))
+        unmixed.append(finite(free, "interchange"))
+        mixed.append(finite(values, "interchange"))
+    names, n = tuple(map(str, parts)), len(pairs)
+    clean, triggered = slice(0, n), slice(n, 2 * n)
+    return Sides(
+        *(
+            Interchange(
+                names, *(each[side] for each in unmixed), *(each[:, side] for each in mixed)
+            )
+            for side in (clean, triggered)
+        )
+    )
+
+
+def _variant(
+    number: int, part: Part, change: Change, batch: Packed, shared: bool
+) -> Variant | None:
+    """Where a part's passes begin; None for one that is nowhere."""
+    layers = [layer_of(name) for name in part.names(change)]
+    columns = part.columns(batch.tokens).any(dim=0).nonzero()
+    if not len(columns):
+        return None
+    inside = [layer for layer in layers if layer is not None]
+    first = min(inside) if len(inside) == len(layers) else 0
+    return Variant(number, *((first, int(columns[0])) if shared else (0, 0)))
+
+
+@torch.no_grad()
+def _packs(runner: Runner, batch: Packed, pairs: TokenPairs) -> bool:
+    """Whether a packed run has the logits of plain passes, as far as the fast path has them."""
+    plain = [runner.forward(whole(side)).logits for side in (pairs.clean, pairs.triggered)]
+    there = run_packed(runner, batch).logits.float().log_softmax(dim=-1)
+    gap = there - torch.cat(plain).float().log_softmax(dim=-1)
+    return float(gap.abs().max()) <= fast_path(runner).tolerance
+
+
+def _require_fit(hf_model: nn.Module, change: Change) -> None:
+    modules = dict(hf_model.named_modules())
+    for name, part in change.items():
+        size = (part.up.shape[0], part.down.shape[1])
+        module = modules.get(name)
+        if not isinstance(module, nn.Linear) or tuple(module.weight.shape) != size:
+            raise UserError(
+                f"interchange: expected a base model with a matrix {name} of {size}, got another; "
+                "is the change of this base?"
+            )
