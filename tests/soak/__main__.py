@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.soak.part import ONE_THREAD, write
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))  # as the tests find tiny and tinygate
 PAGE, KEPT = Path("docs/results/soak.md"), Path("build/soak")
@@ -33,12 +35,6 @@ PARTS = {
 }
 _SIDE_BY_SIDE = 2
 _EVERY_S = 10.0  # between two lines of progress
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "PIP_NO_INDEX": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ class Running:
         self.part, self.out, self.began = part, out, time.monotonic()
         self.log = out.with_suffix(".log")
         command = [sys.executable, "-m", "tests.soak", "--only", part, "--to", str(out), *words]
-        env = {**os.environ, **_ONE_THREAD, "PYTHONPATH": str(ROOT)}
+        env = {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=env)
 
@@ -188,8 +184,7 @@ def main() -> int:
     every = run_all(parts, asked.share, asked.seed, asked.fresh)
     text = page(every, asked.share, time.monotonic() - began)
     if not asked.parts and asked.share == 1:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
+        write(PAGE, text)
     print(text)
     return int(any(each.broke or each.red for each in every))
 

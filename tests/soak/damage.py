@@ -10,10 +10,11 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from tests.soak import trials
-from tests.soak.trials import Command, Place, Step
+from tests.soak import part, trials
+from tests.soak.forked import forked
+from tests.soak.part import Row, Step
+from tests.soak.trials import Command, Place
 
 BY_ITSELF = ("sweep", "organism train")  # what is damaged there is made again without a word
 _LAST = ("result.json", "scorecard.json", "report.html")  # not there yet, or written again
@@ -45,7 +46,7 @@ WAYS: dict[str, Callable[[Path, Sequence[Path]], None]] = {
 }
 
 
-def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
+def rows(share: float, seed: int, step: Step) -> list[Row]:
     """A row for every command of a share of the damages, drawn by the seed."""
     dice = random.Random(seed)
     with trials.workplace() as place:
@@ -59,7 +60,7 @@ def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
     return table
 
 
-def _damaged(place: Place, command: Command, share: float, dice: random.Random) -> dict[str, Any]:
+def _damaged(place: Place, command: Command, share: float, dice: random.Random) -> Row:
     place.prepare(command)
     whole, _ = trials.undisturbed(place, command, keep_cache=True)
     cache = place.folder / f"cache {command.name}"
@@ -74,7 +75,7 @@ def _damaged(place: Place, command: Command, share: float, dice: random.Random) 
         )
         path = root / name
         WAYS[way](path, [root / other for other in stages])
-        ended = trials.forked(lambda: command.call(place.out))
+        ended = forked(lambda: command.call(place.out))
         if command.name not in BY_ITSELF:
             if ended.status != 2 or str(path) not in ended.said or "\n" in ended.said:
                 wrong.append(f"{name}, {way}: {ended.status} {ended.said}"[:200])
@@ -84,7 +85,7 @@ def _damaged(place: Place, command: Command, share: float, dice: random.Random) 
                 continue
             for other in (path, path.with_suffix(".json")):
                 other.unlink(missing_ok=True)
-            ended = trials.forked(lambda: command.call(place.out))
+            ended = forked(lambda: command.call(place.out))
         differ = trials.differences(whole, place.out, command.clock)
         differ = [each for each in differ if not each.endswith(".damaged")]  # set aside
         again += not ended.status and not differ
@@ -127,4 +128,4 @@ def _restore(place: Place, whole: Path, cache: Path, command: Command) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(trials.main("damage", __doc__, rows))
+    sys.exit(part.alone("damage", __doc__, rows))

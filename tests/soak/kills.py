@@ -7,15 +7,16 @@ for what it says of time, and nothing may lie beside it. Writes docs/results/soa
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from tests.soak import trials
-from tests.soak.trials import Command, Place, Step
+from tests.soak import part, trials
+from tests.soak.forked import forked
+from tests.soak.part import Row, Step
+from tests.soak.trials import Command, Place
 
 EACH = 11  # kills of every command
 
 
-def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
+def rows(share: float, seed: int, step: Step) -> list[Row]:
     """A row for every command of a share of the kills, drawn by the seed."""
     dice = random.Random(seed)
     with trials.workplace() as place:
@@ -42,11 +43,11 @@ def _killed(place: Place, command: Command, moments: Sequence[float]) -> Iterato
     whole, seconds = trials.undisturbed(place, command)
     beside = {path.name for path in place.folder.iterdir()}
     trials.fresh(place)  # once more: the first may have filled the system's caches
-    seconds = min(seconds, trials.forked(lambda: command.call(place.out)).seconds)
+    seconds = min(seconds, forked(lambda: command.call(place.out)).seconds)
     for moment in moments:
         trials.fresh(place)
-        first = trials.forked(lambda: command.call(place.out), moment * seconds)
-        again = trials.forked(lambda: command.call(place.out))
+        first = forked(lambda: command.call(place.out), moment * seconds)
+        again = forked(lambda: command.call(place.out))
         wrong = [f"after {moment:.0%}: {again.said or again.status}"] if again.status else []
         if not wrong:
             wrong = trials.differences(whole, place.out, command.clock)
@@ -55,7 +56,7 @@ def _killed(place: Place, command: Command, moments: Sequence[float]) -> Iterato
         yield first.status == -9, "; ".join(wrong)
 
 
-def _row(name: str, outcomes: Sequence[tuple[bool, str]]) -> dict[str, Any]:
+def _row(name: str, outcomes: Sequence[tuple[bool, str]]) -> Row:
     wrong = [said for _, said in outcomes if said]
     return {
         "part": "kills",
@@ -69,4 +70,4 @@ def _row(name: str, outcomes: Sequence[tuple[bool, str]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(trials.main("kills", __doc__, rows))
+    sys.exit(part.alone("kills", __doc__, rows))

@@ -12,9 +12,8 @@ import json
 import logging
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,11 @@ from circuits.backends.streams import STREAMS  # noqa: E402
 from circuits.errors import SelfTestError, UserError  # noqa: E402
 from circuits.lora import merge_adapter  # noqa: E402
 from tests.soak.architectures import ARCHITECTURES, FAMILY, tokenizer  # noqa: E402
-from tests.soak.bad_input.drive import sampled  # noqa: E402
+from tests.soak.part import Row, Step, progress, sampled, write  # noqa: E402
 
 PAGE = ROOT / "docs" / "results" / "load-matrix.md"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _EVERY = [*product(ARCHITECTURES, models.BACKENDS, DTYPES)]
-Row = dict[str, Any]
 
 
 def loaded(name: str, backend: str, dtype: str) -> Row:
@@ -87,7 +85,7 @@ def _merged(kind: str, base: Path, place: Path, tok: Any) -> Row:
     return row | {"gap": gap, "effect": effect, "holds": holds}
 
 
-def rows(share: float, seed: int, step: Callable[..., None]) -> list[Row]:
+def rows(share: float, seed: int, step: Step) -> list[Row]:
     """A share of the matrix, drawn by the seed, and every adapter."""
     logging.disable(logging.WARNING)
     chosen = sampled(_EVERY, share, seed)
@@ -162,18 +160,13 @@ def main() -> int:
     asking.add_argument("--share", type=float, default=1.0, help="of the models")
     asking.add_argument("--seed", type=int, default=0)
     asking.add_argument("--json", type=Path, help="also write the rows here")
-    asked, began = asking.parse_args(), time.monotonic()
-
-    def step(what: str, done: int, total: int) -> None:
-        left = (time.monotonic() - began) / done * (total - done)
-        print(f"\r{what} {done}/{total}, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
-
-    every = rows(asked.share, asked.seed, step)
+    asked = asking.parse_args()
+    every = rows(asked.share, asked.seed, progress())
     print(file=sys.stderr)
     if asked.json:
         asked.json.write_text(json.dumps(every, indent=1), encoding="utf-8")
     if asked.share == 1:
-        PAGE.write_text(page(every), encoding="utf-8")
+        write(PAGE, page(every))
     wrong = [row for row in every if not row["holds"]]
     for row in wrong:
         print(json.dumps(row)[:600])

@@ -12,19 +12,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from experiments.runs import files, locks
-from tests.soak import trials
-from tests.soak.trials import Step
+from tests.soak import part
+from tests.soak.forked import forked, outcome
+from tests.soak.part import Row, Step
 
 RACES = 60  # of every kind
 _KINDS = ("two questions", "one question twice", "one run resumed twice", "killed in the claim")
 
 
-def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
+def rows(share: float, seed: int, step: Step) -> list[Row]:
     """A row for every kind of race."""
     dice, count = random.Random(seed), max(1, round(share * RACES))
     table = []
@@ -41,7 +42,7 @@ def rows(share: float, seed: int, step: Step) -> list[dict[str, Any]]:
     return table
 
 
-def _row(kind: str, count: int, wrong: list[str]) -> dict[str, Any]:
+def _row(kind: str, count: int, wrong: list[str]) -> Row:
     return {
         "part": "races",
         "case": kind,
@@ -89,7 +90,7 @@ def _raced(folder: Path, kind: str, dice: random.Random) -> list[str]:
                 os.write(told, b"x")
                 os.read(ended, 1)
 
-            status = _status(folder, trigger, resume, hold)
+            status, _ = outcome(partial(claim, folder, trigger, resume, hold))
             os.write(told, b"x")
             os._exit(status)
         pids.append(pid)
@@ -103,32 +104,20 @@ def _raced(folder: Path, kind: str, dice: random.Random) -> list[str]:
     return [] if whole else [f"ended {ends}"]
 
 
-def _status(
-    folder: Path, trigger: str, resume: bool, hold: Callable[[], object] = lambda: None
-) -> int:
-    try:
-        claim(folder, trigger, resume, hold)
-    except ValueError as error:
-        return 2 if type(error).__name__ == "UserError" else 1
-    except BaseException:
-        return 1
-    return 0
-
-
 def _killed(folder: Path, dice: random.Random) -> list[str]:
     """A start killed within some hundred microseconds of its claim, then another start."""
     pid = os.fork()
     if pid == 0:
-        os._exit(_status(folder, "a", False))
+        os._exit(outcome(lambda: claim(folder, "a", False))[0])
     time.sleep(dice.uniform(0, 0.01))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     begun = (folder / "manifest.json").is_file()
-    ended = trials.forked(lambda: claim(folder, "a", begun or dice.random() < 0.5))
+    ended = forked(lambda: claim(folder, "a", begun or dice.random() < 0.5))
     left = sorted(os.listdir(folder)) if folder.is_dir() else []
     whole = ended.status == 0 and left == ["manifest.json"]
     return [] if whole else [f"{ended.status} {ended.said} {left}"]
 
 
 if __name__ == "__main__":
-    sys.exit(trials.main("races", __doc__, rows))
+    sys.exit(part.alone("races", __doc__, rows))

@@ -10,10 +10,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", PIP_NO_INDEX="1")
+from tests.soak.part import ONE_THREAD
+
+os.environ.update(ONE_THREAD)
 for _place in (Path(__file__).parents[1], Path(__file__).parents[1] / "experiments/sweep/engine"):
     if str(_place) not in sys.path:
         sys.path.append(str(_place))  # as the tests find tiny, specimens and toys
@@ -54,12 +53,11 @@ from experiments.sweep.engine.local import Local
 from experiments.sweep.engine.run import sweep
 from experiments.sweep.engine.store import Store
 from experiments.verify.question import VerifyQuestion
+from tests.soak.forked import forked
 from viz.page import page as _page  # noqa: F401 (slow to import, so before any fork)
 
 torch.set_num_threads(1)
 Call = Callable[[Path], object]
-Step = Callable[[str, int, int], None]
-PATIENCE = 120.0  # seconds for a trial that hangs
 _TIMES = {
     "seconds",
     "training_seconds",
@@ -74,15 +72,6 @@ _CLOCK = re.compile(rb"\d+(\.\d+)? minutes|>\d+<|\"\d+\"|takes [^<]* times as lo
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process ended: its status (negative: by that signal) and its last line."""
-
-    status: int
-    said: str
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Command:
     """A long command.
 
@@ -94,46 +83,6 @@ class Command:
     name: str
     call: Call
     clock: bool = False
-
-
-def forked(call: Callable[[], object], kill_after: float | None = None) -> Ended:
-    """Run a call in a fork, which gets ``SIGKILL`` after so many seconds."""
-    said, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(said)
-        _in_child(call, write)
-    os.close(write)
-    began = time.perf_counter()
-    end = began + (PATIENCE if kill_after is None else kill_after)
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            break
-        if time.perf_counter() > end:
-            os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
-            break
-        time.sleep(0.002)
-    seconds = time.perf_counter() - began
-    with os.fdopen(said, "rb") as file:
-        text = file.read().decode(errors="replace")
-    return Ended(os.waitstatus_to_exitcode(status), text, seconds)
-
-
-def _in_child(call: Callable[[], object], write: int) -> None:
-    status, said = 0, ""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    try:
-        call()
-    except ValueError as error:  # a UserError: one line
-        status, said = (2, str(error)) if type(error).__name__ == "UserError" else (1, repr(error))
-    except BaseException:
-        status, said = 1, traceback.format_exc()
-    os.write(write, said.encode()[-4000:])
-    os._exit(status)
 
 
 class Place:
@@ -310,33 +259,3 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _timeless(part) for name, part in value.items() if name not in _TIMES}
     return [_timeless(part) for part in value] if isinstance(value, list) else value
-
-
-def main(
-    name: str, about: str | None, rows: Callable[[float, int, Step], list[dict[str, Any]]]
-) -> int:
-    """Runs one part alone; prints its table and writes it to docs/results/soak."""
-    began = time.monotonic()
-
-    def step(_name: str, done: int, total: int) -> None:
-        left = (time.monotonic() - began) / max(done, 1) * (total - done)
-        print(f"\r{done} of {total}, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
-
-    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    table = rows(share, 0, step)
-    columns = [column for column in table[0] if column not in ("part", "detail")]
-    lines = [_line(columns), _line(["---"] * len(columns))]
-    lines += [_line([str(row[column]) for column in columns]) for row in table]
-    wrong = [f"- {row['case']}: {row['detail']}" for row in table if not row["passed"]]
-    head = [f"# {name.capitalize()}", "", *(about or "").strip().splitlines(), ""]
-    text = "\n".join([*head, *lines, *(["", *wrong] if wrong else []), ""])
-    print(f"\n{text}{time.monotonic() - began:.0f} s")
-    if share == 1:
-        path = Path("docs/results/soak") / f"{name}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return int(bool(wrong))
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

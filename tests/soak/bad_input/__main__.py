@@ -8,14 +8,15 @@ import argparse
 import json
 import os
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", PIP_NO_INDEX="1")
+from tests.soak.part import ONE_THREAD, progress, sampled, write
+
+os.environ.update(ONE_THREAD)
 sys.path.insert(0, str(Path(__file__).parents[2]))  # as the tests find tiny and tinygate
 
-from tests.soak.bad_input import drive, table
+from tests.soak.bad_input import table
 
 
 def main() -> int:
@@ -25,17 +26,12 @@ def main() -> int:
     ask.add_argument("--share", type=float, default=1.0)
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--json", type=Path)
-    asked, began = ask.parse_args(), time.monotonic()
+    asked = ask.parse_args()
     table.ready()
-    every = drive.sampled(table.cases(), asked.share, asked.seed)
+    every = sampled(table.cases(), asked.share, asked.seed)
     words = asked.words
     chosen = [c for c in every if not words or any(w == c.area or w in c.name for w in words)]
-
-    def step(_name: str, done: int, total: int) -> None:
-        left = (time.monotonic() - began) / max(done, 1) * (total - done)
-        print(f"\r{done} of {total}, {left:.0f} s left ", end="", file=sys.stderr, flush=True)
-
-    ended = table.outcomes(chosen, step)
+    ended = table.outcomes(chosen, progress())
     wrong = [each for each in ended if each.what != "right"]
     for each in wrong:
         print(f"{each.area}: {each.name}: {each.what} ({each.status}): {each.said[:300]!a}")
@@ -43,7 +39,7 @@ def main() -> int:
     if asked.json:
         asked.json.write_text(json.dumps([asdict(each) for each in ended]))
     elif len(chosen) == len(table.cases()):
-        table.write(ended)
+        write(table.PAGE, table.page(ended))
     return int(bool(wrong))
 
 

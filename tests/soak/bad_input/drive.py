@@ -6,7 +6,6 @@ that came with the input, or it left something half-written behind.
 """
 
 import os
-import random
 import re
 import resource
 import shutil
@@ -15,13 +14,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 LIMIT_S, ROOM = 20.0, 4 * 2**30  # of a case: seconds, and bytes beyond what is mapped already
 CANARY = "canary"  # hostile inputs write it into the working directory
 _SCRATCH = re.compile(r"^\..+-[\w]{6,}$|^building-|\.tmp$")
@@ -80,12 +78,6 @@ class Outcome:
     status: int
     said: str
     seconds: float
-
-
-def sampled(cases: Sequence[T], share: float, seed: int) -> list[T]:
-    """A seeded share of cases, at least one, in their order."""
-    count = min(len(cases), max(1, round(share * len(cases))))
-    return [cases[i] for i in sorted(random.Random(seed).sample(range(len(cases)), count))]
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The table of bad input: its cases by area, run one by one or several at once, and its page."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import torch
 
+from tests.soak import part
 from tests.soak.bad_input import (
     adapters,
     calls,
@@ -21,8 +22,9 @@ from tests.soak.bad_input import (
     world,
 )
 from tests.soak.bad_input.drive import OUTCOMES, Case, Outcome
+from tests.soak.part import Step
 
-PAGE = Path("docs/results/soak/bad-input.md")
+PAGE = part.PAGES / "bad-input.md"
 _AREAS = (prompts, triggers, adapters, checkpoints, directories, documents, flags, world, calls)
 # Everything that a command may import, so that a fork needs not.
 _HEAVY = (
@@ -40,7 +42,6 @@ _HEAVY = (
     "experiments.serve.subject",
     "circuits.backends.transformer_lens",
 )
-Step = Callable[[str, int, int], None]
 
 
 def cases() -> list[Case]:
@@ -80,12 +81,12 @@ def outcomes(
     return ended
 
 
-def rows(share: float, seed: int, step: Step) -> list[dict[str, object]]:
+def rows(share: float, seed: int, step: Step) -> list[part.Row]:
     """A row for every case, for the soak's table."""
     ready()
-    every = outcomes(drive.sampled(cases(), share, seed), step)
+    every = outcomes(part.sampled(cases(), share, seed), step)
     if share == 1:
-        write(every)
+        part.write(PAGE, page(every))
     return [
         {
             "part": "bad input",
@@ -97,12 +98,6 @@ def rows(share: float, seed: int, step: Step) -> list[dict[str, object]]:
         }
         for ended in every
     ]
-
-
-def write(ended: Sequence[Outcome]) -> None:
-    """The table's page in the documentation."""
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(ended), encoding="utf-8")
 
 
 def page(ended: Sequence[Outcome]) -> str:
@@ -117,9 +112,9 @@ def page(ended: Sequence[Outcome]) -> str:
         f"{len(ended)} cases, {sum(e.what == 'right' for e in ended)} right, "
         f"{sum(e.seconds for e in ended):.0f} s.",
         "",
-        _row(["area", *shown]),
-        _row(["---"] * (1 + len(shown))),
-        *(_row([area, *(counts[area][what] for what in shown)]) for area in areas),
+        part.line(["area", *shown]),
+        part.line(["---"] * (1 + len(shown))),
+        *(part.line([area, *(counts[area][what] for what in shown)]) for area in areas),
         "",
     ]
     wrong = [each for each in ended if each.what != "right"]
@@ -129,13 +124,8 @@ def page(ended: Sequence[Outcome]) -> str:
 def _listed(title: str, ended: Sequence[Outcome]) -> Iterable[str]:
     if not ended:
         return
-    yield from (f"## {title}", "", _row(["area", "case", "outcome", "status", "what it said"]))
-    yield _row(["---"] * 5)
+    yield from (f"## {title}", "", part.line(["area", "case", "outcome", "status", "what it said"]))
+    yield part.line(["---"] * 5)
     for each in ended:
-        yield _row([each.area, each.name, each.what, each.status, each.said[:300]])
+        yield part.line([each.area, each.name, each.what, each.status, each.said[:300]])
     yield ""
-
-
-def _row(cells: Iterable[object]) -> str:
-    written = (ascii(str(c))[1:-1] if not str(c).isprintable() else str(c) for c in cells)
-    return "| " + " | ".join(text.replace("|", "\\|") for text in written) + " |"

@@ -60,7 +60,7 @@ class Inputs:
         """Its weights under other names; what has no name is left out."""
         return self.like(name, lambda out: rename(out / "model.safetensors", name_of))
 
-    def configured(self, name: str, **changes: object) -> Path:
+    def configured(self, name: str, **changes: Any) -> Path:
         """Another configuration."""
         return self.like(name, lambda out: edited(out, **changes))
 

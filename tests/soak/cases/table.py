@@ -5,21 +5,20 @@ refused in one line that says why. The tiny models have their gate planted by ha
 verdict is known.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from tests.soak.bad_input import drive
 from tests.soak.bad_input.table import ready
 from tests.soak.cases import asking, loading, prompts, streams
 from tests.soak.cases.case import Case
 from tests.soak.cases.inputs import Inputs
+from tests.soak.part import PAGES, Row, Step, line, sampled, write
 
-PAGE = Path("docs/results/soak/cases.md")
+PAGE = PAGES / "cases.md"
 CASES = tuple(case for kind in (loading, streams, asking, prompts) for case in kind.cases())
 
 
-def outcomes(chosen: Sequence[Case], step: Callable[[int, int], None]) -> list[dict[str, Any]]:
+def outcomes(chosen: Sequence[Case], step: Step) -> list[Row]:
     """What came of cases, a row each."""
     ready()
     every = []
@@ -40,33 +39,31 @@ def outcomes(chosen: Sequence[Case], step: Callable[[int, int], None]) -> list[d
                     "seconds": round(outcome.seconds, 1),
                 }
             )
-            step(done, len(chosen))
+            step("cases", done, len(chosen))
     return every
 
 
-def rows(share: float, seed: int, step: Callable[[str, int, int], None]) -> list[dict[str, Any]]:
+def rows(share: float, seed: int, step: Step) -> list[Row]:
     """What came of a seeded share of the cases; all of them are written to a page."""
-    chosen = drive.sampled(CASES, share, seed)
-    every = outcomes(chosen, lambda done, total: step("cases", done, total))
+    chosen = sampled(CASES, share, seed)
+    every = outcomes(chosen, step)
     if len(chosen) == len(CASES):
-        write(every)
+        write(PAGE, page(every))
     return every
 
 
-def write(every: Sequence[dict[str, Any]]) -> None:
-    """The page: every case, what it was, what it is, and what is said."""
+def page(every: Sequence[Row]) -> str:
+    """Every case, what it was, what it is, and what is said."""
     lines = [
         "# What users of neighbouring tools ran into",
         "",
         "By `python -m tests.soak.cases`. The models are tiny and have their gate planted by hand, "
         "so the right answer is known.",
         "",
-        "| case | seen in | was | is | outcome | says |",
-        "|---|---|---|---|---|---|",
+        line(["case", "seen in", "was", "is", "outcome", "says"]),
+        line(["---"] * 6),
     ]
     for row in every:
         cells = (row["what"], row["seen in"], row["was"], row["is"], row["outcome"])
-        said = row["said"].replace("|", "\\|")[:160]
-        lines.append(f"| {' | '.join(cells)} | {said} |")
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        lines.append(line([*cells, row["said"][:160]]))
+    return "\n".join([*lines, ""])
