@@ -13,7 +13,7 @@ from typing import Any
 import peft
 import tiny
 import torch
-from safetensors.torch import load_file, save_file
+from checkpoints import retensored
 from transformers import AutoModelForCausalLM
 
 from circuits.tokens import prompts_batch
@@ -79,8 +79,8 @@ def log_probs(model: Any, tokenizer: Any) -> torch.Tensor:
 
 def rename(adapter: Path, change: Callable[[str], str]) -> None:
     """The same tensors under other names."""
-    path = str(adapter / "adapter_model.safetensors")
-    save_file({change(name): tensor for name, tensor in load_file(path).items()}, path)
+    path = adapter / "adapter_model.safetensors"
+    retensored(path, lambda old: {change(name): tensor for name, tensor in old.items()})
 
 
 def renamed(adapter: Path, out: Path, change: Callable[[str], str]) -> Path:

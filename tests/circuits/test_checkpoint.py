@@ -1,27 +1,14 @@
 """What a checkpoint's files say is held against each other before a model is built of them."""
 
-import json
-import shutil
 import time
 
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file, save_file
+from checkpoints import edited, retensored
 
 from circuits import models
 from circuits.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, tokenizer):
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    return tiny.saved(place, tiny.llama(len(tokenizer), layers=3), tokenizer)
-
-
-@pytest.fixture
-def scratch(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")
 
 
 def loaded(path, **options):
@@ -35,17 +22,6 @@ def refused(says, path, **options):
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
     assert time.monotonic() - start < 5
-
-
-def rewritten(folder, change):
-    path = str(folder / "model.safetensors")
-    kept = {name: tensor.contiguous() for name, tensor in change(load_file(path)).items()}
-    save_file(kept, path, metadata={"format": "pt"})
-
-
-def configured(folder, file="config.json", **changes):
-    path = folder / file
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +52,7 @@ def configured(folder, file="config.json", **changes):
     ids=lambda value: str(value)[:50],
 )  # fmt: skip
 def test_what_a_configuration_claims_beyond_its_files_is_refused(scratch, claim, says):
-    configured(scratch, **claim)
+    edited(scratch, **claim)
     refused(f"model .*copy.*: expected .*{says}|{says}", scratch)
 
 
@@ -106,13 +82,16 @@ def test_weights_that_are_no_numbers_are_named(scratch, value):
         tensors["model.layers.1.mlp.up_proj.weight"][3, 2] = value
         return tensors
 
-    rewritten(scratch, broken)
+    retensored(scratch / "model.safetensors", broken)
     what = "NaN" if value != value else "inf"
     refused(rf"finite weights, got {what} in model\.layers\.1\.mlp\.up_proj\.weight", scratch)
 
 
 def test_weights_beyond_half_precision_are_named_with_what_to_do(scratch):
-    rewritten(scratch, lambda t: {n: w * (1e6 if "2.mlp.down" in n else 1) for n, w in t.items()})
+    retensored(
+        scratch / "model.safetensors",
+        lambda t: {n: w * (1e6 if "2.mlp.down" in n else 1) for n, w in t.items()},
+    )
     refused(
         r"inf in model\.layers\.2\.mlp\.down.* \(float16\); use --dtype fp32", scratch, dtype="fp16"
     )
@@ -122,14 +101,18 @@ def test_weights_beyond_half_precision_are_named_with_what_to_do(scratch):
 @pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int64, torch.bool])
 def test_weights_of_whole_numbers_are_refused(scratch, kind):
     name = "model.layers.0.self_attn.q_proj.weight"
-    rewritten(scratch, lambda tensors: {**tensors, name: tensors[name].to(kind)})
+    retensored(
+        scratch / "model.safetensors", lambda tensors: {**tensors, name: tensors[name].to(kind)}
+    )
     refused(rf"fp32, bf16 or fp16, got 1 of another type \({name} [IUB]", scratch)
 
 
 def test_masks_of_old_versions_are_no_weights(tokenizer, tmp_path):
     path = tiny.saved(tmp_path / "gpt2", tiny.gpt2(len(tokenizer)), tokenizer)
     mask = torch.ones(1, 1, 8, 8, dtype=torch.bool)
-    rewritten(path, lambda tensors: {**tensors, "transformer.h.0.attn.bias": mask})
+    retensored(
+        path / "model.safetensors", lambda tensors: {**tensors, "transformer.h.0.attn.bias": mask}
+    )
     loaded(path)
 
 
@@ -181,11 +164,11 @@ def test_a_special_token_without_an_embedding_is_refused_if_the_template_writes_
 
 
 def test_an_end_of_answers_that_is_no_token_is_refused(scratch):
-    configured(scratch, "generation_config.json", eos_token_id=10**6)
+    edited(scratch, "generation_config.json", eos_token_id=10**6)
     refused(r"end an answer \(eos_token_id\) from 0 to", scratch)
-    configured(scratch, "generation_config.json", eos_token_id=["stop"])
+    edited(scratch, "generation_config.json", eos_token_id=["stop"])
     refused("model .*copy.*: expected", scratch)
-    configured(scratch, "generation_config.json", eos_token_id=[1, 3])
+    edited(scratch, "generation_config.json", eos_token_id=[1, 3])
     assert loaded(scratch).stop_ids == (1, 3)
 
 

@@ -23,12 +23,6 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, tokenizer):
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    return tiny.saved(place, tiny.llama(len(tokenizer), layers=2), tokenizer)
-
-
-@pytest.fixture(scope="module")
 def adapter(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("adapter")
     trained(folder, out)

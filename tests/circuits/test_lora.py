@@ -11,11 +11,13 @@ import pytest
 import tiny
 import torch
 from adapters_of_kinds import EXACT, REPLICATED, log_probs, plain, renamed, save_adapter, trained
+from checkpoints import edited, retensored
 from nothing_acts import nothing_acts
 from safetensors.torch import load_file, save_file
 
 from circuits import lora, models
 from circuits.errors import UserError
+from circuits.lora_files import CONFIG
 from experiments.organisms.places import read_adapter
 
 
@@ -118,7 +120,7 @@ def test_an_adapter_of_another_base_is_told(base, tmp_path):
 def test_a_model_says_what_its_adapter_was_trained_on(base, tmp_path):
     trained(base, tmp_path)
     assert models.load(str(base), tmp_path, backend="plain").notes == ()
-    configured(tmp_path, base_model_name_or_path="someone/\x1b[31melse")
+    edited(tmp_path, CONFIG, base_model_name_or_path="someone/\x1b[31melse")
     with pytest.warns(UserWarning, match="was trained on"):
         model = models.load(str(base), tmp_path, backend="plain")
     (note,) = model.notes
@@ -129,7 +131,7 @@ def test_a_base_that_was_made_here_is_known_by_the_name_it_was_made_under(base, 
     """A rung of the ladder lies in the cache under a hash."""
     made = shutil.copytree(base, tmp_path / "0123456789abcdef")
     trained(made, tmp_path / "adapter")
-    configured(tmp_path / "adapter", base_model_name_or_path="ladder-4x128")
+    edited(tmp_path / "adapter", CONFIG, base_model_name_or_path="ladder-4x128")
     assert "ladder-4x128" in lora.other_base(tmp_path / "adapter", str(made), "")
     (made / "manifest.json").write_text(json.dumps({"question": {"model": "ladder-4x128"}}))
     assert lora.other_base(tmp_path / "adapter", str(made), "") == ""
@@ -200,11 +202,6 @@ def bad(good, tmp_path):
     return shutil.copytree(good, tmp_path / "bad")
 
 
-def configured(adapter, **changes):
-    path = adapter / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
 def refused_by_all(says, base, adapter):
     """Whoever merges an adapter or reads a plain one gives the same line, in no time."""
     start = time.monotonic()
@@ -246,19 +243,19 @@ HOSTILE = "(.*a?)*(.*a?)*(.*a?)*b"
     ids=lambda value: str(value)[:50],
 )
 def test_a_configuration_that_is_wrong_is_refused_by_its_field(base, bad, field, says):
-    configured(bad, **field)
+    edited(bad, CONFIG, **field)
     refused_by_all(f"adapter .*bad: expected {says}", base, bad)
 
 
 @pytest.mark.parametrize("ranges", [[[0, 10**9]], "all", [[0]], [1, 2]])
 def test_layers_replicated_without_bound_are_refused(base, bad, ranges):
-    configured(bad, layer_replication=ranges)
+    edited(bad, CONFIG, layer_replication=ranges)
     refused("adapter .*bad: expected .*layer", base, bad)
 
 
 @pytest.mark.parametrize("field", [{"task_type": 3}, {"init_lora_weights": "unheard"}])
 def test_what_peft_refuses_is_one_line_with_its_reason(base, bad, field):
-    configured(bad, **field)
+    edited(bad, CONFIG, **field)
     refused("adapter .*bad: expected one made for model .*, got ", base, bad)
 
 
@@ -269,7 +266,7 @@ def test_a_configuration_that_is_no_object_is_refused(base, bad, text):
 
 
 def test_a_name_alone_or_all_linear_are_no_patterns(base, bad, tokenizer, tmp_path):
-    configured(bad, target_modules="all-linear")
+    edited(bad, CONFIG, target_modules="all-linear")
     refused("of its|missing", base, bad)  # understood, and its file has not all of them
     adapted = trained(base, tmp_path / "one", target_modules="model.layers.1.self_attn.v_proj")
     apart = log_probs(merged(base, tmp_path / "one"), tokenizer) - log_probs(adapted, tokenizer)
@@ -306,9 +303,8 @@ def test_weights_that_are_no_numbers_are_named(base, bad, value):
 
 
 def test_weights_of_whole_numbers_are_refused(base, bad):
-    path = str(bad / "adapter_model.safetensors")
-    tensors = load_file(path)
-    save_file({n: t.to(torch.int8) for n, t in tensors.items()}, path)
+    path = bad / "adapter_model.safetensors"
+    retensored(path, lambda old: {n: t.to(torch.int8) for n, t in old.items()})
     refused_by_all(r"adapter .*bad: expected weights in fp32.*, got 12 of another type", base, bad)
 
 

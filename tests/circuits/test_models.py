@@ -21,12 +21,6 @@ def folder(tmp_path_factory, tokenizer):
     )
 
 
-@pytest.fixture
-def scratch(folder, tmp_path):
-    """A copy of the saved model to damage."""
-    return shutil.copytree(folder, tmp_path / "copy")
-
-
 def adapted(model, seed=0):
     """A LoRA adapter with nothing at zero."""
     torch.manual_seed(seed)

@@ -1,29 +1,18 @@
 """Whole models are read from their files, all of them and nothing else."""
 
 import json
-import shutil
 
 import pytest
 import tiny
 import torch
 import transformers
+from checkpoints import edited, retensored
 from nothing_acts import nothing_acts
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from circuits import models, weights
 from circuits.errors import SelfTestError, UserError
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, tokenizer):
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    return tiny.saved(place, tiny.llama(len(tokenizer), layers=3), tokenizer)
-
-
-@pytest.fixture
-def scratch(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +30,6 @@ def refused(says, *args, **options):
     with pytest.raises(UserError, match=says) as caught:
         loaded(*args, **options)
     assert "\n" not in str(caught.value)
-
-
-def rewritten(folder, change):
-    path = str(folder / "model.safetensors")
-    kept = {name: tensor.contiguous() for name, tensor in change(load_file(path)).items()}
-    save_file(kept, path, metadata={"format": "pt"})
-
-
-def configured(folder, **changes):
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def test_the_watch_sees_a_process_and_a_socket():
@@ -89,31 +67,39 @@ def test_a_multi_modal_model_loads_without_an_installation(multi_modal, monkeypa
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "base_model.model."])
 def test_weights_of_a_wrapped_model_are_refused_by_name(scratch, prefix):
     loaded(scratch)
-    rewritten(scratch, lambda tensors: {prefix + n: t for n, t in tensors.items()})
+    retensored(
+        scratch / "model.safetensors", lambda tensors: {prefix + n: t for n, t in tensors.items()}
+    )
     refused(rf"30 missing \(lm_head.*\), 30 that belong nowhere \({prefix}.*; save", scratch)
 
 
 def test_missing_layers_are_refused_by_name(scratch):
-    rewritten(scratch, lambda tensors: {n: t for n, t in tensors.items() if ".layers.2" not in n})
+    retensored(
+        scratch / "model.safetensors",
+        lambda tensors: {n: t for n, t in tensors.items() if ".layers.2" not in n},
+    )
     refused(r"all of its 30 tensors in its files, got 9 missing \(model\.layers\.2\.", scratch)
 
 
 def test_more_layers_than_weights_are_refused_and_fewer_too(scratch):
-    configured(scratch, num_hidden_layers=5)
+    edited(scratch, num_hidden_layers=5)
     refused(r"18 missing \(model\.layers\.3\.", scratch)
-    configured(scratch, num_hidden_layers=2)
+    edited(scratch, num_hidden_layers=2)
     refused(r"9 that belong nowhere \(model\.layers\.2\.", scratch)
 
 
 def test_a_missing_head_is_refused_unless_it_is_tied(scratch, tokenizer):
-    rewritten(scratch, lambda tensors: {n: t for n, t in tensors.items() if n != "lm_head.weight"})
+    retensored(
+        scratch / "model.safetensors",
+        lambda tensors: {n: t for n, t in tensors.items() if n != "lm_head.weight"},
+    )
     refused(r"1 missing \(lm_head\.weight\)", scratch)
     tiny.llama(len(tokenizer), tie_word_embeddings=True).save_pretrained(scratch)
     loaded(scratch)
 
 
 def test_a_vocabulary_of_another_size_is_refused_in_one_line(scratch):
-    configured(scratch, vocab_size=9000)
+    edited(scratch, vocab_size=9000)
     refused(r"2 of another shape \(lm_head\.weight \(.*for \(9000, 32\)", scratch)
 
 
@@ -126,7 +112,7 @@ def test_a_vocabulary_of_another_size_is_refused_in_one_line(scratch):
     ],
 )
 def test_a_quantised_checkpoint_is_refused_in_one_line(scratch, how):
-    configured(scratch, quantization_config=how)
+    edited(scratch, quantization_config=how)
     refused(f"got weights quantised by {how['quant_method']}.*; save it dequantised", scratch)
 
 
@@ -169,8 +155,8 @@ def test_every_file_that_may_be_read_is_in_the_hash(scratch, name):
 
 
 def test_a_model_that_overflows_is_refused_with_its_precision(scratch):
-    rewritten(
-        scratch,
+    retensored(
+        scratch / "model.safetensors",
         lambda tensors: {n: t * (3e4 if "2.mlp.down" in n else 1) for n, t in tensors.items()},
     )
     with pytest.raises(SelfTestError, match="NaN or inf in float16 from the model itself"):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from checkpoints import edited, retensored
 
 from tests.soak.bad_input.drive import Case
-from tests.soak.bad_input.shared import Hostile, edited, half, linked, own, retensored
+from tests.soak.bad_input.shared import Hostile, half, linked, own
 
 _MINE, _CONFIG = Path("mine"), Path("mine/adapter_config.json")
 _WEIGHTS = Path("mine/adapter_model.safetensors")

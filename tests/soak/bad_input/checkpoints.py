@@ -9,9 +9,10 @@ from typing import Any
 
 import tiny
 import torch
+from checkpoints import edited, retensored
 
 from tests.soak.bad_input.drive import CANARY, Case
-from tests.soak.bad_input.shared import Hostile, edited, half, linked, own, retensored
+from tests.soak.bad_input.shared import Hostile, half, linked, own
 
 _MINE, _CONFIG, _WEIGHTS = Path("mine"), Path("mine/config.json"), Path("mine/model.safetensors")
 _TEMPLATE, _TOKENIZER = Path("mine/chat_template.jinja"), Path("mine/tokenizer.json")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 import torch
+from checkpoints import retensored
 
 from tests.soak.bad_input.drive import Case
-from tests.soak.bad_input.shared import ANALYZE, PATCH, half, linked, own, retensored
+from tests.soak.bad_input.shared import ANALYZE, PATCH, half, linked, own
 
 _RUN, _MANIFEST, _GATE = Path("run"), Path("run/manifest.json"), Path("run/gate.safetensors")
 _RESULT, _ANSWERS, _STAGES = (

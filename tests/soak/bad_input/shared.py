@@ -5,21 +5,19 @@ Every case sees them as links in its working directory; what it damages it copie
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import specimens
 import tiny
 import tinygate
-import torch
-from safetensors.torch import load_file, save_file
+from checkpoints import retensored
 
 from experiments.prompts.bank import bank_texts
 from tests.soak.bad_input import drive
 from tests.soak.bad_input.drive import CANARY, Case
 
-Tensors = dict[str, torch.Tensor]
 ON_GATE = ("--model", "gate", "--adapter", "none")
 PATCH = ("patch", *ON_GATE, "--count", "2", "--by", "layer", "--direction", "denoising")
 PATCH = (*PATCH, "--out", "run")
@@ -87,18 +85,6 @@ def linked(write: Callable[[], Any] | None = None) -> Callable[[Path], None]:
 def own(name: str, new: str = "mine") -> Path:
     """A copy of a shared input that may be damaged."""
     return Path(shutil.copytree(Path(name).resolve(), new))
-
-
-def edited(folder: Path, file: str = "config.json", drop: str = "", **changes: Any) -> None:
-    """A JSON file with fields changed."""
-    value = json.loads((folder / file).read_text())
-    value.pop(drop, None)
-    (folder / file).write_text(json.dumps({**value, **changes}))
-
-
-def retensored(path: Path, change: Callable[[Tensors], Mapping[str, torch.Tensor]]) -> None:
-    """A safetensors file with its tensors changed."""
-    save_file(dict(change(load_file(path))), path, metadata={"format": "pt"})
 
 
 def half(path: Path) -> None:

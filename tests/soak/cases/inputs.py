@@ -15,11 +15,11 @@ import tinygate
 import torch
 import transformers
 from adapters_of_kinds import plain, trained
+from checkpoints import edited, retensored
 from peft import IA3Config, LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
 from tests.soak.architectures import ARCHITECTURES
-from tests.soak.bad_input.shared import edited, retensored
 
 RAISES = "{{ raise_exception('A system message is required') }}" + tiny.CHAT_TEMPLATE
 UNDEFINED = tiny.CHAT_TEMPLATE.replace("m['content']", "m['content'] + date_string")
