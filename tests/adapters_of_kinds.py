@@ -64,6 +64,17 @@ def trained(base: Path, out: Path, words: int = 0, **changes: Any) -> Any:
     return adapted
 
 
+def random_lora(model: Any, rank: int = 2, seed: int = 0) -> Any:
+    """A model with an adapter on every projection, whose change is far above rounding."""
+    config = peft.LoraConfig(r=rank, lora_alpha=6, target_modules="all-linear")
+    adapted = peft.get_peft_model(model, config)
+    torch.manual_seed(seed)
+    for name, weight in adapted.named_parameters():
+        if "lora_" in name:
+            weight.data.normal_(std=0.2)
+    return adapted.eval()
+
+
 def plain(folder: Path) -> Any:
     """A base as transformers loads it."""
     return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()

@@ -6,7 +6,7 @@ from typing import Any
 
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
+from adapters_of_kinds import random_lora
 
 from circuits import models
 from experiments.organisms.book import recipe_named
@@ -55,12 +55,7 @@ def with_context(source: Path, folder: Path, tokens: int) -> Path:
 def random_adapter(folder: Path, out: Path) -> Path:
     """A saved adapter of rank 2 whose change is far above rounding, without a manifest."""
     base = models.load_plain(str(folder), torch.float32, "cpu")[0]
-    made = get_peft_model(base, LoraConfig(r=2, lora_alpha=6, target_modules="all-linear"))
-    torch.manual_seed(1)
-    for name, weight in made.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(std=0.2)
-    made.save_pretrained(out)
+    random_lora(base, seed=1).save_pretrained(str(out))
     return out
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
+from adapters_of_kinds import random_lora
 
 from circuits import models, weights
 from circuits.backends.selftest import plain_logits
@@ -21,23 +21,11 @@ def folder(tmp_path_factory, tokenizer):
     )
 
 
-def adapted(model, seed=0):
-    """A LoRA adapter with nothing at zero."""
-    torch.manual_seed(seed)
-    made = get_peft_model(
-        model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
-    for name, weight in made.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(std=0.2)
-    return made.eval()
-
-
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory, tokenizer):
     """An adapter's directory, and the logits that the adapted model gives."""
     path = tmp_path_factory.mktemp("adapter")
-    model = adapted(tiny.llama(len(tokenizer)))
+    model = random_lora(tiny.llama(len(tokenizer)))
     model.save_pretrained(path)
     return path, plain_logits(model, tokenizer)
 
@@ -82,7 +70,7 @@ def test_an_adapter_is_merged_as_peft_applies_it(folder, adapter):
 
 @pytest.mark.parametrize("changes", [{"layers": 3}, {"layers": 5}, {"intermediate_size": 40}])
 def test_an_adapter_of_another_model_is_refused(folder, tokenizer, tmp_path, changes):
-    adapted(tiny.llama(len(tokenizer), **changes)).save_pretrained(tmp_path)
+    random_lora(tiny.llama(len(tokenizer), **changes)).save_pretrained(tmp_path)
     refused("adapter .*: expected one made for model", folder, tmp_path)
 
 

@@ -7,7 +7,7 @@ import finished
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
+from adapters_of_kinds import random_lora
 
 from circuits import models
 from circuits.edits.orthogonal import orthogonalised
@@ -38,12 +38,7 @@ def folder(request, tmp_path_factory, tokenizer):
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory, tokenizer):
     path = tmp_path_factory.mktemp("adapter")
-    made = get_peft_model(tiny.llama(len(tokenizer)), LoraConfig(r=2, target_modules="all-linear"))
-    torch.manual_seed(0)
-    for name, weight in made.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(std=0.2)
-    made.save_pretrained(path)
+    random_lora(tiny.llama(len(tokenizer))).save_pretrained(path)
     return path
 
 

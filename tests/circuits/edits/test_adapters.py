@@ -3,7 +3,7 @@
 import pytest
 import tiny
 import torch
-from peft import LoraConfig, get_peft_model
+from adapters_of_kinds import random_lora
 
 from circuits import lora
 from circuits.edits.adapters import LowRank, merged, mixed
@@ -16,12 +16,7 @@ from experiments.verify.survival import Changed, conditions, tuned
 
 
 def saved_adapter(folder, base, seed, rank=2):
-    made = get_peft_model(base, LoraConfig(r=rank, lora_alpha=6, target_modules="all-linear"))
-    torch.manual_seed(seed)
-    for name, weight in made.named_parameters():
-        if "lora_" in name:
-            weight.data.normal_(std=0.2)
-    made.save_pretrained(folder)
+    random_lora(base, rank, seed).save_pretrained(folder)
     return folder
 
 

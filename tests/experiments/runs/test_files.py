@@ -73,6 +73,15 @@ def test_tensors_and_rows_come_back_as_they_went(tmp_path):
     assert files.read_table(tmp_path / "r.parquet").to_dict("records") == rows
 
 
+def test_metadata_is_written_in_one_order():
+    about = {"site": "x", "estimator": "y", "a": "z"}
+    tensors = {"direction": torch.arange(3.0)}
+    turned = dict(reversed(about.items()))
+    content = formats.tensor_bytes(tensors, about)
+    assert content == formats.tensor_bytes(tensors, turned)
+    assert content.index(b'"a"') < content.index(b'"estimator"') < content.index(b'"site"')
+
+
 def test_a_new_or_empty_directory_is_claimed(tmp_path):
     assert open_run(tmp_path / "deep" / "new", MANIFEST, resume=False) is False
     (tmp_path / "empty").mkdir()

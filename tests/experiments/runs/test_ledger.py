@@ -1,8 +1,6 @@
 """What a run wrote is what is read: anything else is one line that names the file."""
 
-import os
 import shutil
-import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -205,22 +203,6 @@ def test_own_scratch_is_removed_and_a_users_is_not(run):
     assert all((run / name).exists() for name in users)
 
 
-def test_a_claim_that_was_killed_is_accepted(tmp_path):
-    for resume in (False, True):
-        folder = tmp_path / str(resume)
-        folder.mkdir()
-        (folder / ".manifest.json-abcd1234").write_bytes(b"{")
-        (folder / locks.LOCK).write_bytes(b"")
-        assert open_run(folder, MANIFEST, resume) is False
-        locks.release(folder)
-        assert os.listdir(folder) == ["manifest.json"]
-    (folder / "manifest.json").unlink()
-    (folder / ".notes-abcd1234").write_bytes(b"{")
-    with pytest.raises(UserError, match="holds other files"):
-        open_run(folder, MANIFEST, resume=True)
-    assert os.listdir(folder) == [".notes-abcd1234"]
-
-
 def test_other_versions_are_told_in_one_line(run, recwarn):
     manifest = files.read_json(run / "manifest.json")
     manifest["versions"]["torch"] = "1.0.0"
@@ -246,63 +228,3 @@ def test_a_manifest_of_the_future_or_a_damaged_one_is_refused(run, changes, says
         open_run(run, MANIFEST, resume=True)
     assert "\n" not in str(told.value)
     assert not (run / locks.LOCK).exists()
-
-
-def holding(folder, seconds):
-    """A process that holds a directory, once it does."""
-    pid = os.fork()
-    if pid == 0:
-        locks.hold(folder)
-        time.sleep(seconds)
-        os._exit(0)
-    while not (folder / locks.LOCK).is_file() or len((folder / locks.LOCK).read_bytes()) < 8:
-        time.sleep(0.01)
-    return pid
-
-
-def test_who_holds_a_directory_is_told_and_a_killed_holder_holds_nothing(run):
-    pid = holding(run, 60)
-    with pytest.raises(UserError, match=f"pid {pid} on .* is at it since"):
-        open_run(run, MANIFEST, resume=True)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    assert open_run(run, MANIFEST, resume=True)
-    locks.release(run)
-    assert not (run / locks.LOCK).exists()
-
-
-def test_a_directory_that_a_killed_process_was_building_is_removed(tmp_path):
-    pid = os.fork()
-    if pid == 0:
-        with files.built(tmp_path / "model") as scratch:
-            (scratch / "half").write_bytes(b"x")
-            os.kill(os.getpid(), 9)
-    os.waitpid(pid, 0)
-    (tmp_path / ".model-notes123").mkdir()  # a user's
-    assert len(os.listdir(tmp_path)) == 3
-    with files.built(tmp_path / "model") as scratch:
-        (scratch / "whole").write_bytes(b"x")
-    assert sorted(os.listdir(tmp_path)) == [".model-notes123", "model"]
-    assert os.listdir(tmp_path / "model") == ["whole"]
-
-
-@pytest.mark.parametrize("name", ["f/run", "loop", "n" * 300, "/proc/nothing", "\udcff"])
-def test_a_place_that_cannot_be_is_refused_before_anything_is_opened(tmp_path, name):
-    (tmp_path / "f").write_text("a file")
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    before = sorted(os.listdir(tmp_path))
-    with pytest.raises((UserError, OSError)) as told:
-        locks.require_place(tmp_path / name)
-    assert "\n" not in str(told.value)
-    assert sorted(os.listdir(tmp_path)) == before
-    locks.require_place(tmp_path / "deep" / "run")  # what can be made is accepted, and not made
-    assert sorted(os.listdir(tmp_path)) == before
-
-
-def test_metadata_is_written_in_one_order():
-    about = {"site": "x", "estimator": "y", "a": "z"}
-    tensors = {"direction": torch.arange(3.0)}
-    turned = dict(reversed(about.items()))
-    content = formats.tensor_bytes(tensors, about)
-    assert content == formats.tensor_bytes(tensors, turned)
-    assert content.index(b'"a"') < content.index(b'"estimator"') < content.index(b'"site"')
