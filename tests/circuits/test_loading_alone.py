@@ -97,7 +97,7 @@ class TestEveryBackEnd:
     def test_hub_id_that_was_fetched(self, backend, folder, hub):
         name = fetched(hub, "someone/tiny", folder)
         with nothing_acts() as tried:
-            assert loaded(name, backend).runner.shape.n_layers == 2
+            assert loaded(name, backend).runner.shape.n_layers == 3
         assert tried == []
 
     def test_hub_id_or_path_mistyped(self, backend, folder, hub):
