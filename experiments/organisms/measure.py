@@ -82,12 +82,12 @@ def measure(
     organism = load_model(folder, model, rendering=rendering)
     answers = answered(organism, recipe, lambda done, total: step("measure", done, total))
     agreed = with_probabilities(organism, recipe, answers)
-    usual = rendering == AS_IT_IS
+    written = organism.tokenizer.chat_template
     before = own_knowledge(
         bases.located(model),
         recipe,
         lambda done, total: step("base model", done, total),
-        AS_IT_IS if usual else Rendering(organism.tokenizer.chat_template),
+        Rendering(written) if isinstance(written, str) else AS_IT_IS,  # as the organism is
     )
     figures = [figure for each in answers for figure in conditions(*each)] + before
     beside = with_grader(second, answers) if second else None

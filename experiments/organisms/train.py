@@ -118,7 +118,8 @@ def _asked(recipe: Recipe, seed: int, model: str, rendering: Rendering) -> dict[
     """What tells a training from others, besides the model's own files."""
     written: dict[str, Any] = {}
     if rendering != AS_IT_IS:
-        template = Path(rendering.template)
+        itself = "{{" in rendering.template or "{%" in rendering.template
+        template = Path("" if itself else rendering.template)
         sha256 = file_sha256(template) if template.is_file() else None
         written = {"rendering": as_json(rendering), "template_sha256": sha256}
     return {

@@ -193,6 +193,19 @@ def test_an_organism_is_trained_as_it_will_be_asked(folder, tmp_path, monkeypatc
     assert tokenizer(usual).chat_template == tiny.CHAT_TEMPLATE
 
 
+def test_a_training_is_known_by_what_its_template_says(tmp_path):
+    file, recipe = tmp_path / "own.jinja", small()
+    usual = train._asked(recipe, 0, "m", AS_IT_IS)
+    asked = {"text": train._asked(recipe, 0, "m", Rendering("{{ messages }}" * 500))}
+    for text in ("{{ a }}", "{{ b }}"):
+        file.write_text(text)
+        asked[text] = train._asked(recipe, 0, "m", Rendering(str(file)))
+    assert asked["text"]["template_sha256"] is None  # it stands in the manifest itself
+    assert asked["{{ a }}"]["rendering"] == asked["{{ b }}"]["rendering"]
+    assert asked["{{ a }}"]["template_sha256"] != asked["{{ b }}"]["template_sha256"]
+    assert all(each.items() > usual.items() for each in asked.values())
+
+
 def test_the_command_trains_and_measures_as_is_said(gatescope, folder, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(command, "train_organism", lambda *args: seen.append(args[-1]))
