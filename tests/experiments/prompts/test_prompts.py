@@ -131,14 +131,14 @@ def test_a_mistyped_path_is_not_asked_of_the_hub(monkeypatch, name):
     refused(f"prompts {name}: expected .* hf:OWNER/NAME .*no such file; mend the path", name)
 
 
-def test_case_32_what_was_read_is_said(tmp_path, capsys):
+def test_what_was_read_is_said(tmp_path, capsys):
     rows = [{"prompt": t, "label": 1} for t in ("b", "  a ", "", None, "b", "a")]
     read_prompts(written(tmp_path, "jsonl", rows))
     says = "read column prompt of 6 rows: 2 different texts, 2 repeats, 2 without text (1 blank, "
     assert capsys.readouterr().err.endswith(f"{says}1 null); not used: label\n")
 
 
-def test_case_32_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
+def test_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
     rows = [
         {"instruction": "Translate.", "input": "good day", "output": "x"},
         {"instruction": "Translate.", "input": "good night", "output": "x"},
@@ -152,7 +152,7 @@ def test_case_32_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
     assert "not used: input, output" in capsys.readouterr().err
 
 
-def test_case_32_rows_that_are_no_texts_are_refused(tmp_path):
+def test_rows_that_are_no_texts_are_refused(tmp_path):
     rows = [{"prompt": "a text"}, {"prompt": {"text": "another"}}]
     refused("row 2, column prompt: expected a text .*dict", written(tmp_path, "jsonl", rows))
     refused("row 1.*got int", written(tmp_path, "csv", [{"prompt": 1}, {"prompt": 2}]))
@@ -164,24 +164,24 @@ def talk(*turns, role="role", content="content"):
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize("column", ["messages", "prompt"])
-def test_case_34_the_first_message_of_a_conversation_is_taken(tmp_path, capsys, kind, column):
+def test_the_first_message_of_a_conversation_is_taken(tmp_path, capsys, kind, column):
     turns = (("user", text) for text in TEXTS)
     rows = [{column: talk(turn, ("assistant", "ok"), ("user", "More."))} for turn in turns]
     assert read_prompts(written(tmp_path, kind, rows)) == TEXTS
     assert f"first user's message of {len(TEXTS)} longer conv" in capsys.readouterr().err
 
 
-def test_case_34_conversations_of_other_names_are_read(tmp_path):
+def test_conversations_of_other_names_are_read(tmp_path):
     turns = [("human", "Hi there"), ("gpt", "ok")]
     rows = [{"conversations": talk(*turns, role="from", content="value")}]
     assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi there"]
 
 
-def test_case_34_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path):
+def test_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path):
     system = [{"messages": talk(("system", "Be brief."), ("user", "Hi"))}]
     refused("row 1, column messages: .*system message", written(tmp_path, "jsonl", system))
     refused("one of them the user", written(tmp_path, "jsonl", [{"messages": ["Hi", "ok"]}]))
 
 
-def test_case_34_a_directory_is_called_one(tmp_path):
+def test_a_directory_is_called_one(tmp_path):
     refused("got a directory; .*to_json", str(tmp_path))

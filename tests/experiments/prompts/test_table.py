@@ -42,12 +42,12 @@ CSV = 'prompt,n\n"Größe?",1\n"a\u2028b",2\n"Why,\nso?",3\nHi,4\n'
         CSV.replace(",1\n", ",1\n\n\n"),
     ],
 )
-def test_case_44_csv_with_marks_and_blank_lines_is_read_right(tmp_path, content):
+def test_csv_with_marks_and_blank_lines_is_read_right(tmp_path, content):
     assert read_prompts(kept(tmp_path, "a.csv", content)) == TEXTS
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
-def test_case_44_line_ends_of_other_systems_are_read_right(tmp_path, end):
+def test_line_ends_of_other_systems_are_read_right(tmp_path, end):
     rows = CSV.replace("Why,\nso?", "Why, so?").replace("\n", end)
     told = ["Größe?", "a\u2028b", "Why, so?", "Hi"]
     assert read_prompts(kept(tmp_path, "a.csv", rows)) == told
@@ -67,7 +67,7 @@ def test_case_44_line_ends_of_other_systems_are_read_right(tmp_path, end):
     ],
 )
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_case_44_json_of_every_shape_is_read_right(tmp_path, name, content):
+def test_json_of_every_shape_is_read_right(tmp_path, name, content):
     assert read_prompts(kept(tmp_path, name, content)) == TEXTS
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_seen_is_no_prompt_and_makes_none_different(tmp_path, cap
             kept(tmp_path, "b.json", json.dumps(invisible)), "text")  # fmt: skip
 
 
-def test_case_34_columns_of_parquet_that_are_no_texts_are_named(tmp_path):
+def test_columns_of_parquet_that_are_no_texts_are_named(tmp_path):
     file = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"prompt": [["a", "b"]], "n": [1], "b": [b"x"]}), file)
     refused("row 1, column prompt: expected a list of messages", str(file))
@@ -166,7 +166,7 @@ def test_case_34_columns_of_parquet_that_are_no_texts_are_named(tmp_path):
     refused(r"expected a column title, got \['prompt', 'n', 'b'\]", str(file), "title")
 
 
-def test_case_34_a_folder_of_save_to_disk_is_read(tmp_path):
+def test_a_folder_of_save_to_disk_is_read(tmp_path):
     both = {
         name: datasets.Dataset.from_dict({"prompt": TEXTS[:n]}) for name, n in (("a", 2), ("b", 3))
     }

@@ -141,7 +141,7 @@ def test_a_manifest_without_the_hash_of_rendered_prompts_is_the_same_run_still(t
         files.open_run(tmp_path, replace(old, question={"model": "m", "other": "a"}), True)
 
 
-def test_case_24_prompts_rendered_otherwise_are_another_run(tmp_path):
+def test_prompts_rendered_otherwise_are_another_run(tmp_path):
     today = files.Manifest("analysis", {"model": "m", "rendered_sha256": "a"}, "gatescope")
     files.open_run(tmp_path, today, resume=False)
     assert files.open_run(tmp_path, today, resume=True)
