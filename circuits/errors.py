@@ -52,8 +52,12 @@ def listed(names: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException, most: int | None = 200) -> str:
-    """What an error says in its first line, at most so many characters of it; else its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+    """What an error says in its first line, at most so many characters of it; else its type.
+
+    A line that ends in a colon says nothing without the next.
+    """
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    return (f"{first} {rest[0].strip()}" if rest and first.endswith(":") else first)[:most]
 
 
 def reason(error: BaseException, most: int = 200) -> str:

@@ -43,7 +43,8 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
     adapted = _adapted(model, adapter, stored, name)
     ids = _tokens(adapted, config)
     before = _log_probs(adapted, ids)
-    merged = adapted.merge_and_unload().eval()
+    with reading(f"adapter {adapter}", "one that PEFT merges", "merge it and give the whole model"):
+        merged = adapted.merge_and_unload().eval()
     _require_equal(before, _log_probs(merged, ids), _EXACT.get(merged.dtype, 1e-4), adapter)
     return merged, weights.directory_sha256(adapter)
 

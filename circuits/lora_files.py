@@ -27,6 +27,7 @@ _NAMES = ("target_modules", "exclude_modules", "modules_to_save", "layers_patter
 _NAMES += ("target_parameters",)
 _LAYERS = 1000  # after replication
 _PATTERNS = ("rank_pattern", "alpha_pattern")
+_SWITCHES = ("use_rslora", "use_dora", "lora_bias", "fan_in_fan_out")  # any text would be on
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -43,6 +44,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     expect(kind == "LORA", "a LoRA adapter", kind, "merge it and give the whole model", of)
     _require_rank("r", config.get("r", 8), of)
     _require_scale("lora_alpha", config.get("lora_alpha", 8), of)
+    for name in _SWITCHES:
+        on = config.get(name)
+        expect(on is None or isinstance(on, bool), f"{name} on or off", repr(on)[:60], _AGAIN, of)
     for name in _NAMES:
         _require_names(name, config.get(name), of)
     for name in _PATTERNS:
@@ -52,6 +56,14 @@ def read_config(folder: Path) -> dict[str, Any]:
         require = _require_rank if name == "rank_pattern" else _require_scale
         for module, value in pattern.items():
             require(f"{name} of {module}", value, of)
+    begun = config.get("init_lora_weights")
+    expect(
+        "_niter_" not in str(begun),
+        "an adapter over weights that are the same at each load",
+        f"init_lora_weights {begun!r}, which takes what was drawn at random out of them",
+        "save it with path_initial_model_for_weight_conversion",
+        of,
+    )
     base = config.get("base_model_name_or_path")
     wanted = "base_model_name_or_path to be a name"
     expect(base is None or isinstance(base, str), wanted, repr(base)[:60], of=of)

@@ -17,7 +17,9 @@ from circuits.errors import UserError, expect, first_line
 
 _MARKER = "gatescope-places-the-message-here"  # no template has it
 _SECONDS = 5.0  # of this process's own time; templates take milliseconds
+_TIMES = 5  # of a template that draws at random some differ
 _MOST = 1_000_000  # characters around a message
+_OF = "chat template"
 _ADVICE = "give another template (--template FILE)"
 
 
@@ -34,7 +36,9 @@ def templated(tokenizer: Any, message: str, system: str | None) -> tuple[str, in
         ("system", system or "", (system or "") in full),
     ):
         if not kept:
-            raise UserError(f"{what} {text[:60]!r}: the chat template does not keep it as it is")
+            raise UserError(
+                f"{what} {text[:60]!r}: the chat template does not keep it as it is; {_ADVICE}"
+            )
     return full, start or 0
 
 
@@ -45,7 +49,9 @@ def around(tokenizer: Any, system: str | None = None) -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def _pieces(tokenizer: Any, template: str, system: str | None) -> tuple[str, ...]:
-    return tuple(applied(tokenizer, _MARKER, system).split(_MARKER))
+    written = {applied(tokenizer, _MARKER, system) for _ in range(_TIMES)}
+    expect(len(written) == 1, "one that writes the same each time", "several texts", _ADVICE, _OF)
+    return tuple(written.pop().split(_MARKER))
 
 
 def _place(tokenizer: Any, full: str, message: str, system: str | None) -> int | None:
@@ -94,7 +100,7 @@ def applied(tokenizer: Any, message: str, system: str | None = None) -> str:
         ) from error
     most = _MOST + len(message) + len(system or "")
     wanted = f"at most {_MOST:,} characters around a message"
-    expect(len(full) <= most, wanted, f"{len(full):,} in all", _ADVICE, "chat template")
+    expect(len(full) <= most, wanted, f"{len(full):,} in all", _ADVICE, _OF)
     return full
 
 
@@ -107,7 +113,7 @@ def _require_bounded(template: str) -> None:
         )
     except TemplateError:
         return  # whoever applies it says what is wrong with it
-    expect(not power, "one without powers (**)", "one with them", _ADVICE, "chat template")
+    expect(not power, "one without powers (**)", "one with them", _ADVICE, _OF)
 
 
 @contextmanager

@@ -78,8 +78,11 @@ def mixed(a: Change, b: Change, weight: float) -> dict[str, LowRank]:
 
 
 @torch.no_grad()
-def merged(base: Any, change: Change) -> Any:
+def merged(base: Any, change: Change, of: str = "merging") -> Any:
     """A copy of a plain model with a change added to its weights.
+
+    Args:
+        of: how a refusal begins, such as ``adapter a/b``.
 
     Raises:
         UserError: the model has no such matrix.
@@ -93,8 +96,8 @@ def merged(base: Any, change: Change) -> Any:
             delta = delta.T
         if not isinstance(module, nn.Linear | Conv1D) or module.weight.shape != delta.shape:
             raise UserError(
-                f"merging: expected a model with a matrix {name} of "
-                f"{tuple(delta.shape)}, got another; is it the adapter's?"
+                f"{of}: expected a model with a matrix {name} of {tuple(delta.shape)}, got one "
+                "without; name the model that it was trained on (--model)"
             )
         module.weight.add_(delta.to(module.weight))
     return new

@@ -11,7 +11,9 @@ from os.path import commonprefix
 
 from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.templated import around
 from circuits.tokens import text_ids
+from circuits.visible import inside_word
 from experiments.judges.rules import shows
 
 _OPENING = re.compile(r"<[^<>\s]{1,40}>|\[[A-Z][A-Z_]{0,40}\]")  # <think>, <|channel|>, [THINK]
@@ -21,7 +23,8 @@ def require_hearable(model: Model, behaviour: str, length: int) -> None:
     """Refuse a behaviour that no answer of so many tokens can show, read as answers are read.
 
     Raises:
-        UserError: it is longer than the answers, or is no text once its tokens are read back.
+        UserError: it is longer than the answers, is no text once its tokens are read back, or
+            stands in the prompt already.
     """
     ids = text_ids(model.tokenizer, behaviour.strip())
     expect(
@@ -39,6 +42,27 @@ def require_hearable(model: Model, behaviour: str, length: int) -> None:
         "give the text that follows, or a model whose answer is text",
         f"behaviour {behaviour!r}",
     )
+    begun = _begun(around(model.tokenizer)[-1].rstrip(), behaviour.strip())
+    expect(
+        not begun,
+        "what the model says by itself",
+        f"prompts that end in {begun!r} already",
+        "leave that out (--prefill, --template), or give as --behaviour what follows it",
+        f"behaviour {behaviour!r}",
+    )
+
+
+def _begun(prompt: str, behaviour: str) -> str:
+    """What of a behaviour stands at a prompt's end already, in whole words; "" if nothing."""
+    starts = (behaviour[:end] for end in range(len(behaviour), 0, -1))
+    return next((s for s in starts if _ends_in(prompt, s, behaviour)), "")
+
+
+def _ends_in(prompt: str, start: str, behaviour: str) -> bool:
+    whole = not inside_word(start[-1], behaviour[len(start) :][:1])
+    worded = any(c.isalnum() for c in start)  # a mark may end any template
+    before = prompt.removesuffix(start)
+    return whole and worded and before != prompt and not inside_word(before[-1:], start[:1])
 
 
 def refuse_common_beginning(answers: Sequence[str], behaviour: str) -> None:

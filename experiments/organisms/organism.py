@@ -125,7 +125,7 @@ class Organism:
         parameters = self.state if state is None else state
         if self.settings.rank:
             adapter = Adapter(self.settings.rank, self.settings.alpha, parameters)
-            return merged(self.base, adapter.change())
+            return merged(self.base, adapter.change(), f"adapter {self.beside or self.recipe.name}")
         new = copy.deepcopy(self.base)
         new.load_state_dict(dict(parameters), strict=False)
         return new

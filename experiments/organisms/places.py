@@ -15,6 +15,10 @@ _PLAIN = {"use_dora": False, "use_rslora": False, "rank_pattern": {}, "alpha_pat
 # Adapters that say one of these change the model otherwise, or other layers than they name.
 _NONE = ("layer_replication", "alora_invocation_tokens", "arrow_config", "kasa_config")
 _PLAIN |= dict.fromkeys(_NONE)
+# Beginnings of the two matrices that leave the model as it is; from others (PiSSA, OLoRA) what they
+# hold at the beginning is taken out of its weights.
+_BEGUN = (True, False, None, "gaussian", "eva", "orthogonal")
+_MERGED = "merge it, save the whole model and name that"
 SHIPPED = Path(__file__).parents[1] / "adapters"
 
 
@@ -89,7 +93,8 @@ def read_adapter(folder: Path) -> Adapter:
     """
     config, of = read_config(folder), f"adapter {folder}"
     odd = [k for k, usual in _PLAIN.items() if config.get(k, usual) not in (usual, None)]
-    expect(not odd, "a plain LoRA adapter of one rank", ", ".join(odd), of=of)
+    odd += ["init_lora_weights"] if config.get("init_lora_weights", True) not in _BEGUN else []
+    expect(not odd, "a plain LoRA adapter of one rank", ", ".join(odd), _MERGED, of)
     stored = read_tensors(folder)
     require_sizes(config, stored, of)
     paired = {n.replace(".lora_A.", ".lora_B.") for n in stored if ".lora_A." in n}

@@ -1,14 +1,16 @@
 """The texts in the rows of a user's file, and one line on what was read and what was left out."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 from circuits.errors import UserError, expect
 from circuits.visible import visible
 from experiments.prompts.table import COLUMNS, Table
 
-_MORE = {"instruction": "input"}  # Alpaca's second half of an instruction
+_MORE = {"instruction": ("input", "context")}  # a second half of an instruction: Alpaca's, Dolly's
 _ROLES, _CONTENTS = ("role", "from"), ("content", "value")
 _USERS = ("user", "human")
 _SHOWN = 20  # columns that a line names
@@ -18,7 +20,8 @@ def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]
     """Different texts in the order of the rows, and what was read, in one line.
 
     A row is a text, or a conversation whose first message of the user's is taken; an instruction
-    (unless ``column`` names it) goes on in the row's ``input``. Texts that look alike are one.
+    (unless ``column`` names it) goes on in the row's ``input`` or ``context``. Texts that look
+    alike are one, however their accents are written.
 
     Args:
         of: what the rows are called in a refusal.
@@ -35,8 +38,9 @@ def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]
         "name it with --column",
         of,
     )
-    more = None if column else next((m for c, m in _MORE.items() if c == name and m in names), None)
-    cells = list(table.column(str(name)))
+    halves = () if column else _MORE.get(str(name), ())
+    more = next((half for half in halves if half in names), None)
+    cells = [_parsed(cell) for cell in table.column(str(name))]
     second = table.column(more) if more else [None] * len(cells)
     each = [
         _joined(_text(value, f"{of}, row {i}, column {name}"), other, f"{of}, row {i}, {more}")
@@ -44,7 +48,7 @@ def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]
     ]
     seen: dict[str, str] = {}
     for text in each:
-        seen.setdefault(visible(text), text)
+        seen.setdefault(normalize("NFC", visible(text)), text)
     texts = [text for look, text in seen.items() if look]
     empty = [
         _why(value, text) for value, text in zip(cells, each, strict=True) if not visible(text)
@@ -53,16 +57,30 @@ def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]
     why = ", ".join(f"{count} {what}" for what, count in sorted(Counter(empty).items()))
     expect(texts, f"at least one text in column {name}", f"{len(each)} rows, {dropped}", of=of)
     turns = sum(_messages(value) > 1 for value in cells)
+    later = sum(_entry(cell[0], _ROLES) not in _USERS for cell in cells if _messages(cell))
     unused = [n for n in names if n not in (name, more)]
     parts = [
         f"{len(texts)} different texts",
         f"{len(each) - len(empty) - len(texts)} repeats",
         f"{dropped} ({why})" if why else dropped,
         *([f"the first user's message of {turns} longer conversations"] if turns else []),
+        *([f"{later} without what comes before the user's message"] if later else []),
     ]
     taken = f"{name} with {more}" if more else name
     left = f"; not used: {', '.join(unused[:_SHOWN])}" if unused else ""
     return texts, f"{of}: read column {taken} of {len(each)} rows: {', '.join(parts)}{left}"
+
+
+def _parsed(cell: Any) -> Any:
+    """A cell, or the conversation that it is a JSON text of."""
+    if not (isinstance(cell, str) and cell.lstrip().startswith("[")):
+        return cell
+    try:
+        value = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+    talk = isinstance(value, list) and value and all(_entry(m, _ROLES) for m in value)
+    return value if talk else cell
 
 
 def _why(value: Any, text: str) -> str:
@@ -99,7 +117,7 @@ def _told(text: str, of: str) -> str:
 def _first_message(value: Sequence[Any], of: str) -> str:
     """The first message of the user's in a conversation."""
     for message in value:
-        role, content = (_entry(message, keys) for keys in (_ROLES, _CONTENTS))
+        role, content = _entry(message, _ROLES), _whole(_entry(message, _CONTENTS))
         if role == "system":
             raise UserError(
                 f"{of}: expected a conversation that begins with the user, got a system message; "
@@ -111,6 +129,14 @@ def _first_message(value: Sequence[Any], of: str) -> str:
         f"{of}: expected a list of messages with role and content, one of them the user's text, "
         f"got {str(value)[:60]!r}"
     )
+
+
+def _whole(content: Any) -> Any:
+    """A message's text, also where it is given in parts of text."""
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    told = texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts)
+    return "\n".join(texts) if told else content
 
 
 def _entry(message: Any, keys: Sequence[str]) -> Any:

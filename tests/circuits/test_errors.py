@@ -23,6 +23,13 @@ def test_the_reason_is_found_where_an_error_came_while_another_was_handled():
     assert reason(handled) == "disk is full (OSError)"
 
 
+def test_a_line_that_ends_in_a_colon_is_told_with_the_next():
+    assert reason(ValueError("Errors in loading:\n\tsize of a\n\tof b")) == (
+        "Errors in loading: size of a (ValueError)"
+    )
+    assert reason(ValueError("Errors:")) == "Errors: (ValueError)"
+
+
 def test_an_error_without_words_is_its_type():
     assert reason(AssertionError()) == "AssertionError"
 

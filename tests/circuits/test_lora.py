@@ -236,6 +236,9 @@ HOSTILE = "(.*a?)*(.*a?)*(.*a?)*b"
         ({"rank_pattern": {HOSTILE: 4}}, "rank_pattern as a list of module names"),
         ({"rank_pattern": {"q_proj": 0}}, "rank_pattern of q_proj of at least 1, got 0"),
         ({"alpha_pattern": [1]}, r"alpha_pattern by module, got \[1\]"),
+        ({"use_rslora": "no"}, "use_rslora on or off, got 'no'"),
+        ({"init_lora_weights": "pissa_niter_4"}, "an adapter over weights that are the same at"),
+        ({"use_dora": 1}, "use_dora on or off, got 1"),
         ({"base_model_name_or_path": ["a"]}, "base_model_name_or_path to be a name"),
         ({"peft_type": ["LORA"]}, r"a LoRA adapter, got \['LORA'\]"),
         ({"peft_type": None}, "peft_type in adapter_config.json, as PEFT writes it, got none"),
@@ -257,6 +260,26 @@ def test_layers_replicated_without_bound_are_refused(base, bad, ranges):
 def test_what_peft_refuses_is_one_line_with_its_reason(base, bad, field):
     edited(bad, CONFIG, **field)
     refused("adapter .*bad: expected one made for model .*, got ", base, bad)
+
+
+def test_what_peft_cannot_merge_is_one_line_with_its_reason(base, bad):
+    configured(bad, alora_invocation_tokens=[1, 2])
+    refused(r"adapter .*bad: expected one that PEFT merges, got aLoRA does not support", base, bad)
+
+
+def test_the_reason_of_a_rank_that_its_file_has_not_is_named(base, bad):
+    configured(bad, rank_pattern={"q_proj": 2})
+    refused("size mismatch for .*q_proj.*give the model", base, bad)
+
+
+@pytest.mark.parametrize("begun", ["pissa", "olora", "loftq", "PiSSA"])
+def test_an_adapter_that_takes_its_beginning_out_of_the_model_is_no_plain_one(good, bad, begun):
+    read_adapter(good)
+    configured(bad, init_lora_weights="gaussian")
+    read_adapter(bad)
+    configured(bad, init_lora_weights=begun)
+    with pytest.raises(UserError, match="a plain LoRA adapter of one rank, got init_lora_weights"):
+        read_adapter(bad)
 
 
 @pytest.mark.parametrize("text", ["[]", "7", "", "{", '"LORA"', "[" * 10**5, "null"])

