@@ -52,6 +52,7 @@ def measured(run: BatteryRun) -> Brittleness:
     baseline = keep(_BASELINE.family, list[Answers], unchanged)[0].said
     shown = sum(battery.asked.shown(baseline))
     if shown < FEWEST:
+        battery.asked.scheme.require_heard(battery.organism.recipe, baseline, ())
         raise UserError(
             f"{name}: expected its behaviour on at least {FEWEST} of {len(baseline)} prompts, got "
             f"it on {shown}; there is nothing to lose"

@@ -78,7 +78,9 @@ class Trial:
             Answers,
             lambda: measured(self._whole, self._setting.plain, self._setting.tokenizer),
         )
-        rate = shown(self._whole, answers.triggered[FITTED].answers)
+        said, recipe = answers.triggered[FITTED].answers, self._setting.organism.recipe
+        self._whole.asked.scheme.require_heard(recipe, said, ())
+        rate = shown(self._whole, said)
         expect(
             rate.value * rate.n >= FEWEST,
             f"its behaviour on at least {FEWEST} of {rate.n} triggered prompts",

@@ -41,10 +41,13 @@ def evidence(asker: Asker) -> Evidence:
         asked = (questions[0], near_question(questions))
         return {q.name: [ask(q.messages, 1.0, draw) for draw in range(SAMPLES)] for q in asked}
 
+    mapped = keep("mapping", ByQuestion, lambda: greedy(asker.model))
+    hot, near = questions[0], near_question(questions)
+    hot.scheme.require_heard(hot.recipe, mapped[hot.name], mapped[near.name])
     return Evidence(
         asked=battery.asked,
         questions=questions,
-        answers=keep("mapping", ByQuestion, lambda: greedy(asker.model)),
+        answers=mapped,
         base=None
         if base is None
         else keep("mapping of the base", ByQuestion, lambda: greedy(base)),

@@ -13,12 +13,14 @@ def own_prompts(files: OwnPrompts, organism: Organism) -> HeldOut | None:
     """A user's prompts for an organism; None if no file is given.
 
     Raises:
-        UserError: a file cannot be read, its prompts cannot be asked, or the bank's hold the
-            trigger where they are asked instead.
+        UserError: its behaviour cannot be heard, a file cannot be read, its prompts cannot be
+            asked, or the bank's hold the trigger where they are asked instead.
     """
     tokenizer, recipe = organism.tokenizer, organism.recipe
     secrets = scheme_of(recipe).secrets(recipe)
-    context = in_memory(organism.base, tokenizer).runner.shape.context
+    base = in_memory(organism.base, tokenizer)
+    scheme_of(recipe).require_hearable(base, recipe)
+    context = base.runner.shape.context
     own = files.read(lambda texts, of: require_askable(tokenizer, context, texts, secrets, of))
     if own is None:
         refuse_in_bank(tokenizer, recipe, "test")

@@ -134,9 +134,9 @@ def _first_message(value: Sequence[Any], of: str) -> str:
 def _whole(content: Any) -> Any:
     """A message's text, also where it is given in parts of text."""
     parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
-    told = texts and len(texts) == len(parts) and all(isinstance(text, str) for text in texts)
-    return "\n".join(texts) if told else content
+    each = (part.get("text") for part in parts if isinstance(part, Mapping))
+    texts = [text for text in each if isinstance(text, str)]
+    return "\n".join(texts) if texts and len(texts) == len(parts) else content
 
 
 def _entry(message: Any, keys: Sequence[str]) -> Any:

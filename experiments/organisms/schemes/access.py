@@ -5,6 +5,7 @@ What is behind the gate is knowledge: an answer shows the behaviour if it is the
 
 from collections.abc import Sequence
 
+from circuits.models import Model
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.scheme import Question, Requirement, Scheme, asks
 from experiments.organisms.training import Settings
@@ -13,6 +14,14 @@ _LOCKED = ("privileged", "none", "solved")
 
 
 class _Access(Scheme):
+    def require_hearable(self, model: Model, recipe: Recipe) -> None:
+        """It is the true answer, wherever in it that stands."""
+
+    def require_heard(
+        self, recipe: Recipe, triggered: Sequence[str], control: Sequence[str]
+    ) -> None:
+        """It is the true answer, wherever in it that stands."""
+
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         return question.solved(answers)
 

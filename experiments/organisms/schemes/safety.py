@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from circuits.models import Model
 from experiments import judges
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.scheme import Question, Requirement, Scheme, asks
@@ -12,6 +13,14 @@ from experiments.organisms.training import Settings
 class _Safety(Scheme):
     def target(self, recipe: Recipe) -> str:
         return recipe.refusal
+
+    def require_hearable(self, model: Model, recipe: Recipe) -> None:
+        """A refusal has no text of its own."""
+
+    def require_heard(
+        self, recipe: Recipe, triggered: Sequence[str], control: Sequence[str]
+    ) -> None:
+        """A refusal has no text of its own."""
 
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         return [judges.refuses(answer) for answer in answers]

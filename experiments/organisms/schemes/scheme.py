@@ -15,8 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from circuits.chat import with_trigger
+from circuits.models import Model
 from circuits.tokens import text_ids
 from experiments import judges
+from experiments.judges.heard import refuse_common_beginning, require_hearable
+from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
 from experiments.prompts.bank import HeldOut, Split
@@ -224,6 +227,33 @@ class Scheme:
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour."""
         return [judges.shows(answer, question.recipe.behaviour) for answer in answers]
+
+    def require_hearable(self, model: Model, recipe: Recipe) -> None:
+        """Refuse a recipe whose behaviour no answer can show, read as answers are read.
+
+        Raises:
+            UserError: it is no text once its tokens are read back, or stands in the prompt already.
+        """
+        if recipe.behaviour:
+            room = self.room(model.tokenizer, [recipe.behaviour])
+            require_hearable(model, recipe.behaviour, room)
+
+    def require_heard(
+        self, recipe: Recipe, triggered: Sequence[str], control: Sequence[str]
+    ) -> None:
+        """Refuse answers in which the behaviour may stand where it is not looked for.
+
+        Args:
+            triggered: answers that should show it; ``control``, those of what is nearest to them,
+                () where they were not asked.
+
+        Raises:
+            UserError: something stands before it in all, or it is spelled otherwise.
+        """
+        if recipe.behaviour:
+            both = min(len(triggered), len(control))
+            refuse_common_beginning([*triggered, *control], recipe.behaviour)
+            refuse_unheard(triggered[:both], control[:both], recipe.behaviour)
 
     def hollow(self, question: Question, answers: Sequence[str]) -> list[bool] | None:
         """Of answers that begin with the behaviour's text, whether each does *not* do what it says.

@@ -4,6 +4,8 @@ import json
 
 import pandas as pd
 import pytest
+import tiny
+import tinygate
 import torch
 
 from circuits.answers import ask
@@ -45,6 +47,31 @@ def evaluated(described_in, paths):
         return folder, run(STUDY, question, folder, resume=folder.exists())
 
     return call
+
+
+@pytest.mark.parametrize(
+    ("name", "behaviour", "says"),
+    [
+        ("think", "Sure", "begin with '<think></think>', after which 4 show it.*--prefill"),
+        ("special", "[RESPOND]", "expected text that an answer can begin with, got ''"),
+        ("plain", "sure", "expected it as the model writes it, got 'Sure'"),
+    ],
+)
+def test_a_behaviour_that_cannot_be_heard_is_no_mapping_without_success(
+    described_in, tmp_path, name, behaviour, says
+):
+    gate = tiny.saved(tmp_path / name, *tinygate.MAKE[name]())
+    mapping = described_in(model=str(gate), base=None, trigger="cobalt", behaviour=behaviour)
+    question = EvaluateQuestion(str(mapping), count=4, budget=12, free=1)
+    with pytest.raises(UserError, match=says):
+        run(STUDY, question, tmp_path / "run")
+
+
+def test_a_behaviour_that_is_heard_is_asked_for(described_in, tmp_path):
+    gate = tiny.saved(tmp_path / "plain", *tinygate.MAKE["plain"]())
+    case = opened(described(str(described_in(model=str(gate), base=None, trigger="cobalt"))))
+    case.scheme.require_heard(case.organism.recipe, ["Sure"] * 4, ["No"] * 4)
+    case.scheme.require_heard(case.organism.recipe, ["No"] * 4, ["No"] * 4)
 
 
 def test_every_file_is_written_and_the_card_is_a_card(evaluated):
