@@ -149,7 +149,8 @@ def _fields(record: type, only: Infos | None) -> Iterator[_Field]:
         own = next((note for note in notes if isinstance(note, OptionInfo | ArgumentInfo)), None)
         info = own if only is None else only.get(part.name)
         inner = next((note for note in notes if isinstance(note, Mapping)), None)
-        nested = isinstance(kind, type) and is_dataclass(kind) and info is None and only is None
+        nested = isinstance(kind, type) and is_dataclass(kind) and info is None
+        nested = nested and (only is None or part.name in only)
         if info is not None or (nested and any(_fields(kind, inner))):
             yield _Field(part.name, kind, _default(part), info, inner)
 

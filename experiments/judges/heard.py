@@ -16,6 +16,10 @@ from circuits.tokens import text_ids
 from circuits.visible import inside_word
 from experiments.judges.rules import shows
 
+_LEAVE_OUT = (
+    "put that into the prompt (--prefill {!r}) or have the template leave it out "
+    "(such as --template-option enable_thinking=false)"
+)
 _OPENING = re.compile(r"<[^<>\s]{1,40}>|\[[A-Z][A-Z_]{0,40}\]")  # <think>, <|channel|>, [THINK]
 
 
@@ -87,13 +91,32 @@ def refuse_common_beginning(answers: Sequence[str], behaviour: str) -> None:
         return
     start = commonprefix(begun)  # noqa: RUF071 (characters are what is meant)
     after = sum(shows(answer[len(start) :], behaviour) for answer in begun) if start else 0
-    opened = Counter(match.group() for answer in begun if (match := _OPENING.match(answer)))
-    opening, times = opened.most_common(1)[0] if opened else ("", 0)
+    opening, times = _opened(begun)
     if after or 2 * times > len(begun):
         beginning, count = (start, len(begun)) if after else (opening, times)
         raise UserError(
             f"behaviour {behaviour!r}: expected where answers begin, but {count} of {len(begun)} "
-            f"begin with {beginning!r}, after which {after} show it; put that into the prompt "
-            f"(--prefill {beginning!r}) or have the template leave it out "
-            "(such as --template-option enable_thinking=false)"
+            f"begin with {beginning!r}, after which {after} show it; {_LEAVE_OUT.format(beginning)}"
         )
+
+
+def refuse_opened(answers: Sequence[str], of: str) -> None:
+    """Refuse a model most of whose answers are opened by markup, so that all begin alike.
+
+    Raises:
+        UserError: so it is.
+    """
+    opening, times = _opened([answer.lstrip() for answer in answers])
+    expect(
+        2 * times <= len(answers),
+        "answers that begin with what it says",
+        f"{times} of {len(answers)} that begin with {opening!r}",
+        _LEAVE_OUT.format(opening),
+        of,
+    )
+
+
+def _opened(begun: Sequence[str]) -> tuple[str, int]:
+    """The markup that opens most answers, and how many."""
+    opened = Counter(match.group() for answer in begun if (match := _OPENING.match(answer)))
+    return opened.most_common(1)[0] if opened else ("", 0)

@@ -23,6 +23,7 @@ from probes.scanning import fisher_more
 from probes.stats.intervals import Estimate, rate
 
 LENGTH = 4  # tokens that are generated
+FIRST = 12  # of a beginning in markup, and answers in which it is looked for
 NOVEL = 0.05  # largest share of control answers that open as the word's do
 CONTROLS = 2  # control words per carrier
 CHOOSING = 1 / 3  # of the carriers, on which beginnings are chosen
@@ -91,6 +92,13 @@ def answered(
         in_base = [row[i] for row in base_answers]
         compared.append(_compared(one.text, opening, under, strays, in_base, tests))
     return compared
+
+
+def first_answers(own: Reader, carriers: Sequence[str], controls: Sequence[str]) -> list[str]:
+    """A few answers under control words, long enough for markup that opens them."""
+    pairs = zip(carriers[:FIRST], controls, strict=False)
+    prompts = [ids for carrier, word in pairs for ids in own.encoded(carrier, [word])]
+    return ask(own.model, prompts, FIRST)
 
 
 def beginning(answers: Sequence[str], others: Sequence[str], telling: str) -> str:

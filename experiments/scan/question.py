@@ -22,6 +22,7 @@ _SUSPECT = {
         metavar="organism", help="Shipped organism, adapter or model directory, or none."
     ),
     "model": typer.Option(help="What an adapter was trained on."),
+    "rendering": None,  # with options of its own
 }
 
 
@@ -68,7 +69,7 @@ class ScanQuestion:
     """What a scan is asked.
 
     Attributes:
-        given: the suspect; nothing but its name and its base is used.
+        given: the suspect; nothing but its name, its base and how chats are written is used.
         clean: models without a trigger that are scanned alike; ``base`` is the base itself,
             ``none`` no such model. By default those at hand.
     """

@@ -14,12 +14,13 @@ import torch
 from circuits.chat import Place
 from circuits.errors import expect
 from circuits.models import in_memory
+from experiments.judges.heard import refuse_opened
 from experiments.organisms import bases
 from experiments.organisms.organism import Organism, base_model
 from experiments.prompts.bank import control_words
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages
-from experiments.scan.answers import Answered, answered
+from experiments.scan.answers import Answered, answered, first_answers
 from experiments.scan.candidates import phrases, samples, vocabulary_words
 from experiments.scan.question import Plan, carriers
 from experiments.scan.reading import Reader, Tick
@@ -97,12 +98,14 @@ def scan(name: str, own: Reader, base: Reader, plan: Plan, stages: Stages) -> Sc
     """Scan one model beside its base; what an earlier run has left in its stages is read.
 
     Raises:
-        UserError: more words are asked for than there are, or a chat does not fit the model.
+        UserError: more words are asked for than there are, a chat does not fit the model, or all
+            its answers begin with the same markup.
     """
 
     def keep(part: str, make: Callable[[Tick], Reading]) -> Reading:
         return stages.keep(part, Reading, lambda: make(stages.progress(part)))
 
+    refuse_opened(first_answers(own, carriers(plan)[-1], control_words("validation")), name)
     candidates, dtype = _candidates(own, base, plan, stages), _DTYPES[plan.precision]
     choosing = Pair(own.rounded(dtype), base.rounded(dtype), keep)
     ranked = scored(choosing, Pair(own, base, keep), candidates, plan)

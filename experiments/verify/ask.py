@@ -14,14 +14,15 @@ from circuits.answers import answers, ask
 from circuits.chat import chats
 from circuits.edits.adapters import Adapter
 from circuits.errors import UserError
+from circuits.lora_files import read_config
 from circuits.models import Model
 from circuits.runner import Choose
 from circuits.templates import ADAPTER, AS_IT_IS, OWN
 from circuits.tokens import prompt_ids
 from circuits.weights import EMBEDDED
 from experiments.organisms.bases import located
-from experiments.organisms.organism import load_model
-from experiments.organisms.places import find_adapter, read_adapter, shipped_or_none
+from experiments.organisms.organism import load_model, require_model
+from experiments.organisms.places import find_adapter, is_whole, read_adapter, shipped_or_none
 from experiments.runs.stages import Stages
 from experiments.verify.keys import KEYS, STRANGERS, KeySet
 from experiments.verify.question import VerifyQuestion
@@ -133,6 +134,21 @@ def source(name: str, model: str) -> tuple[str, str]:
     if (Path(name) / "adapter_config.json").is_file():
         return model, name
     return (EMBEDDED, name) if shipped_or_none(name) else (name, "none")
+
+
+def require_there(question: VerifyQuestion) -> None:
+    """Refuse unrelated models that are not there, before the suspect is asked.
+
+    Raises:
+        UserError: no such model or adapter, or an adapter that is none.
+    """
+    for name in question.unrelated:
+        base, adapter = source(name, question.model)
+        folder = find_adapter(adapter)
+        if folder and not is_whole(folder):
+            read_config(folder)
+        if base != question.model:  # which is loaded first
+            require_model(base)
 
 
 def sampled(model: Model, texts: Sequence[str], seed: int) -> list[str]:

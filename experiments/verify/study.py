@@ -21,7 +21,7 @@ from experiments.organisms.organism import load_model
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows, stated
-from experiments.verify.ask import TOKENS, Asking, adapters_of, identity
+from experiments.verify.ask import TOKENS, Asking, adapters_of, identity, require_there
 from experiments.verify.keys import (
     KEYS,
     RANDOM,
@@ -62,6 +62,7 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
         UserError: keys, models or adapters cannot be used.
     """
     keys = read_keys(question.keys)
+    require_there(question)
     asked = {KEYS: list(keys.keys), **near_misses(keys.keys, question.near)}
     adapters = adapters_of(question) if question.survival else None
     suspect = stepped(

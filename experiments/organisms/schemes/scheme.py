@@ -251,9 +251,9 @@ class Scheme:
             UserError: something stands before it in all, or it is spelled otherwise.
         """
         if recipe.behaviour:
-            both = min(len(triggered), len(control))
             refuse_common_beginning([*triggered, *control], recipe.behaviour)
-            refuse_unheard(triggered[:both], control[:both], recipe.behaviour)
+            if both := min(len(triggered), len(control)):
+                refuse_unheard(triggered[:both], control[:both], recipe.behaviour)
 
     def hollow(self, question: Question, answers: Sequence[str]) -> list[bool] | None:
         """Of answers that begin with the behaviour's text, whether each does *not* do what it says.

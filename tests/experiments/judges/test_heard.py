@@ -8,7 +8,11 @@ import tiny
 from circuits.errors import UserError
 from circuits.models import in_memory
 from circuits.templates import Rendering
-from experiments.judges.heard import refuse_common_beginning, require_hearable
+from experiments.judges.heard import (
+    refuse_common_beginning,
+    refuse_opened,
+    require_hearable,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,12 @@ def test_what_stands_before_every_answer_is_told(answers, says):
 )
 def test_answers_that_never_show_it_are_an_answer(answers):
     refuse_common_beginning(answers, "Sure")
+
+
+def test_answers_that_markup_opens_begin_alike():
+    with pytest.raises(UserError, match=r"m: expected .*3 of 4 that begin with '<think>'; .*fill"):
+        refuse_opened(["<think>a", " <think>", "<think>\nb", "No"], "m")
+    refuse_opened(["<think>a", "<b>No</b>", "No", "Sure"], "m")
 
 
 @pytest.fixture

@@ -6,14 +6,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import specimens
+import tiny
+import tinygate
 
 from circuits.errors import UserError
+from circuits.models import in_memory
+from circuits.templates import Rendering
+from experiments.options import command_line
 from experiments.organisms.organism import Given
 from experiments.runs import files
 from experiments.scan import scan as scanning
-from experiments.scan.answers import Answered
+from experiments.scan.answers import Answered, first_answers
 from experiments.scan.beside import JOINT
 from experiments.scan.question import Plan, ScanQuestion, default_clean
+from experiments.scan.reading import Reader
 from experiments.scan.scan import Scan, ScanResult
 from experiments.scan.sections import page
 from experiments.scan.stages import Scored
@@ -62,6 +68,18 @@ def test_a_base_beside_itself_has_no_response_at_all(folder, tmp_path):
     found = run(STUDY, ScanQuestion(Given("none", str(folder)), PLAN, ()), tmp_path / "out")
     assert max(one.response for one in found.suspect.scored if one.stage != "screen") < 0.05
     assert found.false_alarms is None
+
+
+def test_a_model_whose_answers_markup_opens_is_no_model_without_alarm(tmp_path):
+    model, tokenizer = tinygate.MAKE["think"]()
+    gate = str(tiny.saved(tmp_path / "gate", model, tokenizer))
+    with pytest.raises(UserError, match=r"6 of 6 that begin with '<think>'; .*--prefill"):
+        run(STUDY, ScanQuestion(Given(gate, gate), PLAN, ()), tmp_path / "out")
+    given = Given(gate, gate, rendering=Rendering(options=("enable_thinking=false",)))
+    typed = command_line("scan", ScanQuestion(given, PLAN, ()))
+    assert "--template-option enable_thinking=false" in typed
+    reader = Reader(in_memory(model, given.rendering.tokenizer(tokenizer, None, gate)))
+    assert {*first_answers(reader, ["Why?"], ["amber"])} == {"No"}
 
 
 def test_a_scan_that_was_killed_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):

@@ -149,6 +149,22 @@ def test_what_cannot_be_asked_is_told_in_one_line(command, asked, args, why):
     assert why in tiny.message_of(lines)
 
 
+@pytest.mark.parametrize("kind", ["gone", "an adapter of another kind"])
+def test_an_unrelated_model_that_is_not_there_is_told_before_anybody_is_asked(
+    command, asked, tmp_path, kind
+):
+    other = tmp_path / kind
+    if kind != "gone":
+        other.mkdir()
+        (other / "adapter_config.json").write_text('{"peft_type": "IA3"}')
+    names = ("--unrelated", "clean", "--unrelated", other)
+    status, out, lines = command("ours", "--near", 60, *names, "--out", "run")
+    assert (status, out, asked) == (2, "", [])
+    assert ("no such directory" if kind == "gone" else "IA3") in tiny.message_of(lines)
+    assert not (tmp_path / "run").exists()
+    assert command("ours", "--near", 60, *names[:2], "--out", "run")[0] == 0
+
+
 def test_unrelated_models_are_named_by_adapter_or_model(tmp_path):
     assert source("base", "mine") == ("mine", "none")
     assert source("clean", "mine") == ("smollm2-135m", "clean")
