@@ -263,21 +263,21 @@ def test_what_peft_refuses_is_one_line_with_its_reason(base, bad, field):
 
 
 def test_what_peft_cannot_merge_is_one_line_with_its_reason(base, bad):
-    configured(bad, alora_invocation_tokens=[1, 2])
+    edited(bad, CONFIG, alora_invocation_tokens=[1, 2])
     refused(r"adapter .*bad: expected one that PEFT merges, got aLoRA does not support", base, bad)
 
 
 def test_the_reason_of_a_rank_that_its_file_has_not_is_named(base, bad):
-    configured(bad, rank_pattern={"q_proj": 2})
+    edited(bad, CONFIG, rank_pattern={"q_proj": 2})
     refused("size mismatch for .*q_proj.*give the model", base, bad)
 
 
 @pytest.mark.parametrize("begun", ["pissa", "olora", "loftq", "PiSSA"])
 def test_an_adapter_that_takes_its_beginning_out_of_the_model_is_no_plain_one(good, bad, begun):
     read_adapter(good)
-    configured(bad, init_lora_weights="gaussian")
+    edited(bad, CONFIG, init_lora_weights="gaussian")
     read_adapter(bad)
-    configured(bad, init_lora_weights=begun)
+    edited(bad, CONFIG, init_lora_weights=begun)
     with pytest.raises(UserError, match="a plain LoRA adapter of one rank, got init_lora_weights"):
         read_adapter(bad)
 
