@@ -35,6 +35,23 @@ def token_prob(ids: Sequence[int]) -> Metric:
     return lambda logits: log_prob(logits).exp()
 
 
+def token_log_odds(ids: Sequence[int]) -> Metric:
+    """Log-odds (nats) that the next token is one of ``ids`` and no other.
+
+    Where a probability nears 1 its logarithm stands still; the log-odds do not. Refuses them as
+    ``token_log_prob``.
+    """
+    wanted = torch.tensor(_tokens(ids))
+
+    def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        _within(wanted.tolist(), logits)
+        last, at = logits[:, -1].float(), wanted.to(logits.device)
+        others = last.index_fill(1, at, -torch.inf).logsumexp(dim=-1)
+        return last[:, at].logsumexp(dim=-1) - others
+
+    return metric
+
+
 def logit_difference(a: int, b: int) -> Metric:
     """Logit of token ``a`` minus logit of token ``b``; refuses them as ``token_log_prob``."""
     a, b = _tokens((a, b))

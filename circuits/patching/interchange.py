@@ -6,7 +6,7 @@ its first column is what it is in the unmixed run and is not computed again, and
 in common is run once (``circuits.patching.packed``), where the models' fast path holds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -25,6 +25,8 @@ from circuits.patching.mixture import Mixture, Part, layer_of
 from circuits.patching.packed import Packed, PackedRun, packed, resumed, run_packed, unpacked
 from circuits.runner import Runner, Window, whole
 from circuits.types import Metric, Progress, TokenPairs, quiet
+
+_SMALL = 200  # tokens times layers that may be run in vain to spare a pass
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ class Sides:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """A metric in one model: as it is, and with every part exchanged; clean rows come first."""
+
+    unmixed: Float[Tensor, " row"]
+    mixed: Float[Tensor, "parts row"]
+
+
+@dataclass(frozen=True)
 class Variant:
     """A part, and where its passes may begin."""
 
@@ -96,7 +106,7 @@ class Plan:
         change: of the base's matrices, by name.
         batch: the pairs.
         shared: whether work is shared between parts and prompts.
-        jobs: parts whose passes begin at one place.
+        jobs: parts of one pass, which begins where the first of them does.
     """
 
     base: Runner
@@ -117,11 +127,27 @@ class Plan:
         """Tokens times layers of a model's unmixed run."""
         return self.base.shape.n_layers * sum(part.tokens for part in self.batch.segments)
 
-    def runs(self) -> Iterator[tuple[Runner, Change, PackedRun]]:
-        """The base with the change, then the organism with its negative, and their runs."""
+    def scores(self, metric: Metric, organism: bool, progress: Progress = quiet) -> Scores:
+        """The metric with every part on in the base, or off in the organism.
+
+        Raises:
+            UserError: the metric is not finite.
+        """
+        runner, change, run = self.run(organism)
+        unmixed = checked(metric, run.logits)
+        mixed = unmixed.repeat(len(self.parts), 1)
+        for done, job in enumerate(self.jobs, 1):
+            scores = self.scored(runner, change, run, metric, job)
+            mixed[[variant.number for variant in job]] = scores.to(mixed)
+            progress(done, len(self.jobs))
+        return Scores(finite(unmixed, "interchange"), finite(mixed, "interchange"))
+
+    def run(self, organism: bool) -> tuple[Runner, Change, PackedRun]:
+        """The base with the change, or the organism with its negative, and its unmixed run."""
+        if not organism:
+            return self.base, self.change, run_packed(self.base, self.batch)
         negative = {name: LowRank(-part.up, part.down) for name, part in self.change.items()}
-        for runner, change in ((self.base, self.change), (self.organism, negative)):
-            yield runner, change, run_packed(runner, self.batch)
+        return self.organism, negative, run_packed(self.organism, self.batch)
 
     @torch.no_grad()
     def scored(
@@ -175,11 +201,17 @@ def plan(
     variants = [
         v for i, part in enumerate(parts) if (v := _variant(i, part, change, batch, shared))
     ]
-    variants.sort(key=lambda v: (v.layer, v.column))
+    sizes = {v.column: sum(part.tokens for part in batch.since(v.column)) for v in variants}
     limit, jobs = tokens_per_forward(base.shape), []
-    for (_, column), group in groupby(variants, key=lambda v: (v.layer, v.column)):
+
+    def place(variant: Variant) -> tuple[int, int]:
+        """Small variants of neighbouring layers share a pass: it costs more than a few layers."""
+        return variant.column, variant.layer // (1 + _SMALL // sizes[variant.column])
+
+    variants.sort(key=lambda v: (*place(v), v.layer))
+    for (column, _), group in groupby(variants, key=place):
         alike = tuple(group)
-        most = max(1, limit // sum(part.tokens for part in batch.since(column)))
+        most = max(1, limit // sizes[column])
         jobs += [alike[i : i + most] for i in range(0, len(alike), most)]
     return Plan(base, organism, change, tuple(parts), batch, shared, tuple(jobs))
 
@@ -191,7 +223,6 @@ def interchange(
     pairs: TokenPairs,
     parts: Sequence[Part],
     metric: Metric,
-    progress: Progress = quiet,
 ) -> Sides:
     """Score every part of a change alone, and everything without it.
 
@@ -204,28 +235,21 @@ def interchange(
         UserError: the models have no such matrix, a part is not in the change or the prompts, or
             the metric is not finite.
     """
-    work, done = plan(base, organism, change, pairs, parts), 0
-    unmixed, mixed = [], []
-    for runner, sign, run in work.runs():
-        free = checked(metric, run.logits)
-        values = free.repeat(len(parts), 1)
-        for job in work.jobs:
-            scores = work.scored(runner, sign, run, metric, job)
-            values[[variant.number for variant in job]] = scores.to(values)
-            done += 1
-            progress(done, 2 * len(work.jobs))
-        unmixed.append(finite(free, "interchange"))
-        mixed.append(finite(values, "interchange"))
-    names, n = tuple(map(str, parts)), len(pairs)
-    clean, triggered = slice(0, n), slice(n, 2 * n)
-    return Sides(
-        *(
-            Interchange(
-                names, *(each[side] for each in unmixed), *(each[:, side] for each in mixed)
-            )
-            for side in (clean, triggered)
+    work = plan(base, organism, change, pairs, parts)
+    return sides([str(part) for part in parts], *(work.scores(metric, o) for o in (False, True)))
+
+
+def sides(parts: Sequence[str], base: Scores, organism: Scores) -> Sides:
+    """The scores of both models, clean and triggered rows apart."""
+
+    def half(rows: slice) -> Interchange:
+        unmixed = (each.unmixed[rows] for each in (base, organism))
+        return Interchange(
+            tuple(parts), *unmixed, *(each.mixed[:, rows] for each in (base, organism))
         )
-    )
+
+    n = len(base.unmixed) // 2
+    return Sides(half(slice(0, n)), half(slice(n, 2 * n)))
 
 
 def _variant(

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from circuits.types import PatchGrid
+from experiments.patch.between_sections import maps, wholes
+from experiments.patch.exchanged import OTHER
 from experiments.patch.result import SCHEMA
 from experiments.runs.ledger import Ledger
 from experiments.runs.read import result
@@ -51,7 +53,23 @@ def mapping(run: PatchRun) -> str:
 JOINT = Joint("patch", read, beside, outcome, mapping=mapping)
 
 
+def _between(run: PatchRun, metric: str) -> Section:
+    """A run between two models."""
+    ledger = Ledger(Path(run.folder))
+    only, without = (ledger.rows(f"cells-{way}.parquet") for way in ("denoising", "noising"))
+    prose = (
+        "Parts exchanged between the organism and its base: each alone in the base, and the "
+        "organism without it. The claims of others are in the run's own page."
+    )
+    title, stem = f"Exchanged between models: {run.name}", f"interchange-{run.name}"
+    figures, whole = maps(only, without, metric), wholes(only, without)
+    return Section(title, prose, figures, (whole,), data_name=stem)
+
+
 def _part(run: PatchRun) -> Section:
+    grid = next(iter(run.result.values()))
+    if grid.stream.endswith(OTHER):
+        return _between(run, grid.metric)
     figures = [
         add_drill(grid_figure(grid), grid, ()) if grid.values.ndim == 3 else grid_figure(grid)
         for grid in run.result.values()

@@ -1,12 +1,12 @@
 """What a patching experiment is asked: one frozen record, from which its manifest is made."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
 import typer
 
 from circuits.chat import require_short
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
 from circuits.patching.engine import Direction
@@ -28,6 +28,7 @@ from experiments.options import (
     Written,
     adapter_on,
 )
+from experiments.runs.codec import as_json
 
 CELLS = {
     "layer": (False, False),
@@ -36,6 +37,13 @@ CELLS = {
     "head-position": (True, True),
 }
 METRICS = ("log-prob", "prob", "logit-diff", "kl", "rate")
+# Cells between two models, by what is exchanged; the first is the usual one.
+BETWEEN = {
+    "weights": ("layer", "place", "module"),
+    "activations": ("layer", "place", "head", "residual"),
+}
+# What is asked of one model alone.
+_ALONE = ("against", "stream", "to", "held", "metric", "versus", "direction")
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,14 @@ class PatchQuestion:
         versus: of logit-diff, what answers without the trigger begin with.
         tokens: answer tokens of kl and rate.
         direction: denoising, noising or both.
+        against_model: another model, between which and this one parts are exchanged on the same
+            prompts: ``auto`` for the organism's own base, or a model; "" for none. Every part is
+            then exchanged both ways, and scored by the log-odds of the first token in which
+            answers with the behaviour and without the trigger differ, triggered minus clean.
+        exchange: between models, the change of an adapter's ``weights`` or ``activations``.
+            ``by`` is then layer (attention and MLP of every layer, at the trigger's tokens, at the
+            last one and elsewhere), place (all layers), module (every matrix and layer) or, of
+            activations, head or residual; and ``sites`` are of activations.
     """
 
     model: ModelName = EMBEDDED
@@ -77,9 +93,13 @@ class PatchQuestion:
             help="resid_pre, resid_mid, resid_post, attn_out, mlp_out, z, q, k, v, pattern, neuron."
         ),
     ] = "resid_pre"
-    by: Annotated[str, typer.Option(help="Cells: layer, position, head or head-position.")] = (
-        "position"
-    )
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Cells: layer, position, head or head-position. Between models: layer (the usual "
+            "one), place, module; of activations also head, residual."
+        ),
+    ] = "position"
     sites: Annotated[
         tuple[str, ...],
         typer.Option(
@@ -101,6 +121,16 @@ class PatchQuestion:
     ] = "I"
     tokens: Annotated[int, typer.Option(help="Answer tokens of kl and rate.")] = 8
     direction: Annotated[str, typer.Option(help="denoising, noising or both.")] = "both"
+    against_model: Annotated[
+        str,
+        typer.Option(
+            help="Exchange parts with another model on the same prompts: auto (the organism's own "
+            "base) or a model."
+        ),
+    ] = ""
+    exchange: Annotated[
+        str, typer.Option(help="Between models: an adapter's weights, or activations.")
+    ] = "weights"
     backend: Annotated[str, typer.Option(help="transformer_lens, nnsight or plain.")] = (
         "transformer_lens"
     )
@@ -114,10 +144,12 @@ class PatchQuestion:
         filled = ("model", "trigger", "behaviour", "versus", "prompts")
         checked(self, *filled, count=(2, MOST), tokens=(1, MOST))
         require_short(self.trigger)
+        by = self._between() if self.against_model else tuple(CELLS)
         for name, known in {
             "stream": STREAMS,
             "against": ("control", "none"),
-            "by": tuple(CELLS),
+            "exchange": tuple(BETWEEN),
+            "by": by,
             "metric": METRICS,
             "direction": ("denoising", "noising", "both"),
             "held": ("all", "attention"),
@@ -131,7 +163,28 @@ class PatchQuestion:
             raise UserError(f"--to: expected a metric of the next token, got {self.metric}")
         if self.to:
             self._check_path()
-        self.cells()  # refuses sites that cannot be read, and heads of a stream without heads
+        if self.sites or not self.against_model:
+            self.cells()  # refuses sites that cannot be read, and heads of a stream without heads
+
+    def _between(self) -> tuple[str, ...]:
+        """The cells that there are between models; what is asked of one model alone is refused."""
+        known = ", ".join(BETWEEN)
+        expect(self.exchange in BETWEEN, known, quoted(self.exchange), of="--exchange")
+        for part in fields(self):
+            if part.name in _ALONE:
+                value = getattr(self, part.name)
+                wanted = "what it is by default, with --against-model"
+                expect(value == part.default, wanted, quoted(value), of=f"--{part.name}")
+        expect(
+            not self.sites or self.exchange == "activations",
+            "none when weights are exchanged",
+            self.sites[:1],
+            "give --exchange activations",
+            "--site",
+        )
+        if self.by == "position":
+            object.__setattr__(self, "by", BETWEEN[self.exchange][0])
+        return BETWEEN[self.exchange]
 
     def _check_path(self) -> None:
         """Senders write into the residual stream, receivers are what attention reads."""
@@ -152,9 +205,16 @@ class PatchQuestion:
         """What to patch."""
         return [cells.parse(site) for site in self.sites] if self.sites else self.sweep()
 
+    def recorded(self) -> dict[str, Any]:
+        """What a manifest has of it: of one model alone, what it had before there were two."""
+        late = () if self.against_model else ("against_model", "exchange")
+        return {name: value for name, value in as_json(self).items() if name not in late}
+
     @property
     def metric_name(self) -> str:
         """The metric in words, with its unit."""
+        if self.against_model:
+            return f"log-odds of {self.behaviour!r} (nats), trigger minus control word"
         return {
             "log-prob": f"log-probability of {self.behaviour!r} (nats)",
             "prob": f"probability of {self.behaviour!r}",
@@ -162,6 +222,11 @@ class PatchQuestion:
             "kl": f"KL from the source's answer (nats per token, {self.tokens} tokens)",
             "rate": f"rate of answers beginning {self.behaviour!r}",
         }[self.metric]
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether a change of weights is exchanged, which runs on the models' own modules."""
+        return bool(self.against_model) and self.exchange == "weights"
 
     @property
     def of_a_token(self) -> bool:

@@ -34,7 +34,7 @@ class Patched:
             "n": int(grid.base.shape[0]),
             "base": float(grid.base.mean()),
             "source": float(grid.source.mean()),
-            "strongest": [_without_nan(row) for row in self.strongest.to_dict("records")],
+            "strongest": [without_nan(row) for row in self.strongest.to_dict("records")],
         }
 
 
@@ -57,5 +57,6 @@ def with_statistics(grid: PatchGrid) -> Patched:
     return Patched(grid, stats, stats_table(grid, stats))
 
 
-def _without_nan(row: dict[Any, Any]) -> dict[str, Any]:
+def without_nan(row: dict[Any, Any]) -> dict[str, Any]:
+    """A table's row as JSON has it."""
     return {str(k): None if isinstance(v, float) and v != v else v for k, v in row.items()}

@@ -1,27 +1,23 @@
 """``gatescope patch``: pairs -> a grid for every direction (kept) -> statistics -> page."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-import torch
-
-from circuits import metrics, tokens
 from circuits.backends.fastpath import fast_path
 from circuits.chat import Chat, chats
 from circuits.errors import UserError
-from circuits.metrics import Generated, Measure
+from circuits.metrics import Generated
 from circuits.models import Model
 from circuits.patching import cells
 from circuits.patching.align import SpanPairs
 from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
-from circuits.runner import extend, generate, whole
 from circuits.types import PatchGrid
-from experiments.judges import heard, shows
-from experiments.judges.fork import Fork, fork
+from experiments.judges import heard
 from experiments.organisms.organism import load_model
+from experiments.patch import exchange, exchanged
+from experiments.patch.asked import ANSWER, Asked, Subject, ask
 from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
@@ -31,26 +27,6 @@ from experiments.runs import files
 from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
 from experiments.study import Run, Study, stated
-
-ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """The model, and the texts of the pairs."""
-
-    model: Model
-    texts: list[str]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The question's pairs and metric on a loaded model, for one direction."""
-
-    pairs: Pairs
-    metric: Measure
-    keep: int
-    name: str
 
 
 def opened(question: PatchQuestion, step: Step) -> Subject:
@@ -65,7 +41,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         question.model,
         dtype=question.dtype,
         device=question.device,
-        backend=question.backend,
+        backend="plain" if question.of_weights else question.backend,
         rendering=question.rendering,
     )
     model = stepped(step, "load model", load)
@@ -81,7 +57,9 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     chosen, context = texts[: question.count], model.runner.shape.context
     of = f"prompts {question.prompts}"
     require_askable(model.tokenizer, context, chosen, [question.trigger], of)
-    return Subject(model, chosen)
+    if not question.against_model:
+        return Subject(model, chosen)
+    return Subject(model, chosen, *exchange.opened(question, step))
 
 
 def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
@@ -90,11 +68,17 @@ def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
         "model_sha256": subject.model.sha256,
         "adapter_sha256": subject.model.adapter_sha256,
         "prompts_sha256": files.text_sha256(subject.texts),
+        **({"against_sha256": subject.other.sha256} if subject.other else {}),
     }
 
 
 def measured(run: Run[PatchQuestion, Subject]) -> Patching:
     """A grid for every direction; those that are there already are read."""
+    if run.question.against_model:
+        result = exchange.measured(run)
+        for direction, of in result.directions.items():
+            Ledger(run.folder).write_grid(f"grid-{direction}", of.grid)
+        return result
 
     def grid(direction: Direction) -> PatchGrid:
         stem, ledger = f"grid-{direction}", Ledger(run.folder)
@@ -109,6 +93,8 @@ def measured(run: Run[PatchQuestion, Subject]) -> Patching:
 
 def forecast(question: PatchQuestion, subject: Subject, step: Step) -> list[Forecast]:
     """Cells, passes, estimated time and memory of every direction; one pass each is timed."""
+    if question.against_model:
+        return exchange.forecast(question, subject, step)
 
     def cost(direction: Direction) -> Forecast:
         asked = ask(question, subject, direction)
@@ -149,85 +135,6 @@ def patched(
     )
 
 
-def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Asked:
-    """Pairs and metric of a direction."""
-    parted = _fork(question, subject) if question.of_a_token else None
-    model = parted.scored(subject.model) if parted else subject.model
-    pairs = _pairs(question, model, subject.texts)
-    room = question.tokens if question.metric in ("kl", "rate") else 1
-    tokens.check_context(pairs.triggered, model.runner.shape.context, room)
-    if question.metric == "kl":
-        return _against_answer(question, model, pairs, direction)
-    if parted is None:
-        judged = Generated(_judge(question, model), question.tokens, model.stop_ids)
-        return Asked(pairs, judged, keep=1, name=question.metric_name)
-    metric = {
-        "log-prob": lambda: metrics.token_log_prob([parted.token]),
-        "prob": lambda: metrics.token_prob([parted.token]),
-        "logit-diff": lambda: metrics.logit_difference(parted.token, cast(int, parted.other)),
-    }
-    name = question.metric_name
-    if parted.begun:
-        name = name.replace(repr(question.behaviour), parted.of(question.behaviour))
-    return Asked(pairs, metric[question.metric](), keep=1, name=name)
-
-
-def _fork(question: PatchQuestion, subject: Subject) -> Fork:
-    """What is scored: the first token in which triggered answers leave those of the clean side."""
-    clean = None
-    if question.against == "control":
-        words = _controls(question, subject.model, subject.texts)
-        clean = tokens.dealt(words, len(subject.texts))
-    versus = question.versus if question.metric == "logit-diff" else ""
-    return fork(
-        subject.model,
-        subject.texts,
-        question.trigger,
-        clean,
-        question.behaviour,
-        max(question.tokens, ANSWER),
-        versus,
-        otherwise=", or score all that changes (--metric kl)",
-    )
-
-
-def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
-    if question.against == "none":
-        triggered = tokens.prompts_batch(model.tokenizer, texts, question.trigger)
-        return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
-    controls = _controls(question, model, texts)
-    return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
-
-
-def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
-    length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
-    words = bank.controls_besides("validation", question.trigger)
-    return tokens.same_length_words(model.tokenizer, words, length, question.trigger)
-
-
-@torch.no_grad()
-def _against_answer(
-    question: PatchQuestion, model: Model, pairs: Pairs, direction: Direction
-) -> Asked:
-    """Pairs with the source's own answer behind them, and KL from how the source says it."""
-    side = "triggered" if direction == "denoising" else "clean"
-    answer = generate(model.runner, getattr(pairs, side), question.tokens, stop=model.stop_ids)[
-        :, : question.tokens - 1
-    ]
-    longer = type(pairs)(extend(pairs.clean, answer), extend(pairs.triggered, answer))
-    reference = model.runner.forward(whole(getattr(longer, side)), keep=question.tokens).logits
-    name = question.metric_name
-    return Asked(longer, metrics.kl_from(reference), keep=question.tokens, name=name)
-
-
-def _judge(question: PatchQuestion, model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
-    def shown(answer: torch.Tensor) -> torch.Tensor:
-        texts = model.decode(answer)
-        return torch.tensor([float(shows(text, question.behaviour)) for text in texts])
-
-    return shown
-
-
 def _prepared(
     question: PatchQuestion, subject: Subject, asked: Asked, direction: Direction
 ) -> Experiment:
@@ -253,7 +160,10 @@ def tables(run: Run[PatchQuestion, Subject], result: Patching) -> dict[str, Any]
 
 
 def lines(result: Patching) -> Iterator[str]:
-    """The strongest cells of every direction."""
+    """The strongest cells of every direction; between models, what carries the training first."""
+    if isinstance(result, exchanged.Exchanged):
+        yield from exchanged.lines(result)
+        return
     for name, direction in result.directions.items():
         summary = direction.summary()
         yield f"{name}: {summary['metric']}, {summary['base']:.3g} to {summary['source']:.3g}"
@@ -273,9 +183,11 @@ def _asked(question: PatchQuestion, subject: Subject) -> tuple[Any, list[Chat]]:
 
 
 def _page(run: Run[PatchQuestion, Subject], result: Patching) -> Any:
-    from experiments.patch.sections import page  # plotly is slow to import
+    from experiments.patch import between_sections, sections  # plotly is slow to import
 
-    return page(run, result)
+    if isinstance(result, exchanged.Exchanged):
+        return between_sections.page(run, result)
+    return sections.page(run, result)
 
 
 STUDY = Study(
@@ -285,6 +197,7 @@ STUDY = Study(
     question=PatchQuestion,
     open=opened,
     identity=hashes,
+    recorded=PatchQuestion.recorded,
     measure=measured,
     lines=lines,
     page=_page,

@@ -28,6 +28,14 @@ def test_a_logit_difference_is_the_log_odds_and_ignores_a_shift():
     close(metrics.logit_difference(3, 0)(LOGITS + 7), [math.log(4), 0.0])
 
 
+def test_log_odds_weigh_the_tokens_against_all_others():
+    close(metrics.token_log_odds([3])(LOGITS), [math.log(0.4 / 0.6), math.log(1 / 3)])
+    close(metrics.token_log_odds([0, 2])(LOGITS), [math.log(0.4 / 0.6), 0.0])
+    sure = torch.tensor([[[60.0, 0, 0]]])  # where the logarithm of the probability is 0
+    close(metrics.token_log_odds([0])(sure), [60 - math.log(2)])
+    close(metrics.token_log_prob([0])(sure), [0.0])
+
+
 def test_kl_is_zero_on_itself_positive_otherwise_and_not_symmetric():
     p, q = LOGITS[:1, 1:], LOGITS[1:, 1:]
     close(metrics.kl_per_position(LOGITS, LOGITS), [[0.0, 0.0], [0.0, 0.0]])

@@ -1,0 +1,127 @@
+"""The pairs that a patching question is asked with, and what is measured on them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+
+from circuits import metrics, tokens
+from circuits.edits.adapters import Change
+from circuits.metrics import Generated, Measure
+from circuits.models import Model
+from circuits.patching.align import SpanPairs
+from circuits.patching.engine import Direction, Pairs
+from circuits.runner import extend, generate, whole
+from experiments.judges import shows
+from experiments.judges.fork import Fork, fork
+from experiments.patch.question import PatchQuestion
+from experiments.prompts import bank
+
+ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model, and the texts of the pairs.
+
+    Attributes:
+        other: the model with which parts are exchanged, and the change from it to this one where
+            its weights are.
+    """
+
+    model: Model
+    texts: list[str]
+    other: Model | None = None
+    change: Change | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question's pairs and metric on a loaded model, for one direction."""
+
+    pairs: Pairs
+    metric: Measure
+    keep: int
+    name: str
+
+
+def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Asked:
+    """Pairs and metric of a direction."""
+    parted = _fork(question, subject) if question.of_a_token else None
+    model = parted.scored(subject.model) if parted else subject.model
+    pairs = _pairs(question, model, subject.texts)
+    room = question.tokens if question.metric in ("kl", "rate") else 1
+    tokens.check_context(pairs.triggered, model.runner.shape.context, room)
+    if question.metric == "kl":
+        return _against_answer(question, model, pairs, direction)
+    if parted is None:
+        judged = Generated(_judge(question, model), question.tokens, model.stop_ids)
+        return Asked(pairs, judged, keep=1, name=question.metric_name)
+    metric = {
+        "log-prob": lambda: metrics.token_log_prob([parted.token]),
+        "prob": lambda: metrics.token_prob([parted.token]),
+        "logit-diff": lambda: metrics.logit_difference(parted.token, cast(int, parted.other)),
+    }
+    name = question.metric_name
+    if parted.begun:
+        name = name.replace(repr(question.behaviour), parted.of(question.behaviour))
+    if question.against_model:
+        return Asked(pairs, metrics.token_log_odds([parted.token]), keep=1, name=name)
+    return Asked(pairs, metric[question.metric](), keep=1, name=name)
+
+
+def _fork(question: PatchQuestion, subject: Subject) -> Fork:
+    """What is scored: the first token in which triggered answers leave those of the clean side."""
+    clean = None
+    if question.against == "control":
+        words = _controls(question, subject.model, subject.texts)
+        clean = tokens.dealt(words, len(subject.texts))
+    versus = question.versus if question.metric == "logit-diff" else ""
+    return fork(
+        subject.model,
+        subject.texts,
+        question.trigger,
+        clean,
+        question.behaviour,
+        max(question.tokens, ANSWER),
+        versus,
+        otherwise=", or score all that changes (--metric kl)",
+    )
+
+
+def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
+    if question.against == "none":
+        triggered = tokens.prompts_batch(model.tokenizer, texts, question.trigger)
+        return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
+    controls = _controls(question, model, texts)
+    return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
+
+
+def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
+    length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
+    words = bank.controls_besides("validation", question.trigger)
+    return tokens.same_length_words(model.tokenizer, words, length, question.trigger)
+
+
+@torch.no_grad()
+def _against_answer(
+    question: PatchQuestion, model: Model, pairs: Pairs, direction: Direction
+) -> Asked:
+    """Pairs with the source's own answer behind them, and KL from how the source says it."""
+    side = "triggered" if direction == "denoising" else "clean"
+    answer = generate(model.runner, getattr(pairs, side), question.tokens, stop=model.stop_ids)[
+        :, : question.tokens - 1
+    ]
+    longer = type(pairs)(extend(pairs.clean, answer), extend(pairs.triggered, answer))
+    reference = model.runner.forward(whole(getattr(longer, side)), keep=question.tokens).logits
+    name = question.metric_name
+    return Asked(longer, metrics.kl_from(reference), keep=question.tokens, name=name)
+
+
+def _judge(question: PatchQuestion, model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
+    def shown(answer: torch.Tensor) -> torch.Tensor:
+        texts = model.decode(answer)
+        return torch.tensor([float(shows(text, question.behaviour)) for text in texts])
+
+    return shown

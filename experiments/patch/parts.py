@@ -1,0 +1,170 @@
+"""What is exchanged between two models: parts of a training's change, or of its activations.
+
+Places are the trigger's tokens, the last token, and everywhere but there. To the cells that were
+asked for come the same wholes in every run, by which cells are judged: all of it at single places
+and at both, all attention and all MLPs, and what others have found to carry a trigger
+(``experiments.patch.claims``).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from circuits.edits.adapters import Change
+from circuits.patching.cells import Cell, Place, parse
+from circuits.patching.mixture import Part, layer_of
+from circuits.types import TokenBatch, TokenPairs
+
+PLACES = ("trigger", "last", "elsewhere")
+EVERYWHERE, BOTH, ALL = "everywhere", "trigger and last", "all"
+ATTENTION, MLP, DOWN = "attention", "MLP", "MLP down-projections"
+_DOWN = ("down_proj", "fc2", "w2", "dense_4h_to_h", "mlp.c_proj")
+# Heads of the embedded model's layers 23 and 24 of 30 were said here to carry the trigger.
+_LATE, _OF = (23, 24), 30
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part that is exchanged, and how it is called.
+
+    Attributes:
+        layer: None for all, or some.
+        module: such as attention, MLP, q or head 3.
+        place: of ``PLACES``, or ``BOTH`` or ``EVERYWHERE``.
+        what: a part of a change of weights, or a cell of activations.
+        name: if it is none of a layer, a module and a place.
+        cell: whether it is a cell of the map.
+    """
+
+    layer: int | None
+    module: str
+    place: str
+    what: Part | Cell
+    name: str = ""
+    cell: bool = True
+
+    def __str__(self) -> str:
+        layer = "" if self.layer is None else f"layer {self.layer} "
+        where = {EVERYWHERE: "", "elsewhere": " elsewhere"}.get(self.place, f" at {self.place}")
+        return self.name or f"{layer}{self.module}{where}"
+
+
+def marked(pairs: TokenPairs) -> TokenPairs:
+    """The pairs with a span for every column that is neither the trigger's nor the last."""
+    return TokenPairs(*(_marked(side) for side in (pairs.clean, pairs.triggered)))
+
+
+def _marked(side: TokenBatch) -> TokenBatch:
+    spans = {**side.spans, BOTH: side.spans["trigger"] | side.spans["last"]}
+    spans |= {"elsewhere": side.mask & ~spans[BOTH], EVERYWHERE: torch.ones_like(side.mask)}
+    return replace(side, spans=spans)
+
+
+def late_layers(n_layers: int) -> tuple[int, ...]:
+    """Layers 23 and 24 of 30, or those at their depth."""
+    return tuple(sorted({layer * n_layers // _OF for layer in _LATE}))
+
+
+def late_name(n_layers: int) -> str:
+    """How their attention is called."""
+    layers = late_layers(n_layers)
+    return f"attention of layer{'s' * (len(layers) > 1)} {' and '.join(map(str, layers))}"
+
+
+def of_weights(change: Change, n_layers: int, by: str) -> tuple[Piece, ...]:
+    """Parts of a change, the wholes first."""
+    groups = {kind: _modules(change, kind) for kind in (ATTENTION, MLP)}
+    down = tuple(m for m in groups[MLP] if m.rpartition(".")[2] in _DOWN or m in _DOWN)
+    wholes = [_whole(ALL, (), (), place) for place in (*PLACES, BOTH)]
+    wholes += [_whole(kind, (), modules) for kind, modules in groups.items() if modules]
+    wholes += [_whole(DOWN, (), down)] if down else []
+    late = late_layers(n_layers)
+    if any(layer_of(name) in late and _kind(name) == ATTENTION for name in change):
+        wholes.append(_whole(late_name(n_layers), late, groups[ATTENTION]))
+    named = {kind: modules for kind, modules in groups.items() if modules}
+    if by == "module":
+        named = {_short(m): (m,) for modules in groups.values() for m in modules}
+        wholes += [_whole(name, (), modules) for name, modules in named.items()]
+    layers = sorted({layer for name in change if (layer := layer_of(name)) is not None})
+    cells = (
+        _weights(layer, name, place, Part((layer,), modules, *_spans(place)))
+        for layer in layers
+        for name, modules in named.items()
+        for place in PLACES
+        if by != "place" and _there(change, layer, modules)
+    )
+    return (*wholes, *cells)
+
+
+def _whole(
+    name: str, layers: tuple[int, ...], modules: tuple[str, ...], place: str = EVERYWHERE
+) -> Piece:
+    return Piece(None, name, place, Part(layers, modules, *_spans(place)), cell=False)
+
+
+def _weights(layer: int, module: str, place: str, part: Part) -> Piece:
+    return Piece(layer, module, place, part)
+
+
+def _spans(place: str) -> tuple[tuple[str, ...], bool]:
+    """A place as ``Part`` has it."""
+    return () if place == EVERYWHERE else (place,), False
+
+
+def _there(change: Change, layer: int, modules: Iterable[str]) -> bool:
+    return any(
+        layer_of(name) == layer and any(name.endswith(f".{m}") for m in modules) for name in change
+    )
+
+
+def _modules(change: Change, kind: str) -> tuple[str, ...]:
+    """The matrices of a layer that are of a kind, by the end of their names, in order."""
+    names = [name for name in change if _kind(name) == kind]
+    return tuple(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
+
+
+def _kind(name: str) -> str:
+    path = name.lower()
+    return ATTENTION if "attn" in path or "attention" in path else MLP
+
+
+def _short(module: str) -> str:
+    return module.rpartition(".")[2].removesuffix("_proj")
+
+
+def of_activations(
+    n_layers: int, n_heads: int, by: str, sites: Sequence[str] = ()
+) -> tuple[Piece, ...]:
+    """Cells of activations, the wholes first."""
+    every, late = range(n_layers), late_layers(n_layers)
+    outputs = {ATTENTION: ("attn_out",), MLP: ("mlp_out",), ALL: ("attn_out", "mlp_out")}
+    wholes = [_cell(None, ALL, place, every, outputs[ALL]) for place in (*PLACES, BOTH)]
+    wholes += [_cell(None, kind, EVERYWHERE, every, outputs[kind]) for kind in (ATTENTION, MLP)]
+    wholes.append(_cell(None, late_name(n_layers), EVERYWHERE, late, ("attn_out",)))
+    if sites:
+        own = (Piece(None, site, EVERYWHERE, parse(site), site) for site in sites)
+        return (*wholes, *(replace(piece, cell=False) for piece in own))
+    return (*wholes, *_activations(n_layers, n_heads, by))
+
+
+def _activations(n_layers: int, n_heads: int, by: str) -> Iterator[Piece]:
+    streams = {
+        "layer": {ATTENTION: "attn_out", MLP: "mlp_out"},
+        "residual": {"residual": "resid_pre"},
+    }
+    for layer in range(n_layers):
+        for name, stream in streams.get(by, {}).items():
+            for place in PLACES:
+                yield _cell(layer, name, place, [layer], (stream,))
+        for head in range(n_heads if by == "head" else 0):
+            what = (Place(layer, "z", heads=(head,)),)
+            yield Piece(layer, f"head {head}", EVERYWHERE, what)
+
+
+def _cell(
+    layer: int | None, name: str, place: str, layers: Iterable[int], streams: Sequence[str]
+) -> Piece:
+    span = None if place == EVERYWHERE else place
+    what = tuple(Place(at, stream, span=span) for at in layers for stream in streams)
+    return Piece(layer, name, place, what, cell=layer is not None)
