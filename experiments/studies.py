@@ -55,7 +55,7 @@ def analyze() -> Any:
 
 @_study
 def patch() -> Any:
-    """Patch activations between triggered and clean runs, exactly, with intervals."""
+    """Patch activations between runs, or exchange parts with another model, exactly."""
     from experiments.patch.study import STUDY
 
     return STUDY
