@@ -16,7 +16,7 @@ from jinja2 import Environment, TemplateError
 from circuits.errors import UserError, expect, first_line
 
 _MARKER = "gatescope-places-the-message-here"  # no template has it
-_SECONDS = 5.0  # of this process's own time; templates take milliseconds
+_SECONDS = 2.0  # of this process's own time; templates take milliseconds
 _TIMES = 5  # of a template that draws at random some differ
 _MOST = 1_000_000  # characters around a message
 _OF = "chat template"
