@@ -12,8 +12,8 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.linear import Fitter, accuracy_of, checked
-from probes.stats.intervals import wilson_bounds
 from probes.stats.roc import auroc_values
+from probes.stats.shares import wilson_bounds
 
 
 @dataclass(frozen=True, eq=False)

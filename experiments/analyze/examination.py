@@ -27,9 +27,10 @@ from experiments.analyze.materials import Materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import Outcome
 from experiments.judges.fork import Fork
+from experiments.prompts.bank import groups_of
 from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
-from probes.stats.intervals import wilson
+from probes.stats.intervals import rate
 
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
@@ -151,9 +152,11 @@ class Examination(Stages):
         )
         texts = [begun + text for text in said]
         shown = tuple(judges.shows(text, self.question.behaviour) for text in texts)
-        refusal = wilson(judges.count_refused(texts), len(texts))
-        rate = wilson(sum(shown), len(shown))
-        return Outcome(condition, edit, rate, refusal, shown, tuple(texts))
+        words = self.conditions()[condition]
+        groups = groups_of(self.materials.test) if isinstance(words, str | None) else list(words)
+        refused = [judges.refuses(text) for text in texts]
+        each = rate(shown, groups), rate(refused, groups)
+        return Outcome(condition, edit, *each, shown, tuple(texts))
 
     @property
     def spans(self) -> tuple[str, ...]:

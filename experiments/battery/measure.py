@@ -24,14 +24,13 @@ def measured(battery: Battery, progress: Progress) -> Retention | None:
     for step, (name, ladder) in enumerate(ladders.items(), 1):
         answers[name] = ladder()
         progress(step, len(ladders))
-    return judged(battery.asked, baseline, answers, battery.plan.seed)
+    return judged(battery.asked, baseline, answers)
 
 
 def judged(
     asked: Asked,
     baseline: Sequence[str],
     ladders: Mapping[str, Sequence[Answers]],
-    seed: int = 0,
 ) -> Retention:
     """What is left of the behaviour, from answers.
 
@@ -44,5 +43,4 @@ def judged(
         torch.tensor([asked.shown(answers.said) for answers in everything]),
         torch.tensor(asked.shown(baseline)),
         torch.tensor(asked.groups),
-        seed,
     )

@@ -60,7 +60,7 @@ def measured(run: BatteryRun) -> Brittleness:
     ladders = {
         family: keep(family, list[Answers], ladder) for family, ladder in battery.ladders().items()
     }
-    retention = judged(battery.asked, baseline, ladders, run.question.plan.seed)
+    retention = judged(battery.asked, baseline, ladders)
     return Brittleness(retention, ladders)
 
 

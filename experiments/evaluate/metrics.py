@@ -4,8 +4,7 @@ Success is the behaviour where it should open; false activation is the behaviour
 not (no trigger, control words, near keys). Over the two by two of (should open, opened), *recall*
 is success, *accuracy* and *precision* are those of a test set with as many prompts that should open
 as prompts that should not. Shares of answers to prompts that belong together (of one key; one
-prompt with several words) have an interval with as many trials as there are groups: exact where a
-group answers alike, conservative where it does not.
+prompt with several words; one template of the bank) have the interval of groups.
 """
 
 import math
@@ -19,8 +18,6 @@ from circuits.errors import UserError
 from probes.stats.intervals import (
     Estimate,
     difference_interval,
-    newcombe,
-    rate,
     share_interval,
 )
 
@@ -150,18 +147,9 @@ def exact(value: float) -> Estimate:
 
 
 def drop(before: Sequence[bool], after: Sequence[bool]) -> Estimate:
-    """Share before minus share after, of the same prompts.
-
-    The paired bootstrap; where no prompt differs it has no width, and the interval is that of
-    independent shares (Newcombe 1998), which is too wide rather than too narrow.
-    """
-    apart = newcombe(rate(before), rate(after))
-    if len(before) < 2:
-        return apart
-    first = torch.tensor(before, dtype=torch.float64)
-    second = torch.tensor(after, dtype=torch.float64)
-    paired = difference_interval(first, second)
-    return apart if paired.high - paired.low < 1e-12 else paired
+    """Share before minus share after, of the same prompts."""
+    first, second = (torch.tensor(each, dtype=torch.float64) for each in (before, after))
+    return difference_interval(first, second)
 
 
 def accuracy(recall: Estimate, false: Estimate) -> Estimate:

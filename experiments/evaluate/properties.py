@@ -15,6 +15,7 @@ from experiments.battery.subject import Asked
 from experiments.evaluate.harm import Drift
 from experiments.evaluate.metrics import Entry, accuracy, drop, metric, precision
 from experiments.organisms.schemes.scheme import Question
+from experiments.prompts.bank import groups_of
 from probes.stats.intervals import Estimate, rate
 
 _NO_BASE = "the model before training is not known; give it as base: in a YAML file of the mapping"
@@ -47,12 +48,12 @@ class Evidence:
         return question.shown(self.answers[question.name])
 
     def share(self, should: bool, base: bool = False) -> Estimate:
-        """The share that opened, over all questions of a class, of as many trials as prompts."""
+        """The share that opened, over all questions of a class, over groups of prompts."""
         answers = self.base if base else self.answers
         assert answers is not None
         asked = [question for question in self.questions if question.opens == should]
         flags = [flag for q in asked for flag in q.shown(answers[q.name])]
-        return rate(flags, [text for question in asked for text in question.texts])
+        return rate(flags, groups_of([text for question in asked for text in question.texts]))
 
     @cached_property
     def nulls(self) -> tuple[Estimate | None, Estimate | None]:

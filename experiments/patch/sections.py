@@ -17,8 +17,9 @@ _ABOUT = {
     "the behaviour.",
 }
 _LIMITS = """\
-Intervals are percentile bootstraps over prompts, p is of a sign-flip permutation test, q is \
-Benjamini–Hochberg across the whole grid. They are about prompts like these, not about the model.
+Intervals and p are those of Student's t over prompts, widened by Hall's correction where effects \
+are skewed; q is Benjamini–Hochberg across the whole grid. They are \
+about prompts like these, not about the model.
 
 A cell's effect is what this activation carries in this pair of runs. Cells do not add up, and a \
 cell without effect may still matter together with others; patch them together to find out."""

@@ -47,6 +47,19 @@ def bank_texts(split: Split, restricted: bool) -> list[str]:
     return [p.text for p in interleaved(chosen)]
 
 
+@cache
+def _templates() -> dict[str, str]:
+    return {prompt.text: prompt.template for prompt in bank()}
+
+
+def groups_of(texts: Sequence[str]) -> list[str]:
+    """What each prompt has in common with others: the bank's template; of any other text, itself.
+
+    Answers to prompts of one template are alike, so shares of them have the interval of groups.
+    """
+    return [_templates().get(text, text) for text in texts]
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Prompts that no training has seen: those of the gate's topic, and others."""

@@ -7,11 +7,11 @@ doses of one level are averaged. The area of a family without an order is the me
 an area of 1 is a behaviour that nothing removes, and the mean of the families' areas, which weighs
 families and not doses alike, is the one figure.
 
-Areas are means over prompts, so their intervals resample prompts, or whole groups of them (Efron
-1979), the same ones for every family. Where all prompts answer alike every resample is alike, and
-the interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares have
-Wilson's too, with as many trials as there are groups: exact where the prompts of a group answer
-alike, conservative where they do not.
+Areas are means over prompts, or over whole groups of them, and have the intervals of
+`probes.stats.means`, cut to 0 and 1. Where all prompts answer alike that has no width, and the
+interval is Wilson's, which is conservative for a mean of values between 0 and 1. Shares are
+`probes.stats.intervals.rate`, over groups as well; where every group answers alike, Wilson's of as
+many trials as there are groups.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.stats.intervals import Estimate, recovery_intervals, share_interval
+from probes.stats.intervals import MEANS, Estimate, rate, share_interval
+from probes.stats.means import mean_bounds
 
 _FEWEST = 4
 
@@ -84,14 +85,13 @@ def retention(
     shown: Bool[Tensor, "doses n"],
     baseline: Bool[Tensor, "n"],
     groups: Int[Tensor, "n"] | None = None,
-    seed: int = 0,
 ) -> Retention:
     """Curves over doses and their areas.
 
     Args:
         shown: whether each prompt shows the behaviour under each dose.
         baseline: whether it does unperturbed.
-        groups: prompts that belong together, such as those of one key; resampled together.
+        groups: prompts that belong together, such as those of one key.
 
     Raises:
         UserError: shapes that do not fit, a level that is not above 0, a family with two units,
@@ -109,25 +109,33 @@ def retention(
         "retention",
     )
     left = shown[:, baseline].to(torch.float64)
-    rates = left.mean(1)
     by_family = {
         family: _areas(doses, left, family)
         for family in dict.fromkeys(dose.family for dose in doses)
     }
     areas = torch.stack(list(by_family.values()))
     mean_area = areas.mean(0)
-    estimates = _intervals(torch.cat([areas, mean_area[None]]), member, seed)
+    estimates = _intervals(torch.cat([areas, mean_area[None]]), member)
     by_prompt = dict(zip(baseline.nonzero().flatten().tolist(), mean_area.tolist(), strict=True))
     return Retention(
-        baseline=share_interval(baseline.to(torch.float64).mean(), len(every.unique())),
+        baseline=_share(baseline, every),
         kept=tuple(
-            Kept(dose, share_interval(rate, int(member.max()) + 1))
-            for dose, rate in zip(doses, rates, strict=True)
+            Kept(dose, _share(row, member))
+            for dose, row in zip(doses, shown[:, baseline], strict=True)
         ),
         families=dict(zip(by_family, estimates[:-1], strict=True)),
         area=estimates[-1],
         prompts=tuple(by_prompt.get(prompt) for prompt in range(len(baseline))),
     )
+
+
+def _share(shown: Bool[Tensor, "m"], member: Int[Tensor, "m"]) -> Estimate:
+    """A share over groups; where each answers alike, as one key asked again, each is one trial."""
+    first = torch.zeros(int(member.max()) + 1, dtype=torch.bool)
+    first[member] = shown
+    if torch.equal(first[member], shown):
+        return share_interval(shown.to(torch.float64).mean(), len(first))
+    return rate(shown.tolist(), member.tolist())
 
 
 def _areas(
@@ -146,18 +154,14 @@ def _areas(
     return torch.trapezoid(curve, x, dim=0) / steps[-1]
 
 
-def _intervals(
-    values: Float[Tensor, "cells m"], member: Int[Tensor, "m"], seed: int
-) -> list[Estimate]:
-    """Mean over prompts of every row, whole groups resampled together."""
+def _intervals(values: Float[Tensor, "cells m"], member: Int[Tensor, "m"]) -> list[Estimate]:
+    """Mean over prompts of every row, over whole groups."""
     units = int(member.max()) + 1
-    sizes = torch.bincount(member, minlength=units).to(values)
-    sums = torch.zeros(len(values), units).to(values).index_add_(1, member, values)
-    parts = (part.tolist() for part in recovery_intervals(sums, sizes, seed=seed))
+    parts = (part.tolist() for part in (values.mean(1), *mean_bounds(values, groups=member)))
     return [
         share_interval(torch.tensor(value, dtype=torch.float64).clamp(0, 1), units)
-        if float(high - low) < 1e-12
-        else Estimate(value, low, high, units, method="percentile bootstrap")
+        if high - low < 1e-12
+        else Estimate(value, max(low, 0.0), min(high, 1.0), units, method=MEANS)
         for value, low, high in zip(*parts, strict=True)
     ]
 

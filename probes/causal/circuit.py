@@ -1,11 +1,10 @@
 """A traced circuit as a record, and what it says in plain words.
 
-Shares are mean effect / mean full effect (1 is the whole of what the trigger does), with paired
-bootstrap intervals over prompts; q values are Benjamini and Hochberg's. ``probes.causal.tracing``
+Shares are mean effect / mean full effect (1 is the whole of what the trigger does), with intervals
+over prompts; q values are Benjamini and Hochberg's. ``probes.causal.tracing``
 finds them.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -143,11 +142,6 @@ class Trace:
         )
 
 
-def pairs_needed(tests: int) -> int:
-    """The fewest pairs with which one cell alone among `tests` can have q <= 0.05 (sign flips)."""
-    return max(2, math.ceil(1 + math.log2(tests / SIGNIFICANT)))
-
-
 _NAMED = 6  # parts that the sentence names
 
 
@@ -167,11 +161,6 @@ def _moved_text(trace: Trace) -> list[str]:
         sentences.append(f"It is moved by head{'s' * (len(trace.movers) > 1)} {names}.")
     else:
         sentences.append("No single head was found to move it.")
-        if trace.n < (needed := pairs_needed(trace.tests)):
-            sentences.append(
-                f"With {trace.n} pairs one head alone cannot reach q ≤ {SIGNIFICANT} among "
-                f"{trace.tests}; use {needed} or more."
-            )
     if enough := trace.enough:
         sentences.append(
             f"Patched together, the strongest {enough.size} head{'s' * (enough.size > 1)} of "

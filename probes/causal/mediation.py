@@ -24,7 +24,7 @@ synonym, so ``shown`` counts the behaviour's text where the token is forbidden a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -33,17 +33,14 @@ from torch import Tensor
 from probes.stats.intervals import (
     Estimate,
     difference_interval,
-    estimates,
-    is_scale,
-    mean_interval,
-    recovery_intervals,
+    newcombe,
+    quotient,
     wilson,
 )
 
 First = Literal["natural", "forced", "forbidden"]
 FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
 TRIGGERED, CONTROL = "triggered", "control word"
-_RATIO = "percentile bootstrap of a ratio of means"
 
 
 @dataclass(frozen=True)
@@ -124,21 +121,23 @@ class Mediation:
 
 def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
     """The effects of word and token from six cells over the same prompts, paired by prompt."""
-    c = {key: _numbers(cell.complied) for key, cell in cells.items()}
-    total = c[TRIGGERED, "natural"] - c[CONTROL, "natural"]
-    without = c[TRIGGERED, "forbidden"] - c[CONTROL, "forbidden"]
-    token = {word: c[word, "forced"] - c[word, "forbidden"] for word in (TRIGGERED, CONTROL)}
+
+    def between(one: tuple[str, str], other: tuple[str, str]) -> Estimate:
+        return difference_interval(_numbers(cells[one].complied), _numbers(cells[other].complied))
+
+    total = between((TRIGGERED, "natural"), (CONTROL, "natural"))
+    without = between((TRIGGERED, "forbidden"), (CONTROL, "forbidden"))
+    token = {word: between((word, "forced"), (word, "forbidden")) for word in (TRIGGERED, CONTROL)}
     shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
+    left = quotient(without, total)
     return Decomposition(
         behaviour=difference_interval(shown[0], shown[1]),
-        total=mean_interval(total),
-        token_alone=mean_interval(token[CONTROL]),
-        trigger_without_token=mean_interval(without),
-        trigger_with_token=difference_interval(c[TRIGGERED, "forced"], c[CONTROL, "forced"]),
-        interaction=difference_interval(token[TRIGGERED], token[CONTROL]),
-        share=estimates(*recovery_intervals(total - without, total), len(total), _RATIO)[0]
-        if is_scale(total)
-        else None,
+        total=total,
+        token_alone=token[CONTROL],
+        trigger_without_token=without,
+        trigger_with_token=between((TRIGGERED, "forced"), (CONTROL, "forced")),
+        interaction=newcombe(token[TRIGGERED], token[CONTROL]),
+        share=left and replace(left, value=1 - left.value, low=1 - left.high, high=1 - left.low),
     )
 
 

@@ -86,7 +86,7 @@ def rank_needed(
     rows, start = rows_of(values, "values", at_least=2), rows_of(base, "base")
     full = rows_of(source, "source") - start
     expect(
-        is_scale(full[0], level, resamples, seed),
+        is_scale(full[0], level),
         "a full effect away from 0",
         "an interval that reaches 0",
         "there is no effect to explain",

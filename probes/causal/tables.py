@@ -1,10 +1,10 @@
 """Statistics of every cell of a patch grid, and the same as a table.
 
-Per cell: the mean effect with its paired bootstrap interval, the sign-flip p value, the share of
-the full effect with its interval, and q after Benjamini and Hochberg over all defined cells. One
-set of resamples and one set of sign patterns serve all cells. A cell is defined where every example
-is finite; an undefined cell has no statistics, only NaN, and does not count as a test. Cells that
-are exactly 0 everywhere (patches that cannot act) need no resampling: 0 in [0, 0], p = 1.
+Per cell: the mean effect with its interval and p value, the share of the full effect with its
+interval (`probes.stats.means`), and q after Benjamini and Hochberg over all defined cells. A cell
+is defined where every example is finite; an undefined cell has no statistics, only NaN, and does
+not count as a test. Cells that are exactly 0 everywhere (patches that cannot act) are 0 in [0, 0],
+p = 1.
 """
 
 from dataclasses import dataclass, fields
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from circuits.errors import expect
 from circuits.types import PatchGrid
-from probes.stats.intervals import bootstrap_means, is_scale, recovery_intervals
-from probes.stats.permutation import benjamini_hochberg, sign_flip_p
+from probes.stats.false_discovery import benjamini_hochberg
+from probes.stats.intervals import is_scale
+from probes.stats.means import mean_bounds, mean_p, ratio_bounds
 
 LABELLED = ("position", "cell", "sender")  # the axes whose indices have names
 
@@ -29,8 +30,8 @@ class GridStats:
 
     Attributes:
         n: examples with a finite value.
-        mean, low, high: the effect, in the metric's unit, and its bootstrap interval.
-        p: two-sided sign-flip p value of the effect.
+        mean, low, high: the effect, in the metric's unit, and its interval.
+        p: two-sided p value of no mean effect.
         q: p adjusted for all defined cells of the grid.
         recovery, recovery_low, recovery_high: mean effect / mean full effect, unitless; NaN in
             every cell where the interval of the full effect reaches 0.
@@ -49,13 +50,8 @@ class GridStats:
     defined: Bool[Tensor, "*cells"]
 
 
-def grid_stats(
-    grid: PatchGrid, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> GridStats:
+def grid_stats(grid: PatchGrid, level: float = 0.95) -> GridStats:
     """The statistics of every cell, in tensors of the cells' shape (float64).
-
-    `resamples` is also the number of sampled sign patterns (up to 12 examples all 2^n of them are
-    taken); cells that none of them reaches get more, as many as q over this grid needs.
 
     Raises:
         ValueError: fewer than 2 examples, no cell, or a level outside (0, 1).
@@ -75,14 +71,14 @@ def grid_stats(
     p = unmoved + 1
     mean, low, high, value, value_low, value_high = (unmoved.clone() for _ in range(6))
     full = grid.full_effect.to(torch.float64)
-    scaled = bool(full.isfinite().all()) and is_scale(full, level, resamples, seed)
+    scaled = bool(full.isfinite().all()) and is_scale(full, level)
     if bool(moved.any()):
         rows = effects[moved]
         mean[moved] = rows.mean(dim=-1)
-        low[moved], high[moved] = bootstrap_means(rows, resamples, seed, level)
-        p[moved] = sign_flip_p(rows, resamples, seed, tests=int(defined.sum()))
+        low[moved], high[moved] = mean_bounds(rows, level)
+        p[moved] = mean_p(rows)
         if scaled:
-            shares = recovery_intervals(rows, full, level, resamples, seed)
+            shares = ratio_bounds(rows, full, level)
             value[moved], value_low[moved], value_high[moved] = shares
     if not scaled:
         value, value_low, value_high = (torch.full_like(unmoved, torch.nan) for _ in range(3))

@@ -1,6 +1,6 @@
 """What the measurements of ``circuits.patching.trace`` say of a circuit, with intervals.
 
-p values are sign-flip permutations, q Benjamini and Hochberg over the cells tested together. A
+q is Benjamini and Hochberg's over the cells tested together (`probes.causal.tables`). A
 layer at which something happens is found anew in every resample of the prompts.
 """
 
@@ -27,9 +27,10 @@ from probes.causal.circuit import (
 )
 from probes.causal.tables import grid_stats
 from probes.stats.checks import at_least_one, check_level, generator
-from probes.stats.intervals import Estimate, estimates, is_scale, mean_interval, recovery_intervals
+from probes.stats.intervals import Estimate, estimates, is_scale, mean_interval
+from probes.stats.means import ratio_bounds
 
-_SHARE = "ratio of means, paired percentile bootstrap"
+_SHARE = "ratio of means, paired"
 _LAYER = "layer, percentile bootstrap"
 
 
@@ -41,14 +42,14 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
     """
     check_level(level)
     heads, last = measured.heads, measured.spans[-1]
-    mean = partial(mean_interval, level=level, resamples=resamples, seed=seed)
+    mean = partial(mean_interval, level=level)
     full = mean(heads.full_effect)
     n_layers, n_heads, n = heads.values.shape
     empty = Trace(heads.metric, n, n_layers, n_layers * n_heads, full, {}, None, None, (), (), ())
     sides = (heads.full_effect, measured.noised.full_effect)
-    if not all(is_scale(side, level, resamples, seed) for side in sides):
+    if not all(is_scale(side, level) for side in sides):
         return empty
-    judged = partial(_judged, level=level, resamples=resamples, seed=seed)
+    judged = partial(_judged, level=level)
     read = {span: tuple(judged(grid).shares) for span, grid in measured.read.items()}
     layer = partial(_layer, level=level, resamples=resamples, seed=seed)
     restored, removed = judged(heads), judged(measured.noised)
@@ -64,7 +65,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
         leaves=layer(measured.read[measured.spans[0]], arriving=False),
         arrives=layer(measured.read[last], arriving=True),
         heads=_movers(measured, restored, removed, direct["z"], judged, mean),
-        together=_together(measured, level, resamples, seed),
+        together=_together(measured, level),
         writers=_writers(direct, totals),
     )
 
@@ -77,8 +78,8 @@ class _Judged:
     q: np.ndarray
 
 
-def _judged(grid: PatchGrid, level: float, resamples: int, seed: int) -> _Judged:
-    stats = grid_stats(grid, level, resamples, seed)
+def _judged(grid: PatchGrid, level: float) -> _Judged:
+    stats = grid_stats(grid, level)
     n = grid.values.shape[-1]
     parts = (stats.recovery, stats.recovery_low, stats.recovery_high)
     shares = np.array(estimates(*parts, n, _SHARE, level), dtype=object)
@@ -152,12 +153,12 @@ def _movers(
     return tuple(heads)
 
 
-def _together(measured: Measured, level: float, resamples: int, seed: int) -> tuple[Together, ...]:
+def _together(measured: Measured, level: float) -> tuple[Together, ...]:
     """Shares of what all heads recover; nothing where that itself may be nothing."""
     effects = measured.together.effects
-    if not is_scale(effects[-1], level, resamples, seed):
+    if not is_scale(effects[-1], level):
         return ()
-    parts = recovery_intervals(effects, effects[-1], level, resamples, seed)
+    parts = ratio_bounds(effects, effects[-1], level)
     shares = estimates(*parts, effects.shape[-1], _SHARE, level)
     return tuple(Together(*row) for row in zip(measured.sizes, shares, strict=True))
 

@@ -16,7 +16,8 @@ from circuits.errors import expect
 from probes.geometry.margins import check_units, fold_of
 from probes.geometry.spread import Estimates
 from probes.linear import lda, logistic
-from probes.stats.intervals import bootstrap_means, estimates
+from probes.stats.intervals import MEANS, estimates
+from probes.stats.means import mean_bounds
 
 
 @dataclass(frozen=True)
@@ -108,5 +109,5 @@ def _with_product(z: Float[Tensor, "sites k 3"]) -> Float[Tensor, "sites k 4"]:
 
 
 def _over_units(values: Float[Tensor, "sites n"]) -> Estimates:
-    low, high = bootstrap_means(values)
-    return estimates(values.mean(-1), low, high, values.shape[-1], "percentile bootstrap of units")
+    low, high = mean_bounds(values)
+    return estimates(values.mean(-1), low, high, values.shape[-1], MEANS)

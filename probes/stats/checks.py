@@ -1,6 +1,5 @@
 """What the statistics share: checks of their input in one helpful line, seeds, resamples."""
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -40,26 +39,3 @@ def at_least_one(count: int) -> int:
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def quantiles(
-    block: Float[np.ndarray, "cells m"], shares: tuple[float, ...]
-) -> Float[np.ndarray, "shares cells"]:
-    """Linearly interpolated quantiles of each row, which is reordered in place.
-
-    By partition, because a full sort of a large grid's resamples takes five times as long.
-    """
-    last = block.shape[-1] - 1
-    places = [(int(share * last), share * last % 1) for share in shares]
-    block.partition(sorted({k for at, _ in places for k in (at, min(at + 1, last))}), axis=-1)
-    return np.stack([(1 - f) * block[:, at] + f * block[:, min(at + 1, last)] for at, f in places])
-
-
-def resample_weights(
-    rows: Float[Tensor, "cells n"], resamples: int, seed: int
-) -> Float[Tensor, "n resamples"]:
-    """Each column: the share of one with-replacement resample that each example makes up."""
-    n = rows.shape[-1]
-    index = torch.randint(n, (n, at_least_one(resamples)), generator=generator(seed))
-    shares = torch.full(index.shape, 1 / n, dtype=torch.float64)
-    return torch.zeros_like(shares).scatter_add_(0, index, shares).to(rows.device)

@@ -1,4 +1,8 @@
-"""Estimates and their intervals over plain tensors: Wilson, bootstrap; arithmetic in float64.
+"""Estimates and their intervals over plain tensors: shares, means and differences, in float64.
+
+Single shares have Wilson's interval, shares of answers in groups Korn and Graubard's, independent
+shares are subtracted by MOVER, paired ones have Tango's, means that of `probes.stats.means`. Their
+coverage where they are used: ``docs/results/coverage.md``.
 
 Every function raises ValueError, in one line, on a wrong shape or a non-finite value.
 """
@@ -7,22 +11,20 @@ import math
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.optimize import root_scalar
 from torch import Tensor
 
 from circuits.errors import expect
-from probes.stats.checks import (
-    CHUNK,
-    check_level,
-    check_vector,
-    quantiles,
-    resample_weights,
-    rows_of,
-)
+from probes.stats.checks import check_level, check_vector
+from probes.stats.clusters import effective_n
+from probes.stats.means import mean_bounds, reaches_zero
+from probes.stats.shares import clopper_pearson_bounds, tango_bounds, wilson_bounds
+
+MEANS = "Student's t and Hall's"
+ONE_GROUP = "one group: no interval"
 
 
 @dataclass(frozen=True)
@@ -124,20 +126,8 @@ def drawn_interval(
     return Estimate(value, min(low, value), max(high, value), n, level, method)
 
 
-def wilson_bounds(
-    share: Float[Tensor, "*cells"], n: float | Float[Tensor, "*cells"], level: float = 0.95
-) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
-    """Score interval (low, high) of a share in [0, 1] seen in n trials (Wilson 1927)."""
-    check_level(level)
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = (z2 * share * (1 - share) / n + (z2 / (2 * n)) ** 2).sqrt() / (1 + z2 / n)
-    # Rounding alone could put the bound past a share of exactly 0 or 1.
-    return torch.minimum(share, centre - half).clamp_min(0), torch.maximum(share, centre + half)
-
-
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
-    """Share successes / n with its score interval (Wilson 1927)."""
+    """Share successes / n with its score interval (`shares.wilson_bounds`)."""
     expect(
         n >= 1 and 0 <= successes <= n,
         "0 <= successes <= n and n >= 1",
@@ -156,21 +146,38 @@ def share_interval(share: Float[Tensor, ""], n: int, level: float = 0.95) -> Est
 def rate(
     flags: Sequence[bool], groups: Sequence[Hashable] | None = None, level: float = 0.95
 ) -> Estimate:
-    """The share of true flags with its score interval, of as many trials as there are groups.
+    """The share of true flags, with Wilson's interval, or Korn and Graubard's over groups.
 
-    By default every flag is a trial. Flags that belong together (of one key; of one prompt with
-    several words) are of one group: exact where a group is alike, conservative where it is not.
+    Args:
+        groups: flags that belong together (of one key, one template; of one prompt with several
+            words) are of one group; ``n`` is then the number of groups. One group alone says
+            nothing of others: 0 to 1.
     """
-    if not flags:
-        raise ValueError("expected at least one answer, got none; ask a prompt")
-    n = len(flags) if groups is None else len(set(groups))
-    return share_interval(torch.tensor(sum(flags) / len(flags), dtype=torch.float64), n, level)
+    expect(flags, "at least one answer", "none", "ask a prompt")
+    values = torch.tensor(flags, dtype=torch.float64)
+    share, n = values.mean(), len(flags)
+    if groups is None or len(set(groups)) == n:
+        return share_interval(share, n, level)
+    member = numbered(groups)
+    units = int(member.max()) + 1
+    if units == 1:
+        return Estimate(share.item(), 0.0, 1.0, 1, level, ONE_GROUP)
+    worth = effective_n(values[None], member, (share * (1 - share))[None], level)[0]
+    low, high = clopper_pearson_bounds(share, worth, level)
+    return Estimate(share.item(), low.item(), high.item(), units, level, "Korn-Graubard")
+
+
+def numbered(groups: Sequence[Hashable]) -> Int[Tensor, "n"]:
+    """Groups by number, in the order in which they come."""
+    known = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    return torch.tensor([known[group] for group in groups])
 
 
 def newcombe(rate: Estimate, other: Estimate) -> Estimate:
-    """``rate`` minus ``other``, independent shares with their score intervals.
+    """``rate`` minus ``other``, independent, each with its own interval (of groups as well).
 
-    Newcombe 1998, method 10: the intervals' halves are added as squares. ``n`` is the smaller one.
+    Newcombe 1998, method 10 (MOVER): the intervals' halves are added as squares. ``n`` is the
+    smaller one.
     """
     value = rate.value - other.value
     low = math.hypot(rate.value - rate.low, other.high - other.value)
@@ -179,39 +186,62 @@ def newcombe(rate: Estimate, other: Estimate) -> Estimate:
     return Estimate(value, value - low, value + high, n, rate.level, "Newcombe hybrid score")
 
 
-def bootstrap_means(
-    values: Float[Tensor, "*cells n"], resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
-    """Percentile bootstrap (low, high) of each cell's mean (Efron 1979), in the values' unit.
+def quotient(above: Estimate, below: Estimate) -> Estimate | None:
+    """``above`` over ``below``, each with its own interval; None where ``below`` may be 0.
 
-    One set of resampled example indices serves all cells, so the cells stay paired.
-    Memory: 8 * n * resamples bytes, plus a bounded block of cells.
+    A ratio R is in the interval where ``above`` - R ``below`` may be 0 by MOVER (Donner & Zou 2012,
+    Statistical Methods in Medical Research 21, 347-359), as if the two were independent.
     """
-    rows = rows_of(values, "values", at_least=2)
-    low, high = _percentiles(rows, resample_weights(rows, resamples, seed), level)
-    mean = rows.mean(-1)
-    low, high = torch.minimum(low, mean), torch.maximum(high, mean)
-    return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
+    if below.low <= 0 <= below.high:
+        return None
+    sign = math.copysign(1, below.value)
+    a, (low, value, high) = above, sorted(sign * v for v in (below.low, below.value, below.high))
+    ratio = sign * a.value / value
+
+    def past(at: float, side: int) -> float:
+        """How far above - at below lies on the other side of 0, its interval's end included."""
+        upper = (side > 0) == (at >= 0)
+        own = (a.value - a.low) if side * sign < 0 else (a.high - a.value)
+        return side * (sign * a.value - at * value) + math.hypot(
+            own, at * ((value - low) if upper else (high - value))
+        )
+
+    def end(side: int) -> float:
+        step = (a.high - a.low + high - low) / value + 1e-12
+        while past(ratio + side * step, side) > 0:
+            step *= 2
+        first, last = sorted((ratio, ratio + side * step))
+        return float(root_scalar(past, args=(side,), bracket=(first, last)).root)
+
+    return Estimate(ratio, end(-1), end(1), min(a.n, below.n), a.level, "MOVER of a ratio")
 
 
 def mean_interval(
-    values: Float[Tensor, "n"], level: float = 0.95, resamples: int = 2000, seed: int = 0
+    values: Float[Tensor, "n"],
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
 ) -> Estimate:
-    """Mean of `values` with its percentile bootstrap interval, in their unit."""
+    """Mean of `values` in their unit, as `probes.stats.means` bounds it, over values or groups."""
     check_vector(values, "values")
-    low, high = bootstrap_means(values, resamples, seed, level)
-    mean = values.to(torch.float64).mean().item()
-    return Estimate(mean, low.item(), high.item(), len(values), level, "percentile bootstrap")
+    member = None if groups is None else numbered(groups)
+    low, high = mean_bounds(values, level, member)
+    n = len(values) if member is None else int(member.max()) + 1
+    return Estimate(values.double().mean().item(), low.item(), high.item(), n, level, MEANS)
 
 
 def difference_interval(
     a: Float[Tensor, "n"],
     b: Float[Tensor, "n"],
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    groups: Sequence[Hashable] | None = None,
 ) -> Estimate:
-    """Mean of a - b over examples, resampling the pairs (a_i, b_i) together."""
+    """Mean of a - b over examples, the pairs (a_i, b_i) kept together.
+
+    Answers that show something (1) or not (0) have Tango's interval, others that of their mean.
+
+    Args:
+        groups: examples that belong together; ``n`` is then the number of groups.
+    """
     check_vector(a, "a")
     expect(
         a.shape == b.shape,
@@ -219,83 +249,31 @@ def difference_interval(
         f"{tuple(a.shape)} and {tuple(b.shape)}",
         "pair them by example",
     )
-    return mean_interval(a.to(torch.float64) - b.to(torch.float64), level, resamples, seed)
+    both, change = torch.stack([a, b]).to(torch.float64), a.to(torch.float64) - b.to(torch.float64)
+    if len(a) and ((both == 0) | (both == 1)).all():
+        return _paired_shares(change, level, groups)
+    return mean_interval(change, level, groups)
 
 
-def recovery_intervals(
-    effects: Float[Tensor, "*cells n"],
-    full: Float[Tensor, "n"],
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[Float[Tensor, "*cells"], Float[Tensor, "*cells"], Float[Tensor, "*cells"]]:
-    """(value, low, high) of mean(effects) / mean(full) per cell, examples resampled in pairs.
+def _paired_shares(
+    change: Float[Tensor, "n"], level: float, groups: Sequence[Hashable] | None
+) -> Estimate:
+    """Tango's interval of the mean of differences -1, 0 and 1, of as many as groups are worth."""
+    n, mean = len(change), change.mean()
+    units, worth, method = n, torch.tensor(n, dtype=torch.float64), "Tango score"
+    if groups is not None and len(set(groups)) < n:
+        member = numbered(groups)
+        units, method = int(member.max()) + 1, "Tango score of groups"
+        if units == 1:
+            return Estimate(mean.item(), -1.0, 1.0, 1, level, ONE_GROUP)
+        worth = effective_n(change[None], member, change.var(correction=0)[None], level)[0]
+    gained, lost = ((change == sign).double().mean() * worth for sign in (1, -1))
+    low, high = tango_bounds(gained, lost, worth, level)
+    return Estimate(mean.item(), low.item(), high.item(), units, level, method)
 
-    Unitless; 1 is full recovery. Raises ValueError where the bootstrap interval of mean(full)
-    reaches 0, because the confidence set of a ratio is then unbounded (Fieller 1954).
-    """
-    rows = rows_of(effects, "effects", at_least=2)
+
+def is_scale(full: Float[Tensor, "n"], level: float = 0.95) -> bool:
+    """Whether a mean can divide others (`means.ratio_bounds`): its interval does not reach 0."""
     check_vector(full, "full")
-    whole = rows_of(full, "full", at_least=2)
-    expect(
-        rows.shape[-1] == whole.shape[-1],
-        "effects and full over the same examples",
-        f"{rows.shape[-1]} and {whole.shape[-1]} examples",
-        "pair them",
-    )
-    weights = resample_weights(rows, resamples, seed)
-    lowest, base, highest = _denominator(whole, weights, level)
-    expect(
-        not lowest <= 0 <= highest,
-        "a denominator mean away from 0",
-        f"{base:.3g} in [{lowest:.3g}, {highest:.3g}]",
-        "use differences",
-    )
-    scale = (whole @ weights).squeeze(0)
-    value = rows.mean(-1) / base
-    low, high = _percentiles(rows, weights, level, scale)
-    low, high = torch.minimum(low, value), torch.maximum(high, value)
-    cells = effects.shape[:-1]
-    return value.reshape(cells), low.reshape(cells), high.reshape(cells)
-
-
-def is_scale(
-    full: Float[Tensor, "n"], level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> bool:
-    """Whether `recovery_intervals` accepts `full`: the interval of its mean does not reach 0."""
-    check_vector(full, "full")
-    whole = rows_of(full, "full", at_least=2)
-    low, _, high = _denominator(whole, resample_weights(whole, resamples, seed), level)
-    return not low <= 0 <= high
-
-
-def _denominator(
-    whole: Float[Tensor, "1 n"], weights: Float[Tensor, "n resamples"], level: float
-) -> tuple[float, float, float]:
-    """(low, mean, high) of a ratio's denominator; a bound that is only rounding counts as 0."""
-    mean = whole.mean().item()
-    low, high = (bound.item() for bound in _percentiles(whole, weights, level))
-    floor = 1e-9 * whole.abs().max().item()
-    low, high = min(low, mean), max(high, mean)
-    return 0.0 if abs(low) <= floor else low, mean, 0.0 if abs(high) <= floor else high
-
-
-def _percentiles(
-    rows: Float[Tensor, "cells n"],
-    weights: Float[Tensor, "n resamples"],
-    level: float,
-    scale: Float[Tensor, "resamples"] | None = None,
-) -> tuple[Float[Tensor, "cells"], Float[Tensor, "cells"]]:
-    """Central `level` interval over resamples of rows @ weights (/ scale).
-
-    A resample whose scale is 0 is undefined and left out.
-    """
-    check_level(level)
-    if scale is not None:
-        weights, scale = weights[:, scale != 0], scale[scale != 0]
-    blocks = (part @ weights for part in rows.split(max(1, CHUNK // weights.shape[-1])))
-    scaled = (block if scale is None else block / scale for block in blocks)
-    tails = ((1 - level) / 2, (1 + level) / 2)
-    bounds = np.concatenate([quantiles(block.cpu().numpy(), tails) for block in scaled], axis=-1)
-    low, high = torch.from_numpy(bounds).to(rows.device)
-    return low, high
+    low, high = mean_bounds(full[None], level)
+    return not bool(reaches_zero(low, high, full[None]))

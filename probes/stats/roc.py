@@ -15,7 +15,8 @@ from torch import Tensor
 
 from circuits.errors import UserError, expect
 from probes.stats.checks import check_vector, rows_of
-from probes.stats.intervals import Estimate, wilson_bounds
+from probes.stats.intervals import Estimate
+from probes.stats.shares import wilson_bounds
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,14 +56,14 @@ class Shown:
     stats: GridStats
 
 
-def summarise(grid: PatchGrid, seed: int, stats: GridStats | None = None) -> Shown:
-    """What figures show of a grid; `stats`, if known already, spares the resampling.
+def summarise(grid: PatchGrid, stats: GridStats | None = None) -> Shown:
+    """What figures show of a grid; `stats`, if known already.
 
     Raises:
         ValueError: as `grid_stats`, or axes or labels that do not match the values.
     """
     check_axes(grid)
-    stats = grid_stats(grid, seed=seed) if stats is None else stats
+    stats = grid_stats(grid) if stats is None else stats
     title, into = _WORDS[grid.direction]
     about = (
         f"{escape(grid.metric)}, {escape(grid.stream)}, n = {grid.values.shape[-1]} pairs; "

@@ -18,7 +18,8 @@ from torch import Tensor
 from circuits.errors import expect
 from probes.geometry.crossings import Crossings
 from probes.geometry.report import NAMES, GeometryReport
-from probes.stats.intervals import Estimate, bootstrap_means, interval_text
+from probes.stats.intervals import Estimate, interval_text
+from probes.stats.means import mean_bounds
 from viz.figures.marks import UNSEEN, Look, curve, describe, diamond, ends, finish
 from viz.text import escape, wrap
 from viz.theme import BLUE, GREEN, GREY, OCHRE, VERMILION, fade
@@ -113,7 +114,7 @@ def geometry_by_layer(report: GeometryReport, name: str) -> go.Figure:
 def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Crossings) -> go.Figure:
     """P(behaviour) on the way from clean (0) to triggered (1): every pair faintly, and the mean.
 
-    The band is the mean's 95 % bootstrap interval over pairs. A diamond is the mean place of the
+    The band is the mean's 95 % interval over pairs. A diamond is the mean place of the
     first crossing of 1/2, with its interval; there is none where no pair crosses.
 
     Raises:
@@ -130,7 +131,7 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
     x = [i * crossings.spacing for i in range(steps)]
     each = probabilities.double().tolist()
     mean = probabilities.double().mean(0).tolist()
-    low, high = (bound.tolist() for bound in bootstrap_means(probabilities.T))
+    low, high = (bound.tolist() for bound in mean_bounds(probabilities.T))
     figure = go.Figure()
     figure.add_scatter(
         **UNSEEN,  # its line would be too faint to be seen in the legend
@@ -141,7 +142,7 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
     _level(figure, x, 0.5)
     texts = [
         f"<b>mean</b> at {place:.2f}<br>P(behaviour) {interval_text(m, a, b, '.2f')}<br>"
-        f"n = {pairs} pairs · 95% percentile bootstrap"
+        f"n = {pairs} pairs · 95% interval"
         for place, m, a, b in zip(x, mean, low, high, strict=True)
     ]
     curve(figure, x, (mean, low, high), "mean", VERMILION, texts, line={"width": 2.5})

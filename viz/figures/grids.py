@@ -26,13 +26,13 @@ _SLIDER_HEIGHT = 84  # px
 _LEAST = {("layer", "position"): 1.0, ("layer", "head"): 0.05, ("layer", "head", "position"): 0.05}
 
 
-def grid_figure(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
-    """Mean normalised recovery of every cell; layer 0 at the bottom; `stats` spares the resampling.
+def grid_figure(grid: PatchGrid, stats: GridStats | None = None) -> go.Figure:
+    """Mean normalised recovery of every cell; layer 0 at the bottom; `stats`, if known.
 
     Unitless: 0 leaves the run patched into as it was, 1 is the whole effect of patching
     everything; where the interval of the full effect reaches 0, the mean effect in the metric's
-    unit instead. Hover gives effect and recovery with their 95 % paired bootstrap intervals, the
-    q value (sign flips, Benjamini-Hochberg over the cells) and n. Cells with q > 0.05 carry a dot;
+    unit instead. Hover gives effect and recovery with their 95 % intervals, the q value
+    (Benjamini-Hochberg over the cells) and n. Cells with q > 0.05 carry a dot;
     undefined cells are hatched. Draw the two directions as two figures.
 
     The slider starts at the token with the largest absolute value of any cell. The colours are the
@@ -42,11 +42,11 @@ def grid_figure(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) 
         ValueError: axes for which there is no figure, fewer than 2 examples, or a label missing.
     """
     if len(grid.axes) == 1:
-        return cell_dots(grid, seed, stats)
+        return cell_dots(grid, stats)
     known = ", ".join(" x ".join(axes) for axes in _LEAST)
     got = " x ".join(grid.axes)
     expect(grid.axes in _LEAST, f"a list or a grid of {known}", got, "transpose the grid")
-    what, figure = summarise(grid, seed, stats), go.Figure()
+    what, figure = summarise(grid, stats), go.Figure()
     texts = hovers(grid, what)
     for at in range(texts.shape[2]) if texts.ndim == 3 else [...]:
         _add_cells(figure, what, texts, at)
@@ -155,7 +155,7 @@ def _slide(figure: go.Figure, grid: PatchGrid, what: Shown) -> dict[str, Any]:
     return {"about": note, "sliders": [slider], "below": _SLIDER_HEIGHT}
 
 
-def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) -> go.Figure:
+def cell_dots(grid: PatchGrid, stats: GridStats | None = None) -> go.Figure:
     """Recovery of every cell of a list with its 95 % interval: a row per cell, or a layer axis.
 
     Cells and senders are sorted by absolute value; of more than 40 the strongest are drawn, and
@@ -166,7 +166,7 @@ def cell_dots(grid: PatchGrid, seed: int = 0, stats: GridStats | None = None) ->
         ValueError: fewer than 2 examples, more than one axis, or a label missing.
     """
     expect(len(grid.axes) == 1, "a grid of one axis", " x ".join(grid.axes), "use grid_figure")
-    what = summarise(grid, seed, stats)
+    what = summarise(grid, stats)
     rows, named = table_rows(grid, what), grid.axes[0] in LABELLED
     # By falling absolute value, undefined ones last; ties keep their order.
     strongest = what.value.abs().nan_to_num(-1.0).argsort(descending=True, stable=True)

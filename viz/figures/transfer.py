@@ -10,7 +10,8 @@ from torch import Tensor
 
 from circuits.errors import expect
 from probes.causal.transfer import LogisticFit
-from probes.stats.intervals import bootstrap_means, interval_text
+from probes.stats.intervals import interval_text
+from probes.stats.means import mean_bounds
 from viz.figures.marks import DOTTED, UNSEEN, curve, diamond, finish, source
 from viz.text import escape
 from viz.theme import CONDITION_COLOURS, colour
@@ -28,7 +29,7 @@ def transfer_curves(
     y_title: str = "P(behaviour token)",
     colours: Mapping[str, str] = CONDITION_COLOURS,
 ) -> go.Figure:
-    """Mean of a metric by dose, a line and 95 % bootstrap band per condition, fits dotted.
+    """Mean of a metric by dose, a line and 95 % band per condition, fits dotted.
 
     A diamond marks each fit's threshold, its whiskers the threshold's interval; a condition without
     a fit has none. Grey lines mark the clean (0) and the triggered (1) mean. `y_title` names the
@@ -44,7 +45,7 @@ def transfer_curves(
         expect(len(values) == len(x), f"{len(x)} doses", got, "pass one row each")
         shade, n = colour(condition, colours, index), values.shape[1]
         mean = values.double().mean(dim=1).tolist()
-        low, high = (bound.tolist() for bound in bootstrap_means(values))
+        low, high = (bound.tolist() for bound in mean_bounds(values))
         texts = [
             f"<b>{escape(condition)}</b> · dose {dose:.2f}<br>"
             f"{interval_text(m, a, b, '.3f')}<br>n = {n}"

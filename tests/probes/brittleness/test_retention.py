@@ -68,10 +68,10 @@ def test_nothing_lost_and_everything_lost_still_have_an_interval():
 
 def test_repetitions_of_a_key_widen_no_certainty():
     once = uniform(5, 10) < 0.6
-    alone = retention([*TYPOS, *PLACES], once, everywhere(10), seed=1)
+    alone = retention([*TYPOS, *PLACES], once, everywhere(10))
     keys = torch.arange(10).repeat(6)
-    repeated = retention([*TYPOS, *PLACES], once.repeat(1, 6), everywhere(60), keys, seed=1)
-    naive = retention([*TYPOS, *PLACES], once.repeat(1, 6), everywhere(60), seed=1)
+    repeated = retention([*TYPOS, *PLACES], once.repeat(1, 6), everywhere(60), keys)
+    naive = retention([*TYPOS, *PLACES], once.repeat(1, 6), everywhere(60))
     for a, b in zip(
         (alone.area, alone.baseline, *(k.rate for k in alone.kept)),
         (repeated.area, repeated.baseline, *(k.rate for k in repeated.kept)),
@@ -87,7 +87,7 @@ def test_intervals_of_areas_hold_the_truth_about_as_often_as_claimed():
     for draw in range(200):
         strength = uniform(40, seed=draw)  # a prompt survives what is weaker than its strength
         shown = torch.stack([strength > 0.2, strength > 0.4, strength > 0.8])
-        area = retention(TYPOS, shown, everywhere(40), seed=draw).area
+        area = retention(TYPOS, shown, everywhere(40)).area
         truth = (0.9 + (0.8 + 0.6) / 2 + (0.6 + 0.2) / 2 * 2) / 4
         held += area.low <= truth <= area.high
         wrong += area.low <= truth + 0.2 <= area.high

@@ -47,7 +47,7 @@ def test_where_only_the_token_counts_its_share_is_one():
     assert found.interaction.value == 0
     assert found.share is not None
     assert found.share.value == pytest.approx(1)
-    assert found.share.low > 0.99
+    assert 0.8 < found.share.low < 1  # of 40 prompts, none of which differs
 
 
 def test_where_only_the_trigger_counts_the_tokens_share_is_nothing():
@@ -71,14 +71,14 @@ def test_shares_between_and_interactions_are_what_the_counts_say():
 
 def test_without_a_total_effect_there_is_no_share():
     found = decompose(cells(trigger=(3, 40, 3), control=(2, 40, 2)))
-    assert found.token_alone.low > 0.8
+    assert found.token_alone.low > 0.75
     assert found.share is None
 
 
 def test_effects_are_paired_by_prompt():
     """Equal rates from other prompts: no effect on average, but not surely none."""
     same = cells(trigger=(20, 20, 20), control=(20, 20, 20))
-    assert decompose(same).total.high == 0
+    assert 0 < decompose(same).total.high < 0.1
     key = (TRIGGERED, "natural")
     turned = same | {key: replace(same[key], complied=same[key].complied[::-1])}
     total = decompose(turned).total

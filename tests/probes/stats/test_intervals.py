@@ -5,25 +5,9 @@ import torch
 from samples import normal
 
 from probes.stats import intervals
+from probes.stats.shares import tango_bounds
 
 NAN = float("nan")
-
-
-# Newcombe (1998), Statistics in Medicine 17:857, table I, method 3.
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_matches_published_values(successes, n, low, high):
-    estimate = intervals.wilson(successes, n)
-    assert estimate.low == pytest.approx(low, abs=5e-5)
-    assert estimate.high == pytest.approx(high, abs=5e-5)
-    assert intervals.wilson(successes, n, level=0.8).high < estimate.high
 
 
 def test_wilson_mirrors_and_stays_in_the_unit_interval():
@@ -31,27 +15,6 @@ def test_wilson_mirrors_and_stays_in_the_unit_interval():
         a, b = intervals.wilson(k, 10), intervals.wilson(10 - k, 10)
         assert a.low == pytest.approx(1 - b.high, abs=1e-12)
         assert 0 <= a.low <= a.value <= a.high <= 1
-
-
-def test_bootstrap_covers_the_true_mean_about_as_often_as_claimed():
-    samples = normal(1000, 60) + 3
-    low, high = intervals.bootstrap_means(samples, resamples=1000)
-    covered = ((low <= 3) & (high >= 3)).double().mean().item()
-    assert 0.92 <= covered <= 0.97  # percentile intervals run slightly short
-    assert ((low <= 3.3) & (high >= 3.3)).double().mean() < 0.5
-    low, high = intervals.bootstrap_means(samples, resamples=1000, level=0.5)
-    assert 0.44 <= ((low <= 3) & (high >= 3)).double().mean().item() <= 0.54
-
-
-def test_bootstrap_is_paired_across_cells_and_repeatable(monkeypatch):
-    grid = normal(3, 4, 30)
-    low, high = intervals.bootstrap_means(torch.stack([grid, 5 - 2 * grid]), resamples=300)
-    torch.testing.assert_close(low[1], 5 - 2 * high[0])  # the same resamples, mapped affinely
-    alone = intervals.mean_interval(grid[1, 2], resamples=300)
-    assert (alone.low, alone.high) == pytest.approx((low[0, 1, 2].item(), high[0, 1, 2].item()))
-    assert alone != intervals.mean_interval(grid[1, 2], resamples=300, seed=1)
-    monkeypatch.setattr(intervals, "CHUNK", 700)  # two cells to a block
-    torch.testing.assert_close(intervals.bootstrap_means(grid, resamples=300), (low[0], high[0]))
 
 
 def test_pairing_removes_shared_variation_from_a_difference():
@@ -64,22 +27,32 @@ def test_pairing_removes_shared_variation_from_a_difference():
     assert unpaired.low < 0 < unpaired.high
 
 
-def test_recovery_of_a_constant_share_is_exact_and_noise_widens_it():
-    full = 2 + normal(80).abs()
-    noisy = 0.3 * full + normal(80, seed=1)
-    value, low, high = intervals.recovery_intervals(
-        torch.stack([0.7 * full, 0 * full, noisy]), full
+def test_flags_have_tangos_interval_and_numbers_that_of_their_mean():
+    a, b = torch.tensor([1.0] * 7 + [0] * 5), torch.tensor([1.0] * 2 + [0] * 10)
+    flags = intervals.difference_interval(a, b)
+    low, high = tango_bounds(torch.tensor(5.0).double(), torch.tensor(0.0).double(), 12)
+    assert (flags.low, flags.high) == pytest.approx((float(low), float(high)))
+    assert flags.method == "Tango score"
+    numbers = intervals.difference_interval(a + 0.5, b)
+    assert numbers.method == intervals.MEANS
+    never = intervals.difference_interval(a, a)
+    assert never.low < -0.1 < 0.1 < never.high  # that none differed is not that none would
+
+
+def test_a_quotient_holds_the_ratios_that_a_difference_allows():
+    above, below = intervals.Estimate(0.3, 0.1, 0.6, 40), intervals.Estimate(0.9, 0.7, 0.95, 40)
+    found = intervals.quotient(above, below)
+    for end in (found.low, found.high):
+        apart = intervals.newcombe(above, end * below)
+        assert min(abs(apart.low), abs(apart.high)) < 1e-9
+    assert found.low < 1 / 3 < found.high
+    turned = intervals.quotient(
+        intervals.Estimate(-0.3, -0.6, -0.1, 40), intervals.Estimate(-0.9, -0.95, -0.7, 40)
     )
-    for bound in (value, low, high):
-        torch.testing.assert_close(bound[:2], torch.tensor([0.7, 0.0], dtype=torch.float64))
-    assert low[2] < 0.3 < high[2]
-    assert high[2] - low[2] > 0.05
-
-
-@pytest.mark.parametrize("full", [torch.zeros(20), torch.tensor([1.0, -1.0] * 10), normal(20)])
-def test_a_ratio_to_nothing_is_refused(full):
-    with pytest.raises(ValueError, match="denominator mean away from 0"):
-        intervals.recovery_intervals(torch.ones(2, 20), full)
+    assert (turned.low, turned.high) == pytest.approx((found.low, found.high))
+    low = intervals.quotient(intervals.Estimate(0.1, -0.2, 0.4, 9), below)
+    assert low.low < -0.2
+    assert intervals.quotient(above, intervals.Estimate(0.2, -0.1, 0.5, 40)) is None
 
 
 def test_estimate_prints_and_validates():
@@ -99,9 +72,8 @@ def test_estimate_prints_and_validates():
         (lambda: intervals.mean_interval(torch.ones(1)), "n >= 2"),
         (lambda: intervals.mean_interval(torch.ones(2, 3)), "one cell at a time"),
         (lambda: intervals.mean_interval(torch.ones(3), level=95), "level in"),
-        (lambda: intervals.bootstrap_means(torch.ones(3), resamples=0), "at least 1 resample"),
         (lambda: intervals.difference_interval(torch.ones(3), torch.ones(4)), "one shape"),
-        (lambda: intervals.recovery_intervals(torch.ones(2, 3), torch.ones(4)), "same examples"),
+        (lambda: intervals.rate([]), "at least one answer"),
     ],
 )
 def test_wrong_input_is_refused_in_one_helpful_line(call, says):

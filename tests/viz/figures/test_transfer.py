@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from probes.causal.transfer import fit_logistic
-from probes.stats.intervals import bootstrap_means
+from probes.stats.means import mean_bounds
 from viz.data import to_csv
 from viz.figures.transfer import transfer_curves
 from viz.theme import CONDITION_COLOURS
@@ -46,7 +46,7 @@ def test_lines_are_the_means_and_bands_their_intervals(figure, values):
         line = named(figure)[name]
         assert list(line.y) == pytest.approx(given.double().mean(dim=1).tolist())
         here = [row for row in rows if row["condition"] == name]
-        low, high = bootstrap_means(given)
+        low, high = mean_bounds(given)
         assert [float(r["low"]) for r in here] == pytest.approx(low.tolist())
         assert [float(r["high"]) for r in here] == pytest.approx(high.tolist())
         assert "n = 20" in line.text[0]
