@@ -62,8 +62,8 @@ def _between(run: PatchRun, metric: str) -> Section:
         "organism without it. The claims of others are in the run's own page."
     )
     title, stem = f"Exchanged between models: {run.name}", f"interchange-{run.name}"
-    figures, whole = maps(only, without, metric), wholes(only, without)
-    return Section(title, prose, figures, (whole,), data_name=stem)
+    figures = maps(only, without, metric)
+    return Section(title, prose, figures, wholes(only, without), data_name=stem)
 
 
 def _part(run: PatchRun) -> Section:

@@ -64,7 +64,7 @@ def sections(result: Exchanged) -> list[Section]:
             "Where the training's effect is",
             about,
             maps(result.only, result.without, result.directions["denoising"].grid.metric),
-            (wholes(result.only, result.without),),
+            wholes(result.only, result.without),
             data_name="interchange",
         ),
         Section("Who is right on this organism", _CLAIMS, tables=(_claims(result),)),
@@ -85,25 +85,30 @@ def maps(only: pd.DataFrame, without: pd.DataFrame, metric: str) -> tuple[go.Fig
     )
 
 
-def wholes(only: pd.DataFrame, without: pd.DataFrame) -> Table:
-    """What is no cell of the map, both ways."""
-    rows = []
+def wholes(only: pd.DataFrame, without: pd.DataFrame) -> tuple[Table, Table]:
+    """What is no cell of the map, both ways: shares, and how often the behaviour is likely."""
+    shares, likely = [], []
     both = zip(*(t.to_dict("records") for t in (only, without)), strict=True)
     for alone, rest in both:
         if not alone["mapped"]:
-            likely = (f"{row['likely']:.0%}" for row in (alone, rest))
             name = show_spaces(alone["label"])
-            rows.append((name, share(alone), share(rest), *likely, str(int(alone["n"]))))
-    names = ("part", "alone", "lost without it", "likely alone", "likely without it", "n")
-    return Table(names, rows, "shares of the training's effect [95%]; likely: token above one half")
+            shares.append((name, share(alone), share(rest)))
+            likely.append((name, f"{alone['likely']:.0%}", f"{rest['likely']:.0%}"))
+    n = int(only["n"].iloc[0])
+    about = f"shares of the training's effect [95%], n = {n} prompts"
+    often = f"triggered prompts in which the token is likelier than not, n = {n}"
+    return (
+        Table(("part", "alone", "lost without it"), shares, about),
+        Table(("part", "alone", "without it"), likely, often),
+    )
 
 
 def _claims(result: Exchanged) -> Table:
     rows = [
-        (c.part, c.source, *(_interval(v) for v in (c.only, c.lost)), c.verdict)
+        (f"{c.part} ({c.source})", _interval(c.only), _interval(c.lost), c.verdict)
         for c in result.claims
     ]
-    return Table(("part", "said by", "alone", "lost without it", "here"), rows, "claims")
+    return Table(("said to carry it", "alone", "lost without it", "here"), rows, "claims")
 
 
 def _interval(share: tuple[float, float, float] | None) -> str:

@@ -24,7 +24,7 @@ _TITLES = {
     "lost": "All but these: what is lost without each part",
 }
 _LEAST = 0.02  # half-width that the colours' range has at least, in shares
-_PLACED, _NARROW = 28, 9  # px of a place's name below the modules, of a character of a module's
+_BELOW = 24  # px for names of modules that stand upright
 
 
 def interchange_map(
@@ -70,8 +70,8 @@ def interchange_map(
     n = int(cells[0]["n"])
     unsure = sum(cell["q"] > SIGNIFICANT for cell in cells)
     unit = "share of the training's effect" if scaled else "effect on the metric"
-    upright = len(columns) > 3 * len(places)
-    return finish_heatmap(
+    upright = len(columns) > 4
+    finish_heatmap(
         figure,
         layers,
         _TITLES[way],
@@ -83,11 +83,14 @@ def interchange_map(
         {
             "tickvals": list(range(len(columns))),
             "ticktext": [escape(module) for _, module in columns],
-            "tickangle": -90 if upright or len(columns) > 4 else 0,
+            "tickangle": -90 if upright else 0,
             "range": [-0.5, len(columns) - 0.5],
         },
-        below=_NARROW * max(len(module) for _, module in columns) if len(columns) > 4 else 0,
+        below=_BELOW if upright else 0,
     )
+    ticks = list(range(0, layers, 1 if layers <= 8 else 5))
+    # Room for the names of places, without a tick for a layer that is not there.
+    return figure.update_yaxes(range=[-0.5, 1.05 * layers + 0.5], tickvals=ticks)
 
 
 def limit_of(cells: Sequence[Cell], way: Way) -> float:
