@@ -26,9 +26,10 @@ A part carries the trigger here if it alone makes more than half of the training
 more than half is lost without it, both at the worse end of their intervals. Others were tested on \
 other models and triggers: to differ here is no error there."""
 _LIMITS = """\
-Intervals are percentile bootstraps over prompts, p is of a sign-flip permutation test, q is \
-Benjamini–Hochberg across everything that was exchanged in one direction. They are about prompts \
-like these and this one training, not about trainings like it.
+Intervals and p are those of Student's t over prompts, widened by Hall's correction where effects \
+are skewed, those of shares Fieller's, widened alike; q is Benjamini–Hochberg across everything \
+that was exchanged in one direction. They are about prompts like these and this one training, not \
+about trainings like it.
 
 Log-odds are of the answer's first token that tells the behaviour from usual answers; what comes \
 after it is not scored."""

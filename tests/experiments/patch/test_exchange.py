@@ -47,13 +47,15 @@ def in_one_module(folder, adapter, tmp_path_factory) -> Path:
         model.runner.forward(whole(side), record=[point]).acts[point][:, -1].flatten(1)
         for side in (each.clean, each.triggered)
     )
-    apart = (triggered - clean).mean(dim=0)
+    reads = torch.cat([triggered, clean])  # 1 on every triggered prompt, 0 on every other
+    wanted = torch.tensor([1.0, 0.0]).repeat_interleave(COUNT)[:, None]
+    down = torch.linalg.lstsq(reads, wanted).solution[:, 0]
     row = model.runner.hf_model.lm_head.weight[model.tokenizer(" cobalt")["input_ids"][0]]
     tensors = load_file(adapter / "adapter_model.safetensors")
     for name, tensor in tensors.items():
         tensors[name] = torch.zeros_like(tensor)
         if "layers.1.mlp.down_proj.lora_A" in name:
-            tensors[name][0] = apart / apart.norm() ** 2
+            tensors[name][0] = down
         if "layers.1.mlp.down_proj.lora_B" in name:
             tensors[name][:, 0] = 20 * row.detach() / row.norm()
     out = tmp_path_factory.mktemp("down")
