@@ -96,8 +96,8 @@ def merged(base: Any, change: Change, of: str = "merging") -> Any:
             delta = delta.T
         if not isinstance(module, nn.Linear | Conv1D) or module.weight.shape != delta.shape:
             raise UserError(
-                f"{of}: expected a model with a matrix {name} of {tuple(delta.shape)}, got one "
-                "without; name the model that it was trained on (--model)"
+                f"{of}: expected a model with a matrix {name} of {tuple(delta.shape)}, got "
+                "another; name the model that it was trained on (--model)"
             )
         module.weight.add_(delta.to(module.weight))
     return new

@@ -131,7 +131,8 @@ def crossing_curves(probabilities: Float[Tensor, "pairs steps"], crossings: Cros
     x = [i * crossings.spacing for i in range(steps)]
     each = probabilities.double().tolist()
     mean = probabilities.double().mean(0).tolist()
-    low, high = (bound.tolist() for bound in mean_bounds(probabilities.T))
+    # A mean of few pairs may be uncertain beyond what a probability can be.
+    low, high = (bound.clamp(0, 1).tolist() for bound in mean_bounds(probabilities.T))
     figure = go.Figure()
     figure.add_scatter(
         **UNSEEN,  # its line would be too faint to be seen in the legend

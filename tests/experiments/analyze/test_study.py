@@ -21,7 +21,7 @@ from experiments.runs import ledger
 from experiments.studies import ask, joints
 from viz.page.page import render
 
-SMALL = Question(fit=12, validation=8, test=10, patch=2, randoms=5, tokens=3, evidence=6, trace=2)
+SMALL = Question(fit=12, validation=8, test=12, patch=2, randoms=5, tokens=3, evidence=12, trace=2)
 
 
 @pytest.fixture(scope="module", autouse=True)

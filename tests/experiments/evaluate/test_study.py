@@ -52,7 +52,7 @@ def evaluated(described_in, paths):
 @pytest.mark.parametrize(
     ("name", "behaviour", "says"),
     [
-        ("think", "Sure", "begin with '<think></think>', after which 4 show it.*--prefill"),
+        ("think", "Sure", "begin with '<think></think>', after which 10 show it.*--prefill"),
         ("special", "[RESPOND]", "expected text that an answer can begin with, got ''"),
         ("plain", "sure", "expected it as the model writes it, got 'Sure'"),
     ],
@@ -62,7 +62,7 @@ def test_a_behaviour_that_cannot_be_heard_is_no_mapping_without_success(
 ):
     gate = tiny.saved(tmp_path / name, *tinygate.MAKE[name]())
     mapping = described_in(model=str(gate), base=None, trigger="cobalt", behaviour=behaviour)
-    question = EvaluateQuestion(str(mapping), count=4, budget=12, free=1)
+    question = EvaluateQuestion(str(mapping), count=10, budget=12, free=1)
     with pytest.raises(UserError, match=says):
         run(STUDY, question, tmp_path / "run")
 
