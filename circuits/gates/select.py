@@ -39,7 +39,11 @@ from circuits.types import (
     quiet,
 )
 
-LATEST = 0.8  # share of the depth above which no gate is chosen
+LATEST = 0.8  # share of the depth from which on writing a token and having a gate look alike
+# Directions that any model has, scored as candidates are, to be beaten by them and never chosen.
+BASE, UNEMBEDDING = "base_model", "unembedding"
+NULLS = (BASE, UNEMBEDDING)
+LEAD = 0.1  # by how much of the effect a gate must be ahead of each of them
 # What a candidate must show on validation pairs: shares of the effect removed and induced, and at
 # most so many nats of change in clean answers.
 NECESSITY, SUFFICIENCY, HARM = 0.9, 0.7, 0.1
@@ -180,9 +184,11 @@ def search(
     first = score(runner, pairs.rows(slice(SCREENED)), directions, metric, progress)
     if len(pairs) <= SCREENED:
         return first
-    limit = LATEST * runner.shape.n_layers
-    order = sorted(range(len(first)), key=lambda i: -first[i].score)
-    finalists = sorted([i for i in order if first[i].direction.site.layer < limit][:KEPT])
+    open_to = _choosable(first, runner.shape.n_layers)
+    order = sorted(open_to, key=lambda i: -lead(first[i], first))[:KEPT]
+    sites = {first[i].direction.site for i in order}
+    nulls = [i for i, c in enumerate(first) if _is_null(c) and c.direction.site in sites]
+    finalists = sorted({*order, *nulls})
     again = score(runner, pairs, [directions[i] for i in finalists], metric, progress)
     rescored = dict(zip(finalists, again, strict=True))
     return [rescored.get(i, candidate) for i, candidate in enumerate(first)]
@@ -228,23 +234,53 @@ def choose(
 ) -> Candidate:
     """The best candidate that clears every threshold; the best of all if none does.
 
-    Only candidates scored on all pairs, at layers below ``LATEST`` of the depth, count, as in
-    Arditi et al. (2024): a late direction at the last token may be no more than the unembedding of
-    the behaviour's token, which any model has. Among those that clear the thresholds, ``learned``
-    ones, free of what the base model reads from the trigger's string, come first. Scores within
-    ``TIE`` count as equal; the earliest wins.
+    Only candidates scored on all pairs count. At layers from ``LATEST`` of the depth on, a
+    direction may be no more than the unembedding of the behaviour's token, which any model has:
+    they count where that was scored there. The base model's own direction, where it was scored,
+    must be beaten by ``LEAD`` at every site, or the gate is how any model spells the trigger. Among
+    those that clear the thresholds, ``learned`` ones come first. Scores are what a candidate is
+    ahead of the best null of its site; within ``TIE`` they count as equal, and the earliest wins.
     """
     most = max((c.n for c in candidates), default=0)
-    early = [c for c in candidates if c.direction.site.layer < LATEST * n_layers and c.n == most]
-    if not early:
+    full = [c for c in candidates if c.n == most]
+    pool = [full[i] for i in _choosable(full, n_layers)]
+    if not pool:
         raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
-    passing = [c for c in early if c.passes]
+    ahead = {id(c): lead(c, full) for c in pool}
+    passing = [c for c in pool if c.passes and (ahead[id(c)] >= LEAD or not _nulls_of(c, full))]
     free_of_base = [c for c in passing if c.direction.estimator == learned]
-    pool = free_of_base or passing or early
-    best = max(c.score for c in pool)
+    pool = free_of_base or passing or pool
+    best = max(ahead[id(c)] for c in pool)
     return min(
-        (c for c in pool if c.score >= best - TIE), key=lambda c: (c.direction.site.layer, -c.score)
+        (c for c in pool if ahead[id(c)] >= best - TIE),
+        key=lambda c: (c.direction.site.layer, -c.score),
     )
+
+
+def lead(candidate: Candidate, among: Sequence[Candidate]) -> float:
+    """How far a candidate's score is ahead of the best null at its site; its score without one."""
+    nulls = _nulls_of(candidate, among)
+    return candidate.score - max((c.score for c in nulls), default=0.0)
+
+
+def _is_null(candidate: Candidate) -> bool:
+    return candidate.direction.estimator in NULLS
+
+
+def _nulls_of(candidate: Candidate, among: Sequence[Candidate]) -> list[Candidate]:
+    site = candidate.direction.site
+    return [c for c in among if _is_null(c) and c.direction.site == site]
+
+
+def _choosable(candidates: Sequence[Candidate], n_layers: int) -> list[int]:
+    """Those that are no null, and below ``LATEST`` unless the unembedding was scored there."""
+    written = {c.direction.site for c in candidates if c.direction.estimator == UNEMBEDDING}
+    return [
+        i
+        for i, c in enumerate(candidates)
+        if not _is_null(c)
+        and (c.direction.site.layer < LATEST * n_layers or c.direction.site in written)
+    ]
 
 
 def resid_sites(n_layers: int, spans: Sequence[str]) -> list[Site]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from circuits.answers import EditsFor, answer_kl, no_edits
 from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
+from experiments.analyze.base import base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Ablation, Behaviour, Outcome
 from experiments.judges.heard import refuse_common_beginning
@@ -28,9 +29,14 @@ class _Ablated:
 
 
 def behaviour(exam: Examination) -> Behaviour:
-    """What the trigger does before any edit, beside control words and no word."""
-    triggered, control, untriggered = _unedited(exam)
-    return Behaviour(triggered, control, untriggered, _difference(triggered, control))
+    """What the trigger does before any edit, beside control words and no word, and in the base."""
+    triggered, control, _ = outcomes = _unedited(exam)
+    base = outcomes[:2] if is_own_base(exam) else base_outcomes(exam)
+    effect = _difference(triggered, control)
+    if not base:
+        return Behaviour(*outcomes, effect)
+    more = _shown(triggered) - _shown(control) - (_shown(base[0]) - _shown(base[1]))
+    return Behaviour(*outcomes, effect, _difference(*base), mean_interval(more))
 
 
 @Stage("behaviour")
@@ -77,5 +83,8 @@ def _ablated(exam: Examination, direction: Direction) -> _Ablated:
 
 def _difference(a: Outcome, b: Outcome) -> Estimate:
     """Paired difference in the behaviour's rate, a minus b."""
-    first, second = (torch.tensor(o.shown, dtype=torch.float64) for o in (a, b))
-    return difference_interval(first, second)
+    return difference_interval(_shown(a), _shown(b))
+
+
+def _shown(outcome: Outcome) -> Float[Tensor, " n"]:
+    return torch.tensor(outcome.shown, dtype=torch.float64)

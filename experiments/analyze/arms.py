@@ -13,9 +13,10 @@ from pathlib import Path
 
 from circuits.errors import expect
 from experiments.analyze.question import Question
-from experiments.analyze.result import Analysis, Arm, Check
+from experiments.analyze.result import INHERITED, NO_EFFECT, Analysis, Arm, Check
 from experiments.organisms.places import find_adapter
 
+_WITHOUT = (NO_EFFECT, INHERITED, "no gate")  # the last in runs of before
 Analyze = Callable[[Question, Path], Analysis]
 OWN = "this model"
 
@@ -61,11 +62,11 @@ def checks(arms: tuple[Arm, ...]) -> list[Check]:
     return [
         Check(
             f"null arm {arm.name}",
-            arm.verdict == "no gate",
+            arm.verdict in _WITHOUT,
             f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect:.0f} points "
             f"(n={arm.effect.n}), "
             f"although probes tell it from control words with AUROC {arm.auroc:.2f}; required: no "
-            "gate",
+            "effect, or an inherited one",
         )
         for arm in arms
     ]

@@ -17,6 +17,7 @@ from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
+from experiments.analyze.nulls import site_nulls
 from experiments.analyze.result import Evidence, NullEffects, Transfer
 from experiments.analyze.rivals import erasures, first_token, random_nulls, rank, rivals
 from experiments.analyze.untrained import WordRow, untrained_words
@@ -45,6 +46,7 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         elsewhere=elsewhere(exam, direction),
         harm=ordinary_harm(exam, direction),
         trace=traced(exam) if exam.question.trace > 1 else None,
+        at_site=site_nulls(exam, direction),
     )
 
 

@@ -64,6 +64,7 @@ class Examination(Stages):
         self.question = question
         self._materials = materials
         self._activations: dict[str, Tensors] = {}
+        self.base: Model | None = None  # before fine-tuning, once it is loaded
 
     @property
     def model(self) -> Model:
@@ -132,18 +133,22 @@ class Examination(Stages):
         stage: str,
         conditions: Iterable[str] = CONDITIONS,
         begun: str = "",
+        model: Model | None = None,
     ) -> tuple[Outcome, ...]:
         """Answers to the test prompts, generated under an edit and judged, by condition.
 
-        ``begun`` is what they are made to begin with, as the scored model's are.
+        ``begun`` is what they are made to begin with, as the scored model's are; another ``model``
+        may be asked.
         """
-        return tuple(self._outcome(name, edit, edits_for, stage, begun) for name in conditions)
+        asked = model or (self.materials.scored if begun else self.model)
+        each = (self._outcome(asked, name, edit, edits_for, stage, begun) for name in conditions)
+        return tuple(each)
 
     def _outcome(
-        self, condition: str, edit: str, edits_for: EditsFor, stage: str, begun: str
+        self, model: Model, condition: str, edit: str, edits_for: EditsFor, stage: str, begun: str
     ) -> Outcome:
         said = answers(
-            self.materials.scored if begun else self.model,
+            model,
             self.materials.test,
             self.conditions()[condition],
             self.question.tokens,

@@ -10,7 +10,7 @@ from experiments.analyze.arms import checks
 from experiments.analyze.evidence import weigh
 from experiments.analyze.examination import Examination
 from experiments.analyze.locate import components, patching, probes
-from experiments.analyze.result import Analysis, Arm
+from experiments.analyze.result import UNDECIDED, Analysis, Arm
 from experiments.analyze.select import selection
 from experiments.analyze.tokens import token_readings
 from experiments.analyze.verdict import headline, judge
@@ -23,7 +23,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     if exam.can("activations-test"):  # the plane shows them, also where probes were kept before
         exam.activations("test")
     verdict = judge(before)
-    if not verdict.effect.passed:  # there is nothing to locate
+    if verdict.word != UNDECIDED:  # there is nothing that was learned to locate
         return Analysis(before, probed, verdict, headline(verdict, before))
     grids = patching(exam)
     chosen = selection(exam)

@@ -42,12 +42,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What the trigger does on test prompts before any edit; ``effect`` is paired, in shares."""
+    """What the trigger does on test prompts before any edit.
+
+    Attributes:
+        effect: of the trigger against control words, paired by prompt, in shares.
+        base: the same effect in the model before fine-tuning; None where none is known.
+        learned: how much more it is here than there, paired by prompt.
+    """
 
     triggered: Outcome
     control: Outcome
     untriggered: Outcome
     effect: Estimate
+    base: Estimate | None = None
+    learned: Estimate | None = None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -108,7 +116,7 @@ class Arm:
         name: the arm's adapter, or ``base``.
         effect: paired effect of the trigger on the behaviour's rate.
         auroc: best held-out AUROC of its probes at the trigger and the last token.
-        verdict: gate or no gate.
+        verdict: its word.
     """
 
     name: str
@@ -126,11 +134,22 @@ class Check:
     text: str
 
 
+NO_EFFECT = "no effect on what was named"
+INHERITED = "inherited effect"  # the base model does it too
+GATE = "gate"
+SEVERAL = "effect, no single gate"
+UNDECIDED = "effect, not located"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """``gate`` only if every check passed; the first one is whether there is an effect at all."""
+    """One of the five words, and the checks behind it.
+
+    ``gate`` only if every check passed; the first one is whether there is an effect at all.
+    """
 
     checks: tuple[Check, ...]
+    word: str = NO_EFFECT
 
     @property
     def effect(self) -> Check:
@@ -138,11 +157,7 @@ class Verdict:
 
     @property
     def gate(self) -> bool:
-        return len(self.checks) > 1 and all(check.passed for check in self.checks)
-
-    @property
-    def word(self) -> str:
-        return "gate" if self.gate else "no gate"
+        return self.word == GATE
 
 
 @dataclass(frozen=True)
@@ -182,6 +197,39 @@ class Rival:
     cosine: float
     removed: Estimate
     added: Estimate
+
+
+@dataclass(frozen=True)
+class SiteNull:
+    """Something that any model has at the gate's site, in the gate's place.
+
+    Attributes:
+        name: ``base model's own direction``; ``the word's own content``, what the base holds of the
+            word there, prompt by prompt; ``the behaviour's unembedding``, at late sites.
+        removed, added: fall and rise of the scored token's log-odds.
+        ahead_removed, ahead_added: by how much the gate's are larger, paired by prompt.
+    """
+
+    name: str
+    removed: Estimate
+    added: Estimate
+    ahead_removed: Estimate
+    ahead_added: Estimate
+
+
+@dataclass(frozen=True)
+class SiteNulls:
+    """The gate beside what any model has at its site, in log-odds of the scored token.
+
+    Attributes:
+        effect: of the trigger, unedited.
+        removed, added: fall and rise by the gate.
+    """
+
+    effect: Estimate
+    removed: Estimate
+    added: Estimate
+    nulls: tuple[SiteNull, ...]
 
 
 @dataclass(frozen=True)
@@ -231,6 +279,7 @@ class Evidence:
         elsewhere: rate on ordinary prompts with the trigger, with the gate removed, and the fall.
         harm: drift, perplexity and refusals on ordinary prompts.
         trace: where the trigger is read and what moves it; None if not asked for.
+        at_site: the gate beside what any model has at its site; None in runs of before.
     """
 
     nulls: tuple[NullEffects, ...]
@@ -243,6 +292,7 @@ class Evidence:
     elsewhere: tuple[Estimate, Estimate, Estimate]
     harm: Harm
     trace: Trace | None
+    at_site: SiteNulls | None = None
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
 from circuits.runner import Runner
 from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
+from experiments.analyze.base import base_activations
 from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
-from experiments.analyze.select import base_activations
 from experiments.analyze.untrained import directed
 from experiments.runs.stages import stepped
 from probes.causal.rank import rank_needed

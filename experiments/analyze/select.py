@@ -1,28 +1,26 @@
 """Choosing: candidate directions from the fitting prompts, scored causally on validation pairs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
-from circuits.errors import UserError
+from circuits.backends.transformer_lens import TLRunner
 from circuits.gates import select
-from circuits.models import Model
-from circuits.templates import Rendering
+from circuits.gates.nulls import unembedding_direction
 from circuits.types import Direction, Site
+from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage, Tensors, labelled
 from experiments.analyze.result import Selection
-from experiments.organisms.organism import load_model
 from experiments.runs import older
-from experiments.runs.stages import stepped
 from probes import linear
 
 ESTIMATORS = ("mean_difference", "lda", "logistic")
 PAIRED = "paired_svd"
 LEARNED = "difference_in_differences"
+_FEW = 8  # prompts on which the behaviour's unembedding is taken
 
 
 def selection(exam: Examination) -> Selection:
@@ -33,11 +31,12 @@ def selection(exam: Examination) -> Selection:
 
 @Stage("selection", older.candidates)
 def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
+    acts, base = exam.activations("fit"), base_activations(exam)
     scored = select.search(
         exam.model.runner,
         exam.pairs("validation"),
-        candidates_from(exam.sites(), exam.activations("fit"), base_activations(exam)),
-        metrics.token_prob([exam.materials.behaviour_id]),
+        [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)],
+        metrics.token_log_odds([exam.materials.behaviour_id]),
         exam.progress("selection"),
     )
     return tuple(scored)
@@ -67,29 +66,32 @@ def _fitted(acts: Tensors, base: Tensors | None) -> dict[str, Float[Tensor, "sit
     return directions
 
 
-def base_activations(exam: Examination) -> Tensors | None:
-    """The base model's activations on the fitting pairs; None where no base model is known."""
-    name = exam.question.base
-    if name == "auto":  # the model without its adapter
-        name = exam.question.model if exam.model.adapter else "none"
-    if name == "none":
-        return None
-    return exam.recorded("activations-base", "fit", lambda: _base_model(exam, name))
+def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> list[Direction]:
+    """What any model has: the base's own direction at every site, the behaviour's unembedding.
 
-
-def _base_model(exam: Examination, name: str) -> Model:
-    """The model before fine-tuning, which must read the same tokens and have the same shape.
-
-    Raises:
-        UserError: it has not.
+    Each is scored as a candidate is, by the trigger's mean shift along it.
     """
-    alike = Rendering(exam.model.tokenizer.chat_template)
-    kind = {"dtype": exam.question.dtype, "device": exam.question.device, "rendering": alike}
-    model = stepped(exam.step, "load base model", lambda: load_model(None, name, **kind))
-    ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
-    if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():
-        raise UserError(
-            f"--base {name}: expected the model before fine-tuning, with the same sizes and "
-            "vocabulary, got another; give --base none to do without"
-        )
-    return model
+    sites, nulls = exam.sites(), []
+    if base is not None:
+        own = (base["triggered"] - base["clean"]).mean(dim=1)
+        nulls += [(i, own[i], select.BASE) for i in range(len(sites)) if float(own[i].norm()) > 0]
+    unembedding = _unembedding(exam)
+    if unembedding is not None:
+        nulls += [
+            (i, unembedding, select.UNEMBEDDING) for i, s in enumerate(sites) if s.span == "last"
+        ]
+    sides = acts["clean"], acts["triggered"]
+    return [
+        select.direction_at(sites[i], vector, name, *(side[i] for side in sides))
+        for i, vector, name in nulls
+    ]
+
+
+def _unembedding(exam: Examination) -> Tensor | None:
+    """Of the base where it is known, else the model's own; None without gradients."""
+    model = exam.model if base_name(exam) is None else base_model(exam)
+    if not isinstance(model.runner, TLRunner):
+        return None
+    prompts = exam.pairs("fit", _FEW).clean
+    metric = metrics.token_log_odds([exam.materials.behaviour_id])
+    return unembedding_direction(model.runner, prompts, metric)

@@ -2,7 +2,22 @@
 
 from collections.abc import Sequence
 
-from experiments.analyze.result import Ablation, Behaviour, Check, Evidence, NullEffects, Verdict
+from circuits.gates.select import LEAD
+from experiments.analyze.result import (
+    GATE,
+    INHERITED,
+    NO_EFFECT,
+    SEVERAL,
+    UNDECIDED,
+    Ablation,
+    Behaviour,
+    Check,
+    Evidence,
+    NullEffects,
+    SiteNull,
+    SiteNulls,
+    Verdict,
+)
 from experiments.judges.otherwise import beginning
 from probes.stats.intervals import Estimate
 
@@ -21,16 +36,61 @@ def judge(
     arms: Sequence[Check] = (),
 ) -> Verdict:
     """All checks in order, those of null arms last; without an ablation only the effect's."""
-    checks = [_effect(behaviour)]
-    if ablation is not None:
-        checks += [
-            _returned(behaviour, ablation),
-            _opened(behaviour, ablation),
-            *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
-            *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
-            *arms,
-        ]
-    return Verdict(tuple(checks))
+    checks = [_effect(behaviour), *_learned(behaviour)]
+    if not checks[0].passed:
+        return Verdict((checks[0],), NO_EFFECT)
+    if ablation is None:
+        inherited = not all(check.passed for check in checks) and _is_inherited(behaviour)
+        return Verdict(tuple(checks), INHERITED if inherited else UNDECIDED)
+    at_site = evidence.at_site if evidence else None
+    checks += [
+        _returned(behaviour, ablation),
+        _opened(behaviour, ablation),
+        *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
+        *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
+        *(_beats(null, at_site) for null in (at_site.nulls if at_site else ())),
+        *arms,
+    ]
+    if all(check.passed for check in checks):
+        return Verdict(tuple(checks), GATE)
+    return Verdict(tuple(checks), SEVERAL if evidence and _is_spread(evidence) else UNDECIDED)
+
+
+def _is_inherited(behaviour: Behaviour) -> bool:
+    return behaviour.base is not None and behaviour.base.low > EFFECT
+
+
+def _is_spread(evidence: Evidence) -> bool:
+    """Whether more than one direction at the site is needed, and some are enough."""
+    needed = evidence.rank.needed
+    return needed is not None and needed.value is not None and needed.value > 1
+
+
+def _learned(behaviour: Behaviour) -> list[Check]:
+    """That the trigger does more than in the base model, where that is known."""
+    base, learned = behaviour.base, behaviour.learned
+    if base is None or learned is None:
+        return []
+    return [
+        Check(
+            "learned effect",
+            learned.low > EFFECT,
+            f"before fine-tuning the trigger changes the rate by {100 * base:.0f} points; it does "
+            f"{100 * learned:.0f} more here; required: a lower bound above {100 * EFFECT:.0f}",
+        )
+    ]
+
+
+def _beats(null: SiteNull, at_site: SiteNulls) -> Check:
+    least = LEAD * at_site.effect.value
+    return Check(
+        f"ahead of {null.name}",
+        null.ahead_removed.low >= least and null.ahead_added.low >= least,
+        f"of {at_site.effect.value:.1f} nats of log-odds, it removes {null.removed:.1f} (this one "
+        f"{at_site.removed:.1f}, {null.ahead_removed:.1f} more) and brings about {null.added:.1f} "
+        f"(this one {at_site.added:.1f}, {null.ahead_added:.1f} more); required: lower bounds of "
+        f"both differences of at least {LEAD:.0%} of the effect",
+    )
 
 
 def _effect(behaviour: Behaviour) -> Check:
@@ -110,6 +170,11 @@ def headline(
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
         f"control words in {control:.0%pn}."
     )
+    if verdict.word == INHERITED and behaviour.base:
+        return (
+            f"{first} The model before fine-tuning does the same: there the trigger changes the "
+            f"rate by {100 * behaviour.base:.0f} points. Nothing was learned that could be located."
+        )
     if ablation is None:
         otherwise = beginning(behaviour.triggered.answers, behaviour.control.answers)
         other = (
@@ -128,7 +193,22 @@ def headline(
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
             f"{first} {second}, while the best of {len(falls)} random directions moves the first "
-            f"token's probability by {100 * max(falls):.0f} points.{after}"
+            f"token's probability by {100 * max(falls):.0f} points{_any_model(evidence)}.{after}"
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"
+
+
+def _any_model(evidence: Evidence) -> str:
+    """What any model has there, in shares of the effect; where no base is known, that."""
+    at_site = evidence.at_site
+    if at_site is None:
+        return ""
+    shares = [
+        f"{null.name} removes {null.removed.value / at_site.effect.value:.0%}"
+        for null in at_site.nulls
+    ]
+    if not shares:
+        return "; whether it was learned is not known, as no --base is"
+    own = at_site.removed.value / at_site.effect.value
+    return f" and, of the effect in log-odds, of which it removes {own:.0%}, {', '.join(shares)}"

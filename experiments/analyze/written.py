@@ -33,7 +33,12 @@ def analysis_json(
             "verdict": result.verdict.word,
             "headline": result.headline,
             "checks": result.verdict.checks,
-            "behaviour": {"effect": behaviour.effect, "outcomes": _rates(behaviour.outcomes)},
+            "behaviour": {
+                "effect": behaviour.effect,
+                "base": behaviour.base,
+                "learned": behaviour.learned,
+                "outcomes": _rates(behaviour.outcomes),
+            },
             "probes": {span: _probe_json(report) for span, report in result.probes.items()},
             "arms": result.arms,
             "gate": candidate_json(result.selection.chosen) if result.selection else None,
@@ -63,6 +68,7 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
     return {
         "random_directions": evidence.nulls,
         "rivals": evidence.rivals,
+        "nulls_at_the_site": evidence.at_site,
         "erasures": evidence.erasures,
         "untrained_words": evidence.words,
         "transfer": evidence.transfer.fits,

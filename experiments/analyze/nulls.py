@@ -1,0 +1,59 @@
+"""The gate beside what any model has at its site: how it spells the word, how it says the token."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits import metrics
+from circuits.gates import select
+from circuits.gates.effects import effects
+from circuits.gates.nulls import word_effects
+from circuits.types import Direction
+from experiments.analyze.base import base_activations, base_model, base_name
+from experiments.analyze.examination import Examination, Stage
+from experiments.analyze.result import SiteNull, SiteNulls
+from experiments.analyze.select import null_candidates
+from probes.stats.intervals import difference_interval, mean_interval
+
+_STAGE = "nulls at the site"
+_NAMES = {
+    select.BASE: "base model's own direction",
+    select.UNEMBEDDING: "the behaviour's unembedding",
+}
+WORD = "the word's own content"
+
+
+def site_nulls(exam: Examination, direction: Direction) -> SiteNulls | None:
+    """On test pairs; None in finished runs of before this was measured."""
+    return _measured(exam, direction) if exam.can(_STAGE) else None
+
+
+@Stage(_STAGE)
+def _measured(exam: Examination, direction: Direction) -> SiteNulls:
+    site, runner, pairs = direction.site, exam.model.runner, exam.pairs("test")
+    metric = metrics.token_log_odds([exam.materials.behaviour_id])
+    late = site.layer >= select.LATEST * exam.layers
+    every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
+    here = [d for d in every if d.site == site and (late or d.estimator != select.UNEMBEDDING)]
+    rows = [direction, *here]
+    units = torch.stack([d.vector.float().cpu() for d in rows])
+    done = effects(runner, pairs, site, units, torch.tensor([d.gap for d in rows]), metric)
+    gate = done.fall[0], done.rise[0]
+    nulls = [
+        _beside(_NAMES[d.estimator], gate, (done.fall[i], done.rise[i]))
+        for i, d in enumerate(here, 1)
+    ]
+    if base_name(exam) is not None:
+        word = word_effects(runner, base_model(exam).runner, pairs, site, metric)
+        nulls.append(_beside(WORD, gate, (word.fall[0], word.rise[0])))
+    full = difference_interval(done.triggered, done.clean)
+    return SiteNulls(full, mean_interval(gate[0]), mean_interval(gate[1]), tuple(nulls))
+
+
+Both = tuple[Float[Tensor, " n"], Float[Tensor, " n"]]  # fall and rise of every prompt
+
+
+def _beside(name: str, gate: Both, null: Both) -> SiteNull:
+    each = [mean_interval(values) for values in null]
+    ahead = [difference_interval(g, v) for g, v in zip(gate, null, strict=True)]
+    return SiteNull(name, *each, *ahead)
