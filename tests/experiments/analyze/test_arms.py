@@ -8,7 +8,17 @@ import torch
 
 from experiments.analyze import arms
 from experiments.analyze.question import Question
-from experiments.analyze.result import Analysis, Arm, Behaviour, Outcome, Verdict
+from experiments.analyze.result import (
+    INHERITED,
+    NO_EFFECT,
+    SEVERAL,
+    UNDECIDED,
+    Analysis,
+    Arm,
+    Behaviour,
+    Outcome,
+    Verdict,
+)
 from probes.evaluation import evaluate
 from probes.linear import mean_difference
 from probes.stats.intervals import Estimate, wilson
@@ -49,7 +59,7 @@ def test_every_named_arm_is_analysed_with_the_same_question():
     for one in asked.values():
         assert one == replace(question, adapter=one.adapter, arms="none")
     assert found[0].auroc == 1.0
-    assert found[0].verdict == "no gate"
+    assert found[0].verdict == NO_EFFECT
 
 
 @pytest.mark.parametrize(("text", "names"), [("none", []), ("", []), ("clean", ["clean"])])
@@ -58,8 +68,11 @@ def test_names_are_separated_by_commas(text, names):
 
 
 def test_an_arm_with_a_gate_fails_its_check_and_one_without_passes():
-    good, bad = arms.checks((arm("clean", "no gate"), arm("base", "gate")))
+    good, bad = arms.checks((arm("clean", NO_EFFECT), arm("base", "gate")))
     assert good.passed
     assert not bad.passed
+    words = ("no gate", INHERITED, SEVERAL, UNDECIDED)  # the first in runs of before
+    passed = [check.passed for check in arms.checks(tuple(arm("clean", w) for w in words))]
+    assert passed == [True, True, False, False]
     assert "AUROC 0.99" in good.text or "AUROC 1.0" in good.text
     assert "n=50" in good.text

@@ -6,12 +6,27 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.analyze import verdict
-from experiments.analyze.result import Ablation, Behaviour, Check, NullEffects, Outcome
+from experiments.analyze.result import (
+    GATE,
+    INHERITED,
+    NO_EFFECT,
+    SEVERAL,
+    UNDECIDED,
+    Ablation,
+    Behaviour,
+    Check,
+    NullEffects,
+    Outcome,
+    SiteNull,
+    SiteNulls,
+)
 from experiments.analyze.verdict import headline, judge
 from probes.stats.intervals import Estimate, wilson
 
 N = 100
+SPELLED = "base model's own direction"
 NULL = "random directions (sphere)"
+AHEAD, LEARNED = f"ahead of {SPELLED}", "learned effect"
 NAMES = ["effect", "necessity", "sufficiency", "harm on a", "harm on b", NULL]
 
 
@@ -24,19 +39,36 @@ def between(low, high) -> Estimate:
     return Estimate((low + high) / 2, low, high, N)
 
 
-def before(effect=(0.7, 0.9), control=4, triggered=84) -> Behaviour:
+def before(effect=(0.7, 0.9), control=4, triggered=84, base=None, learned=None) -> Behaviour:
     return Behaviour(
         outcome("triggered", "none", triggered),
         outcome("control word", "none", control),
         outcome("no trigger", "none", 0),
         between(*effect),
+        base and between(*base),
+        learned and between(*learned),
     )
 
 
-def beside(removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9)) -> SimpleNamespace:
+def beside(
+    removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, needed=1
+) -> SimpleNamespace:
     """The evidence that the verdict looks at."""
     null = NullEffects("sphere", removed, added, between(*gate), between(*gate), 0.3, 0.3, 0.1)
-    return SimpleNamespace(nulls=(null,))
+    rank = SimpleNamespace(needed=SimpleNamespace(value=needed))
+    return SimpleNamespace(nulls=(null,), at_site=at_site, rank=rank)
+
+
+def there(removed=5.0, added=5.0) -> SiteNulls:
+    """Of an effect of 10 nats the gate does 9; a null at its site is behind by so much."""
+    null = SiteNull(
+        SPELLED,
+        between(9 - removed, 9 - removed),
+        between(9 - added, 9 - added),
+        between(removed, removed + 1),
+        between(added, added + 1),
+    )
+    return SiteNulls(between(9, 11), between(8, 10), between(8, 10), (null,))
 
 
 def after(shut=4, opened=84, harm=(0.01, 0.05)) -> Ablation:
@@ -74,6 +106,13 @@ def test_a_gate_passes_every_check():
         (NULL, beside(removed=(0.0, 0.127)), beside(removed=(0.128, 0.0))),
         (NULL, beside(added=(-0.127,)), beside(added=(-0.128,))),
         (NULL, beside(removed=(0.09,), gate=(0.1, 1.7)), beside(removed=(0.11,), gate=(0.1, 1.7))),
+        (AHEAD, beside(at_site=there(removed=1.01)), beside(at_site=there(removed=0.99))),
+        (AHEAD, beside(at_site=there(added=1.01)), beside(at_site=there(added=0.99))),
+        (
+            LEARNED,
+            before(base=(0, 0.1), learned=(0.11, 0.9)),
+            before(base=(0, 0.1), learned=(0.09, 1)),
+        ),
     ],
 )
 def test_each_threshold_flips_exactly_its_check(check, passes, fails):
@@ -98,9 +137,30 @@ def test_without_an_effect_only_the_effect_is_judged():
     found = judge(before(effect=(-0.1, 0.1)), None)
     assert [c.name for c in found.checks] == ["effect"]
     assert not found.gate
+    assert found.word == NO_EFFECT
     alone = judge(before(), None)  # an effect alone is no gate
     assert alone.effect.passed
-    assert alone.word == "no gate"
+    assert alone.word == UNDECIDED
+
+
+def test_what_the_base_does_too_is_inherited_and_nothing_is_located():
+    inherited = before(base=(0.6, 0.8), learned=(-0.1, 0.2))
+    found = judge(inherited)
+    assert found.word == INHERITED
+    said = headline(found, inherited)
+    assert "70 [60, 80] points" in said
+    assert "before fine-tuning does the same" in said
+    more = before(base=(0.2, 0.3), learned=(0.5, 0.6))  # it does some of it, and most was learned
+    assert judge(more).word == UNDECIDED
+    assert judge(more, after(), beside()).word == GATE
+    neither = before(base=(0.0, 0.2), learned=(0.05, 0.3))  # clear of neither
+    assert judge(neither).word == UNDECIDED
+
+
+@pytest.mark.parametrize(("needed", "word"), [(3, SEVERAL), (1, UNDECIDED), (None, UNDECIDED)])
+def test_where_one_direction_fails_several_that_suffice_are_told(needed, word):
+    assert judge(before(), after(shut=84), beside(needed=needed)).word == word
+    assert judge(before(), after(), beside(needed=needed)).word == GATE
 
 
 def test_an_inverted_effect_does_not_count_as_opened():
@@ -130,6 +190,7 @@ def test_the_headline_says_what_the_verdict_says():
     assert "the best of 2 random directions moves the first token's probability by 2 points" in (
         said(before(), after())
     )
+    assert "not known, as no --base is" not in said(before(), after())  # not measured at all
     assert "(failed: necessity)" in said(before(), after(shut=84))
     assert "no gate to report" in said(replace(before(), effect=between(0, 0.1)), None)
 
