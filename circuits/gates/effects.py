@@ -158,8 +158,12 @@ def covariance_directions(
     triggered: Float[Tensor, "m d_model"],
     count: int,
     seed: int,
+    beside: Float[Tensor, " d_model"] | None = None,
 ) -> Float[Tensor, "k d_model"]:
     """Unit vectors along draws from N(0, S), S the covariance of activations within the classes.
+
+    ``beside`` is a unit vector that is projected out of them before: where activations vary along
+    the gate itself, a draw would else be the gate, and no null of it.
 
     Each class is centred on its own mean, so that the difference of the means, which is what the
     trigger does, does not enter S. A draw is a sum of the centred activations with standard normal
@@ -168,14 +172,33 @@ def covariance_directions(
     Raises:
         UserError: the activations do not vary within the classes.
     """
-    centred = torch.cat([side.float() - side.float().mean(dim=0) for side in (clean, triggered)])
-    if float(centred.norm()) <= 1e-6 * float(torch.cat([clean, triggered]).float().norm()):
+    centred = _centred(clean, triggered, beside)
+    if not varies(clean, triggered, beside):
         raise UserError(
             "null directions: expected activations that vary within clean and triggered prompts, "
             "got equal ones; pass several prompts, or a site that is not in layer 0"
         )
     weights = torch.randn(count, len(centred), generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(weights @ centred.cpu(), dim=1)
+
+
+def varies(
+    clean: Float[Tensor, "n d_model"],
+    triggered: Float[Tensor, "m d_model"],
+    beside: Float[Tensor, " d_model"] | None = None,
+) -> bool:
+    """Whether activations differ within the classes, ``beside`` a unit vector if one is given."""
+    size = float(torch.cat([clean, triggered]).float().norm())
+    return float(_centred(clean, triggered, beside).norm()) > 1e-6 * size
+
+
+def _centred(clean: Tensor, triggered: Tensor, beside: Tensor | None) -> Float[Tensor, "nm d"]:
+    sides = [side.float() - side.float().mean(dim=0) for side in (clean, triggered)]
+    centred = torch.cat(sides)
+    if beside is None:
+        return centred
+    unit = beside.to(centred)
+    return centred - torch.outer(centred @ unit, unit)
 
 
 def _run(runner: Runner, pairs: TokenPairs, side: Side, site: Site) -> SuffixRun:

@@ -7,6 +7,8 @@
   there, as far as training had no part in it.
 """
 
+from dataclasses import replace
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -31,16 +33,18 @@ def unembedding_direction(
     Raises:
         UserError: the back-end passes no gradients on, or the metric does not depend on it.
     """
-    last = Point(runner.shape.n_layers - 1, "resid_post")
-    shape = runner.shape
+    last, shape = Point(runner.shape.n_layers - 1, "resid_post"), runner.shape
     nudge = torch.zeros(len(tokens), 1, shape.d_model, device=shape.device, requires_grad=True)
 
     def nudged(x: Tensor) -> Tensor:
         return torch.cat([x[:, :-1], x[:, -1:] + nudge.to(x)], dim=1)
 
+    embedding = runner.hf_model.get_input_embeddings()
+    embedded = embedding(tokens.ids.to(shape.device)).detach().requires_grad_()
+    window = replace(whole(tokens), embedded=embedded)  # what asks a back-end for gradients
     with torch.enable_grad():
-        out = runner.forward(whole(tokens), [Edit(last, nudged)], keep=1)
-        total = metric(out.logits).sum()
+        logits = runner.forward(window, [Edit(last, nudged)], keep=1).logits
+        total = metric(logits).sum()
         if not total.requires_grad:
             raise UserError(
                 "unembedding: expected a back-end that passes gradients on, got none; use "

@@ -21,7 +21,7 @@ _ASKED = "behaviour of the base"
 def is_own_base(exam: Examination) -> bool:
     """Whether the model asked is the base itself: the embedded one, or named so."""
     question = exam.question
-    own = question.model if question.base != "auto" else EMBEDDED
+    own = question.base if question.base != "auto" else EMBEDDED
     return question.adapter == "none" and question.base != "none" and question.model == own
 
 

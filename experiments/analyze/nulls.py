@@ -32,9 +32,8 @@ def site_nulls(exam: Examination, direction: Direction) -> SiteNulls | None:
 def _measured(exam: Examination, direction: Direction) -> SiteNulls:
     site, runner, pairs = direction.site, exam.model.runner, exam.pairs("test")
     metric = metrics.token_log_odds([exam.materials.behaviour_id])
-    late = site.layer >= select.LATEST * exam.layers
     every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
-    here = [d for d in every if d.site == site and (late or d.estimator != select.UNEMBEDDING)]
+    here = [d for d in every if d.site == site]
     rows = [direction, *here]
     units = torch.stack([d.vector.float().cpu() for d in rows])
     done = effects(runner, pairs, site, units, torch.tensor([d.gap for d in rows]), metric)

@@ -45,32 +45,34 @@ def random_nulls(
     count: int = 100,
     seed: int = 0,
     progress: Progress = quiet,
-) -> tuple[NullEffects, NullEffects]:
+) -> tuple[NullEffects, ...]:
     """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
+
+    The latter are drawn beside the gate; there are none where nothing else varies.
 
     Args:
         pairs: test pairs.
         activations: clean and triggered ones at the gate's site, from which the covariance comes.
 
     Raises:
-        UserError: the site cannot be resumed, or the activations do not vary.
+        UserError: the site cannot be resumed.
     """
-    drawn = {
-        "sphere": evidence.sphere_directions(len(direction.vector), count, seed),
-        "covariance": evidence.covariance_directions(*activations, count, seed + 1),
-    }
-    units = torch.cat([direction.vector.float()[None].cpu(), *drawn.values()])
+    own = direction.vector.float().cpu()
+    drawn = {"sphere": evidence.sphere_directions(len(own), count, seed)}
+    if evidence.varies(*activations, own):
+        drawn["covariance"] = evidence.covariance_directions(*activations, count, seed + 1, own)
+    units = torch.cat([own[None], *drawn.values()])
     effects = evidence.effects(
         runner, pairs, direction.site, units, direction.gap, metric, progress
     )
-    sphere, covariance = (
-        _null_effects(kind, effects, 1 + i * count, units) for i, kind in enumerate(drawn)
+    return tuple(
+        _null_effects(kind, effects, 1 + i * count, count, units) for i, kind in enumerate(drawn)
     )
-    return sphere, covariance
 
 
-def _null_effects(kind: str, effects: Effects, start: int, units: Tensor) -> NullEffects:
-    count = (len(units) - 1) // 2
+def _null_effects(
+    kind: str, effects: Effects, start: int, count: int, units: Tensor
+) -> NullEffects:
     here = slice(start, start + count)
     fall, rise = effects.fall.double(), effects.rise.double()
     means = [x[here].mean(dim=1).tolist() for x in (fall, rise)]

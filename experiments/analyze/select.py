@@ -67,9 +67,10 @@ def _fitted(acts: Tensors, base: Tensors | None) -> dict[str, Float[Tensor, "sit
 
 
 def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> list[Direction]:
-    """What any model has: the base's own direction at every site, the behaviour's unembedding.
+    """What any model has: the base's own direction at every site, late the behaviour's unembedding.
 
-    Each is scored as a candidate is, by the trigger's mean shift along it.
+    Each is scored as a candidate is, by the trigger's mean shift along it. Early at the last token,
+    writing along the unembedding may be the very thing that was learned.
     """
     sites, nulls = exam.sites(), []
     if base is not None:
@@ -78,7 +79,9 @@ def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> l
     unembedding = _unembedding(exam)
     if unembedding is not None:
         nulls += [
-            (i, unembedding, select.UNEMBEDDING) for i, s in enumerate(sites) if s.span == "last"
+            (i, unembedding, select.UNEMBEDDING)
+            for i, s in enumerate(sites)
+            if s.span == "last" and s.layer >= select.LATEST * exam.layers
         ]
     sides = acts["clean"], acts["triggered"]
     return [
