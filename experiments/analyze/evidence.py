@@ -19,7 +19,14 @@ from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
 from experiments.analyze.nulls import site_nulls
 from experiments.analyze.result import Evidence, NullEffects, Transfer
-from experiments.analyze.rivals import erasures, first_token, random_nulls, rank, rivals
+from experiments.analyze.rivals import (
+    erasures,
+    first_log_odds,
+    first_token,
+    random_nulls,
+    rank,
+    rivals,
+)
 from experiments.analyze.untrained import WordRow, untrained_words
 from experiments.runs import older
 from probes.causal.circuit import Trace
@@ -64,7 +71,7 @@ def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
         exam.pairs("test", exam.question.evidence),
         direction,
         (acts["clean"], acts["triggered"]),
-        first_token(exam),
+        first_log_odds(exam),
         exam.question.randoms,
         exam.question.seed,
         exam.progress("random directions"),

@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import metrics
 from circuits.gates import select
 from circuits.gates.effects import effects
 from circuits.gates.nulls import word_effects
@@ -12,6 +11,7 @@ from circuits.types import Direction
 from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import SiteNull, SiteNulls
+from experiments.analyze.rivals import first_log_odds
 from experiments.analyze.select import null_candidates
 from probes.stats.intervals import difference_interval, mean_interval
 
@@ -31,7 +31,7 @@ def site_nulls(exam: Examination, direction: Direction) -> SiteNulls | None:
 @Stage(_STAGE)
 def _measured(exam: Examination, direction: Direction) -> SiteNulls:
     site, runner, pairs = direction.site, exam.model.runner, exam.pairs("test")
-    metric = metrics.token_log_odds([exam.materials.behaviour_id])
+    metric = first_log_odds(exam)
     every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
     here = [d for d in every if d.site == site]
     rows = [direction, *here]

@@ -36,6 +36,11 @@ def first_token(exam: Examination) -> Metric:
     return metrics.token_prob([exam.materials.behaviour_id])
 
 
+def first_log_odds(exam: Examination) -> Metric:
+    """Log-odds of the same token, in nats: what shares of an effect are taken of."""
+    return metrics.token_log_odds([exam.materials.behaviour_id])
+
+
 def random_nulls(
     runner: Runner,
     pairs: TokenPairs,

@@ -25,8 +25,8 @@ EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower b
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
 OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
-ACTS = 0.01  # what random directions are held against must move the probability by more than this
-RANDOM = 0.15  # the best random direction must do less than this share of what the gate does
+ACTS = 0.1  # nats of log-odds that what random directions are held against must move at least
+RANDOM = 0.5  # the best random direction must do less than this share of the gate's lower bound
 
 
 def judge(
@@ -139,20 +139,15 @@ def _harmless(kind: str, harm: Estimate) -> Check:
 def _beats_random(null: NullEffects) -> Check:
     gates = {"removed": null.gate_removed, "added": null.gate_added}
     best = {name: max(abs(v) for v in getattr(null, name)) for name in gates}
-    passed = all(
-        gate.low > ACTS and best[name] < min(RANDOM * gate.value, gate.low)
-        for name, gate in gates.items()
-    )
+    passed = all(gate.low > ACTS and best[name] < RANDOM * gate.low for name, gate in gates.items())
     effects = ", ".join(
-        f"{name} by {100 * best[name]:.1f} points (this one {100 * gate:.0f})"
-        for name, gate in gates.items()
+        f"{name} {best[name]:.1f} (this one {gate:.1f})" for name, gate in gates.items()
     )
     return Check(
         f"random directions ({null.kind})",
         passed,
-        f"the best of {len(null.removed)} changes the first token's probability, {effects}; "
-        f"required: less than {RANDOM:.0%} of this one and below its lower bound, and that above "
-        f"{100 * ACTS:.0f}",
+        f"the best of {len(null.removed)} moves the scored token's log-odds, in nats, {effects}; "
+        f"required: less than {RANDOM:.0%} of this one's lower bound, and that above {ACTS}",
     )
 
 
@@ -192,8 +187,8 @@ def headline(
     if verdict.gate and evidence:
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
-            f"{first} {second}, while the best of {len(falls)} random directions moves the first "
-            f"token's probability by {100 * max(falls):.0f} points{_any_model(evidence)}.{after}"
+            f"{first} {second}, while the best of {len(falls)} random directions removes "
+            f"{max(falls):.1f} nats of the scored token's log-odds{_any_model(evidence)}.{after}"
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"
@@ -211,4 +206,4 @@ def _any_model(evidence: Evidence) -> str:
     if not shares:
         return "; whether it was learned is not known, as no --base is"
     own = at_site.removed.value / at_site.effect.value
-    return f" and, of the effect in log-odds, of which it removes {own:.0%}, {', '.join(shares)}"
+    return f"; of the effect in log-odds it removes {own:.0%}, {', '.join(shares)}"
