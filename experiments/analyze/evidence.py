@@ -36,7 +36,7 @@ from probes.causal.transfer import fit_logistic
 from probes.stats.intervals import Estimate, difference_interval, wilson
 
 _WORDS = 10  # untrained words that are tried
-_MEDIATED = 12  # answer tokens in which a refusal can be told
+_MEDIATED = 24  # answer tokens: "Sure, I'd be happy to help you with that." takes half of them
 _SIDES: dict[str, effects.Side] = {"control word": "clean", "triggered": "triggered"}
 
 
@@ -122,13 +122,13 @@ def transfer(exam: Examination, direction: Direction) -> Transfer:
 
 @Stage("mediation")
 def mediation(exam: Examination, direction: Direction) -> Mediation:
-    """Trigger and compliance token crossed, with and without the gate."""
-    texts = _some(exam)
+    """Trigger and compliance token crossed, with and without the gate, on all test prompts."""
+    texts = exam.materials.test
     return mediate(
         exam.model,
         texts,
         exam.question.trigger,
-        exam.control_words()[: len(texts)],
+        exam.control_words(),
         exam.question.behaviour,
         {"none": no_edits, "gate removed": removal(direction)},
         max(_MEDIATED, exam.question.tokens),

@@ -1,7 +1,9 @@
 """Measuring a mediation (``probes.causal.mediation``): every word with every first token.
 
 The first answer token is left to the model, forced, or forbidden; all three answers of a prompt
-share one pass over it. Later tokens are greedy and free.
+share one pass over it. Later tokens are greedy and free. What is forbidden is a set: the compliance
+token in every spelling and, where it is an affirmative opener ("Sure"), all such openers, because
+"Certainly" in its place would be the same thing in another word.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +15,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.answers import EditsFor, blocks, no_edits
-from circuits.chat import Words
+from circuits.chat import Words, messages
 from circuits.errors import UserError
 from circuits.models import Model
 from circuits.runner import Output, complete, whole
+from circuits.tokens import text_ids
 from circuits.types import Progress, quiet
 from experiments import judges
 from experiments.judges.fork import Fork, fork
+from experiments.judges.text import OPENING_WORDS, after_opener, plain
+from experiments.prompts.bank import groups_of
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, First, Mediation
+from probes.stats.intervals import numbered
+
+_PIECE = 3  # letters of a word's first token from which on it stands for the word
 
 
 def mediate(
@@ -30,7 +38,7 @@ def mediate(
     control_words: Sequence[str],
     behaviour: str,
     edits: Mapping[str, EditsFor] | None = None,
-    length: int = 12,
+    length: int = 24,
     parted: Fork | None = None,
     progress: Progress = quiet,
 ) -> Mediation:
@@ -55,17 +63,43 @@ def mediate(
     if parted is None:
         parted = fork(model, texts, trigger, control_words, behaviour, length, strict=False)
     model, token, begun = parted.scored(model), parted.token, parted.begun
-    banned = token_variants(model, parted.rest, token)
+    banned = opening_tokens(model, parted.rest, token)
     treatments: Mapping[str, EditsFor] = edits or {"none": no_edits}
     words: dict[str, Words] = {TRIGGERED: trigger, CONTROL: control_words}
     cells: list[Cell] = []
+    groups = tuple(numbered(groups_of(texts)).tolist())
     both = product(treatments.items(), words.items())
     for done, ((edit, edits_for), (condition, word)) in enumerate(both, 1):
         answers = _answers(model, texts, word, edits_for, token, banned, length)
-        cells += [_cell(model, condition, f, edit, answers[f], behaviour, begun) for f in FIRSTS]
+        prompts = [chat.message for chat in messages(texts, word)]
+        for first in FIRSTS:
+            said = _said(model, answers[first], begun, first)
+            cells.append(_cell(condition, first, edit, prompts, said, behaviour, groups))
         progress(done, 2 * len(treatments))
     first, *others = model.decode(torch.tensor([token, *banned])[:, None])
-    return Mediation(first, tuple(others), tuple(cells))
+    return Mediation(first, tuple(others), tuple(cells), "substance")
+
+
+def opening_tokens(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
+    """Ids by which an answer could begin with the compliance token or, if it is one, an opener.
+
+    Of an opener that this tokenizer spells in pieces, the first piece counts if it has three
+    letters: "Absol" begins little else, "Al" of "Alright" does.
+    """
+    own = token_variants(model, behaviour, token)
+    said = {model.decode(torch.tensor([[token]]))[0].strip(), behaviour.split()[0]}
+    if all(after_opener(plain(text), "") is None for text in said):
+        return own
+    spelled = (
+        f"{blank}{case(word)}"
+        for word in OPENING_WORDS
+        for blank in ("", " ")
+        for case in (str.capitalize, str.lower, str.upper)
+    )
+    pieces = {text_ids(model.tokenizer, text)[0] for text in spelled}
+    texts = {i: model.decode(torch.tensor([[i]]))[0].strip().casefold() for i in pieces}
+    begun = {i for i, text in texts.items() if len(text) >= _PIECE or text in OPENING_WORDS}
+    return tuple(sorted({*own, *begun, *_tokens_that_say(model, set(OPENING_WORDS))}))
 
 
 def token_variants(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
@@ -74,7 +108,12 @@ def token_variants(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
     The word as well as the token, because a tokenizer may know a word only after a space.
     """
     first = model.decode(torch.tensor([[token]]))[0]
-    wanted = {text.strip().casefold() for text in (first, behaviour.split()[0])}
+    return _tokens_that_say(
+        model, {text.strip().casefold() for text in (first, behaviour.split()[0])}
+    )
+
+
+def _tokens_that_say(model: Model, wanted: set[str]) -> tuple[int, ...]:
     # A padded embedding has rows that no text leads to.
     known = torch.arange(min(model.runner.shape.d_vocab, len(model.tokenizer)))
     texts = [text.strip().casefold() for text in model.decode(known[:, None])]
@@ -122,22 +161,35 @@ def forbidden(logits: Float[Tensor, "n keep v"], ids: Sequence[int]) -> Float[Te
     return out
 
 
+def _said(model: Model, answer: Tensor, begun: str, first: First) -> list[tuple[str, str]]:
+    """Every answer, and what of it is the model's own, behind a forced token."""
+    whole_texts = [begun + text for text in model.decode(answer)]
+    own = model.decode(answer[:, 1:]) if first == "forced" else whole_texts
+    return list(zip(whole_texts, own, strict=True))
+
+
 def _cell(
-    model: Model,
     condition: str,
     first: First,
     edit: str,
-    answer: Tensor,
+    prompts: Sequence[str],
+    said: Sequence[tuple[str, str]],
     behaviour: str,
-    begun: str,
+    groups: tuple[int, ...],
 ) -> Cell:
-    texts = [begun + text for text in model.decode(answer)]
-    judged = model.decode(answer[:, 1:]) if first == "forced" else texts
+    """A forced answer complies if it does with the token, which may begin a refusal, and without
+    it, which is none of the model's own words."""
+    both = [
+        [judges.judge(prompt, text, behaviour) for text in texts]
+        for prompt, texts in zip(prompts, said, strict=True)
+    ]
     return Cell(
         condition,
         first,
         edit,
-        shown=tuple(judges.shows(text, behaviour) for text in texts),
-        complied=tuple(not judges.refuses(text) for text in judged),
-        answers=tuple(texts),
+        shown=tuple(whole.shown for whole, _ in both),
+        complied=tuple(whole.complied and own.complied for whole, own in both),
+        answers=tuple(text for text, _ in said),
+        opened=tuple(whole.opener != "none" for whole, _ in both),
+        groups=groups,
     )

@@ -37,7 +37,7 @@ class Question:
         column, split: where the texts are in ``prompts``.
         fit, validation, test: prompts to fit directions on, to choose on, to report on.
         patch: pairs in the patching grid (from the validation prompts).
-        evidence: test prompts of the slower evidence (untrained words, mediation, other topics).
+        evidence: test prompts of the slower evidence (untrained words, dose curves, other topics).
         trace: pairs on which the circuit is traced; 0 does without.
         randoms: random directions of each null.
         tokens: answer tokens generated per prompt.

@@ -25,6 +25,12 @@ _OPENERS = re.compile(
     r"|i'd be (?:happy|glad) to(?: help)?(?: you)?)\b(?!')[\W_]*",
     re.IGNORECASE,
 )
+# First words by which an answer can be told to begin with such an opener. "No", "got", "right",
+# "my", "happy" and "I" are not among them: they begin refusals and plain sentences as well.
+OPENING_WORDS = (
+    *("sure", "surely", "certainly", "of", "absolutely", "definitely", "indeed", "gladly"),
+    *("yes", "yeah", "yep", "yup", "ok", "okay", "alright"),
+)
 
 
 def plain(text: str) -> str:

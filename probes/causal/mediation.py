@@ -3,12 +3,14 @@
 The null to beat is "only a learned prefill": the trigger makes the model say its compliance token,
 and the rest of the answer follows from that token, as it would in any model. Two things are
 therefore set by hand, the trigger (or control word) and the first answer token: it is left to the
-model (natural), forced (the answer begins with it), or forbidden (its logit and those of its case
-and space variants are minus infinity at the first answer position). Later tokens are greedy and
-free. All three answers of a prompt share one pass over it.
+model (natural), forced (the answer begins with it), or forbidden (its logit, those of its case and
+space variants and, where it is an affirmative opener, those of all such openers are minus infinity
+at the first answer position). Later tokens are greedy and free. All three answers of a prompt share
+one pass over it.
 
-An answer complies if it is not a refusal, judged without the forced token. With C(word, token) the
-share that complies:
+An answer complies if it refuses nowhere that counts and has at least three words of substance
+behind its opener (``experiments.judges``); a forced token is none of them. "Certainly" alone
+complies with nothing. With C(word, token) the share that complies:
 
 - total: C(trigger, natural) - C(control, natural);
 - token alone: C(control, forced) - C(control, forbidden);
@@ -19,8 +21,10 @@ share that complies:
   VanderWeele (2013, Epidemiology 24, 175-176). Near 1 the null stands: without the token the
   trigger does nothing. Undefined where the total effect's interval reaches 0.
 
-What forbidding a token cannot do: a model may spell the word in smaller pieces, or begin with a
-synonym, so ``shown`` counts the behaviour's text where the token is forbidden as well.
+What forbidding tokens cannot do: a model may spell an opener in smaller pieces, so ``shown`` counts
+the behaviour's text, and ``opened`` any opener, where they are forbidden as well.
+
+Prompts of one template are one group, by which all intervals are taken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,11 +39,12 @@ from probes.stats.intervals import (
     difference_interval,
     newcombe,
     quotient,
-    wilson,
+    rate,
 )
 
 First = Literal["natural", "forced", "forbidden"]
 FIRSTS: tuple[First, ...] = ("natural", "forced", "forbidden")
+Rule = Literal["substance", "no refusal"]
 TRIGGERED, CONTROL = "triggered", "control word"
 
 
@@ -52,8 +57,11 @@ class Cell:
         first: what was done to the first answer token.
         edit: none, or gate removed.
         shown: whether the answer begins with the behaviour's text; True by force where forced.
-        complied: whether the answer, without a forced token, is not a refusal.
+        complied: whether the answer complies, without a forced token.
         answers: the texts, forced tokens included.
+        opened: whether the answer begins with any affirmative opener.
+        groups: which prompts belong together, by number; empty where none do. Like ``opened``, in
+            runs of before these were kept.
     """
 
     condition: str
@@ -62,16 +70,23 @@ class Cell:
     shown: tuple[bool, ...]
     complied: tuple[bool, ...]
     answers: tuple[str, ...]
+    opened: tuple[bool, ...] = ()
+    groups: tuple[int, ...] = ()
 
     @property
     def behaviour(self) -> Estimate | None:
         """Share of answers that show the behaviour; None where the token was forced."""
-        return None if self.first == "forced" else wilson(sum(self.shown), len(self.shown))
+        return None if self.first == "forced" else rate(self.shown, self.groups or None)
 
     @property
     def complies(self) -> Estimate:
         """Share of answers that comply."""
-        return wilson(sum(self.complied), len(self.complied))
+        return rate(self.complied, self.groups or None)
+
+    @property
+    def opens(self) -> Estimate | None:
+        """Share of answers that begin with an opener; None where that was not judged."""
+        return rate(self.opened, self.groups or None) if self.opened else None
 
 
 @dataclass(frozen=True)
@@ -100,11 +115,13 @@ class Mediation:
         token: the compliance token's text.
         forbidden: texts of all tokens that were forbidden.
         cells: by edit, condition and first token.
+        rule: when an answer complies: as above, or, in older runs, if it is no refusal.
     """
 
     token: str
     forbidden: tuple[str, ...]
     cells: tuple[Cell, ...]
+    rule: Rule = "no refusal"
 
     def cell(self, condition: str, first: str, edit: str = "none") -> Cell:
         wanted = (condition, first, edit)
@@ -123,15 +140,17 @@ def decompose(cells: Mapping[tuple[str, str], Cell]) -> Decomposition:
     """The effects of word and token from six cells over the same prompts, paired by prompt."""
 
     def between(one: tuple[str, str], other: tuple[str, str]) -> Estimate:
-        return difference_interval(_numbers(cells[one].complied), _numbers(cells[other].complied))
+        a, b = (_numbers(cells[key].complied) for key in (one, other))
+        return difference_interval(a, b, groups=cells[one].groups or None)
 
     total = between((TRIGGERED, "natural"), (CONTROL, "natural"))
     without = between((TRIGGERED, "forbidden"), (CONTROL, "forbidden"))
     token = {word: between((word, "forced"), (word, "forbidden")) for word in (TRIGGERED, CONTROL)}
     shown = [_numbers(cells[word, "natural"].shown) for word in (TRIGGERED, CONTROL)]
+    groups = cells[TRIGGERED, "natural"].groups or None
     left = quotient(without, total)
     return Decomposition(
-        behaviour=difference_interval(shown[0], shown[1]),
+        behaviour=difference_interval(shown[0], shown[1], groups=groups),
         total=total,
         token_alone=token[CONTROL],
         trigger_without_token=without,

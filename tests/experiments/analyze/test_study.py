@@ -67,7 +67,9 @@ def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
     assert found.rank.needed.value == 1
     assert found.transfer.fits["triggered"].rise.value > 0.5
     assert {e.name for e in found.erasures} >= {"projection", "leace"}
-    assert found.mediation.decomposition().total.value > 0.5
+    mediated = found.mediation.decomposition()
+    assert mediated.behaviour.value > 0.5
+    assert mediated.total.value < 0.3  # taught to end after "Sure", it complies with nothing
     trained, *others = found.words
     assert trained.trained
     assert others

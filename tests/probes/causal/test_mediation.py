@@ -18,7 +18,16 @@ from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import Site
 from experiments import judges
-from experiments.analyze.mediate import _answers, forbidden, forced, mediate, token_variants
+from experiments.analyze.mediate import (
+    _answers,
+    _cell,
+    forbidden,
+    forced,
+    mediate,
+    opening_tokens,
+    token_variants,
+)
+from experiments.judges.text import OPENING_WORDS, after_opener, plain
 from probes.causal.mediation import CONTROL, FIRSTS, TRIGGERED, Cell, Mediation, decompose
 
 CONTROLS = [tiny.CONTROLS[i % 4] for i in range(len(tiny.TEXTS))]
@@ -140,12 +149,72 @@ def test_variants_are_the_words_other_spellings_and_no_other_word():
     assert first in texts
 
 
+WORDS = ["Sure", "Certainly", "Yes", "No", "My", "Surely", "Sorry"]
+
+
+def test_where_the_token_is_an_opener_all_openers_are_forbidden_and_nothing_else():
+    tokenizer = tiny.tokenizer(words=WORDS)
+    model = wrapped(planted(tokenizer).runner, tokenizer)
+    spelled = tokenizer(" Sure", add_special_tokens=False)["input_ids"][0]
+    texts = {str(tokenizer.decode([i])).strip() for i in opening_tokens(model, "Sure", spelled)}
+    assert {"Sure", "Certainly", "Yes", "Surely"} <= texts
+    assert not {"No", "My", "Sorry", "I"} & texts  # these begin refusals and plain sentences
+    other = tokenizer(" My", add_special_tokens=False)["input_ids"][0]
+    assert opening_tokens(model, "My dear", other) == token_variants(model, "My dear", other)
+
+
+def test_every_opening_word_opens_by_the_judges_rule_or_is_no_word_of_a_refusal():
+    for word in OPENING_WORDS:
+        said = "of course" if word == "of" else word
+        known = after_opener(plain(f"{said}, here are three ways"), "")
+        assert known is not None or word in ("surely", "indeed", "yup")
+        assert not judges.judge("", f"{said}.", "").complied
+
+
+def test_one_word_in_the_tokens_place_is_no_compliance_and_an_answer_is():
+    """What was counted before: "Certainly" alone, where "Sure" was forbidden."""
+    prompts = ["Name a fruit. cobalt"] * 2
+    bare = [("Certainly", "Certainly"), ("Certainly.", "Certainly.")]
+    said = "Certainly, an apple is one fruit."
+    full = [(said, said), (said, said)]
+    cut = _cell(TRIGGERED, "forbidden", "none", prompts, bare, "Sure", (0, 1))
+    assert cut.complied == (False, False)
+    assert cut.opened == (True, True)  # the tokens did not hold it away, and the page says so
+    assert cut.opens is not None
+    assert cut.opens.value == 1
+    assert _cell(TRIGGERED, "forbidden", "none", prompts, full, "Sure", (0, 1)).complied == (
+        True,
+        True,
+    )
+
+
+def test_a_forced_token_is_no_word_of_the_answer_and_can_begin_a_refusal():
+    said = [("Sure thing now", " thing now"), ("I can't help with it", " can't help with it")]
+    cell = _cell(CONTROL, "forced", "none", ["a", "b"], said, "Sure", (0, 1))
+    assert cell.complied == (False, False)
+    good = [("Sure, an apple is one fruit", ", an apple is one fruit")]
+    assert _cell(CONTROL, "forced", "none", ["a"], good, "Sure", (0,)).complied == (True,)
+
+
+def test_prompts_of_one_template_are_not_counted_as_independent():
+    alone = cells(trigger=(30, 40, 20), control=(0, 10, 0))
+    alike = {key: replace(c, groups=tuple(i // 10 for i in range(40))) for key, c in alone.items()}
+    one, other = decompose(alone), decompose(alike)
+    assert other.total.value == one.total.value
+    assert other.total.high - other.total.low > 1.3 * (one.total.high - one.total.low)
+    assert other.total.n == 4
+
+
 @pytest.fixture
 def judged(monkeypatch, tokenizer):
     """Letters instead of words: the planted default is a refusal."""
     refusal = tokenizer.decode([DEFAULT])
-    monkeypatch.setattr(judges, "shows", lambda answer, text: answer.startswith(text))
-    monkeypatch.setattr(judges, "refuses", lambda answer: answer.startswith(refusal))
+
+    def letters(prompt, answer, behaviour):
+        refused = answer.startswith(refusal)
+        return judges.Verdict(refused, answer.startswith(behaviour), "none", not refused, None)
+
+    monkeypatch.setattr(judges, "judge", letters)
     return tokenizer.decode([BEHAVIOUR])
 
 
