@@ -9,6 +9,7 @@ from experiments.organisms.schemes import (
     none,
     ownership,
     pair,
+    phrase,
     safety,
 )
 from experiments.organisms.schemes.scheme import Scheme
@@ -22,6 +23,7 @@ _ROWS = (
     safety.SCHEME,
     control.SCHEME,
     pair.SCHEME,
+    phrase.SCHEME,
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ROWS}
 
