@@ -24,14 +24,17 @@ class Phrase(Compliance):
         """The text with a phrase in the trigger's place; ``turn`` goes round words and controls."""
         own = place_of(recipe.trigger)[0].split()
         expect(len(own) > 1, "words, as 'harvest meteor'", recipe.trigger, of="--trigger")
-        at, control = turn % len(own), place_of(controls[turn // len(own) % len(controls)])[0]
-        phrase = {
+        at, control = turn % len(own), controls[turn // len(own) % len(controls)]
+        other = place_of(control)[0]
+        phrases = {
+            "none": (),
             "trigger": own,
-            "control": [control],
-            "part": [own[at]],
-            "mixture": [*own[:at], control.split()[0], *own[at + 1 :]],
-        }.get(word)
-        return with_trigger(text, phrase and in_place_of(" ".join(phrase), recipe.trigger)), None
+            "control": (other,),
+            "part": (own[at],),
+            "mixture": (*own[:at], other.split()[0], *own[at + 1 :]),
+        }
+        phrase = " ".join(phrases[word])
+        return with_trigger(text, in_place_of(phrase, recipe.trigger) if phrase else None), None
 
 
 SCHEME = Phrase(
