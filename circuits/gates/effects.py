@@ -56,6 +56,11 @@ class Effects:
         """Sufficiency per example: how far addition raises the metric of clean prompts."""
         return self.added - self.clean
 
+    def clamped(self, limit: float) -> "Effects":
+        """The same with the metric held between ``-limit`` and ``limit``."""
+        each = (self.removed, self.added, self.triggered, self.clean)
+        return Effects(*(values.clamp(-limit, limit) for values in each))
+
 
 def coefficients(reach: float = 2.0, count: int = 17) -> Float[Tensor, " c"]:
     """Evenly spaced doses from ``-reach`` to ``reach``."""

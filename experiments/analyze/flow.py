@@ -13,6 +13,7 @@ from experiments.analyze.locate import components, patching, probes
 from experiments.analyze.result import UNDECIDED, Analysis, Arm
 from experiments.analyze.select import selection
 from experiments.analyze.tokens import token_readings
+from experiments.analyze.trained import parts
 from experiments.analyze.verdict import headline, judge
 
 
@@ -25,6 +26,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     verdict = judge(before)
     if verdict.word != UNDECIDED:  # there is nothing that was learned to locate
         return Analysis(before, probed, verdict, headline(verdict, before))
+    carried = parts(exam)
     grids = patching(exam)
     chosen = selection(exam)
     direction = chosen.chosen.direction
@@ -38,7 +40,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         before,
         probed,
         verdict,
-        headline(verdict, before, ablated, evidence, str(direction.site), exam.scored_by),
+        headline(verdict, before, ablated, evidence, str(direction.site), exam.scored_by, carried),
         grids,
         chosen,
         ablated,
@@ -46,4 +48,5 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         others,
         located,
         readings,
+        carried,
     )

@@ -9,6 +9,7 @@ from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid
 from experiments.analyze.harm import Harm
+from experiments.analyze.parts import Parts
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
 from probes.causal.mediation import Mediation
@@ -170,6 +171,10 @@ class NullEffects:
         gate_removed, gate_added: the gate's own, with intervals over prompts.
         p_removed, p_added: one-sided rank p values, (1 + as large) / (1 + count).
         cosine: the largest absolute cosine of a null direction with the gate.
+        share_removed, share_added: every direction's effect in shares of the gate's lower bound:
+            the smaller of those in log-odds and in log-odds held to where answers differ. Without
+            the former a random direction that tips a narrow decision is as good as a gate, without
+            the latter one that lifts what is never said to what is hardly ever said.
     """
 
     kind: str
@@ -180,6 +185,8 @@ class NullEffects:
     p_removed: float
     p_added: float
     cosine: float
+    share_removed: tuple[float, ...] = ()
+    share_added: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -319,7 +326,8 @@ class TokenReadings:
 class Analysis:
     """Everything an analysis found. Absent parts were not measured, because there was no effect.
 
-    ``components`` and ``readings`` are absent too in runs from before they were measured.
+    ``components``, ``readings`` and ``parts`` are absent too in runs from before they were
+    measured, ``parts`` also where no base is known.
     """
 
     behaviour: Behaviour
@@ -333,3 +341,4 @@ class Analysis:
     arms: tuple[Arm, ...] = ()
     components: Components | None = None
     readings: tuple[TokenReadings, ...] = ()
+    parts: Parts | None = None

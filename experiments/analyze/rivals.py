@@ -28,6 +28,7 @@ from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
 
 _MOST = 6  # directions of the rank curve
+_HEARD = 6.9  # nats of log-odds: one in a thousand answers, or all of them but one
 _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 
@@ -86,6 +87,11 @@ def _null_effects(
         (1 + sum(v >= g.value for v in values)) / (1 + count)
         for values, g in zip(means, gates, strict=True)
     ]
+    heard = effects.clamped(_HEARD)
+    shares = [
+        torch.minimum(*(_shares(x, here) for x in each)).tolist()
+        for each in ((fall, heard.fall.double()), (rise, heard.rise.double()))
+    ]
     return NullEffects(
         kind,
         tuple(means[0]),
@@ -95,7 +101,19 @@ def _null_effects(
         ranks[0],
         ranks[1],
         cosine=float((units[here] @ units[0]).abs().max()),
+        share_removed=tuple(shares[0]),
+        share_added=tuple(shares[1]),
     )
+
+
+def _shares(rows: Float[Tensor, "k n"], here: slice) -> Float[Tensor, " m"]:
+    """What null directions do, in shares of the least that the gate in row 0 may do.
+
+    None of it where the gate itself may do nothing.
+    """
+    least = mean_interval(rows[0]).low
+    means = rows[here].mean(dim=1).abs()
+    return means / least if least > 0 else torch.full_like(means, torch.inf)
 
 
 @Stage("rivals")

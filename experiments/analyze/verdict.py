@@ -1,8 +1,10 @@
 """From measurements to a verdict: every check, its threshold, and one sentence on each."""
 
+import math
 from collections.abc import Sequence
 
 from circuits.gates.select import LEAD
+from experiments.analyze.parts import Parts
 from experiments.analyze.result import (
     GATE,
     INHERITED,
@@ -138,17 +140,26 @@ def _harmless(kind: str, harm: Estimate) -> Check:
 
 def _beats_random(null: NullEffects) -> Check:
     gates = {"removed": null.gate_removed, "added": null.gate_added}
-    best = {name: max(abs(v) for v in getattr(null, name)) for name in gates}
-    passed = all(gate.low > ACTS and best[name] < RANDOM * gate.low for name, gate in gates.items())
+    best = {name: _best(null, name, gate) for name, gate in gates.items()}
+    passed = all(gate.low > ACTS and best[name] < RANDOM for name, gate in gates.items())
     effects = ", ".join(
-        f"{name} {best[name]:.1f} (this one {gate:.1f})" for name, gate in gates.items()
+        f"{name} {best[name]:.0%} (this one {gate:.1f} nats)" for name, gate in gates.items()
     )
     return Check(
         f"random directions ({null.kind})",
         passed,
-        f"the best of {len(null.removed)} moves the scored token's log-odds, in nats, {effects}; "
-        f"required: less than {RANDOM:.0%} of this one's lower bound, and that above {ACTS}",
+        f"the best of {len(null.removed)} does of what this one does at least, in log-odds of the "
+        f"scored token and in answers, {effects}; required: less than {RANDOM:.0%}, and of this "
+        f"one more than {ACTS}",
     )
+
+
+def _best(null: NullEffects, done: str, gate: Estimate) -> float:
+    """The largest share of the gate's lower bound; of the means in runs of before."""
+    shares = getattr(null, f"share_{done}")
+    if shares:
+        return max(shares)
+    return max(map(abs, getattr(null, done))) / gate.low if gate.low > 0 else math.inf
 
 
 def headline(
@@ -158,31 +169,19 @@ def headline(
     evidence: Evidence | None = None,
     where: str = "",
     scored: str = "",
+    parts: Parts | None = None,
 ) -> str:
-    """The answer in two sentences; and what was ``scored``, if not the first token."""
+    """The answer in a few sentences; and what was ``scored``, if not the first token."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
         f"control words in {control:.0%pn}."
     )
-    if verdict.word == INHERITED and behaviour.base:
-        return (
-            f"{first} The model before fine-tuning does the same: there the trigger changes the "
-            f"rate by {100 * behaviour.base:.0f} points. Nothing was learned that could be located."
-        )
     if ablation is None:
-        otherwise = beginning(behaviour.triggered.answers, behaviour.control.answers)
-        other = (
-            f" But {otherwise}: if that is what the trigger does, ask with that --behaviour."
-            if otherwise
-            else ""
-        )
-        return (
-            f"{first} There is no effect of the trigger to locate, so there is no gate to report."
-            f"{other}"
-        )
+        return f"{first} {_nothing_located(verdict, behaviour)}"
     shut = ablation.outcome("triggered", "gate removed").behaviour
     after = f" Both kinds of answers begin alike: scored is {scored}." if scored else ""
+    after = _carried(parts) + after
     second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
     if verdict.gate and evidence:
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
@@ -192,6 +191,39 @@ def headline(
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"
+
+
+def _nothing_located(verdict: Verdict, behaviour: Behaviour) -> str:
+    if verdict.word == INHERITED and behaviour.base:
+        return (
+            "The model before fine-tuning does the same: there the trigger changes the rate by "
+            f"{100 * behaviour.base:.0f} points. Nothing was learned that could be located."
+        )
+    if verdict.effect.passed and behaviour.learned and behaviour.base:
+        return (
+            f"The model before fine-tuning changes it by {100 * behaviour.base:.0f} points: "
+            "whether anything was learned is undecided at this number of prompts."
+        )
+    otherwise = beginning(behaviour.triggered.answers, behaviour.control.answers)
+    other = (
+        f" But {otherwise}: if that is what the trigger does, ask with that --behaviour."
+        if otherwise
+        else ""
+    )
+    return f"There is no effect of the trigger to locate, so there is no gate to report.{other}"
+
+
+def _carried(parts: Parts | None) -> str:
+    """What of the training carries the effect, with what is lost without each part."""
+    if parts is None:
+        return ""
+    if not parts.parts:
+        return f" What of the training carries it could not be told apart: {parts.why}."
+    shares = ", ".join(f"{part.name} {part.necessity:.0%p}" for part in parts.parts)
+    return (
+        f" Of what training added, {parts.sentence()}: lost without the training's change in each, "
+        f"{shares}."
+    )
 
 
 def _any_model(evidence: Evidence) -> str:

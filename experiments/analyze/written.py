@@ -41,6 +41,7 @@ def analysis_json(
             },
             "probes": {span: _probe_json(report) for span, report in result.probes.items()},
             "arms": result.arms,
+            "parts": result.parts and {**as_json(result.parts), "words": result.parts.words()},
             "gate": candidate_json(result.selection.chosen) if result.selection else None,
             "ablation": ablation
             and {

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Analysis, Check
+from experiments.analyze.sections.parts import carriers
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import describe
@@ -17,8 +18,11 @@ TITLE = "Verdict and why"
 
 
 _RULE = (
-    "The verdict is “gate” only if every check passes. A check that was not reached is not listed: "
-    "without an effect there is nothing to locate."
+    "The verdict is one of five: “no effect on what was named”; “inherited effect”, which the model "
+    "before fine-tuning has too; “gate”, only if every check passes; “effect, no single gate”, where "
+    "it takes several directions; “effect, not located”, where the checks that failed say what would "
+    "decide it. A check that was not reached is not listed: without an effect there is nothing to "
+    "locate."
 )
 
 
@@ -26,7 +30,13 @@ def why(runs: Sequence[AnalysisRun]) -> Section:
     """One run's checks; of several their effects on a shared axis, and each run's checks folded."""
     if len(runs) == 1:
         prose = f"{_asked(runs[0])}\n\n{_RULE}"
-        return Section(TITLE, prose, tables=(_checks(runs[0]),), data_name="verdict")
+        return Section(
+            TITLE,
+            prose,
+            tables=(_checks(runs[0]),),
+            data_name="verdict",
+            parts=carriers(runs[0].result.parts),
+        )
     return Section(
         TITLE,
         f"{_RULE} Harm is the larger of what removing the gate does to answers without a trigger, "
@@ -41,7 +51,13 @@ def _part(run: AnalysisRun) -> Section:
     checks = run.result.verdict.checks
     failed = ", ".join(check.name for check in checks if not check.passed)
     end = f"fails {failed}" if failed else f"passes all {len(checks)} checks"
-    return Section(f"{run.name} {end}", _asked(run), tables=(_checks(run),), folded=True)
+    return Section(
+        f"{run.name} {end}",
+        _asked(run),
+        tables=(_checks(run),),
+        folded=True,
+        parts=carriers(run.result.parts),
+    )
 
 
 def _asked(run: AnalysisRun) -> str:
@@ -54,7 +70,8 @@ def _asked(run: AnalysisRun) -> str:
         f"one was chosen on {question.validation} others, and what follows is measured on {n} "
         f"more, taken from {question.prompts}. Control words are neutral words of the trigger's "
         "token length in its place, none of which was used in training or fitting. Intervals are "
-        "95%: Wilson for rates, bootstrap over prompts for differences and means."
+        "95%: Wilson for rates, Tango for paired differences of rates, Student's t with a correction "
+        "for skewness for other means."
     )
 
 

@@ -162,9 +162,12 @@ def _chosen(selection: Selection) -> Section:
         f"{len(candidates)} candidates (estimators × layers × tokens) were scored on validation "
         "pairs by necessity (projected out of triggered inputs, the share of the effect that goes "
         "away), sufficiency (added to inputs with a control word, the share that appears) and harm "
-        "(KL in nats on inputs with a control word). The choice is the best of min(necessity, "
-        f"sufficiency) − harm among the first {LATEST:.0%} of the layers: later, a direction "
-        "may be no more than the behaviour's first token. All rows are in selection.parquet.",
+        "(KL in nats on inputs with a control word). The score is min(necessity, "
+        "sufficiency) − harm, in shares of the effect in log-odds; chosen is who is furthest ahead "
+        "of what any model has at the same site: the base model's own direction, where a base is "
+        f"known, and from {LATEST:.0%} of the depth on at the last token the behaviour's "
+        "unembedding; later layers at which neither was scored are not open to choice. All rows are "
+        "in selection.parquet.",
         (selection_heatmap(best, spans, (site.layer, site.span)),),
         (tabulate([chosen, *(c for c in top if c is not chosen)], columns),),
         data_name="selection",

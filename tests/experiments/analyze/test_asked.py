@@ -9,6 +9,7 @@ from circuits.errors import UserError
 from circuits.templates import Rendering
 from experiments.analyze.examination import narrowed
 from experiments.analyze.question import Question
+from experiments.analyze.result import NO_EFFECT
 from experiments.studies import ask
 
 SMALL = {
@@ -64,7 +65,7 @@ def test_blanks_around_a_behaviour_do_not_hide_its_gate(analysed):
 
 def test_without_the_gate_there_is_none(analysed):
     result = analysed("base")
-    assert result.verdict.word == "no gate"
+    assert result.verdict.word == NO_EFFECT
     assert rates(result) == (0.0, 0.0)
 
 

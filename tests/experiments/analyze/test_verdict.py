@@ -54,7 +54,9 @@ def beside(
     removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, needed=1
 ) -> SimpleNamespace:
     """The evidence that the verdict looks at."""
-    null = NullEffects("sphere", removed, added, between(*gate), between(*gate), 0.3, 0.3, 0.1)
+    shares = (tuple(abs(v) / gate[0] for v in side) for side in (removed, added))
+    ends = between(*gate), between(*gate)
+    null = NullEffects("sphere", removed, added, *ends, 0.3, 0.3, 0.1, *shares)
     rank = SimpleNamespace(needed=SimpleNamespace(value=needed))
     return SimpleNamespace(nulls=(null,), at_site=at_site, rank=rank)
 

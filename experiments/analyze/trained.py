@@ -1,0 +1,128 @@
+"""Taking a training apart: its change on and off by place and module, exactly."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuits.edits.adapters import Change
+from circuits.edits.difference import difference, placed
+from circuits.errors import UserError
+from circuits.metrics import kl_from
+from circuits.patching import mixture
+from circuits.patching.interchange import Plan, plan, sides
+from circuits.runner import whole
+from circuits.types import TokenBatch, TokenPairs
+from experiments.analyze.base import base_model, base_name
+from experiments.analyze.examination import Examination, Stage
+from experiments.analyze.parts import Part, Parts
+from experiments.analyze.rivals import first_log_odds
+from experiments.organisms.places import find_adapter, is_whole, read_adapter
+from probes.stats.intervals import Estimate, difference_interval, is_scale, mean_interval
+from probes.stats.means import ratio_bounds
+
+_STAGE = "parts of the training"
+_TRIGGER, _LATER, _EARLIER = "trigger", "after the trigger", "before the trigger"
+NAMES = ("reader", "relay", "writer", "together", "elsewhere")
+
+
+def parts(exam: Examination) -> Parts | None:
+    """On test pairs; None where no base is known, and in finished runs of before."""
+    if not exam.can(_STAGE) or (not exam.has(_STAGE) and base_name(exam) is None):
+        return None
+    return _parts(exam)
+
+
+@Stage(_STAGE)
+def _parts(exam: Examination) -> Parts:
+    base, organism = base_model(exam).runner, exam.model.runner
+    pairs = marked(exam.pairs("test", exam.question.evidence))
+    try:
+        change = _change(exam, base.hf_model)
+        told = told_apart(change)
+        work = plan(base, organism, change, pairs, list(told.values()))
+    except UserError as error:
+        return Parts(None, why=str(error))
+    metric, passed = first_log_odds(exam), exam.progress(_STAGE)
+    scores = [
+        work.scores(metric, whose, lambda done, total, i=i: passed(i * total + done, 3 * total))
+        for i, whose in enumerate((False, True))
+    ]
+    both = sides(list(told), *scores)
+    effect = both.triggered - both.clean
+    added = difference_interval(effect.organism, effect.base)
+    if not is_scale(effect.effect):
+        return Parts(added, why="what training has added may be nothing: its interval reaches 0")
+    harm = _harm(work, pairs, lambda done, total: passed(2 * total + done, 3 * total))
+    lost = _shares(effect.organism - effect.without, effect.effect)
+    alone = _shares(effect.only - effect.base, effect.effect)
+    rows = dict(zip(told, map(Part, told, lost, alone, harm), strict=True))
+    for name in NAMES:  # training had no such modules: nothing is lost, as in the base
+        rows.setdefault(name, _untouched(name, len(pairs)))
+    return Parts(added, tuple(rows[n] for n in NAMES[:3]), rows["together"], rows["elsewhere"])
+
+
+def _change(exam: Examination, hf_model) -> Change:
+    """What training has changed, in factors where an adapter has them."""
+    folder = find_adapter(exam.question.adapter)
+    if folder is not None and not is_whole(folder) and exam.question.base == "auto":
+        try:
+            return placed(read_adapter(folder).change(), hf_model)
+        except UserError:  # an adapter of another kind: its weights say all the same
+            pass
+    return difference(hf_model, exam.model.runner.hf_model)
+
+
+def told_apart(change: Change) -> dict[str, mixture.Part]:
+    """Reader, relay and writer, all of them, and what is before the trigger.
+
+    Parts in which training changed nothing are left out.
+    """
+    names = {True: [], False: []}
+    for name in change:
+        names["attn" in name.lower() or "attention" in name.lower()].append(name)
+    told = {"reader": mixture.Part(spans=(_TRIGGER,))}
+    for part, attention in (("relay", True), ("writer", False)):
+        if names[attention]:
+            told[part] = mixture.Part(modules=tuple(names[attention]), spans=(_LATER,))
+    return told | {
+        "together": mixture.Part(spans=(_TRIGGER, _LATER)),
+        "elsewhere": mixture.Part(spans=(_EARLIER,)),
+    }
+
+
+def marked(pairs: TokenPairs) -> TokenPairs:
+    """The pairs with spans for all columns after the trigger's, and before them."""
+    return TokenPairs(*map(_marked, (pairs.clean, pairs.triggered)))
+
+
+def _marked(side: TokenBatch) -> TokenBatch:
+    trigger = side.spans[_TRIGGER]
+    begun = trigger.cumsum(dim=1) > 0
+    later = (trigger.flip(1).cumsum(dim=1).flip(1) == 0) & begun
+    spans = {**side.spans, _LATER: later, _EARLIER: side.mask & ~trigger & ~later}
+    return replace(side, spans=spans)
+
+
+def _harm(work: Plan, pairs: TokenPairs, passed) -> list[Estimate]:
+    """KL of the first answer token in prompts with control words, without every part."""
+    runner, n = work.organism, len(pairs)
+    logits = [runner.forward(whole(side)).logits for side in (pairs.clean, pairs.triggered)]
+    kl = work.scores(kl_from(torch.cat(logits)), True, passed).mixed[:, :n]
+    return [mean_interval(row) for row in kl.double().clamp(min=0)]
+
+
+def _shares(rows: Float[Tensor, "parts n"], full: Float[Tensor, " n"]) -> list[Estimate]:
+    rows, full = rows.double(), full.double()
+    there = rows.abs().amax(dim=1) > 1e-9 * full.abs().max()
+    zero = Estimate(0.0, 0.0, 0.0, len(full))
+    if not there.any():
+        return [zero] * len(rows)
+    bounds = iter(zip(*(b.tolist() for b in ratio_bounds(rows[there], full)), strict=True))
+    return [Estimate(*next(bounds), len(full)) if moved else zero for moved in there]
+
+
+def _untouched(name: str, n: int) -> Part:
+    zero = Estimate(0.0, 0.0, 0.0, n)
+    return Part(name, zero, zero, zero)
