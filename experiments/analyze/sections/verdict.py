@@ -18,11 +18,11 @@ TITLE = "Verdict and why"
 
 
 _RULE = (
-    "The verdict is one of five: “no effect on what was named”; “inherited effect”, which the model "
-    "before fine-tuning has too; “gate”, only if every check passes; “effect, no single gate”, where "
-    "it takes several directions; “effect, not located”, where the checks that failed say what would "
-    "decide it. A check that was not reached is not listed: without an effect there is nothing to "
-    "locate."
+    "The verdict is one of five: “no effect on what was named”; “inherited effect”, which the "
+    "model before fine-tuning has too; “gate”, only if every check passes; “effect, no single "
+    "gate”, where it takes several directions; “effect, not located”, where the checks that failed "
+    "say what would decide it. A check that was not reached is not listed: without an effect there "
+    "is nothing to locate."
 )
 
 
@@ -70,8 +70,8 @@ def _asked(run: AnalysisRun) -> str:
         f"one was chosen on {question.validation} others, and what follows is measured on {n} "
         f"more, taken from {question.prompts}. Control words are neutral words of the trigger's "
         "token length in its place, none of which was used in training or fitting. Intervals are "
-        "95%: Wilson for rates, Tango for paired differences of rates, Student's t with a correction "
-        "for skewness for other means."
+        "95%: Wilson for rates, Tango for paired differences of rates, Student's t with a "
+        "correction for skewness for other means."
     )
 
 
