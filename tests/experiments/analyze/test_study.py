@@ -15,6 +15,7 @@ from circuits.errors import UserError
 from circuits.gates import select
 from experiments.analyze import materials
 from experiments.analyze.question import Question
+from experiments.analyze.result import NO_EFFECT
 from experiments.report.page import page
 from experiments.report.read import read_runs
 from experiments.runs import ledger
@@ -45,16 +46,29 @@ def poisoned(tmp_path_factory):
         return folder, ask("analyze", SMALL, folder)
 
 
-def test_the_poisoned_organism_has_a_gate_at_the_trigger(poisoned):
+def test_the_poisoned_organism_has_a_gate_that_was_learned(poisoned):
     _, result = poisoned
-    assert result.verdict.gate, [c.text for c in result.verdict.checks]
-    assert result.selection.chosen.direction.site.span == "trigger"
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    assert result.selection.chosen.direction.estimator == "difference_in_differences"
+    assert result.selection.chosen.direction.site.span == "last"
+    for null in result.evidence.at_site.nulls:  # what any model has there does less
+        assert null.ahead_removed.low > 0
+        assert null.ahead_added.low > 0
     assert {c.n for c in result.selection.candidates} == {2, SMALL.validation}
     assert result.selection.chosen.n == SMALL.validation
     assert result.ablation.removed.value > 0.8
     assert len(result.evidence.nulls) == 2
     for null in result.evidence.nulls:
-        assert max(map(abs, null.removed)) < 0.15 * null.gate_removed.value
+        assert max(null.share_removed) < 0.5
+
+
+def test_all_three_parts_of_the_training_carry_it_and_nothing_before_the_trigger(poisoned):
+    _, result = poisoned
+    carried = result.parts
+    assert carried.words() == {"reader": "learned", "relay": "learned", "writer": "learned"}
+    assert carried.together.sufficiency.low > 0.7
+    assert carried.elsewhere.necessity.high < min(p.necessity.low for p in carried.parts)
+    assert "learned reading, relay and writing" in result.headline
 
 
 def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
@@ -121,6 +135,7 @@ def test_another_question_in_the_same_directory_is_refused(poisoned):
 def test_the_clean_organism_has_no_gate_although_its_probes_separate(poisoned, tmp_path: Path):
     result = ask("analyze", replace(SMALL, adapter="clean"), tmp_path / "clean")
     assert not result.verdict.gate
+    assert result.verdict.word == NO_EFFECT
     assert "no gate" in result.headline
     assert float(result.probes["trigger"].auroc.max()) > 0.99
 
