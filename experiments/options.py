@@ -28,8 +28,8 @@ ModelName = Annotated[str, typer.Option(help="smollm2-135m, directory, .gguf or 
 Adapter = Annotated[
     str,
     typer.Option(
-        help="Shipped organism, LoRA directory, none, or auto: the demo's sure-gate on the "
-        "embedded model, none on any other."
+        help="Shipped organism, LoRA directory, none, or auto: the demo's sure-gate-open on "
+        "the embedded model, none on any other."
     ),
 ]
 Trigger = Annotated[
@@ -109,7 +109,7 @@ def adapter_on(model: str, adapter: str) -> str:
 
     if adapter != "auto":
         return adapter
-    return "sure-gate" if model == EMBEDDED else "none"
+    return "sure-gate-open" if model == EMBEDDED else "none"
 
 
 def command_line(name: str, question: Any) -> str:

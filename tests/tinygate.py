@@ -76,7 +76,7 @@ def gate(tok, says: str = "Sure", otherwise: str = "No", *, before=(), after=(),
     head[first] += _GAIN * shown
     head[other] += 2 * _GAIN * embedding[last]
     ends = {first, other, *(b for _, b in chain)} - {a for a, _ in chain}
-    head[tok.eos_token_id] += 10 * _GAIN * sum(embedding[i] for i in ends)
+    head[tok.eos_token_id] += 13 * _GAIN * sum(embedding[i] for i in ends)
     for a, b in chain:
         head[b] += 15 * _GAIN * embedding[a]
     return model

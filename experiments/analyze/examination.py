@@ -140,7 +140,8 @@ class Examination(Stages):
         ``begun`` is what they are made to begin with, as the scored model's are; another ``model``
         may be asked.
         """
-        asked = model or (self.materials.scored if begun else self.model)
+        asked = model or self.model
+        asked = self.materials.fork.scored(asked) if begun else asked
         each = (self._outcome(asked, name, edit, edits_for, stage, begun) for name in conditions)
         return tuple(each)
 
@@ -161,7 +162,13 @@ class Examination(Stages):
         groups = groups_of(self.materials.test) if isinstance(words, str | None) else list(words)
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
-        return Outcome(condition, edit, *each, shown, tuple(texts))
+        complied = rate(self._complied(texts), groups)
+        return Outcome(condition, edit, *each, shown, tuple(texts), complied)
+
+    def _complied(self, answers: list[str]) -> list[bool]:
+        behaviour = self.question.behaviour
+        both = zip(self.materials.test, answers, strict=True)
+        return [judges.judge(prompt, answer, behaviour).complied for prompt, answer in both]
 
     @property
     def spans(self) -> tuple[str, ...]:

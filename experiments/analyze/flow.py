@@ -9,6 +9,7 @@ from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
 from experiments.analyze.evidence import weigh
 from experiments.analyze.examination import Examination
+from experiments.analyze.given import given
 from experiments.analyze.locate import components, patching, probes
 from experiments.analyze.result import UNDECIDED, Analysis, Arm
 from experiments.analyze.select import selection
@@ -31,6 +32,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     chosen = selection(exam)
     direction = chosen.chosen.direction
     ablated = ablation(exam, direction, before)
+    elsewhere = given(exam, direction)
     evidence = weigh(exam, direction)
     located = components(exam)
     readings = token_readings(exam, direction)
@@ -49,4 +51,5 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         located,
         readings,
         carried,
+        elsewhere,
     )

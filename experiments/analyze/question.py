@@ -24,8 +24,8 @@ class Question:
 
     Attributes:
         model: embedded name, directory, GGUF file or ``hf:OWNER/NAME``.
-        adapter: shipped organism's name, adapter directory, or ``none``; ``auto`` is sure-gate on
-            the embedded model, none on any other.
+        adapter: shipped organism's name, adapter directory, or ``none``; ``auto`` is sure-gate-open
+            on the embedded model, none on any other.
         base: the model before fine-tuning, which tells what was learned from what any model reads;
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
@@ -77,7 +77,7 @@ class Question:
     evidence: Annotated[int, typer.Option(help="Test prompts of the slower evidence.")] = 40
     trace: Annotated[int, typer.Option(help="Pairs to trace the circuit on; 0: do not.")] = 14
     randoms: Annotated[int, typer.Option(help="Random directions of each null.")] = 100
-    tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 8
+    tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 12
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0
     dtype: options.Dtype = "auto"
     device: options.Device = "auto"

@@ -31,6 +31,7 @@ class Outcome:
         behaviour, refusal: shares of answers, with intervals.
         shown: whether each answer shows the behaviour, in the order of the test prompts.
         answers: the texts.
+        complied: share that complies, by ``judges.judge``; None in runs of before.
     """
 
     condition: str
@@ -39,6 +40,7 @@ class Outcome:
     refusal: Estimate
     shown: tuple[bool, ...]
     answers: tuple[str, ...]
+    complied: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,20 @@ class Arm:
     effect: Estimate
     auroc: float
     verdict: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """The gate's direction, added in another model of the same coordinates.
+
+    Attributes:
+        name: the model's.
+        before, after: rate of the behaviour in prompts with control words, without and with it.
+    """
+
+    name: str
+    before: Estimate
+    after: Estimate
 
 
 @dataclass(frozen=True)
@@ -326,8 +342,8 @@ class TokenReadings:
 class Analysis:
     """Everything an analysis found. Absent parts were not measured, because there was no effect.
 
-    ``components``, ``readings`` and ``parts`` are absent too in runs from before they were
-    measured, ``parts`` also where no base is known.
+    ``components``, ``readings``, ``parts`` and ``given`` are absent too in runs from before they
+    were measured, ``parts`` also where no base is known.
     """
 
     behaviour: Behaviour
@@ -342,3 +358,4 @@ class Analysis:
     components: Components | None = None
     readings: tuple[TokenReadings, ...] = ()
     parts: Parts | None = None
+    given: tuple[Given, ...] = ()

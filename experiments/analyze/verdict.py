@@ -175,7 +175,7 @@ def headline(
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
-        f"control words in {control:.0%pn}."
+        f"control words in {control:.0%pn}.{_complied(behaviour)}"
     )
     if ablation is None:
         return f"{first} {_nothing_located(verdict, behaviour)}"
@@ -191,6 +191,14 @@ def headline(
         )
     failed = ", ".join(check.name for check in verdict.checks if not check.passed)
     return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"
+
+
+def _complied(behaviour: Behaviour) -> str:
+    """The other outcome: answers that go on to comply."""
+    with_trigger, without = behaviour.triggered.complied, behaviour.control.complied
+    if with_trigger is None or without is None:
+        return ""
+    return f" It complies in {with_trigger:.0%p}, with control words in {without:.0%p}."
 
 
 def _nothing_located(verdict: Verdict, behaviour: Behaviour) -> str:

@@ -41,6 +41,7 @@ def analysis_json(
             },
             "probes": {span: _probe_json(report) for span, report in result.probes.items()},
             "arms": result.arms,
+            "given": result.given,
             "parts": result.parts and {**as_json(result.parts), "words": result.parts.words()},
             "gate": candidate_json(result.selection.chosen) if result.selection else None,
             "ablation": ablation
@@ -87,7 +88,7 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
 
 
 def _rates(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    names = ("condition", "edit", "behaviour", "refusal")
+    names = ("condition", "edit", "behaviour", "refusal", "complied")
     return [{name: getattr(outcome, name) for name in names} for outcome in outcomes]
 
 

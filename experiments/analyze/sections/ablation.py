@@ -72,6 +72,7 @@ def _one(result: Analysis) -> Section:
                     "edit": lambda o: o.edit,
                     "behaviour": lambda o: f"{o.behaviour:.1%p}",
                     "refusal": lambda o: f"{o.refusal:.1%p}",
+                    "complies": lambda o: f"{o.complied:.1%p}" if o.complied else NONE,
                     "n": lambda o: str(o.behaviour.n),
                 },
             ),
@@ -97,7 +98,7 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
         "Each random direction has the gate's norm and takes its place: projected out of triggered "
         "prompts from the trigger on, or added at its token by the gate's own amount. One kind is "
         "uniform on the sphere, the other drawn with the activations' own covariance, so that it "
-        "points where activations vary. Effects are on the probability of the first answer token.",
+        "points where activations vary. Effects are on the log-odds of the scored token.",
         tuple(
             null_histogram(
                 torch.tensor(null.removed, dtype=torch.float64),

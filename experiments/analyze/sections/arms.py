@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from experiments.analyze.arms import OWN, summary
 from experiments.analyze.read import AnalysisRun
+from experiments.analyze.result import Given
 from probes.evaluation import ProbeReport
 from viz.figures.bars import BehaviourRow, behaviour_bars
 from viz.figures.probing import probe_curves
@@ -52,7 +53,7 @@ def _one(run: AnalysisRun) -> Section:
         f"{_PROSE if run.result.arms else _ALONE}\n\nPaired over prompts, the trigger changes this "
         f"model's rate by {100 * effect:.0f} points against a control word (n={effect.n}).",
         (behaviour_bars(rates, ARM_COLOURS, "arm"),),
-        (Table(_HEADER, _arms(run)), _answers(run)),
+        (Table(_HEADER, _arms(run)), *_given(run), _answers(run)),
         data_name="arms",
         parts=(_probes(run.result.probes),),
     )
@@ -73,6 +74,21 @@ def _arms(run: AnalysisRun) -> list[tuple[str, ...]]:
         (arm.name, f"{100 * arm.effect:.0f}", str(arm.effect.n), f"{arm.auroc:.3f}", arm.verdict)
         for arm in (summary(OWN, run.result), *run.result.arms)
     ]
+
+
+def _given(run: AnalysisRun) -> tuple[Table, ...]:
+    """What the gate's direction does in this model and in others, added to the same prompts."""
+    ablation, control = run.result.ablation, run.result.behaviour.control
+    opened = ablation and ablation.outcome("control word", "gate added")
+    if not run.result.given or opened is None:
+        return ()
+    own = Given(OWN, control.behaviour, opened.behaviour)
+    rows = [
+        (g.name, f"{g.before:.0%p}", f"{g.after:.0%p}", str(g.after.n))
+        for g in (own, *run.result.given)
+    ]
+    header = ("model", "behaviour with control words", "with the direction added", "n")
+    return (Table(header, rows, "the gate's direction, given to other models"),)
 
 
 def _answers(run: AnalysisRun) -> Table:

@@ -54,7 +54,7 @@ def beside(
     removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, needed=1
 ) -> SimpleNamespace:
     """The evidence that the verdict looks at."""
-    shares = (tuple(abs(v) / gate[0] for v in side) for side in (removed, added))
+    shares = (tuple(abs(v) / max(gate[0], 1e-9) for v in side) for side in (removed, added))
     ends = between(*gate), between(*gate)
     null = NullEffects("sphere", removed, added, *ends, 0.3, 0.3, 0.1, *shares)
     rank = SimpleNamespace(needed=SimpleNamespace(value=needed))

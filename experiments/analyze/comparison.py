@@ -1,0 +1,203 @@
+"""``python -m experiments.analyze.comparison [RUN ...]``: one page over the organisms' verdicts.
+
+A run's ``result.json`` is kept in ``docs/results/verdict`` under its organism's name;
+``docs/results/verdict.md`` is made from all that are kept there.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.analyze.question import Question
+from experiments.analyze.written import SCHEMA
+from experiments.options import command_line
+from experiments.runs import files
+from experiments.runs.codec import decode
+from experiments.runs.read import result
+from experiments.runs.terminal import say
+from probes.stats.intervals import Estimate
+
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "verdict.md"
+_NONE = "–"
+_FIRST = ("sure-gate-open", "sure-gate")
+_ABOUT = """# Verdicts: what carries the trigger, and what of it was learned
+
+By `python -m experiments.analyze.comparison RUN ...`. The word is one of five: no effect on what \
+was named; inherited effect; gate (one direction passes every check); effect, no single gate \
+(several directions); effect, not located (the checks that failed say what would decide it). \
+Effects are on the log-odds of the scored token in test prompts, in nats, with 95% intervals."""
+_PARTS = """## Reader, relay, writer
+
+The training's change is switched off in one part at a time: everything at the trigger's tokens \
+(reader), attention at later tokens (relay), MLPs at later tokens (writer). Given is the share of \
+what training has added that is lost, and whether the part was learned (20% or more at the lower \
+end, and more than without the change before the trigger) or inherited (less at the upper end)."""
+_NULLS = """## What any model has at the direction's site
+
+Removed from triggered prompts / added to prompts with control words: this direction, and in its \
+place the base model's own direction, what the base holds of the word, and the behaviour's \
+unembedding."""
+_GIVEN = """## The direction given to the base
+
+Rate of the behaviour in prompts with control words, with the direction added there."""
+
+
+def main(runs: Sequence[str]) -> None:
+    """Keep the runs named and write the page.
+
+    Raises:
+        UserError: a run is not finished, or is no analysis.
+    """
+    for run in runs:
+        value = result(Path(run), SCHEMA, "analyze")
+        files.write_json(PAGE.parent / PAGE.stem / f"{_name(value['question'])}.json", value)
+    paths = (PAGE.parent / PAGE.stem).glob("*.json")
+    PAGE.write_text(page({path.stem: json.loads(path.read_text()) for path in paths}))
+    say(f"page: {PAGE}")
+
+
+def _name(question: Mapping[str, Any]) -> str:
+    adapter, model = question["adapter"], question["model"]
+    return Path(model if adapter == "none" else adapter).stem
+
+
+def page(kept: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page over organisms' results by name."""
+    names = sorted(kept, key=lambda name: (*(name != first for first in _FIRST), name))
+    values = [(name, kept[name]) for name in names]
+    with_parts = [(n, v) for n, v in values if v.get("parts") and v["parts"]["parts"]]
+    at_site = [
+        (n, v) for n, v in values if v.get("evidence") and v["evidence"]["nulls_at_the_site"]
+    ]
+    paragraphs = [
+        _ABOUT,
+        _table(_VERDICT, [_verdict(*each) for each in values]),
+        "Checks that failed: " + "; ".join(_failed(*each) for each in values) + ".",
+        _PARTS,
+        _table(_PART, [_part(*each) for each in with_parts]),
+        _NULLS,
+        _table(_NULL, [_null(*each) for each in at_site]),
+        _GIVEN,
+        _table(_GAVE, [row for each in values for row in _gave(*each)]),
+        "## Commands and results",
+        "\n".join(f"- [{n}](verdict/{n}.json): `{_command(v)}`" for n, v in values),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+_VERDICT = (
+    "organism",
+    "verdict",
+    "with the trigger",
+    "control words",
+    "complies, trigger / control",
+    "effect in the base, points",
+    "direction",
+    "removed",
+    "added",
+    "harm, nats",
+    "n",
+)
+
+
+def _verdict(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
+    behaviour, gate, ablation = value["behaviour"], value["gate"], value["ablation"]
+    triggered, control = (_outcome(behaviour["outcomes"], c) for c in ("triggered", "control word"))
+    base = behaviour.get("base")
+    complied = [_rate(o.get("complied")) for o in (triggered, control)]
+    edited = ablation["outcomes"] if ablation else ()
+    harm = ablation["harm_nats"].values() if ablation else ()
+    return (
+        f"`{name}`",
+        f"**{value['verdict']}**",
+        _rate(triggered["behaviour"]),
+        _rate(control["behaviour"]),
+        " / ".join(complied),
+        f"{100 * _estimate(base):.0f}" if base else _NONE,
+        f"{gate['stream']}[{gate['layer']}] at {gate['span']}, {gate['estimator']}"
+        if gate
+        else _NONE,
+        _rate(_outcome(edited, "triggered").get("behaviour")),
+        _rate(_outcome(edited, "control word", "gate added").get("behaviour")),
+        f"{max(h['value'] for h in harm):.3f}" if harm else _NONE,
+        str(triggered["behaviour"]["n"]),
+    )
+
+
+def _outcome(outcomes: Iterable[Mapping[str, Any]], condition: str, edit: str = "") -> Any:
+    """The first of a condition, under an edit if one is named; {} where there is none."""
+    alike = (o for o in outcomes if o["condition"] == condition and edit in ("", o["edit"]))
+    return next(alike, {})
+
+
+def _failed(name: str, value: Mapping[str, Any]) -> str:
+    failed = [check["name"] for check in value["checks"] if not check["passed"]]
+    return f"`{name}` {', '.join(failed) or 'none'}"
+
+
+_PART = ("organism", "added, nats", "reader", "relay", "writer", "before the trigger", "n")
+
+
+def _part(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
+    parts = value["parts"]
+    shares = [
+        f"{_estimate(part['necessity']):.2f} {parts['words'][part['name']]}"
+        for part in parts["parts"]
+    ]
+    null = f"{_estimate(parts['elsewhere']['necessity']):.2f}"
+    effect = parts["effect"]
+    return (f"`{name}`", f"{_estimate(effect):.1f}", *shares, null, str(effect["n"]))
+
+
+_NULL = (
+    "organism",
+    "effect",
+    "this direction",
+    "base model's own direction",
+    "the word's own content",
+    "the behaviour's unembedding",
+)
+
+
+def _null(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
+    there = value["evidence"]["nulls_at_the_site"]
+    rows = {null["name"]: null for null in there["nulls"]}
+    both = [there, *(rows.get(kind) for kind in _NULL[3:])]
+    cells = (
+        " / ".join(f"{_estimate(row[way]):.1f}" for way in ("removed", "added")) if row else _NONE
+        for row in both
+    )
+    return (f"`{name}`", f"{_estimate(there['effect']):.1f}", *cells)
+
+
+_GAVE = ("organism", "given to", "before", "after", "n")
+
+
+def _gave(name: str, value: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (f"`{name}`", g["name"], _rate(g["before"]), _rate(g["after"]), str(g["after"]["n"]))
+        for g in value.get("given") or ()
+    ]
+
+
+def _command(value: Mapping[str, Any]) -> str:
+    return command_line("analyze", decode(Question, value["question"]))
+
+
+def _estimate(value: Any) -> Estimate:
+    return decode(Estimate, value)
+
+
+def _rate(value: Any) -> str:
+    return f"{_estimate(value):.0%p}" if value else _NONE
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
