@@ -37,14 +37,14 @@ def beside(runs: Sequence[AnalysisRun], every: Sequence[Any]) -> Iterator[Contri
 
 
 def head(runs: Sequence[AnalysisRun]) -> tuple[Report, Table]:
-    """A gate or none, counted where there are several analyses."""
+    """The verdict's word; gates are counted where there are several analyses."""
     gates = sum(run.result.verdict.gate for run in runs)
     first, *others = dict.fromkeys(run.question.trigger for run in runs)
     title = "Do these triggers work" if others else f"Does {first!r} work"
     one = runs[0] if len(runs) == 1 else None
     report = Report(
         title=f"{title} through a gate?",
-        verdict=("Gate found" if gates else "No gate")
+        verdict=one.result.verdict.word.capitalize()
         if one
         else f"Gate found in {gates} of {len(runs)} runs",
         tone="gate" if gates else "none",

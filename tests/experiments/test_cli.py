@@ -14,6 +14,7 @@ import tiny
 import torch
 
 from circuits.errors import writing
+from experiments.analyze.result import NO_EFFECT
 from experiments.ending import guarded
 from experiments.runs import interrupts
 from experiments.runs.progress import StageProgress
@@ -129,11 +130,11 @@ def test_being_stopped_is_one_line_and_status_130(analyze, monkeypatch):
     assert "continue with --resume" in tiny.message_of(lines)
 
 
-def test_a_run_without_effect_says_no_gate_and_is_resumed_not_repeated(analyze, tmp_path):
+def test_a_run_without_effect_says_so_and_is_resumed_not_repeated(analyze, tmp_path):
     """A random model does not answer "Sure": the whole flow, up to "there is nothing to locate"."""
     status, out, _ = analyze("--out", "run")
     assert status == 0
-    assert out.startswith("NO GATE: ")
+    assert out.startswith(f"{NO_EFFECT.upper()}: ")
     assert "FAIL  effect" in out
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "stages").iterdir()}
     assert stamps
@@ -142,7 +143,7 @@ def test_a_run_without_effect_says_no_gate_and_is_resumed_not_repeated(analyze, 
     assert "--out run: holds this very run; add --resume" in tiny.message_of(lines)
     status, again, _ = analyze("--out", "run", "--resume", "--json")
     assert status == 0
-    assert json.loads(again)["verdict"] == "no gate"
+    assert json.loads(again)["verdict"] == NO_EFFECT
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "stages").iterdir()} == stamps
 
 
