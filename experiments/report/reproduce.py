@@ -7,17 +7,17 @@ from experiments.study import Finished
 from viz.page.page import Section, Table
 
 _LIMITS = """\
-The rates are of generated text that begins with the behaviour's words, and of answers that comply: \
-they do not refuse and three words or more follow. Whether those are of use is not judged.
+The rates are of generated text that begins with the behaviour's words, and of answers that \
+comply: they do not refuse and three words or more follow. Whether those are of use is not judged.
 
 A direction that shuts the behaviour in this model on these prompts is not a guarantee for other \
 prompts, longer contexts, sampling at a temperature, or an attacker who knows the defence and \
 retrains.
 
 One direction is looked for, in the residual stream, at four named tokens. A behaviour carried by \
-several directions, or outside them, shows as an effect that no single gate carries, or that was not \
-located, with the checks that failed; which parts of the training carry it is asked all the same, \
-where the model before fine-tuning is known.
+several directions, or outside them, shows as an effect that no single gate carries, or that was \
+not located, with the checks that failed; which parts of the training carry it is asked all the \
+same, where the model before fine-tuning is known.
 
 Probe curves, projections and coloured tokens say where the trigger can be read. They are near \
 perfect in models without any gate too, and are no evidence for one.
