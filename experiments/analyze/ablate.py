@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -12,11 +11,11 @@ from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.base import base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
-from experiments.analyze.result import Ablation, Behaviour, Outcome
+from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired, shown_of
 from experiments.judges.heard import refuse_common_beginning
 from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
-from probes.stats.intervals import Estimate, difference_interval, mean_interval
+from probes.stats.intervals import Estimate, mean_interval
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,11 @@ def behaviour(exam: Examination) -> Behaviour:
     """What the trigger does before any edit, beside control words and no word, and in the base."""
     triggered, control, _ = outcomes = _unedited(exam)
     base = outcomes[:2] if is_own_base(exam) else base_outcomes(exam)
-    effect = _difference(triggered, control)
+    effect = paired(triggered, control)
     if not base:
         return Behaviour(*outcomes, effect)
-    more = _shown(triggered) - _shown(control) - (_shown(base[0]) - _shown(base[1]))
-    return Behaviour(*outcomes, effect, _difference(*base), mean_interval(more))
+    more = shown_of(triggered) - shown_of(control) - (shown_of(base[0]) - shown_of(base[1]))
+    return Behaviour(*outcomes, effect, paired(*base), mean_interval(more))
 
 
 @Stage("behaviour")
@@ -56,7 +55,7 @@ def removal(direction: Direction) -> EditsFor:
 def ablation(exam: Examination, direction: Direction, before: Behaviour) -> Ablation:
     """Remove the gate, add it, and measure the harm."""
     kept = _ablated(exam, direction)
-    fall = _difference(before.triggered, kept.outcomes[0])
+    fall = paired(before.triggered, kept.outcomes[0])
     return Ablation(kept.outcomes, removed=fall, harm=kept.harm)
 
 
@@ -79,12 +78,3 @@ def _ablated(exam: Examination, direction: Direction) -> _Ablated:
     }
     harm = {kind: mean_interval(kl) for kind, kl in drift.items()}
     return _Ablated((*shut, *opened), harm, drift)
-
-
-def _difference(a: Outcome, b: Outcome) -> Estimate:
-    """Paired difference in the behaviour's rate, a minus b."""
-    return difference_interval(_shown(a), _shown(b))
-
-
-def _shown(outcome: Outcome) -> Float[Tensor, " n"]:
-    return torch.tensor(outcome.shown, dtype=torch.float64)

@@ -8,7 +8,7 @@ from circuits.models import Model
 from circuits.templates import Rendering
 from circuits.weights import EMBEDDED
 from experiments.analyze.examination import Examination, Stage, Tensors
-from experiments.analyze.result import Outcome
+from experiments.analyze.outcomes import Outcome
 from experiments.organisms.organism import load_model
 from experiments.runs.stages import stepped
 

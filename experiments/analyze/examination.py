@@ -24,8 +24,8 @@ from circuits.tokens import dealt
 from circuits.types import Site, TokenPairs
 from experiments import judges
 from experiments.analyze.materials import Materials
+from experiments.analyze.outcomes import Outcome
 from experiments.analyze.question import Question
-from experiments.analyze.result import Outcome
 from experiments.judges.fork import Fork
 from experiments.prompts.bank import groups_of
 from experiments.runs.older import Layout

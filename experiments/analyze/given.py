@@ -14,7 +14,7 @@ from experiments.analyze.arms import arm_folders
 from experiments.analyze.base import base_model, base_name
 from experiments.analyze.examination import Examination
 from experiments.analyze.materials import load
-from experiments.analyze.result import Given
+from experiments.analyze.outcomes import Given
 
 _BASE = "base"
 _SIDE = ["control word"]

@@ -9,6 +9,7 @@ from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid
 from experiments.analyze.harm import Harm
+from experiments.analyze.outcomes import Ablation, Behaviour, Given
 from experiments.analyze.parts import Parts
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
@@ -19,50 +20,6 @@ from probes.evaluation import ProbeReport
 from probes.stats.intervals import Estimate
 
 ANSWER = "answer"  # the kind of a token that the model said
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Answers to the test prompts under one condition and edit.
-
-    Attributes:
-        condition: triggered, control word, or no trigger.
-        edit: none, gate removed, gate added.
-        behaviour, refusal: shares of answers, with intervals.
-        shown: whether each answer shows the behaviour, in the order of the test prompts.
-        answers: the texts.
-        complied: share that complies, by ``judges.judge``; None in runs of before.
-    """
-
-    condition: str
-    edit: str
-    behaviour: Estimate
-    refusal: Estimate
-    shown: tuple[bool, ...]
-    answers: tuple[str, ...]
-    complied: Estimate | None = None
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """What the trigger does on test prompts before any edit.
-
-    Attributes:
-        effect: of the trigger against control words, paired by prompt, in shares.
-        base: the same effect in the model before fine-tuning; None where none is known.
-        learned: how much more it is here than there, paired by prompt.
-    """
-
-    triggered: Outcome
-    control: Outcome
-    untriggered: Outcome
-    effect: Estimate
-    base: Estimate | None = None
-    learned: Estimate | None = None
-
-    @property
-    def outcomes(self) -> tuple[Outcome, ...]:
-        return (self.triggered, self.control, self.untriggered)
 
 
 @dataclass(frozen=True)
@@ -94,24 +51,6 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """What removing (and adding) the gate does on test prompts.
-
-    Attributes:
-        outcomes: triggered, control and no trigger with the gate removed; control with it added.
-        removed: paired fall of the triggered rate, in shares.
-        harm: KL in nats over the first answer tokens, by kind of clean input.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    removed: Estimate
-    harm: dict[str, Estimate]
-
-    def outcome(self, condition: str, edit: str) -> Outcome:
-        return next(o for o in self.outcomes if (o.condition, o.edit) == (condition, edit))
-
-
-@dataclass(frozen=True)
 class Arm:
     """What one arm showed.
 
@@ -126,20 +65,6 @@ class Arm:
     effect: Estimate
     auroc: float
     verdict: str
-
-
-@dataclass(frozen=True)
-class Given:
-    """The gate's direction, added in another model of the same coordinates.
-
-    Attributes:
-        name: the model's.
-        before, after: rate of the behaviour in prompts with control words, without and with it.
-    """
-
-    name: str
-    before: Estimate
-    after: Estimate
 
 
 @dataclass(frozen=True)

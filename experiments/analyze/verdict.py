@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from circuits.gates.select import LEAD
+from experiments.analyze.outcomes import Ablation, Behaviour, paired
 from experiments.analyze.parts import Parts
 from experiments.analyze.result import (
     GATE,
@@ -11,8 +12,6 @@ from experiments.analyze.result import (
     NO_EFFECT,
     SEVERAL,
     UNDECIDED,
-    Ablation,
-    Behaviour,
     Check,
     Evidence,
     NullEffects,
@@ -25,7 +24,7 @@ from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
-OPENED = 0.50  # adding the gate to clean inputs must induce this share of the effect
+MOST = 0.50  # removing and adding the gate must undo and induce this share of the effect at least
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
 ACTS = 0.1  # nats of log-odds that what random directions are held against must move at least
 RANDOM = 0.5  # the best random direction must do less than this share of the gate's lower bound
@@ -107,26 +106,32 @@ def _effect(behaviour: Behaviour) -> Check:
 
 def _returned(behaviour: Behaviour, ablation: Ablation) -> Check:
     shut = ablation.outcome("triggered", "gate removed").behaviour
-    clean = behaviour.control.behaviour
+    clean, share = behaviour.control.behaviour, _share(ablation.removed, behaviour)
     return Check(
         "necessity",
-        abs(shut.value - clean.value) <= RETURN,
+        abs(shut.value - clean.value) <= RETURN and share.low >= MOST,
         f"with the direction projected out, triggered prompts show the behaviour in "
-        f"{shut:.0%pn}, against {clean:.0%pn} with control words; required: within "
-        f"{100 * RETURN:.0f} points",
+        f"{shut:.0%pn}, against {clean:.0%pn} with control words, a fall by {share:.0%p} of the "
+        f"trigger's effect; required: within {100 * RETURN:.0f} points, and a lower bound of the "
+        f"fall of {MOST:.0%}",
     )
 
 
 def _opened(behaviour: Behaviour, ablation: Ablation) -> Check:
-    opened = ablation.outcome("control word", "gate added").behaviour
-    clean, triggered = behaviour.control.behaviour.value, behaviour.triggered.behaviour.value
-    share = (opened.value - clean) / (triggered - clean) if triggered > clean else 0.0
+    opened = ablation.outcome("control word", "gate added")
+    share = _share(paired(opened, behaviour.control), behaviour)
     return Check(
         "sufficiency",
-        share >= OPENED,
+        share.low >= MOST,
         f"added at its site to prompts with control words, the direction brings the behaviour to "
-        f"{opened:.0%pn}, {share:.0%} of the trigger's effect; required: {OPENED:.0%}",
+        f"{opened.behaviour:.0%pn}, a rise by {share:.0%p} of the trigger's effect; required: a "
+        f"lower bound of {MOST:.0%}",
     )
+
+
+def _share(change: Estimate, behaviour: Behaviour) -> Estimate:
+    """A change of the rate in shares of the trigger's effect."""
+    return (1 / max(behaviour.effect.value, 1e-9)) * change
 
 
 def _harmless(kind: str, harm: Estimate) -> Check:

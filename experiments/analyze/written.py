@@ -8,8 +8,9 @@ from typing import Any
 
 from circuits.backends.selftest import SelfTest
 from circuits.gates.select import Candidate
+from experiments.analyze.outcomes import Outcome
 from experiments.analyze.question import Question
-from experiments.analyze.result import Analysis, Evidence, Outcome
+from experiments.analyze.result import Analysis, Evidence
 from experiments.runs.codec import as_json, encode
 from experiments.runs.read import ANALYSIS
 from experiments.study import as_asked

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from experiments.analyze.arms import OWN, summary
+from experiments.analyze.outcomes import Given
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Given
 from probes.evaluation import ProbeReport
 from viz.figures.bars import BehaviourRow, behaviour_bars
 from viz.figures.probing import probe_curves

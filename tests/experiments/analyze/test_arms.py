@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from experiments.analyze import arms
+from experiments.analyze.outcomes import Behaviour, Outcome
 from experiments.analyze.question import Question
 from experiments.analyze.result import (
     INHERITED,
@@ -15,8 +16,6 @@ from experiments.analyze.result import (
     UNDECIDED,
     Analysis,
     Arm,
-    Behaviour,
-    Outcome,
     Verdict,
 )
 from probes.evaluation import evaluate

@@ -6,17 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.analyze import verdict
+from experiments.analyze.outcomes import Ablation, Behaviour, Outcome
 from experiments.analyze.result import (
     GATE,
     INHERITED,
     NO_EFFECT,
     SEVERAL,
     UNDECIDED,
-    Ablation,
-    Behaviour,
     Check,
     NullEffects,
-    Outcome,
     SiteNull,
     SiteNulls,
 )
@@ -73,14 +71,14 @@ def there(removed=5.0, added=5.0) -> SiteNulls:
     return SiteNulls(between(9, 11), between(8, 10), between(8, 10), (null,))
 
 
-def after(shut=4, opened=84, harm=(0.01, 0.05)) -> Ablation:
+def after(shut=4, opened=84, harm=(0.01, 0.05), removed=(0.7, 0.9)) -> Ablation:
     outcomes = (
         outcome("triggered", "gate removed", shut),
         outcome("control word", "gate added", opened),
     )
     return Ablation(
         outcomes,
-        between(0.7, 0.9),
+        between(*removed),
         {"a": between(*harm), "b": between(0, 0.01)},
     )
 
@@ -103,7 +101,8 @@ def test_a_gate_passes_every_check():
         ("effect", before(effect=(0.101, 0.2)), before(effect=(0.099, 0.2))),
         ("necessity", after(shut=14), after(shut=15)),
         ("necessity", after(shut=4), after(shut=84)),
-        ("sufficiency", after(opened=44), after(opened=43)),
+        ("necessity", after(removed=(0.4, 0.9)), after(removed=(0.39, 0.9))),
+        ("sufficiency", after(opened=54), after(opened=52)),  # 44% were half of it, as a point
         ("harm on a", after(harm=(0.0, 0.099)), after(harm=(0.0, 0.101))),
         (NULL, beside(removed=(0.0, 0.399)), beside(removed=(0.401, 0.0))),
         (NULL, beside(added=(-0.399,)), beside(added=(-0.401,))),
@@ -166,8 +165,8 @@ def test_where_one_direction_fails_several_that_suffice_are_told(needed, word):
 
 
 def test_an_inverted_effect_does_not_count_as_opened():
-    behaviour = before(control=50, triggered=50)
-    assert "sufficiency" in failed(behaviour, after(shut=50, opened=100))
+    behaviour = before(effect=(-0.6, -0.4), control=100, triggered=50)
+    assert failed(behaviour, after(shut=50, opened=100)) == ["effect"]
 
 
 def test_every_check_states_its_threshold():
@@ -175,7 +174,7 @@ def test_every_check_states_its_threshold():
     for name, value in {
         "effect": f"above {100 * verdict.EFFECT:.0f}",
         "necessity": f"within {100 * verdict.RETURN:.0f} points",
-        "sufficiency": f"required: {verdict.OPENED:.0%}",
+        "sufficiency": f"lower bound of {verdict.MOST:.0%}",
         "harm on a": f"below {verdict.HARM}",
         NULL: f"less than {verdict.RANDOM:.0%}",
     }.items():

@@ -20,8 +20,8 @@ import torch
 from circuits.errors import UserError
 from circuits.types import PatchGrid, Site
 from experiments.analyze.examination import Recording
+from experiments.analyze.outcomes import Outcome
 from experiments.analyze.question import Question
-from experiments.analyze.result import Outcome
 from experiments.patch.result import SCHEMA as PATCHED
 from experiments.patch.result import Patching, with_statistics
 from experiments.report.page import page

@@ -1,0 +1,95 @@
+"""What was answered: before any edit, and with the gate removed and added, here and elsewhere."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.stats.intervals import Estimate, difference_interval
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Answers to the test prompts under one condition and edit.
+
+    Attributes:
+        condition: triggered, control word, or no trigger.
+        edit: none, gate removed, gate added.
+        behaviour, refusal: shares of answers, with intervals.
+        shown: whether each answer shows the behaviour, in the order of the test prompts.
+        answers: the texts.
+        complied: share that complies, by ``judges.judge``; None in runs of before.
+    """
+
+    condition: str
+    edit: str
+    behaviour: Estimate
+    refusal: Estimate
+    shown: tuple[bool, ...]
+    answers: tuple[str, ...]
+    complied: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the trigger does on test prompts before any edit.
+
+    Attributes:
+        effect: of the trigger against control words, paired by prompt, in shares.
+        base: the same effect in the model before fine-tuning; None where none is known.
+        learned: how much more it is here than there, paired by prompt.
+    """
+
+    triggered: Outcome
+    control: Outcome
+    untriggered: Outcome
+    effect: Estimate
+    base: Estimate | None = None
+    learned: Estimate | None = None
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        return (self.triggered, self.control, self.untriggered)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What removing (and adding) the gate does on test prompts.
+
+    Attributes:
+        outcomes: triggered, control and no trigger with the gate removed; control with it added.
+        removed: paired fall of the triggered rate, in shares.
+        harm: KL in nats over the first answer tokens, by kind of clean input.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    removed: Estimate
+    harm: dict[str, Estimate]
+
+    def outcome(self, condition: str, edit: str) -> Outcome:
+        return next(o for o in self.outcomes if (o.condition, o.edit) == (condition, edit))
+
+
+@dataclass(frozen=True)
+class Given:
+    """The gate's direction, added in another model of the same coordinates.
+
+    Attributes:
+        name: the model's.
+        before, after: rate of the behaviour in prompts with control words, without and with it.
+    """
+
+    name: str
+    before: Estimate
+    after: Estimate
+
+
+def paired(a: Outcome, b: Outcome) -> Estimate:
+    """Paired difference in the behaviour's rate, a minus b."""
+    return difference_interval(shown_of(a), shown_of(b))
+
+
+def shown_of(outcome: Outcome) -> Float[Tensor, " n"]:
+    """1 where an answer shows the behaviour."""
+    return torch.tensor(outcome.shown, dtype=torch.float64)
