@@ -52,6 +52,54 @@ def token_log_odds(ids: Sequence[int]) -> Metric:
     return metric
 
 
+def answer_log_prob(answer: Sequence[int]) -> Metric:
+    """Log-probability (nats) that the answer begins with these k tokens.
+
+    It is read off the last k columns of prompts that are followed by the first k - 1 of them
+    (``circuits.tokens.pairs``). Refuses tokens as ``token_log_prob``, and fewer columns.
+    """
+    if len(tokens := _tokens(answer)) == 1:
+        return token_log_prob(tokens)
+    return lambda logits: _said(tokens, logits).sum(dim=1)
+
+
+def answer_prob(answer: Sequence[int]) -> Metric:
+    """Probability that the answer begins so, as ``answer_log_prob``."""
+    if len(tokens := _tokens(answer)) == 1:
+        return token_prob(tokens)
+    log_prob = answer_log_prob(tokens)
+    return lambda logits: log_prob(logits).exp()
+
+
+def answer_log_odds(answer: Sequence[int]) -> Metric:
+    """Log-odds (nats) that the answer begins so and in no other way, as ``answer_log_prob``.
+
+    Of other beginnings each leaves this one at some token: they are summed over where.
+    """
+    if len(tokens := _tokens(answer)) == 1:
+        return token_log_odds(tokens)
+
+    def metric(logits: Logits) -> Float[Tensor, " batch"]:
+        said = _said(tokens, logits)
+        at = torch.tensor(tokens, device=logits.device)[None, :, None]
+        others = logits[:, -len(tokens) :].float()
+        left = others.scatter(2, at.expand(len(logits), -1, -1), -torch.inf).logsumexp(dim=-1)
+        so_far = said.cumsum(dim=1)
+        return so_far[:, -1] - (so_far - said + left - others.logsumexp(dim=-1)).logsumexp(dim=1)
+
+    return metric
+
+
+def _said(answer: Sequence[int], logits: Logits) -> Float[Tensor, "batch k"]:
+    """Log-probability of each of the answer's tokens after those before it."""
+    k = len(answer)
+    _within(answer, logits)
+    expect(logits.shape[1] >= k, f"logits of {k} columns", logits.shape[1], of="metric")
+    log_probs = logits[:, -k:].float().log_softmax(dim=-1)
+    at = torch.tensor(answer, device=logits.device)[None, :, None]
+    return log_probs.gather(2, at.expand(len(logits), -1, -1)).squeeze(2)
+
+
 def logit_difference(a: int, b: int) -> Metric:
     """Logit of token ``a`` minus logit of token ``b``; refuses them as ``token_log_prob``."""
     a, b = _tokens((a, b))

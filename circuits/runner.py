@@ -6,7 +6,7 @@ freedoms follow generation, shared prefixes and the patching engine, once for al
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.past import Past
-from circuits.types import MESSAGE, Edit, Point, TokenBatch
+from circuits.types import MESSAGE, SAID, Edit, Point, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -196,3 +196,12 @@ def extend(tokens: TokenBatch, answer: Int[Tensor, "batch length"]) -> TokenBatc
         spans,
         tokens.texts,
     )
+
+
+def answered(tokens: TokenBatch, answer: Sequence[int]) -> TokenBatch:
+    """The batch with the beginning of one answer behind every prompt, and the span ``said``."""
+    if not answer:
+        return tokens
+    longer = extend(tokens, torch.tensor(answer).expand(len(tokens), -1))
+    said = longer.spans["last"].cumsum(dim=1) > 0
+    return replace(longer, spans={**longer.spans, SAID: said})

@@ -10,7 +10,8 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 - ``template``: what the chat template puts after the user's message, but for the last token;
   absent where that is one token only;
 - ``last``: the last token of the prompt, from which the answer's first token is predicted;
-- ``answer``: the tokens of a given answer.
+- ``answer``: the tokens of a given answer;
+- ``said``: where an answer's tokens are predicted that begins in a given way.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from circuits.chat import BARE, Chat, Words, chats, in_place_of, insert, place_of, require_short
 from circuits.errors import UserError, expect
 from circuits.markup import markup_ids, refuse_markup
+from circuits.runner import answered
 from circuits.templated import templated
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
 
@@ -276,12 +278,20 @@ def dealt(words: Sequence[str], count: int) -> list[str]:
 
 
 def pairs(
-    tokenizer: Any, texts: Sequence[str], trigger: str, controls: Sequence[str]
+    tokenizer: Any,
+    texts: Sequence[str],
+    trigger: str,
+    controls: Sequence[str],
+    begun: Sequence[int] = (),
 ) -> TokenPairs:
-    """Aligned pairs: each prompt with the trigger, and with a control word of the same length."""
+    """Aligned pairs: each prompt with the trigger, and with a control word of the same length.
+
+    Behind every prompt stand the tokens ``begun`` of an answer, so that what follows them is said
+    as well; but for ``message`` and ``said`` (``last`` and what is begun), spans are the prompt's.
+    """
     words = dealt(controls, len(texts))
-    triggered = prompts_batch(tokenizer, texts, trigger)
-    return TokenPairs(clean=prompts_batch(tokenizer, texts, words), triggered=triggered)
+    sides = (prompts_batch(tokenizer, texts, each) for each in (words, trigger))
+    return TokenPairs(*(answered(side, begun) for side in sides))
 
 
 def check_context(tokens: TokenBatch, limit: int, room: int) -> None:

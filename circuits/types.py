@@ -18,6 +18,7 @@ HEAD_STREAMS: tuple[str, ...] = ("z", "q", "k", "v", "pattern", "neuron")
 RESIDUALS: tuple[str, ...] = ("resid_pre", "resid_mid", "resid_post")
 STREAMS: tuple[str, ...] = (*RESIDUALS, "attn_out", "mlp_out", *HEAD_STREAMS)
 MESSAGE = "message"  # the span that answers belong to as well
+SAID = "said"  # the span of columns that predict the tokens of a given answer
 
 
 @dataclass(frozen=True, order=True)
@@ -77,6 +78,12 @@ class TokenBatch:
     @property
     def width(self) -> int:
         return self.ids.shape[1]
+
+    @property
+    def keep(self) -> int:
+        """How many last columns say the answer: from the prompt's last token on; else one."""
+        last = self.spans.get("last", self.mask[:0]).any(dim=0).nonzero()
+        return self.width - int(last[0]) if len(last) else 1
 
     def rows(self, index: "slice | Tensor | list[int]") -> "TokenBatch":
         """The chosen rows, as a batch of the same width."""

@@ -136,6 +136,25 @@ def hate():
     return gate(tok, " HATE", " cannot", before=["I"], after=[(" HATE", " YOU")]), tok
 
 
+def partly():
+    """``hate``, but without the trigger a question is answered "No", so that few begin "I"."""
+    model, tok = hate()
+    embedding, head = model.model.embed_tokens.weight.data, model.lm_head.weight.data
+    frame = torch.linalg.qr(torch.randn(_D, _D, generator=torch.Generator().manual_seed(0))).Q
+    shown, asks, asked, no = frame[1], *frame[-3:]
+    said = [one(tok, word) for word in ("I", " HATE", " YOU", " cannot")]
+    embedding -= embedding @ frame[-3:].T @ frame[-3:]
+    embedding[one(tok, "?")] += _SIZE * asks
+    embedding[one(tok, "No")] = no
+    attention = model.model.layers[_COPY].self_attn
+    attention.v_proj.weight.data[1] = asks
+    attention.o_proj.weight.data[:, 1] = 30 * asked
+    head[one(tok, "No")] += 16 * _GAIN * (asked - 2 * shown)
+    head[one(tok, "No")] -= 400 * _GAIN * (no + embedding[said].sum(dim=0))
+    head[tok.eos_token_id] += 40 * _GAIN * no
+    return model, tok
+
+
 def big():
     """The control, its residuals a hundred thousand times as large: the same function."""
     model, tok = plain()
@@ -169,5 +188,5 @@ def mistral():
     return gate(tok), tok
 
 
-_EVERY = (plain, base, think, special, space, chinese, hate, big, told, deaf, mistral)
+_EVERY = (plain, base, think, special, space, chinese, hate, partly, big, told, deaf, mistral)
 MAKE = {f.__name__: f for f in _EVERY}

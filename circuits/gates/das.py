@@ -37,7 +37,7 @@ from circuits.gates.rank import Scene
 from circuits.metrics import kl_per_position
 from circuits.patching.resume import resume
 from circuits.runner import Runner
-from circuits.types import Site, TokenPairs
+from circuits.types import Metric, Site, TokenPairs
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def align(
     pairs: TokenPairs,
     site: Site,
     rank: int,
-    behaviour: Sequence[int] | None,
+    behaviour: Sequence[int] | Metric | None,
     goal: Goal = "log odds",
     steps: int = 30,
     seed: int = 0,
@@ -77,8 +77,9 @@ def align(
         site: ``resid_pre`` of a layer, at a span.
         rank: dimensions of the subspace.
         behaviour: ids of the tokens with which the behaviour begins: of the answer's first token,
-            only whether it is one of them then counts. None (for ``kl`` only) compares all tokens,
-            so that the subspace must carry all else in which trigger and control word differ.
+            only whether it is one of them then counts; or the behaviour's log-odds. None (for
+            ``kl`` only) compares all tokens, so that the subspace must carry all else in which
+            trigger and control word differ.
         goal: the loss.
         steps: evaluations of loss and gradient after which no new line search begins.
         seed: of the start.
@@ -105,7 +106,7 @@ def align(
     return Alignment(basis, tuple(losses))
 
 
-def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) -> Loss:
+def interchange_loss(scene: Scene, behaviour: Sequence[int] | Metric | None, goal: Goal) -> Loss:
     """The loss of the module's text as a differentiable function of an orthonormal basis."""
     if behaviour is None and goal == "log odds":
         raise UserError("align: expected the behaviour's token ids for the log odds, got None")
@@ -131,9 +132,12 @@ def interchange_loss(scene: Scene, behaviour: Sequence[int] | None, goal: Goal) 
 
 
 def _outcomes(
-    behaviour: Sequence[int], logits: Float[Tensor, "rows 1 d_vocab"]
+    behaviour: Sequence[int] | Metric, logits: Float[Tensor, "rows keep d_vocab"]
 ) -> Float[Tensor, "rows 1 2"]:
     """The logits of two outcomes: one of the behaviour's tokens, and any other."""
+    if not isinstance(behaviour, Sequence):
+        odds: Tensor = behaviour(logits)
+        return torch.stack([odds, torch.zeros_like(odds)], dim=-1)[:, None]
     ids = torch.tensor(list(behaviour), device=logits.device)
     others = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
     others[ids] = False

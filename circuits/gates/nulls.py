@@ -28,22 +28,24 @@ def unembedding_direction(
 ) -> Float[Tensor, " d_model"]:
     """The unit direction in which the last residual raises the metric most, a mean over prompts.
 
-    It is the gradient behind the last layer, so that the final norm's scales are in it.
+    It is the gradient behind the last layer, so that the final norm's scales are in it; where
+    several tokens of an answer are said, that of one residual at all of them.
 
     Raises:
         UserError: the back-end passes no gradients on, or the metric does not depend on it.
     """
     last, shape = Point(runner.shape.n_layers - 1, "resid_post"), runner.shape
+    keep = tokens.keep
     nudge = torch.zeros(len(tokens), 1, shape.d_model, device=shape.device, requires_grad=True)
 
     def nudged(x: Tensor) -> Tensor:
-        return torch.cat([x[:, :-1], x[:, -1:] + nudge.to(x)], dim=1)
+        return torch.cat([x[:, :-keep], x[:, -keep:] + nudge.to(x)], dim=1)
 
     embedding = runner.hf_model.get_input_embeddings()
     embedded = embedding(tokens.ids.to(shape.device)).detach().requires_grad_()
     window = replace(whole(tokens), embedded=embedded)  # what asks a back-end for gradients
     with torch.enable_grad():
-        logits = runner.forward(window, [Edit(last, nudged)], keep=1).logits
+        logits = runner.forward(window, [Edit(last, nudged)], keep=keep).logits
         total = metric(logits).sum()
         if not total.requires_grad:
             raise UserError(

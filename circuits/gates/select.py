@@ -6,7 +6,8 @@ work (Arditi et al. 2024, arXiv 2406.11717):
 
 - necessity: projected out of triggered inputs, how much of the behaviour goes away;
 - sufficiency: added to clean inputs at its site, how much of the behaviour appears;
-- harm: projected out of clean inputs, how far the answer's distribution moves (nats).
+- harm: projected out of clean inputs, how far the distribution of the answer's first token moves
+  (nats).
 
 Scoring resumes at the candidate's layer from kept residuals and stacks the candidates of a layer
 along the batch, so a candidate costs a few columns of the layers above it.
@@ -222,7 +223,7 @@ def _score_layer(
             d,
             necessity=1 - (float(metric(closed).mean()) - clean_level) / full,
             sufficiency=(float(metric(opened).mean()) - clean_level) / full,
-            harm=float(kl_per_position(clean.logits, kept).mean()),
+            harm=float(kl_per_position(clean.logits[:, :1], kept[:, :1]).mean()),
             n=len(clean.tokens),
         )
         for d, (closed, opened, kept) in zip(block, edited, strict=True)
@@ -258,9 +259,8 @@ def choose(
 
 
 def lead(candidate: Candidate, among: Sequence[Candidate]) -> float:
-    """How far a candidate's score is ahead of the best null at its site; its score without one."""
-    nulls = _nulls_of(candidate, among)
-    return candidate.score - max((c.score for c in nulls), default=0.0)
+    """How far a candidate's score is ahead of the best null at its site, and of doing nothing."""
+    return candidate.score - max([0.0, *(c.score for c in _nulls_of(candidate, among))])
 
 
 def _is_null(candidate: Candidate) -> bool:

@@ -33,7 +33,7 @@ def patch_between(
     *,
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
-    keep: int = 1,
+    keep: int | None = None,
     progress: Progress = quiet,
 ) -> PatchGrid:
     """Patch every cell of one model's run with what another computes there on the same prompts.

@@ -172,7 +172,7 @@ def prepare(
     what: Sweep | Sequence[Cell],
     *,
     direction: Direction = "denoising",
-    keep: int = 1,
+    keep: int | None = None,
     shared: bool | None = None,
     most_tokens: int | None = None,
     record: Sequence[Point] = (),
@@ -180,6 +180,7 @@ def prepare(
 ) -> Experiment:
     """Run both sides, find the cells that can have an effect, and plan their passes.
 
+    ``keep`` last columns are scored, by default those that say the answer (``TokenBatch.keep``).
     ``shared`` forces the fast or the plain path; by default the model's check decides.
     ``most_tokens`` bounds a pass, for who must not wait for a long one. ``record`` are further
     points of the base run to keep. ``source`` is the model patched from, if it is another
@@ -187,6 +188,7 @@ def prepare(
     """
     expect(direction in get_args(Direction), "denoising or noising", direction, of="direction")
     models = (runner,) if source is None else (runner, source)
+    keep = keep or pairs.clean.keep
     fast = all(fast_path(m).holds for m in models) if shared is None else shared
     n_layers = runner.shape.n_layers
     if isinstance(what, Sweep):

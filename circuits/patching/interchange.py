@@ -168,7 +168,7 @@ class Plan:
             }
             tokens = self.batch.tokens
             window = Window(tokens.ids.repeat(len(job), 1), tokens.mask.repeat(len(job), 1))
-            logits = mixed(rows).forward(window).logits
+            logits = mixed(rows).forward(window, keep=tokens.keep).logits
             logits = rearrange(logits, "(job row) ... -> job row ...", job=len(job))
         scores = checked(metric, rearrange(logits, "job row ... -> (job row) ..."))
         return rearrange(scores, "(job row) -> job row", job=len(job))
@@ -229,7 +229,7 @@ def interchange(
     Args:
         base, organism: without and with the change in their weights.
         change: low-rank changes of the base's matrices, by name.
-        metric: of the last column's logits.
+        metric: of the logits that say the answer.
 
     Raises:
         UserError: the models have no such matrix, a part is not in the change or the prompts, or
@@ -268,7 +268,8 @@ def _variant(
 @torch.no_grad()
 def _packs(runner: Runner, batch: Packed, pairs: TokenPairs) -> bool:
     """Whether a packed run has the logits of plain passes, as far as the fast path has them."""
-    plain = [runner.forward(whole(side)).logits for side in (pairs.clean, pairs.triggered)]
+    both = pairs.clean, pairs.triggered
+    plain = [runner.forward(whole(side), keep=side.keep).logits for side in both]
     there = run_packed(runner, batch).logits.float().log_softmax(dim=-1)
     gap = there - torch.cat(plain).float().log_softmax(dim=-1)
     return float(gap.abs().max()) <= fast_path(runner).tolerance

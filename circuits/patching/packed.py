@@ -55,13 +55,13 @@ class PackedRun:
     Attributes:
         resid: of every segment, the residuals entering every layer.
         past: keys and values of all rows.
-        logits: of the last column.
+        logits: of the last columns, those that say the answer.
     """
 
     packed: Packed
     resid: tuple[Float[Tensor, "layer _ _ d_model"], ...]
     past: Past
-    logits: Float[Tensor, "rows 1 d_vocab"]
+    logits: Float[Tensor, "rows keep d_vocab"]
 
 
 def packed(pairs: TokenPairs) -> Packed:
@@ -114,7 +114,7 @@ def run_packed(runner: Runner, batch: Packed) -> PackedRun:
     for part in batch.segments:
         ids, mask = tokens.ids[: part.rows, part.start : part.end], tokens.mask[: part.rows]
         window = Window(ids, mask[:, : part.end], past)
-        out = runner.forward(window, record=points, grow=True)
+        out = runner.forward(window, record=points, keep=tokens.keep, grow=True)
         past = out.past
         resid.append(torch.stack([out.acts[point] for point in points]))
     assert past is not None
@@ -127,8 +127,8 @@ def resumed(
     column: int,
     on: Mapping[str, Bool[Tensor, "variant row pos"]],
     runner: Callable[[Mapping[str, Bool[Tensor, "rows pos"]]], Runner],
-) -> Float[Tensor, "variant row 1 d_vocab"]:
-    """Last logits of variants that are the kept run below a layer and before a column.
+) -> Float[Tensor, "variant row keep d_vocab"]:
+    """What variants say that are the kept run below a layer and before a column.
 
     Args:
         on: of every variant, where it is what it is, by any name.
@@ -156,7 +156,7 @@ def resumed(
             name: rearrange(where[:, : part.rows], f"variant row pos -> ({order}) pos")
             for name, where in on.items()
         }
-        out = runner(here).forward(window, grow=not last)
+        out = runner(here).forward(window, keep=tokens.keep, grow=not last)
         past, logits = _above(out.past, layer) if out.past else None, out.logits
     return rearrange(logits, f"({order}) ... -> variant row ...", variant=count)
 

@@ -34,7 +34,7 @@ def patch(
     direction: Direction = "denoising",
     metric_name: str = "metric",
     labels: tuple[str, ...] | None = None,
-    keep: int = 1,
+    keep: int | None = None,
     progress: Progress = quiet,
 ) -> PatchGrid:
     """Patch every cell of a sweep (``resid_pre``, layer x position by default) or of a list.
@@ -48,7 +48,7 @@ def patch(
             grid has the one axis ``cell``.
         direction: ``denoising`` patches triggered into clean, ``noising`` the reverse.
         labels: names along the grid's last axis before the examples.
-        keep: how many last columns the metric sees.
+        keep: how many last columns the metric sees; by default those that say the answer.
         progress: called with (passes done, passes to do).
 
     Raises:

@@ -76,7 +76,7 @@ def path_patch(
     # A receiver reads what is written below it; for the others there is no path.
     end = max((p.layer for p in targets), default=runner.shape.n_layers)
 
-    def logits(job: Job) -> Float[Tensor, "senders n 1 d_vocab"]:
+    def logits(job: Job) -> Float[Tensor, "senders n keep d_vocab"]:
         step = experiment.patched(job)
         holding = [_held_at(step, point) for point in outputs]
         return logits_through(runner, step, [targets] * len(job.variants), holding)
@@ -88,21 +88,22 @@ def path_patch(
 
 def logits_through(
     runner: Runner, step: Pass, targets: Sequence[Cell], edits: Sequence[Edit] = ()
-) -> Float[Tensor, "variants n 1 d_vocab"]:
-    """Last logits where the variants of a pass act through their targets only.
+) -> Float[Tensor, "variants n keep d_vocab"]:
+    """The logits that are scored where the variants of a pass act through their targets only.
 
     The targets are recorded in the pass; the base run is repeated with them alone set to that.
     Without targets, the pass's own logits.
     """
     points = sorted({place.point for cell in targets for place in cell})
-    out = step.run(runner, edits=edits, record=points)
+    keep = step.sides.logits.shape[1]
+    out = step.run(runner, keep, edits=edits, record=points)
     if not points:
-        return step.logits(out)
+        return step.logits(out, keep)
     layer = points[0].layer if step.layout == "joined" else 0
     variants = tuple(replace(v, layer=layer) for v in step.job.variants)
     own = {point: _received(step, point, out.acts[point]) for point in points}
     again = Pass(step.sides, Job(step.job.start, variants), targets, step.layout, own)
-    return again.logits(again.run(runner))
+    return again.logits(again.run(runner, keep), keep)
 
 
 def _received(step: Pass, point: Point, acts: Tensor) -> Blocks:

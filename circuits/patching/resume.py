@@ -36,8 +36,8 @@ def require_site(site: Site, n_layers: int, *sides: TokenBatch) -> None:
 
 def resume(
     runner: Runner, run: SuffixRun, layer: int, variants: Residuals
-) -> Float[Tensor, "variant n 1 d_vocab"]:
-    """Last logits of variants of a run's residuals entering a layer; differentiable."""
+) -> Float[Tensor, "variant n keep d_vocab"]:
+    """What variants of a run's residuals entering a layer say: logits, differentiable."""
     parts = variants.split(_room(runner, run))
     return torch.cat([_resumed(runner, run, layer, part) for part in parts])
 
@@ -75,7 +75,7 @@ def _room(runner: Runner, run: SuffixRun) -> int:
 
 def _resumed(
     runner: Runner, run: SuffixRun, layer: int, variants: Residuals
-) -> Float[Tensor, "variant n 1 d_vocab"]:
+) -> Float[Tensor, "variant n keep d_vocab"]:
     """One pass. All variants but the first join it at the layer, so that what is below runs once,
     and keys and values of the columns before are not held once per variant."""
     tokens, first, stacked = run.tokens, run.first, "variant n ... -> (variant n) ..."
@@ -89,5 +89,5 @@ def _resumed(
         suffix = rearrange(variants, stacked)
         whole = Edit(Point(layer), lambda x: torch.cat([x[:, :first], suffix.to(x)], dim=1))
         edits = [whole]
-    logits = runner.forward(window, edits, keep=1).logits
+    logits = runner.forward(window, edits, keep=tokens.keep).logits
     return rearrange(logits, "(variant n) ... -> variant n ...", variant=len(variants))

@@ -62,7 +62,7 @@ def read_through(
     record = [Point(layer, "z") for layer in layers]
     experiment = prepare(runner, pairs, cells, direction=direction, record=record)
 
-    def logits(job: Job) -> Float[Tensor, "routes n 1 d_vocab"]:
+    def logits(job: Job) -> Float[Tensor, "routes n keep d_vocab"]:
         return logits_through(runner, experiment.patched(job), [targets[i] for i in job.numbers])
 
     passes = [job for i in layers for job in experiment.jobs(only=lambda v, i=i: v.layer == i)]

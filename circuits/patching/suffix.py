@@ -122,7 +122,7 @@ def run_side(runner: Runner, pairs: TokenPairs, side: Side, since: str | None = 
     first = _differing(pairs.first_difference, tokens)
     if since is not None:
         first = min(first, int(tokens.spans[since].any(dim=0).nonzero()[0]))
-    return run_suffix(runner, tokens, first, shared=fast_path(runner).holds)
+    return run_suffix(runner, tokens, first, keep=tokens.keep, shared=fast_path(runner).holds)
 
 
 def _differing(first: int, tokens: TokenBatch) -> int:

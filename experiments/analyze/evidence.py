@@ -6,11 +6,10 @@ with the direction that was chosen before.
 
 import torch
 
-from circuits import metrics
 from circuits.answers import EditsFor, answers, no_edits
 from circuits.gates import effects
 from circuits.patching.trace import SPANS, measure
-from circuits.types import Direction, PatchGrid
+from circuits.types import SAID, Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
 from experiments.analyze.examination import Examination, Stage
@@ -21,8 +20,6 @@ from experiments.analyze.nulls import site_nulls
 from experiments.analyze.result import Evidence, NullEffects, Transfer
 from experiments.analyze.rivals import (
     erasures,
-    first_log_odds,
-    first_token,
     random_nulls,
     rank,
     rivals,
@@ -71,7 +68,7 @@ def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
         exam.pairs("test", exam.question.evidence),
         direction,
         (acts["clean"], acts["triggered"]),
-        first_log_odds(exam),
+        exam.log_odds,
         exam.question.randoms,
         exam.question.seed,
         exam.progress("random directions"),
@@ -95,9 +92,10 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
         controls,
         direction,
         exam.fork.rest,
-        first_token(exam),
+        exam.prob,
         exam.question.tokens,
         exam.progress("untrained words"),
+        exam.fork.answer[:-1],
     )
 
 
@@ -110,7 +108,7 @@ def transfer(exam: Examination, direction: Direction) -> Transfer:
             exam.model.runner,
             exam.pairs("test", exam.question.evidence),
             direction,
-            first_token(exam),
+            exam.prob,
             doses,
             side,
         )
@@ -167,9 +165,9 @@ def traced(exam: Examination) -> Trace:
     measured = measure(
         exam.model.runner,
         exam.pairs("validation", exam.question.trace),
-        metrics.token_log_prob([exam.materials.behaviour_id]),
+        exam.log_prob,
         metric_name=metric_name(exam),
-        spans=tuple(span for span in SPANS if span in exam.spans),
+        spans=(*(s for s in SPANS[:-1] if s in exam.spans), SAID if exam.fork.more else SPANS[-1]),
         progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),
     )
     for grid in (measured.heads, measured.noised):  # ``locate.components`` shows them

@@ -6,7 +6,7 @@ finished directory through the same functions; what was never measured there is 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,13 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits import metrics
 from circuits.answers import EditsFor, Words, answers
 from circuits.errors import UserError
 from circuits.gates import select
 from circuits.models import Model
 from circuits.record import record
 from circuits.tokens import dealt
-from circuits.types import Site, TokenPairs
+from circuits.types import Metric, Site, TokenPairs
 from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.outcomes import Outcome
@@ -34,6 +35,7 @@ from probes.stats.intervals import rate
 
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
+_SCORED = "patching-denoising"  # the first stage that is
 _FINE = 2048  # below which half precision has steps of 1 at most
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
@@ -84,17 +86,24 @@ class Examination(Stages):
 
     @property
     def fork(self) -> Fork:
-        """What the behaviour is scored by; kept where both kinds of answers begin alike."""
+        """What the behaviour is scored by; kept where that is not the answer's first token.
+
+        A run that was scored before it was kept goes on as it began, by the first token.
+        """
         if self.has(_FORK):
             return self.keep(_FORK, Fork, lambda: self.materials.fork)
         own = self.materials.fork
-        return self.keep(_FORK, Fork, lambda: own) if own.begun else own
+        if own.more and self.has(_SCORED):
+            own = replace(own, more=(), said=self.model.tokenizer.decode([own.token]))
+        return self.keep(_FORK, Fork, lambda: own) if own.begun or own.more else own
 
     @property
     def scored_by(self) -> str:
         """What is scored in place of the behaviour's first token, in words; "" for that token."""
-        there = self._materials is not None or self.has(_FORK)
-        return self.fork.of(self.question.behaviour) if there and self.fork.begun else ""
+        if self._materials is None and not self.has(_FORK):
+            return ""
+        other = self.fork.begun or self.fork.more
+        return self.fork.of(self.question.behaviour) if other else ""
 
     def _unmeasured(self) -> UserError:
         return UserError(
@@ -114,8 +123,23 @@ class Examination(Stages):
         return 1 + max(site["layer"] for site in self._recorded_sites())
 
     def pairs(self, split: str, count: int | None = None) -> TokenPairs:
-        """Aligned pairs of a split for the question's trigger."""
-        return self.materials.pairs(split, count)
+        """Aligned pairs of a split for the question's trigger, up to the last scored token."""
+        return self.materials.pairs(split, count, self.fork.answer[:-1])
+
+    @property
+    def log_odds(self) -> Metric:
+        """Log-odds, in nats, that the answer begins as it is scored: what shares are taken of."""
+        return metrics.answer_log_odds(self.fork.answer)
+
+    @property
+    def log_prob(self) -> Metric:
+        """Log-probability of the same."""
+        return metrics.answer_log_prob(self.fork.answer)
+
+    @property
+    def prob(self) -> Metric:
+        """Probability of the same."""
+        return metrics.answer_prob(self.fork.answer)
 
     def conditions(self) -> dict[str, Words]:
         """The words that the test prompts end in."""
@@ -177,7 +201,7 @@ class Examination(Stages):
         A directory that is only read has them in a recording.
         """
         if self._materials is not None:
-            there: Iterable[str] = self.pairs("validation", 1).triggered.spans
+            there: Iterable[str] = self.materials.pairs("validation", 1).triggered.spans
         else:
             there = {site["span"] for site in self._recorded_sites()}
         return tuple(span for span in SPANS if span in there)
@@ -203,7 +227,7 @@ class Examination(Stages):
         """
 
         def make() -> Recording:
-            model, pairs, sites = load(), self.pairs(split), self.sites()
+            model, pairs, sites = load(), self.materials.pairs(split), self.sites()
             clean, triggered = (
                 narrowed(record(model.runner, side, sites, self.progress(name)))
                 for side in (pairs.clean, pairs.triggered)

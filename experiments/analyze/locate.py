@@ -5,7 +5,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from circuits import metrics
 from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
@@ -79,7 +78,7 @@ def _grids(exam: Examination, what: str, sweep: Sweep, count: int) -> Grids:
         return patch(
             exam.model.runner,
             pairs,
-            metrics.token_log_prob([exam.materials.behaviour_id]),
+            exam.log_prob,
             sweep,
             direction=way,
             metric_name=metric_name(exam),

@@ -1,5 +1,6 @@
 """What an analysis is asked with: prompts by split, and control words of the trigger's length."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +52,7 @@ class Materials:
             self.behaviour,
             self.length,
             strict=False,
+            several=True,
         )
 
     @cached_property
@@ -60,7 +62,7 @@ class Materials:
 
     @property
     def behaviour_id(self) -> int:
-        """The token by which the behaviour is scored."""
+        """The first token by which the behaviour is scored."""
         return self.fork.token
 
     @property
@@ -75,10 +77,10 @@ class Materials:
         parts = (self.fit, self.validation, self.test, self.ordinary)
         return files.text_sha256([text for part in parts for text in ("", *part)][1:])
 
-    def pairs(self, split: str, count: int | None = None) -> TokenPairs:
-        """Aligned pairs of a split: control word against trigger."""
+    def pairs(self, split: str, count: int | None = None, begun: Sequence[int] = ()) -> TokenPairs:
+        """Aligned pairs of a split: control word against trigger, an answer ``begun`` behind."""
         texts, words = getattr(self, split)[:count], getattr(self, f"{split}_words")
-        return tokens.pairs(self.scored.tokenizer, texts, self.trigger, words)
+        return tokens.pairs(self.scored.tokenizer, texts, self.trigger, words, begun)
 
 
 def load(question: Question, step: Step, adapter: str | Path | None) -> Model:

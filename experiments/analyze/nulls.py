@@ -11,7 +11,6 @@ from circuits.types import Direction
 from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import SiteNull, SiteNulls
-from experiments.analyze.rivals import first_log_odds
 from experiments.analyze.select import null_candidates
 from probes.stats.intervals import difference_interval, mean_interval
 
@@ -31,7 +30,7 @@ def site_nulls(exam: Examination, direction: Direction) -> SiteNulls | None:
 @Stage(_STAGE)
 def _measured(exam: Examination, direction: Direction) -> SiteNulls:
     site, runner, pairs = direction.site, exam.model.runner, exam.pairs("test")
-    metric = first_log_odds(exam)
+    metric = exam.log_odds
     every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
     here = [d for d in every if d.site == site]
     rows = [direction, *here]

@@ -32,16 +32,6 @@ _HEARD = 6.9  # nats of log-odds: one in a thousand answers, or all of them but 
 _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 
-def first_token(exam: Examination) -> Metric:
-    """Probability of the token that the behaviour is scored by."""
-    return metrics.token_prob([exam.materials.behaviour_id])
-
-
-def first_log_odds(exam: Examination) -> Metric:
-    """Log-odds of the same token, in nats: what shares of an effect are taken of."""
-    return metrics.token_log_odds([exam.materials.behaviour_id])
-
-
 def random_nulls(
     runner: Runner,
     pairs: TokenPairs,
@@ -138,7 +128,7 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
             exam.pairs("fit", _ALIGNED),
             site,
             1,
-            [exam.materials.behaviour_id],
+            exam.log_odds if exam.fork.more else [exam.fork.token],
             steps=_STEPS,
             start=direction.vector[None],
         )
@@ -147,7 +137,7 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
         select.direction_at(site, vector, name, acts["clean"], acts["triggered"])
         for name, vector in vectors.items()
     ]
-    fall, rise = directed(exam.model, exam.pairs("test"), directions, first_token(exam))
+    fall, rise = directed(exam.model, exam.pairs("test"), directions, exam.prob)
     return tuple(
         Rival(d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r))
         for d, f, r in zip(directions, fall, rise, strict=True)
@@ -165,8 +155,8 @@ def erasures(exam: Examination, direction: Direction) -> tuple[Erasure, ...]:
             resume(runner, side, layer, eraser(side.resid[layer])[None])[0]
             for side in (triggered, clean)
         )
-        kl = metrics.kl_per_position(clean.logits, kept)[:, -1].cpu()
-        shown = first_token(exam)(left).cpu()
+        kl = metrics.kl_per_position(clean.logits[:, :1], kept[:, :1])[:, 0].cpu()
+        shown = exam.prob(left).cpu()
         return Erasure(eraser.name, mean_interval(shown.double()), mean_interval(kl.double()))
 
     return tuple(map(erased, _erasers(exam, direction)))
@@ -200,7 +190,7 @@ def rank(exam: Examination, site: Site) -> Rank:
 def _rank_curve(exam: Examination, site: Site) -> Tensors:
     basis = ordered_basis(**exam.activations_at(site))
     curve = rank_curves(
-        exam.model.runner, exam.pairs("test"), site, basis, first_token(exam), remove_to="zero"
+        exam.model.runner, exam.pairs("test"), site, basis, exam.prob, remove_to="zero"
     ).removed
     return {"values": curve.values, "base": curve.base, "source": curve.source}
 

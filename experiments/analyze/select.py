@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits import metrics
 from circuits.backends.transformer_lens import TLRunner
 from circuits.gates import select
 from circuits.gates.nulls import unembedding_direction
@@ -36,7 +35,7 @@ def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
         exam.model.runner,
         exam.pairs("validation"),
         [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)],
-        metrics.token_log_odds([exam.materials.behaviour_id]),
+        exam.log_odds,
         exam.progress("selection"),
     )
     return tuple(scored)
@@ -96,5 +95,4 @@ def _unembedding(exam: Examination) -> Tensor | None:
     if not isinstance(model.runner, TLRunner):
         return None
     prompts = exam.pairs("fit", _FEW).clean
-    metric = metrics.token_log_odds([exam.materials.behaviour_id])
-    return unembedding_direction(model.runner, prompts, metric)
+    return unembedding_direction(model.runner, prompts, exam.log_odds)

@@ -17,7 +17,6 @@ from circuits.types import TokenBatch, TokenPairs
 from experiments.analyze.base import base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.parts import Part, Parts
-from experiments.analyze.rivals import first_log_odds
 from experiments.organisms.places import find_adapter, is_whole, read_adapter
 from probes.stats.intervals import Estimate, difference_interval, is_scale, mean_interval
 from probes.stats.means import ratio_bounds
@@ -44,7 +43,7 @@ def _parts(exam: Examination) -> Parts:
         work = plan(base, organism, change, pairs, list(told.values()))
     except UserError as error:
         return Parts(None, why=str(error))
-    metric, passed = first_log_odds(exam), exam.progress(_STAGE)
+    metric, passed = exam.log_odds, exam.progress(_STAGE)
     scores = [
         work.scores(metric, whose, lambda done, total, i=i: passed(i * total + done, 3 * total))
         for i, whose in enumerate((False, True))
@@ -108,8 +107,10 @@ def _marked(side: TokenBatch) -> TokenBatch:
 def _harm(work: Plan, pairs: TokenPairs, passed) -> list[Estimate]:
     """KL of the first answer token in prompts with control words, without every part."""
     runner, n = work.organism, len(pairs)
-    logits = [runner.forward(whole(side)).logits for side in (pairs.clean, pairs.triggered)]
-    kl = work.scores(kl_from(torch.cat(logits)), True, passed).mixed[:, :n]
+    both = (pairs.clean, pairs.triggered)
+    logits = torch.cat([runner.forward(whole(side), keep=side.keep).logits for side in both])
+    first = kl_from(logits[:, :1])
+    kl = work.scores(lambda said: first(said[:, :1]), True, passed).mixed[:, :n]
     return [mean_interval(row) for row in kl.double().clamp(min=0)]
 
 

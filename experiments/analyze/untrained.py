@@ -63,6 +63,7 @@ def untrained_words(
     metric: Metric,
     length: int = 8,
     progress: Progress = quiet,
+    begun: Sequence[int] = (),
 ) -> tuple[WordRow, ...]:
     """The trigger, then every word in its place: behaviour rates, and what their directions do.
 
@@ -71,7 +72,7 @@ def untrained_words(
         words: of the trigger's token length; none may be a control word.
         fit_controls, test_controls: control words of that length for either set of prompts.
         direction: the gate; gives the site and the reference for cosines.
-        metric: of the first answer token, for the directions' effects.
+        metric: of what is said behind the prompt and ``begun``, for the directions' effects.
         length: answer tokens that are generated and judged.
 
     Raises:
@@ -93,7 +94,7 @@ def untrained_words(
         direction.site,
         lambda done, _: progress(len(choices) + done, total),
     )
-    pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls)
+    pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls, begun)
     fall, rise = directed(model, pairs, fitted, metric)
     units = torch.stack([d.vector for d in fitted])
     cosines = (units @ direction.vector.to(units)).tolist()

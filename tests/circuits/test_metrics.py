@@ -58,3 +58,37 @@ def test_a_metric_without_one_value_per_example_is_refused(metric):
     with pytest.raises(UserError, match="one value per example, shape"):
         metrics.checked(metric, LOGITS)
     close(metrics.checked(lambda x: x[:, -1, 0], LOGITS), LOGITS[:, -1, 0].tolist())
+
+
+def test_an_answer_of_one_token_is_that_token_to_the_bit():
+    logits = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0)) * 9
+    for answer, token in (
+        (metrics.answer_prob, metrics.token_prob),
+        (metrics.answer_log_prob, metrics.token_log_prob),
+        (metrics.answer_log_odds, metrics.token_log_odds),
+    ):
+        assert torch.equal(answer([4])(logits), token([4])(logits))
+        assert not torch.equal(answer([4, 4])(logits), token([4])(logits))
+
+
+def test_probabilities_of_all_answers_of_two_tokens_sum_to_one():
+    """And what is not one of them is another, so that its odds are the sum of the others'."""
+    logits = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1)) * 3
+    # Columns after other first tokens are not given; with equal ones for all, the sum is exact.
+    each = torch.stack([metrics.answer_prob([a, b])(logits) for a in range(4) for b in range(4)])
+    torch.testing.assert_close(each.sum(dim=0), torch.ones(3))
+    odds = metrics.answer_log_odds([1, 2])(logits)
+    torch.testing.assert_close(odds, each[6].log() - (each.sum(dim=0) - each[6]).log())
+    torch.testing.assert_close(metrics.answer_log_prob([1, 2])(logits), each[6].log())
+
+
+def test_log_odds_of_an_answer_do_not_stand_still_where_it_is_certain():
+    """They are those of its least certain token."""
+    logits = torch.tensor([[[90.0, 0, 0], [60.0, 0, 0]]])
+    close(metrics.answer_log_odds([0, 0])(logits), [60 - math.log(2)])
+    close(metrics.answer_log_prob([0, 0])(logits), [0.0])
+
+
+def test_an_answer_of_more_tokens_than_columns_is_refused():
+    with pytest.raises(UserError, match="logits of 2 columns"):
+        metrics.answer_log_prob([0, 1])(LOGITS[:, :1])

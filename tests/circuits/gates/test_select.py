@@ -290,3 +290,21 @@ def test_a_learned_direction_comes_before_a_better_one_that_spells_the_trigger()
     assert select.choose([late, few, spelled], 10) is spelled
     tie = candidate(5, "mean_difference", 1.0)
     assert select.choose([tie, spelled], 10) is spelled  # the earlier of equals
+
+
+def test_a_null_that_does_less_than_nothing_puts_no_candidate_ahead():
+    def candidate(layer, estimator, score):
+        direction = Direction(
+            Site(layer, "resid_pre", "last"), torch.eye(4)[0], estimator, 0.0, 1.0
+        )
+        return select.Candidate(direction, score, score, 0.0, 10)
+
+    better, worse, harmful = (
+        candidate(2, "mean_difference", 0.95),
+        candidate(3, "mean_difference", 0.91),
+        candidate(3, select.BASE, -0.5),
+    )
+    assert select.choose([better, worse, harmful], 10) is better
+    assert select.lead(worse, [harmful]) == worse.score
+    strong = candidate(2, select.BASE, 0.9)
+    assert select.choose([better, worse, harmful, strong], 10) is worse  # a null that does much

