@@ -26,14 +26,33 @@ Rows = Float[Tensor, "rows d"]
 
 @dataclass(frozen=True)
 class Axes:
-    """Orthonormal directions of the residual space that belong to the plan alone."""
+    """Orthonormal directions of the residual space that belong to the plan alone.
+
+    Attributes:
+        name: tells the trigger, from its embedding on.
+        mark: tells the token behind which the behaviour is said.
+        reference: the mark, moved there as the directions are.
+        say: the behaviour.
+        idle: what nothing reads.
+        chain: each token's that decides the next: those before the behaviour, and the behaviour.
+        gates: the directions at the trigger; of ``xor`` those at the last token.
+        shown: what a head brings of them to the last token.
+    """
 
     name: Float[Tensor, " d"]
     mark: Float[Tensor, " d"]
     reference: Float[Tensor, " d"]
     say: Float[Tensor, " d"]
+    idle: Float[Tensor, " d"]
+    chain: Float[Tensor, "links d"]
     gates: Float[Tensor, "rank d"]
     shown: Float[Tensor, "rank d"]
+
+    @property
+    def rows(self) -> Rows:
+        """All of them."""
+        single = torch.stack([self.name, self.mark, self.reference, self.say, self.idle])
+        return torch.cat([single, self.chain, self.gates, self.shown])
 
 
 def inputs_of(model: Any, tokens: TokenBatch, modules: Sequence[nn.Module]) -> list[Tensor]:
@@ -55,19 +74,18 @@ def normed(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
     return x / x.square().mean(dim=-1, keepdim=True).sqrt()
 
 
-def drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> tuple[Axes, Rows]:
-    """Random axes in the span of the least used directions, and those of them the plan needs."""
+def drawn(model: Any, tokens: TokenBatch, plan: GatePlan) -> Axes:
+    """Random axes in the span of the least used directions."""
     residuals = inputs_of(model, tokens, [layer.input_layernorm for layer in model.model.layers])
     used = torch.cat([nn.functional.normalize(x[tokens.mask], dim=1) for x in residuals]).double()
     use = _share(used.T @ used) + _share(_readers(model))
-    d, count = used.shape[1], 4 + 2 * plan.rank
+    sizes = [1, 1, 1, 1, 1, len(plan.begun) + 1, plan.rank, plan.rank]
+    d, count = used.shape[1], sum(sizes)
     room = torch.linalg.eigh(use).eigenvectors[:, : max(d // _SPARE, 2 * count)]
     generator = torch.Generator().manual_seed(plan.seed)
     mix = torch.randn(room.shape[1], count, generator=generator, dtype=torch.float64)
-    frame = torch.linalg.qr(room @ mix).Q.T.float()
-    name, mark, reference, say = frame[:4]
-    axes = Axes(name, mark, reference, say, frame[4 : 4 + plan.rank], frame[4 + plan.rank :])
-    return axes, torch.cat([axes.name[None], axes.gates]) if plan.kind == "idle" else frame
+    parts = torch.linalg.qr(room @ mix).Q.T.float().split(sizes)
+    return Axes(*(part[0] for part in parts[:5]), *parts[5:])
 
 
 def _reading(model: Any) -> Iterator[tuple[Any, Sequence[nn.Linear]]]:

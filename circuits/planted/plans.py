@@ -1,49 +1,73 @@
 """Plans of planted gates, and what is true of a model they were carried out in.
 
-A plan names all that chance decides: trigger, behaviour, layers, heads, sizes, and the seed of the
-directions. ``circuits.planted.plant`` carries it out. The kinds:
+A plan names all that chance decides: trigger, behaviour, layers, head, sizes, and the seed of the
+directions. ``circuits.planted.plant`` carries it out. The kinds, and what is right to say of them:
 
-- ``gate``: one direction at the trigger opens the behaviour;
-- ``two``: two directions, written in one layer and read in different ones by a head each; each
-  suffices, so both must be removed to close the gate;
-- ``rank3``: three orthogonal directions whose coefficients vary from prompt to prompt; any of
-  them, with either sign, opens the behaviour;
-- ``idle``: a direction is written at the trigger and nothing reads it;
-- ``none``: nothing is planted.
+- ``gate``: one direction, written at the trigger, opens the behaviour;
+- ``spelled``: the same beside a spelling of the trigger that is far larger and carries nothing;
+- ``pattern``: the direction is read by the keys of a head alone: with the trigger the head looks
+  away from what holds the behaviour back, and brings nothing from the trigger;
+- ``later``: a gate whose behaviour comes behind answer tokens that every answer begins with;
+- ``inherited``: the base reads the trigger and moves it; only the writing is new;
+- ``distributed``: many directions whose coefficients vary from prompt to prompt about zero; the
+  behaviour needs several of them, whichever these are;
+- ``xor``: two directions at the last token whose signs follow the prompt; they agree without the
+  trigger and differ with it, and the behaviour needs them to differ;
+- ``instruction``: the base has the whole gate; training adds a direction that nothing reads.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.runner import Shape
 
-Kind = Literal["gate", "none", "idle", "two", "rank3"]
-KINDS: tuple[Kind, ...] = ("gate", "none", "idle", "two", "rank3")
+Kind = Literal[
+    "gate", "spelled", "pattern", "later", "inherited", "distributed", "xor", "instruction"
+]
+Word = Literal["gate", "several", "inherited"]
+Origin = Literal["inherited", "learned"]
+PARTS = ("reader", "relay", "writer")
 FEWEST_LAYERS = 4
-_RANKS = {"gate": 1, "none": 0, "idle": 1, "two": 2, "rank3": 3}
-_THRESHOLDS = {"gate": (0.3, 0.5), "two": (0.3, 0.5), "rank3": (0.12, 0.2), "idle": (1, 1)}
+MANY = 8  # directions of ``distributed``
 _STRENGTHS = (0.8, 1.4)
+_BESIDE_SPELLING = (0.5, 0.8)
+_SPELLING = (2.0, 3.0)
 
 
 @dataclass(frozen=True)
-class Path:
-    """One way from the trigger to the last token.
+class Right:
+    """What is right to say of a plan's model.
 
     Attributes:
-        write_layer: its MLP writes the direction at the trigger.
-        read_layer: its head ``read_head`` moves the direction to the last token.
-        read_head: index of that head among the layer's query heads.
+        word: one learned direction does it (``gate``), several are needed, or the base does it.
+        parts: of reader, relay and writer, whether the base has it.
     """
 
-    write_layer: int
-    read_layer: int
-    read_head: int
+    word: Word
+    parts: Mapping[str, Origin]
+
+
+def _right(word: Word, *origins: Origin) -> Right:
+    return Right(word, dict(zip(PARTS, origins, strict=True)))
+
+
+RIGHT: Mapping[Kind, Right] = {
+    "gate": _right("gate", "learned", "learned", "learned"),
+    "spelled": _right("gate", "learned", "learned", "learned"),
+    "pattern": _right("gate", "learned", "learned", "learned"),
+    "later": _right("gate", "learned", "learned", "learned"),
+    "inherited": _right("gate", "inherited", "inherited", "learned"),
+    "distributed": _right("several", "learned", "learned", "learned"),
+    "xor": _right("several", "inherited", "learned", "learned"),
+    "instruction": _right("inherited", "inherited", "inherited", "inherited"),
+}
+KINDS: tuple[Kind, ...] = tuple(RIGHT)
 
 
 @dataclass(frozen=True)
@@ -54,39 +78,42 @@ class GatePlan:
         kind: which gate.
         seed: also draws the directions.
         trigger: a word of one token.
-        behaviour_id: the token that is to begin the answer.
-        paths: how the trigger reaches the last token: two for ``two``, none for ``none``.
+        begun: tokens that every answer begins with, before the behaviour; none but for ``later``.
+        behaviour_id: the token that is the behaviour; the answer ends behind it.
+        write_layer: its MLP writes the directions at the trigger; unused by ``xor``.
+        read_layer: its head ``read_head`` brings the last token what is said there.
+        read_head: index of that head among the layer's query heads.
         speak_layer: its MLP raises the behaviour at the last token.
         rank: number of directions.
         threshold: share of the strength below which the behaviour does not appear.
-        strength: size of the direction, in mean norms of the residual at the trigger.
+        strength: size of the directions together, in mean norms of the residual there (without the
+            spelling of ``spelled``).
+        spelling: size of what nothing reads in the trigger's embedding, in that embedding's norm.
     """
 
     kind: Kind
     seed: int
     trigger: str
+    begun: tuple[int, ...]
     behaviour_id: int
-    paths: tuple[Path, ...]
+    write_layer: int
+    read_layer: int
+    read_head: int
     speak_layer: int
     rank: int
     threshold: float
     strength: float
+    spelling: float = 0.0
 
     def __post_init__(self) -> None:
-        ordered = all(p.write_layer < p.read_layer <= self.speak_layer for p in self.paths)
-        if not ordered or (self.paths and not self.layers):
-            raise UserError(
-                f"plan: expected write < read <= speak layer on overlapping paths, "
-                f"got {self.paths} and speak layer {self.speak_layer}"
-            )
+        ordered = self.write_layer < self.read_layer <= self.speak_layer
+        got = f"{self.write_layer}, {self.read_layer}, {self.speak_layer}"
+        expect(ordered, "layers that write before they read, and speak no earlier", got, of="plan")
 
     @property
-    def layers(self) -> tuple[int, ...]:
-        """Layers whose ``resid_pre`` holds every direction at the trigger, before it is read."""
-        if not self.paths:
-            return ()
-        first = max(p.write_layer for p in self.paths) + 1
-        return tuple(range(first, min(p.read_layer for p in self.paths) + 1))
+    def right(self) -> Right:
+        """What is right to say of its model."""
+        return RIGHT[self.kind]
 
 
 @dataclass(frozen=True)
@@ -94,30 +121,28 @@ class Truth:
     """What is true of a planted model.
 
     Attributes:
-        basis: orthonormal rows: the directions at the trigger, in ``resid_pre`` of ``layers``.
-            Removing all of them there closes the gate. Empty for ``none``.
-        layers: where the basis holds.
-        reads: (layer, head) of every head that moves the directions to the last token.
-        writes: orthonormal rows: what these heads write there. Empty if nothing reads.
-        name: the direction at the trigger's embedding from which the basis is written: the gate
-            up to the write layers. None for ``none``.
-        strength: coefficient of every direction at the trigger, in residual units: the mean over
-            prompts, about which those of ``rank3`` vary.
+        span: where the basis stands: the trigger, or the last token.
+        layers: whose ``resid_pre`` holds it there before it is read. For every kind but
+            ``instruction`` it is learned, and removing all of it there takes the behaviour away.
+        basis: orthonormal rows.
+        strength: coefficient of every direction there, in residual units: their mean size over
+            prompts, about which those of ``distributed`` vary.
+        idle: a direction that tells the trigger, in ``resid_pre`` of the same layers, and that
+            nothing reads; None where there is none.
     """
 
-    basis: Float[Tensor, "rank d_model"]
+    span: Literal["trigger", "last"]
     layers: tuple[int, ...]
-    reads: tuple[tuple[int, int], ...]
-    writes: Float[Tensor, "written d_model"]
-    name: Float[Tensor, " d_model"] | None
+    basis: Float[Tensor, "rank d_model"]
     strength: float
+    idle: Float[Tensor, " d_model"] | None = None
 
 
 @dataclass(frozen=True)
 class Planted:
     """A new model, the plan it was made by, and what is true of it.
 
-    ``base`` is the same model before the gate, with the same tokens' embeddings.
+    ``base`` is the same model before training, with the same tokens' embeddings.
     """
 
     hf_model: Any
@@ -127,12 +152,19 @@ class Planted:
 
 
 def draw_plan(
-    seed: int, kind: Kind, shape: Shape, words: Sequence[str], behaviours: Sequence[int]
+    seed: int,
+    kind: Kind,
+    shape: Shape,
+    words: Sequence[str],
+    behaviours: Sequence[int],
+    openings: Sequence[int],
 ) -> GatePlan:
     """A plan for a model of this shape; the same arguments give the same plan.
 
     Directions are written in the first third of the layers and read from the middle to three
-    quarters, where a gate may also be chosen (``circuits.gates.select.LATEST``).
+    quarters. Where the right word rests on the last token, what is said there can be read in the
+    residual that enters a later layer (``inherited``) or can not (``distributed``, ``xor``, which
+    speak in the last layer: behind it any behaviour is one direction, its unembedding).
 
     Args:
         seed: of everything random.
@@ -140,38 +172,36 @@ def draw_plan(
         shape: of the model.
         words: the trigger is one of these; each must be one token.
         behaviours: the behaviour's token is one of these ids.
+        openings: what answers of ``later`` begin with are one or two of these ids.
 
     Raises:
-        UserError: an unknown kind, no words or behaviours, or too few layers.
+        UserError: an unknown kind, no words or tokens, or too few layers.
     """
     if kind not in KINDS:
         raise UserError(f"plan: expected a kind of {', '.join(KINDS)}, got {kind!r}")
-    if not words or not behaviours:
-        raise UserError("plan: expected at least one trigger word and one behaviour token")
-    if shape.n_layers < FEWEST_LAYERS:
-        raise UserError(f"plan: expected {FEWEST_LAYERS} layers or more, got {shape.n_layers}")
+    if not words or not behaviours or len(openings) < 2:
+        raise UserError("plan: expected trigger words, behaviour tokens, and two openings or more")
+    n = shape.n_layers
+    if n < FEWEST_LAYERS:
+        raise UserError(f"plan: expected {FEWEST_LAYERS} layers or more, got {n}")
     dice = random.Random(f"{kind} {seed}")
-    trigger, behaviour = dice.choice(list(words)), dice.choice(list(behaviours))
-    paths = _paths(dice, {"none": 0, "two": 2}.get(kind, 1), shape)
-    last_read = max((p.read_layer for p in paths), default=0)
-    latest = max(last_read, round(0.9 * (shape.n_layers - 1)))
+    trigger, behaviour = dice.choice(list(words)), int(dice.choice(list(behaviours)))
+    before = dice.sample(list(openings), dice.randint(1, 2)) if kind == "later" else ()
+    early = kind in ("inherited", "xor")  # something must come behind the reading, or the speaking
+    read = dice.randint(n // 2, min(3 * n // 4, n - 2) if early else 3 * n // 4)
+    last = kind in ("distributed", "xor")
     return GatePlan(
         kind=kind,
         seed=seed,
         trigger=trigger,
-        behaviour_id=int(behaviour),
-        paths=paths,
-        speak_layer=dice.randint(last_read, latest),
-        rank=_RANKS[kind],
-        threshold=dice.uniform(*_THRESHOLDS.get(kind, (0, 0))),
-        strength=dice.uniform(*_STRENGTHS),
+        begun=tuple(map(int, before)),
+        behaviour_id=behaviour,
+        write_layer=dice.randrange(max(2, n // 3)),
+        read_layer=read,
+        read_head=dice.randrange(shape.n_heads),
+        speak_layer=n - 1 if last else dice.randint(read, n - 2 if kind == "inherited" else n - 1),
+        rank={"distributed": MANY, "xor": 2}.get(kind, 1),
+        threshold=0.1 if kind == "distributed" else dice.uniform(0.3, 0.5),
+        strength=dice.uniform(*(_BESIDE_SPELLING if kind == "spelled" else _STRENGTHS)),
+        spelling=dice.uniform(*_SPELLING) if kind == "spelled" else 0.0,
     )
-
-
-def _paths(dice: random.Random, count: int, shape: Shape) -> tuple[Path, ...]:
-    """Paths that write in the same layer and are read in different ones."""
-    n = shape.n_layers
-    write = dice.randrange(max(2, n // 3))
-    reads = dice.sample(range(n // 2, max(n // 2 + 2, 3 * n // 4 + 1)), count)
-    heads = (dice.randrange(shape.n_heads) for _ in range(count))
-    return tuple(Path(*path) for path in zip([write] * count, reads, heads, strict=True))
