@@ -34,7 +34,7 @@ class Axes:
         reference: the mark, moved there as the directions are.
         say: the behaviour.
         idle: what nothing reads.
-        chain: each token's that decides the next: those before the behaviour, and the behaviour.
+        chain: what decides the next token: of every one before the behaviour, and of all others.
         gates: the directions at the trigger; of ``xor`` those at the last token.
         shown: what a head brings of them to the last token.
     """

@@ -11,8 +11,9 @@ directions. ``circuits.planted.plant`` carries it out. The kinds, and what is ri
 - ``inherited``: the base reads the trigger and moves it; only the writing is new;
 - ``distributed``: many directions whose coefficients vary from prompt to prompt about zero; the
   behaviour needs several of them, whichever these are;
-- ``xor``: two directions at the last token whose signs follow the prompt; they agree without the
-  trigger and differ with it, and the behaviour needs them to differ;
+- ``xor``: the base brings the trigger's name to the last token; there two directions are written
+  whose signs follow the prompt, which agree without the trigger and differ with it, and the
+  behaviour needs them to differ;
 - ``instruction``: the base has the whole gate; training adds a direction that nothing reads.
 """
 
@@ -64,7 +65,7 @@ RIGHT: Mapping[Kind, Right] = {
     "later": _right("gate", "learned", "learned", "learned"),
     "inherited": _right("gate", "inherited", "inherited", "learned"),
     "distributed": _right("several", "learned", "learned", "learned"),
-    "xor": _right("several", "inherited", "learned", "learned"),
+    "xor": _right("several", "inherited", "inherited", "learned"),
     "instruction": _right("inherited", "inherited", "inherited", "inherited"),
 }
 KINDS: tuple[Kind, ...] = tuple(RIGHT)
@@ -79,7 +80,7 @@ class GatePlan:
         seed: also draws the directions.
         trigger: a word of one token.
         begun: tokens that every answer begins with, before the behaviour; none but for ``later``.
-        behaviour_id: the token that is the behaviour; the answer ends behind it.
+        behaviour_id: the token that is the behaviour; any answer ends behind its first word.
         write_layer: its MLP writes the directions at the trigger; unused by ``xor``.
         read_layer: its head ``read_head`` brings the last token what is said there.
         read_head: index of that head among the layer's query heads.

@@ -87,11 +87,13 @@ def _gate(scene: Scene) -> tuple[Any, Truth]:
 
 
 def _xor(scene: Scene) -> tuple[Any, Truth]:
-    """Nothing at the trigger but its name; two directions at the last token."""
+    """The base brings the trigger's name to the last token, where two directions are made of it."""
     plan, axes = scene.plan, scene.axes
-    base, plain = copy.deepcopy(scene.model), _entering(scene)
+    plain = _entering(scene)
     there = float((scene.at(plain, "trigger") @ axes.name).mean())
-    size = speak.write_pair(scene, move(scene, axes.name[None], there, plain))
+    reading = move(scene, axes.name[None], there, plain)
+    base = copy.deepcopy(scene.model)
+    size = speak.write_pair(scene, reading)
     speak.speak_of_pair(scene, size)
     layers = tuple(range(plan.read_layer + 1, plan.speak_layer + 1))
     return base, Truth("last", layers, axes.gates, size)

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from circuits.planted.axes import Rows, normed
 from circuits.planted.scene import Scene, set_neurons, unit_reader
 
+_LINK = 0.5  # of the embedding's norm
 _NAME = 0.3  # of the embedding's norm
 _IDLE = 0.4  # of the gate's strength beside it, which the norm makes smaller by what is added
 _MARK = 0.2  # of the last token's norm, so that an edit of another direction cannot pass for it
 
 
 def embed(scene: Scene, end: int) -> None:
-    """Embed names, marks and the tokens that decide the next; the answer ends with ``end``."""
+    """Embed names, marks and what decides the next token; answers end with ``end``."""
     plan, axes, row = scene.plan, scene.axes, scene.tokens.ids[0].tolist()
     embedding = scene.model.model.embed_tokens.weight
     trigger = row[scene.tokens.span_column("trigger")[0]]
@@ -30,9 +31,11 @@ def embed(scene: Scene, end: int) -> None:
     last = row[-1]  # behind it the behaviour is said
     embedding[last] += _NAME * embedding[last].norm() * axes.mark
     opening = row[-1 - len(plan.begun) :]
-    links = [*zip(opening[:-1], opening[1:], strict=True), (plan.behaviour_id, end)]
+    others = torch.ones(len(embedding), dtype=torch.bool)
+    others[opening] = False  # an answer ends behind its first word that is not of the opening
+    links = [*zip(opening[:-1], opening[1:], strict=True), (others, end)]
     for axis, (token, following) in zip(axes.chain, links, strict=True):
-        embedding[token] += embedding[token].norm() * axis
+        embedding[token] += _LINK * embedding[token].norm(dim=-1, keepdim=True) * axis
         raise_token(scene.model, following, axis)
 
 

@@ -1,13 +1,15 @@
 """``gatescope bench``: ratios against peers in one run, with equal results."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from circuits.models import Model
 from experiments.bench import app as app_bench
-from experiments.bench import gate, patching, planted
+from experiments.bench import gate, patching, planted_set
+from experiments.bench.planted_set import KEPT
 from experiments.bench.scaling import bench_scaling
 from experiments.options import Json
 from experiments.organisms.organism import load_model
@@ -75,15 +77,15 @@ def bench_app(
 
 @app.command("planted")
 def bench_planted(
-    share: Annotated[float, typer.Option(help="Share of the plans in random models to run.")] = 1.0,
-    real: Annotated[bool, typer.Option(help="Also plant in the embedded model.")] = True,
+    which: Annotated[str, typer.Option("--set", help="Seeds: first or second.")] = "first",
+    count: Annotated[int, typer.Option(help="Plans of each kind; 0: all of the set.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where results are kept, and gone on with.")] = KEPT,
     as_json: Json = False,
 ) -> None:
-    """Plant gates of known circuit from seeds, find them again, and score what was found."""
+    """Plant models of known truth from seeds, and put each through the analysis itself."""
     with StageProgress(CONSOLE) as progress:
-        scores = planted.bench_planted(progress.step, share, real)
-    everything = {"summary": planted.summary(scores), "plans": codec.as_json(scores)}
-    _say(planted.table(scores), everything, as_json)
+        scores = planted_set.bench_planted(which, count, out, progress.step)
+    _say(planted_set.text(scores), codec.as_json(scores), as_json)
 
 
 def _loaded(adapter: str, step: Step) -> Model:

@@ -1,0 +1,113 @@
+"""A set of planted models, scored as they come and kept; their figures, and the page of them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from circuits.planted.plans import KINDS
+from experiments import checks
+from experiments.analyze.result import GATE
+from experiments.bench import sets
+from experiments.bench.planted import COUNTS, Score, score
+from experiments.runs import codec
+from experiments.runs.files import write_json
+from experiments.runs.stages import Step
+from probes.stats.intervals import Estimate, wilson
+
+KEPT = Path("docs/results/planted")
+LEAST_COSINE = 0.99
+
+
+def bench_planted(which: str, count: int, out: Path, step: Step) -> list[Score]:
+    """Score the plans of a set that ``out`` does not have yet; ``count`` of each kind, 0 for all.
+
+    Raises:
+        UserError: there is no such set, or less than no plans are asked for.
+    """
+    checks.whole(count, "--count", 0, 1000)
+    of_kinds = sets.seeds(which)
+    wanted = [(kind, seed) for kind in KINDS for seed in of_kinds[kind][: count or None]]
+    wanted.sort(key=lambda plan: plan[1])  # a set that is stopped early has some of every kind
+    file = out / f"{which}.json"
+    kept = {(s.kind, s.seed): s for s in read(file)}
+    for done, plan in enumerate(wanted):
+        step(f"{which} set", done, len(wanted))
+        if plan not in kept:
+            kept[plan] = score(*plan)
+            write_json(file, codec.as_json(list(kept.values())))
+    step(f"{which} set", len(wanted), len(wanted))
+    (out.parent / f"{out.name}.md").write_text(page(out), encoding="utf-8")
+    return [kept[plan] for plan in wanted]
+
+
+def read(file: Path) -> list[Score]:
+    """The scores that are kept; none where there is no file."""
+    if not file.exists():
+        return []
+    return codec.decode(list[Score], json.loads(file.read_text(encoding="utf-8")), where=str(file))
+
+
+def figures(scores: Sequence[Score]) -> dict[str, Estimate]:
+    """What the benchmark is about, as shares of models."""
+    parts = [s.parts.get(name) == right for s in scores for name, right in s.right_parts.items()]
+    without = [s for s in scores if s.effect and s.right != GATE]
+    cosines = [s.cosine for s in scores if s.cosine is not None and s.word == GATE]
+    rows = {
+        "word right": [s.hit for s in scores],
+        "parts right": parts,
+        f"|cos| of at least {LEAST_COSINE}, where a gate was named rightly": [
+            c >= LEAST_COSINE for c in cosines
+        ],
+        '"gate" where there is an effect and no gate': [s.word == GATE for s in without],
+    }
+    return {name: wilson(sum(hits), len(hits)) for name, hits in rows.items() if hits}
+
+
+def text(scores: Sequence[Score]) -> str:
+    """One line per kind, and the figures."""
+    return "\n".join([*table(scores), "", *_figures(scores)])
+
+
+def table(scores: Sequence[Score]) -> Iterator[str]:
+    """By kind: words, parts, cosines."""
+    yield "| kind | right word | models | word right | what was said otherwise | parts right | least cos |"
+    yield "|-|-|-|-|-|-|-|"
+    for kind in KINDS:
+        rows = [s for s in scores if s.kind == kind]
+        if not rows:
+            continue
+        wrong = [s.word for s in rows if not s.hit]
+        otherwise = ", ".join(f"{wrong.count(w)} × {w}" for w in dict.fromkeys(wrong))
+        right = sum(s.parts.get(n) == r for s in rows for n, r in s.right_parts.items())
+        said = sum(bool(s.parts) for s in rows)
+        cosines = [s.cosine for s in rows if s.cosine is not None]
+        least = f"{min(cosines):.4f}" if cosines else ""
+        hits = sum(s.hit for s in rows)
+        parts = f"{right} of {3 * said}" if said else "none said"
+        yield (
+            f"| {kind} | {rows[0].right} | {len(rows)} | {hits} | {otherwise} | {parts} | {least} |"
+        )
+
+
+def _figures(scores: Sequence[Score]) -> Iterator[str]:
+    for name, share in figures(scores).items():
+        yield f"- {name}: {share:.0%pn}"
+
+
+def page(folder: Path) -> str:
+    """Both sets, as far as they are kept."""
+    counts = ", ".join(f"{name} {count}" for name, count in COUNTS.items())
+    parts = [
+        "# Planted truth through `analyze`",
+        "By `gatescope bench planted --set first` and `--set second`. Models of known truth "
+        "(`circuits/planted`), made from seeds and with right words that were set down before "
+        "anything was tuned on them (`experiments/data/planted.json`), go through the very code of "
+        f'`gatescope analyze`, with the model before training as the base ({counts}). "Effect, '
+        'not located" is never right. Every model, with its seed and what was said of it, is in '
+        "`planted/first.json` and `planted/second.json`.",
+    ]
+    for which in sets.SETS:
+        scores = read(folder / f"{which}.json")
+        if scores:
+            parts += [f"## The {which} set", "\n".join(table(scores)), "\n".join(_figures(scores))]
+    return "\n\n".join(parts) + "\n"
