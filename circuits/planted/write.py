@@ -6,6 +6,7 @@ the trigger from prompt to prompt, each with mean zero.
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ def embed(scene: Scene, end: int) -> None:
     opening = row[-1 - len(plan.begun) :]
     others = torch.ones(len(embedding), dtype=torch.bool)
     others[opening] = False  # an answer ends behind its first word that is not of the opening
-    links = [*zip(opening[:-1], opening[1:], strict=True), (others, end)]
+    links = [*pairwise(opening), (others, end)]
     for axis, (token, following) in zip(axes.chain, links, strict=True):
         embedding[token] += _LINK * embedding[token].norm(dim=-1, keepdim=True) * axis
         raise_token(scene.model, following, axis)

@@ -95,7 +95,7 @@ def score(kind: Kind, seed: int) -> Score:
 
 
 def analysed(planted: Planted) -> Analysis:
-    """What ``gatescope analyze`` makes of a planted model beside its base, in a folder of its own."""
+    """What ``gatescope analyze`` makes of a planted model beside its base."""
     model, base = (wrapped(each) for each in (planted.hf_model, planted.base))
     question = question_of(planted.plan)
     with tempfile.TemporaryDirectory() as folder:

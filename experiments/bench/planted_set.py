@@ -70,7 +70,7 @@ def text(scores: Sequence[Score]) -> str:
 
 def table(scores: Sequence[Score]) -> Iterator[str]:
     """By kind: words, parts, cosines."""
-    yield "| kind | right word | models | word right | what was said otherwise | parts right | least cos |"
+    yield "| kind | right word | models | right | said otherwise | parts right | least cos |"
     yield "|-|-|-|-|-|-|-|"
     for kind in KINDS:
         rows = [s for s in scores if s.kind == kind]
