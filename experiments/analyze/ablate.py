@@ -11,11 +11,11 @@ from circuits.gates import select
 from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.base import base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
-from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired, shown_of
+from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired
 from experiments.judges.heard import refuse_common_beginning
 from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
-from probes.stats.intervals import Estimate, mean_interval
+from probes.stats.intervals import Estimate, mean_interval, newcombe
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def behaviour(exam: Examination) -> Behaviour:
     effect = paired(triggered, control)
     if not base:
         return Behaviour(*outcomes, effect)
-    more = shown_of(triggered) - shown_of(control) - (shown_of(base[0]) - shown_of(base[1]))
-    return Behaviour(*outcomes, effect, paired(*base), mean_interval(more))
+    before = paired(*base)
+    return Behaviour(*outcomes, effect, before, newcombe(effect, before))
 
 
 @Stage("behaviour")

@@ -38,7 +38,7 @@ class Behaviour:
     Attributes:
         effect: of the trigger against control words, paired by prompt, in shares.
         base: the same effect in the model before fine-tuning; None where none is known.
-        learned: how much more it is here than there, paired by prompt.
+        learned: how much more it is here than there, as if the two were independent.
     """
 
     triggered: Outcome
