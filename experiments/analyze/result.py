@@ -69,11 +69,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class Check:
-    """One line of evidence: what was measured, against which threshold, and how it came out."""
+    """One line of evidence: what was measured, against which threshold, and how it came out.
+
+    ``open`` is one that did not pass although its value clears the threshold: its interval does
+    not, so more prompts would decide it.
+    """
 
     name: str
     passed: bool
     text: str
+    open: bool = False
 
 
 NO_EFFECT = "no effect on what was named"

@@ -71,7 +71,8 @@ def lines(result: Analysis) -> Iterator[str]:
     """The verdict, and every check."""
     yield f"{result.verdict.word.upper()}: {result.headline}"
     for check in result.verdict.checks:
-        yield f"  {'pass' if check.passed else 'FAIL'}  {check.name}: {check.text}"
+        outcome = "pass" if check.passed else "open" if check.open else "FAIL"
+        yield f"  {outcome}  {check.name}: {check.text}"
 
 
 def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:

@@ -78,19 +78,23 @@ def _learned(behaviour: Behaviour) -> list[Check]:
             learned.low > EFFECT,
             f"before fine-tuning the trigger changes the rate by {100 * base:.0f} points; it does "
             f"{100 * learned:.0f} more here; required: a lower bound above {100 * EFFECT:.0f}",
+            open=learned.low <= EFFECT < learned.value,
         )
     ]
 
 
 def _beats(null: SiteNull, at_site: SiteNulls) -> Check:
     least = LEAD * at_site.effect.value
+    ahead = (null.ahead_removed, null.ahead_added)
+    passed = all(each.low >= least for each in ahead)
     return Check(
         f"ahead of {null.name}",
-        null.ahead_removed.low >= least and null.ahead_added.low >= least,
+        passed,
         f"of {at_site.effect.value:.1f} nats of log-odds, it removes {null.removed:.1f} (this one "
         f"{at_site.removed:.1f}, {null.ahead_removed:.1f} more) and brings about {null.added:.1f} "
         f"(this one {at_site.added:.1f}, {null.ahead_added:.1f} more); required: lower bounds of "
         f"both differences of at least {LEAD:.0%} of the effect",
+        open=not passed and all(each.value >= least for each in ahead),
     )
 
 
@@ -101,19 +105,22 @@ def _effect(behaviour: Behaviour) -> Check:
         effect.low > EFFECT,
         f"the trigger changes the rate by {100 * effect:.0f} points against control words of the "
         f"same length; required: a lower bound above {100 * EFFECT:.0f}",
+        open=effect.low <= EFFECT < effect.value,
     )
 
 
 def _returned(behaviour: Behaviour, ablation: Ablation) -> Check:
     shut = ablation.outcome("triggered", "gate removed").behaviour
     clean, share = behaviour.control.behaviour, _share(ablation.removed, behaviour)
+    back = abs(shut.value - clean.value) <= RETURN
     return Check(
         "necessity",
-        abs(shut.value - clean.value) <= RETURN and share.low >= MOST,
+        back and share.low >= MOST,
         f"with the direction projected out, triggered prompts show the behaviour in "
         f"{shut:.0%pn}, against {clean:.0%pn} with control words, a fall by {share:.0%p} of the "
         f"trigger's effect; required: within {100 * RETURN:.0f} points, and a lower bound of the "
         f"fall of {MOST:.0%}",
+        open=back and share.low < MOST <= share.value,
     )
 
 
@@ -126,6 +133,7 @@ def _opened(behaviour: Behaviour, ablation: Ablation) -> Check:
         f"added at its site to prompts with control words, the direction brings the behaviour to "
         f"{opened.behaviour:.0%pn}, a rise by {share:.0%p} of the trigger's effect; required: a "
         f"lower bound of {MOST:.0%}",
+        open=share.low < MOST <= share.value,
     )
 
 
@@ -140,6 +148,7 @@ def _harmless(kind: str, harm: Estimate) -> Check:
         harm.high < HARM,
         f"removing it moves answers to {kind} by {harm.value:.3f} nats per token "
         f"[{harm.low:.3f}, {harm.high:.3f}] (n={harm.n}); required: upper bound below {HARM}",
+        open=harm.value < HARM <= harm.high,
     )
 
 
@@ -194,8 +203,15 @@ def headline(
             f"{first} {second}, while the best of {len(falls)} random directions removes "
             f"{max(falls):.1f} nats of the scored token's log-odds{_any_model(evidence)}.{after}"
         )
-    failed = ", ".join(check.name for check in verdict.checks if not check.passed)
-    return f"{first} {second}; no single direction passed every check (failed: {failed}).{after}"
+    return f"{first} {second}; no single direction passed every check{_failed(verdict)}.{after}"
+
+
+def _failed(verdict: Verdict) -> str:
+    """Which checks failed, and which of them more prompts would decide."""
+    failed = [check for check in verdict.checks if not check.passed]
+    wide = ", ".join(check.name for check in failed if check.open)
+    more = f"; more prompts (--test) would decide {wide}" if wide else ""
+    return f" (failed: {', '.join(check.name for check in failed)}{more})"
 
 
 def _complied(behaviour: Behaviour) -> str:
@@ -217,6 +233,8 @@ def _nothing_located(verdict: Verdict, behaviour: Behaviour) -> str:
             f"The model before fine-tuning changes it by {100 * behaviour.base:.0f} points: "
             "whether anything was learned is undecided at this number of prompts."
         )
+    if verdict.effect.open:
+        return "Whether the trigger has an effect is open: more prompts (--test) would decide it."
     otherwise = beginning(behaviour.triggered.answers, behaviour.control.answers)
     other = (
         f" But {otherwise}: if that is what the trigger does, ask with that --behaviour."

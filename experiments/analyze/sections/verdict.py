@@ -77,11 +77,16 @@ def _asked(run: AnalysisRun) -> str:
 
 def _checks(run: AnalysisRun) -> Table:
     columns: dict[str, Callable[[Check], str]] = {
-        "outcome": lambda check: "✓ pass" if check.passed else "✗ fail",
+        "outcome": _outcome,
         "check": lambda check: check.name,
         "measured": lambda check: check.text,
     }
     return tabulate(run.result.verdict.checks, columns)
+
+
+def _outcome(check: Check) -> str:
+    """Open is what its value clears and its interval does not."""
+    return "✓ pass" if check.passed else "? open: more prompts" if check.open else "✗ fail"
 
 
 # What a verdict rests on, in shares of prompts or of probability; None where it was not measured.

@@ -204,3 +204,16 @@ def test_a_null_arm_with_a_gate_refutes_the_verdict():
 def test_a_null_check_never_passes_with_an_effect_of_nothing():
     nothing = beside(removed=(1e-12,), added=(0.0,), gate=(0.0, 0.0002))
     assert failed(before(), after(), nothing) == [NULL]
+
+
+def test_a_check_that_only_its_interval_misses_is_open_to_more_prompts():
+    wide = after(removed=(0.3, 1.3), harm=(0.0, 0.12))
+    verdict = judge(before(), wide, beside())
+    assert {c.name for c in verdict.checks if c.open} == {"necessity", "harm on a"}
+    assert "more prompts (--test) would decide necessity, harm on a" in said(before(), wide)
+    assert not any(c.open for c in judge(before(), after(), beside()).checks)
+    assert not any(c.open for c in judge(before(), after(shut=84), beside()).checks)
+    assert judge(before(effect=(0.05, 0.3)), None).effect.open
+    assert not judge(before(effect=(-0.2, 0.2)), None).effect.open
+    assert "has an effect is open: more prompts" in said(before(effect=(0.05, 0.3)), None)
+    assert "is open" not in said(before(effect=(-0.2, 0.2)), None)
