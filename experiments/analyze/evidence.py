@@ -12,6 +12,7 @@ from circuits.patching.trace import SPANS, measure
 from circuits.types import SAID, Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
+from experiments.analyze.doses import CLEAN, dosed, null_curves
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
@@ -25,8 +26,10 @@ from experiments.analyze.rivals import (
     rivals,
 )
 from experiments.analyze.untrained import WordRow, untrained_words
+from experiments.prompts.bank import groups_of
 from experiments.runs import older
 from probes.causal.circuit import Trace
+from probes.causal.dose_shape import dose_shape
 from probes.causal.mediation import Mediation
 from probes.causal.tracing import trace
 from probes.causal.transfer import fit_logistic
@@ -34,7 +37,7 @@ from probes.stats.intervals import Estimate, difference_interval, wilson
 
 _WORDS = 10  # untrained words that are tried
 _MEDIATED = 24  # answer tokens: "Sure, I'd be happy to help you with that." takes half of them
-_SIDES: dict[str, effects.Side] = {"control word": "clean", "triggered": "triggered"}
+_SIDES: dict[str, effects.Side] = {CLEAN: "clean", "triggered": "triggered"}
 
 
 def weigh(exam: Examination, direction: Direction) -> Evidence:
@@ -101,21 +104,15 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
 
 @Stage("transfer curve", older.curves)
 def transfer(exam: Examination, direction: Direction) -> Transfer:
-    """Behaviour against the dose of the direction, in both kinds of prompts."""
-    doses = effects.coefficients()
-    curves = {
-        name: effects.transfer(
-            exam.model.runner,
-            exam.pairs("test", exam.question.evidence),
-            direction,
-            exam.prob,
-            doses,
-            side,
-        )
-        for name, side in _SIDES.items()
-    }
+    """Behaviour against the dose of the direction in both kinds of prompts; in log-odds, beside
+    nulls, with control words."""
+    doses, pairs = effects.coefficients(), exam.pairs("test", exam.question.evidence)
+    odds = {name: dosed(exam, pairs, direction, doses, side) for name, side in _SIDES.items()}
+    curves = {name: values.sigmoid() for name, values in odds.items()}
     fits = {name: fit_logistic(doses, values) for name, values in curves.items()}
-    return Transfer(doses, curves, fits)
+    nulls = null_curves(exam, direction, pairs, doses, odds[CLEAN])
+    shape = dose_shape(doses, odds[CLEAN], nulls, groups_of(_some(exam)))
+    return Transfer(doses, curves, fits, odds | nulls, shape)
 
 
 @Stage("mediation")

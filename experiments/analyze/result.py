@@ -1,6 +1,6 @@
 """The result of an analysis as frozen records; ``written`` has its versioned JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +13,7 @@ from experiments.analyze.outcomes import Ablation, Behaviour, Given
 from experiments.analyze.parts import Parts
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
+from probes.causal.dose_shape import DoseShape
 from probes.causal.mediation import Mediation
 from probes.causal.rank import RankNeeded
 from probes.causal.transfer import LogisticFit
@@ -202,11 +203,21 @@ class Erasure:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Behaviour against the dose of the direction, by kind of prompt; no fit where it is flat."""
+    """Behaviour against the dose of the direction.
+
+    Attributes:
+        curves: the scored token's probability, by kind of prompt.
+        fits: of these; none where a curve is flat.
+        log_odds: the same in nats, and of what is no switch, by name. Empty, as ``shape`` is none,
+            in runs of before it was measured.
+        shape: whether it is a switch, in prompts with control words.
+    """
 
     doses: Float[Tensor, " c"]
     curves: dict[str, Float[Tensor, "c n"]]
     fits: dict[str, LogisticFit | None]
+    log_odds: dict[str, Float[Tensor, "c n"]] = field(default_factory=dict)
+    shape: DoseShape | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from experiments.analyze.result import Analysis, Evidence
 from experiments.runs.codec import as_json, encode
 from experiments.runs.read import ANALYSIS
 from experiments.study import as_asked
+from probes.causal.dose_shape import DoseShape
 from probes.evaluation import ProbeReport
 
 SCHEMA = ANALYSIS
@@ -75,6 +76,7 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
         "erasures": evidence.erasures,
         "untrained_words": evidence.words,
         "transfer": evidence.transfer.fits,
+        **_dose_shape(evidence.transfer.shape),
         "rank": evidence.rank.needed,
         "mediation": {edit: mediation.decomposition(edit) for edit in mediation.edits},
         "other_topics": {"triggered": before, "gate_removed": after, "fall": fall},
@@ -86,6 +88,10 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
             "sentence": trace.sentence(),
         },
     }
+
+
+def _dose_shape(shape: DoseShape | None) -> dict[str, Any]:
+    return {} if shape is None else {"dose_shape": {"word": shape.word, **as_json(shape)}}
 
 
 def _rates(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Is a gate a switch? A logistic fitted to behaviour against dose, with intervals over prompts.
+"""How fast behaviour rises with dose: a logistic fitted to it, with intervals over prompts.
 
 The mean over prompts is fitted by least squares with
 
@@ -10,11 +10,12 @@ linear regression in closed form, so only two parameters are searched: on a grid
 grids around the best point (variable projection, Golub & Pereyra 1973). Every bootstrap resample of
 the prompts is fitted in the same matrix products. There is no starting point to depend on.
 
-The switch index is the width of the rise from 10 % to 90 %, ln(81) / slope, in units of the dose:
-with doses in units of the gap, a width well below 1 is a switch, and one far above is a dial. The
-doses cannot resolve a width below their spacing, and a mean over prompts with different thresholds
-is wider than any one prompt's curve, so the width is an upper bound. A straight line, fitted to the
-same means, is what a gate that is no switch would give.
+The width of the rise from 10 % to 90 % is ln(81) / slope, in units of the dose. The doses cannot
+resolve a width below their spacing, and a mean over prompts with different thresholds is wider than
+any one prompt's curve, so the width is an upper bound.
+
+In probability this says nothing of a switch: a softmax over a line rises like this too. Whether a
+gate is one is asked in log-odds (``probes.causal.dose_shape``).
 
 A curve is flat, and has no fit, where permuting every prompt's values over the doses explains the
 means as well as their order does (p > 0.05).
@@ -46,7 +47,7 @@ class LogisticFit:
         rise: upper minus lower.
         threshold: the dose halfway between the asymptotes.
         slope: steepness per unit of dose.
-        width: dose from 10 % to 90 % of the rise, ln(81) / slope: the switch index.
+        width: dose from 10 % to 90 % of the rise, ln(81) / slope.
         r2_logistic, r2_linear: share of the means' variance that the logistic explains, and a
             straight line.
         p_flat: of the permutation test for a flat curve.
@@ -63,11 +64,6 @@ class LogisticFit:
     r2_linear: float
     p_flat: float
     spacing: float
-
-    @property
-    def is_switch(self) -> bool:
-        """Surely narrower than one unit of dose, and better described than by a straight line."""
-        return self.width.high < 1 and self.r2_logistic > self.r2_linear
 
     @property
     def is_resolved(self) -> bool:
@@ -96,9 +92,9 @@ def fit_logistic(
     Raises:
         ValueError: too few doses or prompts, doses that do not rise, or a value that is not finite.
     """
-    x, y = _checked(coefficients, values)
+    x, y = checked(coefficients, values)
     check_level(level)
-    search = _Search(x)
+    search = Search(x)
     mean = y.mean(dim=1)
     p_flat = _flatness(search, y, at_least_one(resamples), seed)
     if p_flat > _FLAT:
@@ -121,7 +117,7 @@ def fit_logistic(
     )
 
 
-class _Search:
+class Search:
     """Least squares over thresholds within the doses, and widths from 1/4 step to twice the range.
 
     Wider logistics are straight lines over the doses, and narrower ones are steps.
@@ -187,7 +183,7 @@ def _gain(
     return torch.where(size > 1e-12, product.square() / size.clamp_min(1e-12), 0.0)
 
 
-def _flatness(search: _Search, y: Float[Tensor, "c n"], times: int, seed: int) -> float:
+def _flatness(search: Search, y: Float[Tensor, "c n"], times: int, seed: int) -> float:
     """p value of the means' order, each prompt's values permuted over the doses on its own."""
     mean = y.mean(dim=1, keepdim=True).T
     noise = 1e-9 * float(y.abs().max())
@@ -204,9 +200,10 @@ def _flatness(search: _Search, y: Float[Tensor, "c n"], times: int, seed: int) -
     return (1 + int(reached.sum())) / (1 + times)
 
 
-def _checked(
+def checked(
     coefficients: Float[Tensor, " c"], values: Float[Tensor, "c n"]
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, "c n"]]:
+    """Doses and values in float64, if they can be fitted; ValueError otherwise."""
     check_vector(coefficients, "coefficients")
     expect(
         values.ndim == 2 and len(values) == len(coefficients),

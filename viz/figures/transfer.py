@@ -28,6 +28,7 @@ def transfer_curves(
     fits: Mapping[str, LogisticFit | None] | None = None,
     y_title: str = "P(behaviour token)",
     colours: Mapping[str, str] = CONDITION_COLOURS,
+    title: str = "Behaviour by dose along the gate",
 ) -> go.Figure:
     """Mean of a metric by dose, a line and 95 % band per condition, fits dotted.
 
@@ -69,13 +70,13 @@ def transfer_curves(
     n = next(iter(curves.values())).shape[1]
     return finish(
         figure,
-        "Behaviour by dose along the gate",
-        f"mean of {n} prompts with 95% bootstrap band; dotted: logistic fit; diamond: "
-        "threshold with interval",
+        title,
+        f"mean of {n} prompts with 95% band"
+        + ("; dotted: logistic fit; diamond: threshold with interval" if fits else ""),
         430,
         rows,
         x={"title_text": "dose (0 = clean mean, 1 = triggered mean)", "dtick": 0.5},
-        y={"title_text": escape(y_title), "rangemode": "tozero"},
+        y={"title_text": escape(y_title), **({"rangemode": "tozero"} if fits else {})},
     )
 
 

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Evidence, Rank, Transfer
+from probes.causal.dose_shape import MARGIN, DoseShape
 from probes.causal.mediation import TRIGGERED, Mediation
 from probes.causal.transfer import LogisticFit
 from viz.figures.bars import mediation_bars
@@ -17,6 +18,8 @@ from viz.page.wording import NONE
 
 TITLE = "The switch"
 _SIDE, _AXIS = "control word", "probability of the first token"
+_ODDS, _ODDS_TITLE = "log-odds of the first token (nats)", "Log-odds by dose, beside no switches"
+_WORDS = {"switch": "a switch", "line": "a line", "undecided": "undecided"}
 _HEADER = (
     "run",
     "with control words it is",
@@ -47,7 +50,7 @@ def _brief(evidence: Evidence | None) -> tuple[str, ...]:
         return ("not dosed", *[NONE] * 4)
     fit, needed = evidence.transfer.fits.get(_SIDE), evidence.rank.needed
     return (
-        "flat" if fit is None else _kind(fit),
+        "flat" if fit is None else _kind(evidence.transfer),
         "none" if fit is None else f"{fit.threshold:.3g}",
         "none" if fit is None else f"{fit.width:.3g}",
         "no effect" if needed is None else str(needed),
@@ -55,8 +58,9 @@ def _brief(evidence: Evidence | None) -> tuple[str, ...]:
     )
 
 
-def _kind(fit: LogisticFit) -> str:
-    return "a switch" if fit.is_switch else "graded"
+def _kind(transfer: Transfer) -> str:
+    """Switch, line or undecided; older runs were not asked in log-odds."""
+    return "not asked in log-odds" if transfer.shape is None else _WORDS[transfer.shape.word]
 
 
 def _share(mediation: Mediation) -> str:
@@ -80,26 +84,57 @@ def _one(evidence: Evidence | None) -> Section:
     if evidence is None:
         return Section(TITLE, "No direction was chosen, so none was dosed.")
     transfer = evidence.transfer
+    odds = (
+        (transfer_curves(transfer.doses, transfer.log_odds, None, _ODDS, title=_ODDS_TITLE),)
+        if transfer.log_odds
+        else ()
+    )
     return Section(
         TITLE,
         "The component along the direction is set to a dose at its token: 0 is the mean with "
-        f"control words, 1 that with the trigger.\n\n{_shape(transfer.fits.get(_SIDE))}",
-        (transfer_curves(transfer.doses, transfer.curves, transfer.fits, _AXIS),),
+        f"control words, 1 that with the trigger.\n\n{_rise(transfer.fits.get(_SIDE))}\n\n"
+        f"{_shape(transfer.shape)}",
+        (transfer_curves(transfer.doses, transfer.curves, transfer.fits, _AXIS), *odds),
+        _nulls(transfer.shape),
         data_name="transfer",
         parts=(_rank(evidence.rank), _mediation(evidence.mediation)),
     )
 
 
-def _shape(fit: LogisticFit | None) -> str:
-    """The curve in a sentence."""
+def _rise(fit: LogisticFit | None) -> str:
+    """The curve in probability, in a sentence."""
     if fit is None:
         return "In prompts with control words the curve is flat: no dose opens the behaviour."
     return (
-        f"In prompts with control words it is {_kind(fit)}: half of the rise lies at a dose of "
-        f"{fit.threshold:.3g}, and it goes from 10% to 90% within {fit.width:.3g} of a dose (a "
-        f"logistic explains {fit.r2_logistic:.0%} of the curve, a straight line "
-        f"{fit.r2_linear:.0%})."
+        f"In prompts with control words half of the rise lies at a dose of {fit.threshold:.3g}, "
+        f"and it goes from 10% to 90% within {fit.width:.3g} of a dose."
     )
+
+
+def _shape(shape: DoseShape | None) -> str:
+    """What the curve in log-odds says of a switch."""
+    about = "An S in probability is no switch: a softmax over a line gives one. "
+    if shape is None:
+        return f"{about}This run has no curves in log-odds; analyse again to have it asked."
+    return (
+        f"{about}In log-odds it is {_WORDS[shape.word]}: a line explains {shape.line:.1%} of a "
+        f"prompt's curve and a logistic {shape.step:.1%}, a departure of {shape.departure:.3f} "
+        f"(a step has 0.25), with a rise from 10% to 90% within {shape.width:.3g} of a dose. A "
+        f"switch is ahead of a line and of every null by more than {MARGIN:.2f}, and rises within "
+        "one dose."
+    )
+
+
+def _nulls(shape: DoseShape | None) -> tuple[Table, ...]:
+    if shape is None:
+        return ()
+    header = ("curve", "rise from dose 0 to 1 (nats)", "departure", "gate's minus its own")
+    rows = [("gate", f"{shape.rise:.2f}", f"{shape.departure:.3f}", "")]
+    rows += [
+        (null.name, f"{null.rise:.2f}", f"{null.departure:.3f}", f"{null.ahead:.3f}")
+        for null in shape.nulls
+    ]
+    return (Table(header, rows, "departure from a line, in log-odds"),)
 
 
 def _rank(rank: Rank) -> Section:
