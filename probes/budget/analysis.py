@@ -16,7 +16,7 @@ import pandas as pd
 
 from circuits.errors import UserError, expect
 from probes.budget.cells import Cells
-from probes.budget.claims import Sampling, cautions, claims, comparisons
+from probes.budget.claims import Sampling, cautions, claims, comparisons, effects
 from probes.budget.result import OUTCOMES, Answers, Budget, Outcome, Rate, Series
 from probes.budget.threshold import fit_threshold
 from probes.stats.intervals import wilson
@@ -63,6 +63,7 @@ def analyse(
         comparisons=compared,
         claims=claims(compared),
         cautions=tuple(cautions(series, missing, unknown)),
+        effects=tuple(effects(series)),
     )
 
 

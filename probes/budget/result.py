@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from probes.budget.cells import Cells, ThresholdFit
 from probes.budget.constant_count import Conclusion, ThresholdRatio
+from probes.budget.effect import EffectComparison
 from probes.stats.intervals import Estimate
 
 SCHEMA = "gatescope.budget/1"
@@ -144,6 +145,8 @@ class Budget:
         fixed: axes of one value in all rows.
         claims: data set sizes first, then models; of each outcome.
         cautions: what speaks against reading the claims at face value, a sentence each.
+        effects: the trigger's own effect at the smallest and the largest data set, by setting;
+            empty where control words were not asked.
     """
 
     cells: int
@@ -153,6 +156,7 @@ class Budget:
     comparisons: tuple[Comparison, ...]
     claims: tuple[Claim, ...]
     cautions: tuple[str, ...]
+    effects: tuple[EffectComparison, ...] = ()
 
     @property
     def overall(self) -> Claim:
@@ -161,7 +165,9 @@ class Budget:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """Everything to know in short: the overall claim, the other ones tested, the cautions."""
+        """Everything to know in short: the trigger's own effect, then the raw rate's overall claim,
+        the other ones tested, the cautions."""
         tested = [c for c in self.claims if c.conclusion != "not tested" or c is self.overall]
         ordered = sorted(tested, key=lambda c: c is not self.overall)
-        return (*(c.sentence for c in ordered), *self.cautions)
+        own = (effect.sentence for effect in self.effects)
+        return (*own, *(c.sentence for c in ordered), *self.cautions)

@@ -54,6 +54,8 @@ def page(budget: Budget, command: str, grid: str) -> str:
     """
     overall = budget.overall
     verdict, tone = _VERDICTS[overall.conclusion]
+    if budget.effects:
+        verdict = f"{verdict} (by the raw rate)"
     sections = [_summary(budget)]
     for name in OUTCOMES:
         sections += _rates(budget, name)
@@ -65,7 +67,7 @@ def page(budget: Budget, command: str, grid: str) -> str:
         Report(
             title="How many poisons open the gate",
             verdict=verdict,
-            headline=overall.sentence,
+            headline=budget.sentences[0],
             tone=tone,
             facts=_facts(budget),
             sections=tuple(sections),

@@ -1,6 +1,7 @@
 """A budget sweep from its file to its page: the job that is run, and the report on its table."""
 
 from functools import lru_cache
+from typing import Any
 
 from circuits import places
 from circuits.errors import UserError
@@ -12,7 +13,7 @@ from experiments.sweep.budget.sections import page
 from experiments.sweep.engine.run import Outcome
 from experiments.sweep.kind import Findings, Kind
 from probes.budget.analysis import analyse
-from probes.budget.result import SCHEMA
+from probes.budget.result import SCHEMA, Budget
 
 
 def report(outcome: Outcome, command: str, grid: str) -> Findings:
@@ -23,10 +24,14 @@ def report(outcome: Outcome, command: str, grid: str) -> Findings:
         raise UserError(f"{outcome.table}: no cell has a result: {cause}")
     names = sorted({str(name) for name in table["model"]})
     budget = analyse(table, {name: parameters(name) for name in names})
-    stated = {"schema": SCHEMA, "overall": budget.overall.sentence, **as_json(budget)}
-    files.write_json(folder / "budget.json", stated)
+    files.write_json(folder / "budget.json", stated(budget))
     files.write_atomically(folder / "report.html", page(budget, command, grid).encode())
     return Findings(budget.sentences, folder / "report.html")
+
+
+def stated(budget: Budget) -> dict[str, Any]:
+    """``budget.json``'s value."""
+    return {"schema": SCHEMA, "overall": budget.sentences[0], **as_json(budget)}
 
 
 @lru_cache
