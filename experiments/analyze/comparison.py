@@ -1,6 +1,6 @@
 """``python -m experiments.analyze.comparison [RUN ...]``: one page over the organisms' verdicts.
 
-A run's ``result.json`` is kept in ``docs/results/verdict`` under its organism's name;
+A run's ``result.json`` is kept in ``docs/results/verdict`` under its directory's name;
 ``docs/results/verdict.md`` is made from all that are kept there.
 """
 
@@ -52,15 +52,10 @@ def main(runs: Sequence[str]) -> None:
     """
     for run in runs:
         value = result(Path(run), SCHEMA, "analyze")
-        files.write_json(PAGE.parent / PAGE.stem / f"{_name(value['question'])}.json", value)
+        files.write_json(PAGE.parent / PAGE.stem / f"{Path(run).resolve().name}.json", value)
     paths = (PAGE.parent / PAGE.stem).glob("*.json")
     PAGE.write_text(page({path.stem: json.loads(path.read_text()) for path in paths}))
     say(f"page: {PAGE}")
-
-
-def _name(question: Mapping[str, Any]) -> str:
-    adapter, model = question["adapter"], question["model"]
-    return Path(model if adapter == "none" else adapter).stem
 
 
 def page(kept: Mapping[str, Mapping[str, Any]]) -> str:
