@@ -1,4 +1,4 @@
-"""The committed page over organisms is made from the committed results, and says each one's word."""
+"""The committed page over organisms is made from the committed results, with each one's word."""
 
 import copy
 import json
