@@ -144,7 +144,7 @@ class Rival:
         name: the gate; ``base model``, its own mean difference, how any model spells the trigger;
             ``aligned``, optimised for interchange (distributed alignment search).
         cosine: with the gate.
-        removed, added: fall and rise of the first token's probability.
+        removed, added: fall and rise of the probability of what is scored.
     """
 
     name: str
@@ -160,7 +160,7 @@ class SiteNull:
     Attributes:
         name: ``base model's own direction``; ``the word's own content``, what the base holds of the
             word there, prompt by prompt; ``the behaviour's unembedding``, at late sites.
-        removed, added: fall and rise of the scored token's log-odds.
+        removed, added: fall and rise of the log-odds of what is scored.
         ahead_removed, ahead_added: by how much the gate's are larger, paired by prompt.
     """
 
@@ -173,7 +173,7 @@ class SiteNull:
 
 @dataclass(frozen=True)
 class SiteNulls:
-    """The gate beside what any model has at its site, in log-odds of the scored token.
+    """The gate beside what any model has at its site, in log-odds of what is scored.
 
     Attributes:
         effect: of the trigger, unedited.
@@ -192,7 +192,7 @@ class Erasure:
 
     Attributes:
         name: of the method.
-        left: the first token's probability in triggered prompts.
+        left: the probability of what is scored in triggered prompts.
         harm: KL in nats of the first answer token in prompts with control words.
     """
 

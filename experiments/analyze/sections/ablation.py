@@ -98,13 +98,13 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
         "Each random direction has the gate's norm and takes its place: projected out of triggered "
         "prompts from the trigger on, or added at its token by the gate's own amount. One kind is "
         "uniform on the sphere, the other drawn with the activations' own covariance, so that it "
-        "points where activations vary. Effects are on the log-odds of the scored token.",
+        "points where activations vary. Effects are on the log-odds of what is scored.",
         tuple(
             null_histogram(
                 torch.tensor(null.removed, dtype=torch.float64),
                 null.gate_removed,
                 title=f"Removed: the gate beside {len(null.removed)} directions ({null.kind})",
-                x_title="fall of the first token's probability",
+                x_title="fall of the scored probability",
             )
             for null in nulls
         ),
@@ -149,7 +149,7 @@ def _price(evidence: Evidence) -> Section:
                 evidence.erasures,
                 {
                     "method": lambda erasure: erasure.name,
-                    "first token left, triggered": lambda erasure: f"{erasure.left:z.3f}",
+                    "scored probability left, triggered": lambda erasure: f"{erasure.left:z.3f}",
                     "KL with control words (nats)": lambda erasure: f"{erasure.harm:z.4f}",
                 },
                 "erasure at the gate's layer",

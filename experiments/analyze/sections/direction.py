@@ -13,7 +13,7 @@ from viz.page.tokens import TokenStrip, TokenTrace
 
 TITLE = "The direction"
 UNIT = "of the gap between control words and trigger"
-_RIVALS = ("direction", "cosine", "first token's fall, removed", "its rise, added")
+_RIVALS = ("direction", "cosine", "scored probability's fall, removed", "its rise, added")
 
 
 def direction(runs: Sequence[AnalysisRun]) -> Section:

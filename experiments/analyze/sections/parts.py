@@ -39,7 +39,7 @@ def carriers(parts: Parts | None) -> tuple[Section, ...]:
             _TITLE,
             "The training's change of the weights is switched on and off by place and module, "
             f"exactly. It has added {parts.effect:.1f} nats to the trigger's effect on the "
-            f"log-odds of the scored token (n = {rows[0].necessity.n} test prompts); what follows "
+            f"log-odds of what is scored (n = {rows[0].necessity.n} test prompts); what follows "
             "are shares of that. Shares need not add up: a part may need another. Learned: at "
             f"least {LEARNED:.0%} is lost without it, at the lower end, and more than without the "
             "null; inherited: less is, at the upper end, so that the model before fine-tuning does "

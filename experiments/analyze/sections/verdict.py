@@ -93,8 +93,8 @@ def _outcome(check: Check) -> str:
 _MEASURES: dict[str, Callable[[Analysis], Estimate | None]] = {
     "effect of the trigger": lambda result: result.behaviour.effect,
     "fall, gate removed": lambda result: result.ablation and result.ablation.removed,
-    "first token's fall": lambda result: result.evidence and result.evidence.nulls[0].gate_removed,
-    "first token's rise": lambda result: result.evidence and result.evidence.nulls[0].gate_added,
+    "scored fall": lambda result: result.evidence and result.evidence.nulls[0].gate_removed,
+    "scored rise": lambda result: result.evidence and result.evidence.nulls[0].gate_added,
 }
 
 
@@ -110,8 +110,7 @@ def _effects(runs: Sequence[AnalysisRun]) -> go.Figure:
     return forest(
         rows,
         "Effects of trigger and gate, run by run",
-        "first token: fall of its probability with the gate removed, rise with it added; 95% "
-        "intervals",
+        "what is scored: its fall with the gate removed, its rise with it added; 95% intervals",
         "points",
         0.0,
         scale=100,
