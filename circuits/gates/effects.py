@@ -13,7 +13,7 @@ latter is the harder null: a model's activations vary along few directions, whic
 on the sphere nearly misses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
+from circuits.gates import phrase
 from circuits.metrics import checked
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import Side, SuffixRun, run_side
@@ -96,6 +97,8 @@ def transfer(
     levels = (direction.clean_mean + direction.gap * coefficients).to(resid)
 
     def variants(which: Tensor) -> Tensor:
+        if direction.before:
+            return phrase.level(direction, resid, columns, coefficients[which])
         missing = levels[which][:, None, None] - resid @ unit
         return resid + (missing * columns).unsqueeze(-1) * unit
 
@@ -147,6 +150,41 @@ def effects(
     return Effects(
         measured(triggered, removed, 0),
         measured(clean, added, 1),
+        checked(metric, triggered.logits).cpu(),
+        checked(metric, clean.logits).cpu(),
+    )
+
+
+@torch.no_grad()
+def directed(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = quiet,
+) -> Effects:
+    """What directions of one site do, removed, and added by their own gaps, token by token.
+
+    As ``effects``, also for the directions of a phrase (``circuits.gates.phrase``).
+
+    Raises:
+        UserError: another stream, no such span, or equal pairs.
+    """
+    site, k = directions[0].site, len(directions)
+    clean, triggered = _run(runner, pairs, "clean", site), _run(runner, pairs, "triggered", site)
+    columns = clean.tokens.spans[site.span][:, clean.first :]
+    here, there = (run.resid[site.layer] for run in (clean, triggered))
+
+    def removed(which: Tensor) -> Tensor:
+        return torch.stack([phrase.removed(there, directions[i]) for i in which.tolist()])
+
+    def added(which: Tensor) -> Tensor:
+        each = [phrase.shift(directions[i], columns).to(here) for i in which.tolist()]
+        return here + torch.stack(each)
+
+    return Effects(
+        measure(runner, triggered, site, k, removed, metric, lambda d, t: progress(d, 2 * t)),
+        measure(runner, clean, site, k, added, metric, lambda d, t: progress(t + d, 2 * t)),
         checked(metric, triggered.logits).cpu(),
         checked(metric, clean.logits).cpu(),
     )

@@ -14,7 +14,7 @@ along the batch, so a candidate costs a few columns of the layers above it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError, expect
+from circuits.gates import phrase
 from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
 from circuits.patching.resume import resume
@@ -112,6 +113,19 @@ def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -
     return Edit(direction.site.point, lambda x: operators.add_along(x, unit.to(x), amount), columns)
 
 
+def openings(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> list[Edit]:
+    """The edits that add the trigger's shift: of a phrase, to every token its own."""
+    if not direction.before:
+        return [opened(direction, tokens, coefficient)]
+    columns = tokens.spans[direction.site.span]
+    return [
+        opened(replace(step, site=direction.site), tokens, coefficient).on(
+            phrase.counted(columns) == back
+        )
+        for back, step in enumerate(reversed(direction.steps), 1)
+    ]
+
+
 def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list[Edit]:
     """The edits that multiply the component along the direction, where ``shut`` removes it.
 
@@ -119,11 +133,10 @@ def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list
     """
     if coefficient == 1:
         return []
-    unit = direction.vector
     return [
         Edit(
             direction.site.point,
-            lambda x: operators.scale_component(x, unit.to(x), coefficient),
+            lambda x: phrase.scaled(x, direction, coefficient),
             tokens.spans[MESSAGE],
             onward=True,
         )
@@ -208,12 +221,13 @@ def _score_layer(
     for d in block:
         unit = d.vector.to(resid)
         columns = clean.tokens.spans[d.site.span][:, clean.first :].to(resid.device)
+        opened = operators.on_columns(
+            lambda x, u=unit, gap=d.gap: operators.add_along(x, u, gap), resid, columns
+        )
         variants += [
-            operators.project_out(triggered.resid[layer], unit),
-            operators.on_columns(
-                lambda x, u=unit, gap=d.gap: operators.add_along(x, u, gap), resid, columns
-            ),
-            operators.project_out(resid, unit),
+            phrase.removed(triggered.resid[layer], d),
+            resid + phrase.shift(d, columns).to(resid) if d.before else opened,
+            phrase.removed(resid, d),
         ]
     logits = resume(runner, clean, layer, torch.stack(variants))
     edited = rearrange(logits, "(direction edit) ... -> direction edit ...", edit=3)

@@ -5,13 +5,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.gates import select
-from circuits.gates.effects import effects
+from circuits.gates.effects import directed, effects
 from circuits.gates.nulls import word_effects
 from circuits.types import Direction
 from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import SiteNull, SiteNulls
-from experiments.analyze.select import null_candidates
+from experiments.analyze.select import by_token, null_candidates
 from probes.stats.intervals import difference_interval, mean_interval
 
 _STAGE = "nulls at the site"
@@ -34,8 +34,12 @@ def _measured(exam: Examination, direction: Direction) -> SiteNulls:
     every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
     here = [d for d in every if d.site == site]
     rows = [direction, *here]
-    units = torch.stack([d.vector.float().cpu() for d in rows])
-    done = effects(runner, pairs, site, units, torch.tensor([d.gap for d in rows]), metric)
+    if direction.before:
+        here = by_token(exam, here)
+        done = directed(runner, pairs, [direction, *here], metric)
+    else:
+        units = torch.stack([d.vector.float().cpu() for d in rows])
+        done = effects(runner, pairs, site, units, torch.tensor([d.gap for d in rows]), metric)
     gate = done.fall[0], done.rise[0]
     nulls = [
         _beside(_NAMES[d.estimator], gate, (done.fall[i], done.rise[i]))

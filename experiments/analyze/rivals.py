@@ -1,5 +1,6 @@
 """The gate's direction beside random ones and rivals at its site; its rank; ways to erase it."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from circuits import metrics
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
 from circuits.gates import effects as evidence
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.gates.das import align
 from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
@@ -21,6 +22,7 @@ from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
 from experiments.analyze.base import base_activations
 from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
+from experiments.analyze.select import by_token, null_candidates
 from experiments.analyze.untrained import directed
 from experiments.runs.stages import stepped
 from probes.causal.rank import rank_needed
@@ -44,7 +46,8 @@ def random_nulls(
 ) -> tuple[NullEffects, ...]:
     """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
 
-    The latter are drawn beside the gate; there are none where nothing else varies.
+    The latter are drawn beside the gate; there are none where nothing else varies. Of a phrase,
+    every token has a direction drawn for it, by as much as the gate's own.
 
     Args:
         pairs: test pairs.
@@ -53,14 +56,19 @@ def random_nulls(
     Raises:
         UserError: the site cannot be resumed.
     """
-    own = direction.vector.float().cpu()
-    drawn = {"sphere": evidence.sphere_directions(len(own), count, seed)}
+    own, m = direction.vector.float().cpu(), len(direction.steps)
+    drawn = {"sphere": evidence.sphere_directions(len(own), m * count, seed)}
     if evidence.varies(*activations, own):
-        drawn["covariance"] = evidence.covariance_directions(*activations, count, seed + 1, own)
-    units = torch.cat([own[None], *drawn.values()])
-    effects = evidence.effects(
-        runner, pairs, direction.site, units, direction.gap, metric, progress
-    )
+        each = evidence.covariance_directions(*activations, m * count, seed + 1, own)
+        drawn["covariance"] = each
+    units = torch.cat([own[None], *(x[m - 1 :: m] for x in drawn.values())])
+    if direction.before:
+        tried = [phrase.like(direction, u, k) for k, x in drawn.items() for u in x.split(m)]
+        effects = evidence.directed(runner, pairs, [direction, *tried], metric, progress)
+    else:
+        effects = evidence.effects(
+            runner, pairs, direction.site, units, direction.gap, metric, progress
+        )
     return tuple(
         _null_effects(kind, effects, 1 + i * count, count, units) for i, kind in enumerate(drawn)
     )
@@ -137,11 +145,24 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
         select.direction_at(site, vector, name, acts["clean"], acts["triggered"])
         for name, vector in vectors.items()
     ]
-    fall, rise = directed(exam.model, exam.pairs("test"), directions, exam.prob)
+    if direction.before:
+        named = {"gate": direction, **{d.estimator: d for d in _base_by_token(exam, site)}}
+        directions = [replace(named.get(d.estimator, d), estimator=d.estimator) for d in directions]
+        done = evidence.directed(exam.model.runner, exam.pairs("test"), directions, exam.prob)
+        fall, rise = done.fall.double(), done.rise.double()
+    else:
+        fall, rise = directed(exam.model, exam.pairs("test"), directions, exam.prob)
     return tuple(
         Rival(d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r))
         for d, f, r in zip(directions, fall, rise, strict=True)
     )
+
+
+def _base_by_token(exam: Examination, site: Site) -> list[Direction]:
+    """The base model's own directions of a phrase's tokens, as they are scored beside the gate."""
+    every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
+    own = [d for d in every if d.site == site and d.estimator == select.BASE]
+    return [replace(d, estimator="base model") for d in by_token(exam, own)]
 
 
 @Stage("erasures")
@@ -166,7 +187,8 @@ def _erasers(exam: Examination, direction: Direction) -> list[erase.Intervention
     acts = exam.activations_at(direction.site)
     x = torch.cat([acts["clean"], acts["triggered"]])
     y = torch.arange(len(x)) >= len(acts["clean"])
-    basis, clean_mean = direction.vector[None], acts["clean"].mean(dim=0)
+    basis = phrase.basis(direction) if direction.before else direction.vector[None]
+    clean_mean = acts["clean"].mean(dim=0)
     return [
         erase.projection(basis),
         erase.mean_ablation(basis, clean_mean),

@@ -1,13 +1,14 @@
 """Choosing: candidate directions from the fitting prompts, scored causally on validation pairs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.backends.transformer_lens import TLRunner
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.gates.nulls import unembedding_direction
 from circuits.types import Direction, Site
 from experiments.analyze.base import base_activations, base_model, base_name
@@ -17,7 +18,7 @@ from experiments.runs import older
 from probes import linear
 
 ESTIMATORS = ("mean_difference", "lda", "logistic")
-PAIRED = "paired_svd"
+PAIRED, TRIGGER = "paired_svd", "trigger"
 LEARNED = "difference_in_differences"
 _FEW = 8  # prompts on which the behaviour's unembedding is taken
 
@@ -34,7 +35,9 @@ def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
     scored = select.search(
         exam.model.runner,
         exam.pairs("validation"),
-        [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)],
+        by_token(
+            exam, [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)]
+        ),
         exam.log_odds,
         exam.progress("selection"),
     )
@@ -71,10 +74,7 @@ def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> l
     Each is scored as a candidate is, by the trigger's mean shift along it. Early at the last token,
     writing along the unembedding may be the very thing that was learned.
     """
-    sites, nulls = exam.sites(), []
-    if base is not None:
-        own = (base["triggered"] - base["clean"]).mean(dim=1)
-        nulls += [(i, own[i], select.BASE) for i in range(len(sites)) if float(own[i].norm()) > 0]
+    sites, nulls = exam.sites(), _of_base(base)
     unembedding = _unembedding(exam)
     if unembedding is not None:
         nulls += [
@@ -82,11 +82,68 @@ def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> l
             for i, s in enumerate(sites)
             if s.span == "last" and s.layer >= select.LATEST * exam.layers
         ]
+    return _placed(sites, acts, nulls)
+
+
+_Null = tuple[int, Float[Tensor, " d"], str]  # a site's index, the vector, the estimator
+
+
+def _of_base(base: Tensors | None) -> list[_Null]:
+    if base is None:
+        return []
+    own = (base["triggered"] - base["clean"]).mean(dim=1)
+    return [(i, own[i], select.BASE) for i in range(len(own)) if float(own[i].norm()) > 0]
+
+
+def _placed(sites: Sequence[Site], acts: Tensors, nulls: Sequence[_Null]) -> list[Direction]:
     sides = acts["clean"], acts["triggered"]
     return [
         select.direction_at(sites[i], vector, name, *(side[i] for side in sides))
         for i, vector, name in nulls
     ]
+
+
+def by_token(exam: Examination, directions: list[Direction]) -> list[Direction]:
+    """Directions at the trigger, of a phrase with those of its earlier tokens, fitted alike.
+
+    A token at which an estimator sees no difference has none added.
+    """
+    names = phrase.apart(exam.materials.pairs("fit", 1))[1]
+    if not names:
+        return directions
+    sites = [Site(layer, "resid_pre", TRIGGER) for layer in range(exam.layers)]
+    each = [replace(site, span=name) for name in names for site in sites]
+    acts = exam.recorded("activations-fit-tokens", "fit", lambda: exam.model, each)
+    base = None
+    if base_name(exam) is not None:
+        stage = "activations-base-tokens"
+        base = exam.recorded(stage, "fit", lambda: base_model(exam), each)
+    earlier = []
+    for start in range(0, len(each), len(sites)):
+        here, there = (
+            own and {side: x[start : start + len(sites)] for side, x in own.items()}
+            for own in (acts, base)
+        )
+        assert here is not None
+        found = [*candidates_from(sites, here, there), *_placed(sites, here, _of_base(there))]
+        earlier.append((here, {(d.site, d.estimator): d for d in found}))
+
+    def whole(last: Direction) -> Direction:
+        if last.site.span != TRIGGER:
+            return last
+        steps = [
+            found.get((last.site, last.estimator)) or _idle(last, here["clean"][last.site.layer])
+            for here, found in earlier
+        ]
+        return replace(last, before=tuple(steps))
+
+    return [whole(direction) for direction in directions]
+
+
+def _idle(like: Direction, clean: Float[Tensor, "n d"]) -> Direction:
+    """A step that moves nothing."""
+    mean = float((clean @ like.vector).mean())
+    return replace(like, clean_mean=mean, triggered_mean=mean)
 
 
 def _unembedding(exam: Examination) -> Tensor | None:
