@@ -34,7 +34,8 @@ installed: $(READY)
 	$(BIN)/python -m tests.installed
 
 demo: $(READY)
-	$(BIN)/gatescope analyze --arms clean,base,decoy --evidence 24 --out runs/demo --resume
+	$(BIN)/gatescope analyze --arms clean,base,decoy --validation 16 --test 60 --patch 8 --trace 8 \
+	  --randoms 50 --evidence 24 --out runs/demo --resume
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15
