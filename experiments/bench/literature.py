@@ -181,7 +181,8 @@ def read(folder: Path) -> tuple[str, list[Row]]:
         only, cells = (
             files.read_table(folder / f"cells-{way}noising.parquet") for way in ("de", "")
         )
-        layers = 1 + int(cells["layer"].max())
+        known = [row["layer"] for row in cells.to_dict("records") if row["mapped"]]
+        layers = 1 + round(max(known))
         return adapter, list(of_exchange(cells, only, Ledger(folder).grid("grid-noising"), layers))
     if manifest["kind"] != "analysis":
         got = manifest["kind"]
