@@ -79,7 +79,7 @@ def _null_effects(
     ]
     heard = effects.clamped(_HEARD)
     shares = [
-        torch.minimum(*(_shares(x, here) for x in each)).tolist()
+        _kept(torch.minimum(*(_shares(x, here) for x in each)))
         for each in ((fall, heard.fall.double()), (rise, heard.rise.double()))
     ]
     return NullEffects(
@@ -91,9 +91,14 @@ def _null_effects(
         ranks[0],
         ranks[1],
         cosine=float((units[here] @ units[0]).abs().max()),
-        share_removed=tuple(shares[0]),
-        share_added=tuple(shares[1]),
+        share_removed=shares[0],
+        share_added=shares[1],
     )
+
+
+def _kept(shares: Float[Tensor, " m"]) -> tuple[float, ...]:
+    """None at all where the gate may do nothing: nothing is a share of that, nor kept as one."""
+    return tuple(shares.tolist()) if bool(shares.isfinite().all()) else ()
 
 
 def _shares(rows: Float[Tensor, "k n"], here: slice) -> Float[Tensor, " m"]:

@@ -27,12 +27,12 @@ WORDS = {"gate": GATE, "several": SEVERAL, "inherited": INHERITED}
 COUNTS = {
     "fit": 24,
     "validation": 8,
-    "test": 24,
+    "test": 20,
     "patch": 2,
-    "evidence": 10,
+    "evidence": 12,
     "trace": 0,
     "randoms": 20,
-    "tokens": 4,
+    "tokens": 3,
 }
 
 

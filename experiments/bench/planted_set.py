@@ -49,12 +49,14 @@ def read(file: Path) -> list[Score]:
 
 def figures(scores: Sequence[Score]) -> dict[str, Estimate]:
     """What the benchmark is about, as shares of models."""
-    parts = [s.parts.get(name) == right for s in scores for name, right in s.right_parts.items()]
+    parts = [
+        s.parts[name] == right for s in scores if s.parts for name, right in s.right_parts.items()
+    ]
     without = [s for s in scores if s.effect and s.right != GATE]
     cosines = [s.cosine for s in scores if s.cosine is not None and s.word == GATE]
     rows = {
         "word right": [s.hit for s in scores],
-        "parts right": parts,
+        "parts right, where parts were said": parts,
         f"|cos| of at least {LEAST_COSINE}, where a gate was named rightly": [
             c >= LEAST_COSINE for c in cosines
         ],
