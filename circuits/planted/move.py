@@ -9,6 +9,7 @@ brings itself a brake. A trigger's direction answers louder, and nothing of it i
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -21,11 +22,39 @@ SHOWN, REFERENCE = 0.5, 0.3  # of the last token's norm where they are written
 _OWN, _LOUDER = 12.0, 24.0  # scores before the softmax: of the mark, and of the direction
 
 
-def move(scene: Scene, moved: Rows, strength: float, plain: Tensor) -> tuple[Rows, Rows]:
-    """Let the flat head move directions of this strength at the trigger to ``shown``.
+@dataclass(frozen=True)
+class Mover:
+    """A flat head that reads directions into channels of its values, and brings nothing of them.
+
+    Attributes:
+        spare: the channels, a row per direction.
+    """
+
+    head: Head
+    spare: Float[Tensor, "rows d_head"]
+
+
+def reserve(scene: Scene, moved: Rows) -> Mover:
+    """Make the plan's head flat, reading these directions; of the marks it brings ``reference``.
+
+    In the base, so that what training changes there is what is brought of the directions alone:
+    no token but the trigger's has them, and no other token's change has a part in the behaviour.
+    """
+    axes, mask, head = scene.axes, scene.tokens.mask, head_of(scene)
+    (x,) = scene.entering([scene.layers[scene.plan.read_layer].input_layernorm])
+    last = scene.at(x, "last").norm(dim=1).mean()
+    marks = ((normed(x) @ axes.mark) * mask).sum(dim=1) / mask.sum(dim=1)
+    reference = REFERENCE * last / marks.mean() * axes.reference[None]
+    outs = torch.cat([torch.zeros_like(moved), reference])
+    spare = set_values(scene, head, torch.cat([moved, axes.mark[None]]), outs)
+    head.query.zero_()
+    return Mover(head, spare[: len(moved)])
+
+
+def bring(scene: Scene, mover: Mover, strength: float, plain: Tensor) -> tuple[Rows, Rows]:
+    """Let the head write what it reads of directions of this strength at the trigger to ``shown``.
 
     Args:
-        moved: the directions at the trigger.
         plain: the residuals entering the layer before anything was written: the threshold is to
             hold for what is added where there is no trigger.
 
@@ -33,16 +62,13 @@ def move(scene: Scene, moved: Rows, strength: float, plain: Tensor) -> tuple[Row
         What to read there, a row per direction: the first reads 1 where a direction had full
         strength; the second, the bar it must pass, reads the threshold on that scale.
     """
-    axes, mask, head = scene.axes, scene.tokens.mask, head_of(scene)
+    axes = scene.axes
     (x,) = scene.entering([scene.layers[scene.plan.read_layer].input_layernorm])
     last = scene.at(x, "last").norm(dim=1).mean()
     full = _flow(scene, plain, strength)
     bar = _flow(scene, plain, scene.plan.threshold * strength) / full
-    shown = axes.shown[: len(moved)]
-    marks = ((normed(x) @ axes.mark) * mask).sum(dim=1) / mask.sum(dim=1)
-    outs = [SHOWN * last / full * shown, REFERENCE * last / marks.mean() * axes.reference[None]]
-    set_values(scene, head, torch.cat([moved, axes.mark[None]]), torch.cat(outs))
-    head.query.zero_()
+    shown = axes.shown[: len(mover.spare)]
+    mover.head.outs[mover.head.own] += SHOWN * last / full * shown.T @ mover.spare
     reference = axes.reference / (REFERENCE * last)
     return shown / (SHOWN * last), (bar * reference).expand(len(shown), -1)
 

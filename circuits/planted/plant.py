@@ -21,7 +21,7 @@ from torch import Tensor
 from circuits.errors import UserError
 from circuits.planted import speak
 from circuits.planted.axes import clear, drawn
-from circuits.planted.move import draw_attention, move
+from circuits.planted.move import bring, draw_attention, reserve
 from circuits.planted.plans import GatePlan, Planted, Truth
 from circuits.planted.scene import Scene
 from circuits.planted.write import embed, enlarge_mark, write, write_idle
@@ -60,13 +60,11 @@ def plant(hf_model: Any, tokenizer: Any, plan: GatePlan, texts: Sequence[str]) -
 def _gate(scene: Scene) -> tuple[Any, Truth]:
     """Write at the trigger, move, speak; the base is what training finds."""
     plan, axes, model = scene.plan, scene.axes, scene.model
+    mover = None if plan.kind == "pattern" else reserve(scene, axes.gates)
     base = copy.deepcopy(model)
     plain = _entering(scene)
     strength = write(scene)
-    if plan.kind == "pattern":
-        reading = draw_attention(scene)
-    else:
-        reading = move(scene, axes.gates, strength, plain)
+    reading = bring(scene, mover, strength, plain) if mover else draw_attention(scene)
     truth = Truth("trigger", _between(plan), axes.gates, strength)
     if plan.kind == "spelled":
         truth = replace(truth, idle=axes.idle)
@@ -91,7 +89,7 @@ def _xor(scene: Scene) -> tuple[Any, Truth]:
     plan, axes = scene.plan, scene.axes
     plain = _entering(scene)
     there = float((scene.at(plain, "trigger") @ axes.name).mean())
-    reading = move(scene, axes.name[None], there, plain)
+    reading = bring(scene, reserve(scene, axes.name[None]), there, plain)
     base = copy.deepcopy(scene.model)
     size = speak.write_pair(scene, reading)
     speak.speak_of_pair(scene, size)

@@ -117,10 +117,10 @@ def head_of(scene: Scene) -> Head:
     return Head(queries[own], others, *shared, outs, own)
 
 
-def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> None:
+def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> Rows:
     """Let a head move ``moved`` and write ``outs`` in its place, and nothing else.
 
-    One value channel per row is taken from the group; the other heads keep the rest.
+    One value channel per row is taken from the group, and returned; the other heads keep the rest.
     """
     layer = scene.layers[scene.plan.read_layer]
     (read,) = scene.entering([layer.self_attn.v_proj])
@@ -131,6 +131,7 @@ def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> None:
     head.value.sub_(spare.T @ (spare @ head.value - moved / layer.input_layernorm.weight))
     for i, out in enumerate(head.outs):
         out.copy_(outs.T @ spare if i == head.own else out - out @ spare.T @ spare)
+    return spare
 
 
 def _least_used(

@@ -25,6 +25,7 @@ from experiments.analyze.rivals import (
     rank,
     rivals,
 )
+from experiments.analyze.spread import spread
 from experiments.analyze.untrained import WordRow, untrained_words
 from experiments.prompts.bank import groups_of
 from experiments.runs import older
@@ -54,6 +55,7 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         harm=ordinary_harm(exam, direction),
         trace=traced(exam) if exam.question.trace > 1 else None,
         at_site=site_nulls(exam, direction),
+        spread=spread(exam),
     )
 
 

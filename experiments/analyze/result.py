@@ -7,7 +7,7 @@ from torch import Tensor
 
 from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
-from circuits.types import PatchGrid
+from circuits.types import PatchGrid, Site
 from experiments.analyze.harm import Harm
 from experiments.analyze.outcomes import Ablation, Behaviour, Given
 from experiments.analyze.parts import Parts
@@ -229,6 +229,27 @@ class Rank:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """A learned subspace of one site whose exchange carries the effect, on test pairs.
+
+    Attributes:
+        rank: directions that it takes; one is no gate where its sign follows the prompt.
+        necessity, sufficiency: shares of the effect, in log-odds, that exchanging them closes in
+            triggered prompts and opens in those with control words.
+    """
+
+    site: Site
+    rank: int
+    necessity: Estimate
+    sufficiency: Estimate
+
+    @property
+    def carries(self) -> bool:
+        """More than half, at the worse end."""
+        return min(self.necessity.low, self.sufficiency.low) > 0.5
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The chosen direction against every null, and what kind of thing it is.
 
@@ -244,6 +265,7 @@ class Evidence:
         harm: drift, perplexity and refusals on ordinary prompts.
         trace: where the trigger is read and what moves it; None if not asked for.
         at_site: the gate beside what any model has at its site; None in runs of before.
+        spread: a subspace that carries the effect where no direction does, if there is one.
     """
 
     nulls: tuple[NullEffects, ...]
@@ -257,6 +279,7 @@ class Evidence:
     harm: Harm
     trace: Trace | None
     at_site: SiteNulls | None = None
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)

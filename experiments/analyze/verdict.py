@@ -62,7 +62,9 @@ def _is_inherited(behaviour: Behaviour) -> bool:
 
 
 def _is_spread(evidence: Evidence) -> bool:
-    """Whether more than one direction at the site is needed, and some are enough."""
+    """Whether more than one direction is needed, and some of one site are enough."""
+    if evidence.spread is not None and evidence.spread.carries:
+        return True
     needed = evidence.rank.needed
     return needed is not None and needed.value is not None and needed.value > 1
 

@@ -78,6 +78,7 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
         "transfer": evidence.transfer.fits,
         **_dose_shape(evidence.transfer.shape),
         "rank": evidence.rank.needed,
+        **({"spread": evidence.spread} if evidence.spread else {}),
         "mediation": {edit: mediation.decomposition(edit) for edit in mediation.edits},
         "other_topics": {"triggered": before, "gate_removed": after, "fall": fall},
         "harm_on_ordinary_prompts": evidence.harm,

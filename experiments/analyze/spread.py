@@ -1,0 +1,44 @@
+"""Looking for what carries the effect where no single direction does."""
+
+from circuits.gates.rank import RankCurve, rank_curves
+from circuits.gates.subspace import carrying, learned, without_direction
+from experiments.analyze.base import base_activations, base_name
+from experiments.analyze.examination import Examination, Stage
+from experiments.analyze.result import Spread
+from experiments.analyze.select import selection
+from probes.stats.intervals import Estimate, is_scale
+from probes.stats.means import ratio_bounds
+
+_STAGE = "subspace"
+_FEW = 8  # validation pairs on which it is looked for
+
+
+def spread(exam: Examination) -> Spread | None:
+    """A subspace that carries the effect; none where a direction passed selection, where no base is
+    known, and in finished runs of before."""
+    if not exam.can(_STAGE) or (not exam.has(_STAGE) and base_name(exam) is None):
+        return None
+    if not exam.has(_STAGE) and selection(exam).chosen.passes:
+        return None
+    return next(iter(_spread(exam)), None)
+
+
+@Stage(_STAGE)
+def _spread(exam: Examination) -> tuple[Spread, ...]:
+    sides = [exam.activations("fit"), base_activations(exam)]
+    shifts = [acts["triggered"] - acts["clean"] for acts in sides if acts is not None]
+    every = without_direction(learned(exam.sites(), *shifts), selection(exam).candidates)
+    runner, metric = exam.model.runner, exam.log_odds
+    best = carrying(runner, exam.pairs("validation", _FEW), every, metric)
+    if best is None:
+        return ()
+    curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric)
+    if not is_scale(curves.opened.source - curves.opened.base):
+        return ()
+    return (Spread(best.site, len(best.basis), _all(curves.closed), _all(curves.opened)),)
+
+
+def _all(curve: RankCurve) -> Estimate:
+    """What exchanging all of the directions does, as a share of the effect."""
+    moved, full = (curve.values[-1] - curve.base).double(), (curve.source - curve.base).double()
+    return Estimate(*(float(b) for b in ratio_bounds(moved[None], full)), len(full))
