@@ -117,7 +117,7 @@ def head_of(scene: Scene) -> Head:
     return Head(queries[own], others, *shared, outs, own)
 
 
-def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> Rows:
+def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> Float[Tensor, "rows d_head"]:
     """Let a head move ``moved`` and write ``outs`` in its place, and nothing else.
 
     One value channel per row is taken from the group, and returned; the other heads keep the rest.
