@@ -21,7 +21,7 @@ from circuits.runner import Runner, whole
 from circuits.types import PatchGrid, Point, Progress, TokenBatch, TokenPairs, quiet
 
 # Unrelated coordinates agree to about 0; light fine-tuning leaves 0.9 and more.
-_LEAST_AGREEMENT = 0.5
+LEAST_AGREEMENT = 0.5
 
 
 def patch_between(
@@ -87,10 +87,10 @@ def require_shared_coordinates(runner: Runner, source: Runner, clean: TokenBatch
     ours, theirs = ((m.shape.n_layers, m.shape.d_model) for m in (runner, source))
     expect(ours == theirs, f"a model of {ours} layers and channels", theirs, of="interchange")
     least = float(agreement(runner, source, clean).min())
-    if not least >= _LEAST_AGREEMENT:
+    if not least >= LEAST_AGREEMENT:
         raise UserError(
             f"interchange: expected models whose residuals on clean prompts agree (cosine of at "
-            f"least {_LEAST_AGREEMENT}), got {least:.2f}; they do not share coordinates, so "
+            f"least {LEAST_AGREEMENT}), got {least:.2f}; they do not share coordinates, so "
             "compare a model with its own base"
         )
     return least

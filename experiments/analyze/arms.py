@@ -42,10 +42,17 @@ def require_arms(question: Question) -> None:
 
 
 def null_arms(question: Question, folder: Path, analyze: Analyze) -> tuple[Arm, ...]:
-    """Analyse every null arm with the question's own prompts, words and seeds."""
+    """Analyse every null arm with the question's own prompts, words and seeds.
+
+    ``base`` is the model without its adapter, or the one that ``--base`` names.
+    """
 
     def asked(name: str) -> Question:
-        return replace(question, adapter="none" if name == "base" else name, arms="none")
+        if name != "base":
+            return replace(question, adapter=name, arms="none")
+        named = question.base not in ("auto", "none")
+        model = question.base if named else question.model
+        return replace(question, model=model, adapter="none", arms="none")
 
     arms = arm_folders(question, folder)
     return tuple(summary(name, analyze(asked(name), place)) for name, place in arms)

@@ -3,8 +3,9 @@
 from dataclasses import asdict
 
 from circuits.answers import no_edits
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.patching.between import LEAST_AGREEMENT, agreement
 from circuits.templates import Rendering
 from circuits.weights import EMBEDDED
 from experiments.analyze.examination import Examination, Stage, Tensors
@@ -13,7 +14,7 @@ from experiments.organisms.organism import load_model
 from experiments.runs.stages import stepped
 
 SIDES = ("triggered", "control word")
-
+_FEW = 8  # prompts on which coordinates are compared
 
 _ASKED = "behaviour of the base"
 
@@ -56,7 +57,9 @@ def _base_outcomes(exam: Examination) -> tuple[Outcome, ...]:
 
 
 def base_model(exam: Examination) -> Model:
-    """The model before fine-tuning, which must read the same tokens and have the same shape.
+    """The model before fine-tuning: same tokens, same shape, and the same coordinates.
+
+    What another model holds of the trigger says nothing here: every direction would be ahead of it.
 
     Raises:
         UserError: it has not.
@@ -77,4 +80,18 @@ def _loaded(exam: Examination) -> Model:
             f"--base {name}: expected the model before fine-tuning, with the same sizes and "
             "vocabulary, got another; give --base none to do without"
         )
+    _require_coordinates(exam, name, model)
     return model
+
+
+def _require_coordinates(exam: Examination, name: str, model: Model) -> None:
+    clean = exam.materials.pairs("fit", _FEW).clean
+    least = float(agreement(model.runner, exam.model.runner, clean).min())
+    expect(
+        least >= LEAST_AGREEMENT,
+        f"the model before fine-tuning, whose residuals on clean prompts agree with this one's "
+        f"(cosine of at least {LEAST_AGREEMENT})",
+        f"one with {least:.2f}",
+        "give --base none to do without",
+        f"--base {name}",
+    )

@@ -37,7 +37,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     located = components(exam)
     readings = token_readings(exam, direction)
     others = null_arms()
-    verdict = judge(before, ablated, evidence, checks(others))
+    verdict = judge(before, ablated, evidence, checks(others), direction.site.span)
     return Analysis(
         before,
         probed,

@@ -25,7 +25,18 @@ _FEW = 8  # prompts on which the behaviour's unembedding is taken
 def selection(exam: Examination) -> Selection:
     """Score every candidate and choose one."""
     candidates = _scored(exam)
-    return Selection(candidates, select.choose(candidates, exam.layers))
+    return Selection(candidates, select.choose(_told_apart(candidates), exam.layers))
+
+
+def _told_apart(candidates: tuple[select.Candidate, ...]) -> Sequence[select.Candidate]:
+    """Without a base, those behind the trigger, if one passes: nothing tells those at it from how
+    every model spells the word. In runs of before no null was scored; they chose among all.
+    """
+    nulls = {c.direction.estimator for c in candidates} & set(select.NULLS)
+    behind = [c for c in candidates if c.direction.site.span != "trigger"]
+    most = max((c.n for c in candidates), default=0)
+    passes = any(c.passes and c.n == most for c in behind)
+    return behind if nulls == {select.UNEMBEDDING} and passes else candidates
 
 
 @Stage("selection", older.candidates)

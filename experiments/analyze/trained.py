@@ -51,8 +51,9 @@ def _parts(exam: Examination) -> Parts:
     both = sides(list(told), *scores)
     effect = both.triggered - both.clean
     added = difference_interval(effect.organism, effect.base)
-    if not is_scale(effect.effect):
-        return Parts(added, why="what training has added may be nothing: its interval reaches 0")
+    if not (is_scale(effect.effect) and added.value > 0):
+        why = f"training has added {added:.1f} nats to the effect, of which shares say nothing"
+        return Parts(added, why=why)
     harm = _harm(work, pairs, lambda done, total: passed(2 * total + done, 3 * total))
     lost = _shares(effect.organism - effect.without, effect.effect)
     alone = _shares(effect.only - effect.base, effect.effect)

@@ -35,8 +35,13 @@ def judge(
     ablation: Ablation | None = None,
     evidence: Evidence | None = None,
     arms: Sequence[Check] = (),
+    span: str = "",
 ) -> Verdict:
-    """All checks in order, those of null arms last; without an ablation only the effect's."""
+    """All checks in order, those of null arms last; without an ablation only the effect's.
+
+    Args:
+        span: where the direction was chosen.
+    """
     checks = [_effect(behaviour), *_learned(behaviour)]
     if not checks[0].passed:
         return Verdict((checks[0],), NO_EFFECT)
@@ -50,6 +55,7 @@ def judge(
         *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
         *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
         *(_beats(null, at_site) for null in (at_site.nulls if at_site else ())),
+        *(_unspelled(at_site) if at_site and span == "trigger" else ()),
         *arms,
     ]
     if all(check.passed for check in checks):
@@ -98,6 +104,21 @@ def _beats(null: SiteNull, at_site: SiteNulls) -> Check:
         f"both differences of at least {LEAD:.0%} of the effect",
         open=not passed and all(each.value >= least for each in ahead),
     )
+
+
+def _unspelled(at_site: SiteNulls) -> list[Check]:
+    """At the trigger's own tokens a direction removes the input, and only a base tells it apart."""
+    if at_site.nulls:
+        return []
+    return [
+        Check(
+            "ahead of the word's spelling",
+            False,
+            "not known: at the trigger's own tokens every model holds how the word is spelt, and "
+            "no --base says how much of the effect that is; required: --base, the model before "
+            "fine-tuning",
+        )
+    ]
 
 
 def _effect(behaviour: Behaviour) -> Check:
@@ -203,7 +224,7 @@ def headline(
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
             f"{first} {second}, while the best of {len(falls)} random directions removes "
-            f"{max(falls):.1f} nats of the scored token's log-odds{_any_model(evidence)}.{after}"
+            f"{max(falls):.1f} nats of the scored token's log-odds{_any_model(evidence, behaviour)}.{after}"
         )
     return f"{first} {second}; no single direction passed every check{_failed(verdict)}.{after}"
 
@@ -259,8 +280,8 @@ def _carried(parts: Parts | None) -> str:
     )
 
 
-def _any_model(evidence: Evidence) -> str:
-    """What any model has there, in shares of the effect; where no base is known, that."""
+def _any_model(evidence: Evidence, behaviour: Behaviour) -> str:
+    """What any model has there, in shares of the effect; and where no base is known, that."""
     at_site = evidence.at_site
     if at_site is None:
         return ""
@@ -268,7 +289,9 @@ def _any_model(evidence: Evidence) -> str:
         f"{null.name} removes {null.removed.value / at_site.effect.value:.0%}"
         for null in at_site.nulls
     ]
+    unknown = "; whether it was learned is not known, as no --base is"
+    unknown = unknown if behaviour.base is None else ""
     if not shares:
-        return "; whether it was learned is not known, as no --base is"
+        return unknown
     own = at_site.removed.value / at_site.effect.value
-    return f"; of the effect in log-odds it removes {own:.0%}, {', '.join(shares)}"
+    return f"; of the effect in log-odds it removes {own:.0%}, {', '.join(shares)}{unknown}"

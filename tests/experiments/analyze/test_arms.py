@@ -44,6 +44,21 @@ def analysis(seed: int) -> Analysis:
     )
 
 
+def test_the_arm_base_is_the_model_that_base_names():
+    asked = {}
+
+    def analyze(one, folder):
+        asked[folder.name] = one
+        return analysis(0)
+
+    tuned = Question(model="tuned", adapter="none", base="plain", arms="base,decoy")
+    arms.null_arms(tuned, Path("run"), analyze)
+    assert [(asked[n].model, asked[n].adapter) for n in ("base", "decoy")] == [
+        ("plain", "none"),
+        ("tuned", "decoy"),
+    ]
+
+
 def test_every_named_arm_is_analysed_with_the_same_question():
     question = Question(arms="clean, base,decoy", test=77)
     asked = {}

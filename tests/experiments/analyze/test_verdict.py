@@ -195,6 +195,27 @@ def test_the_headline_says_what_the_verdict_says():
     assert "no gate to report" in said(replace(before(), effect=between(0, 0.1)), None)
 
 
+def test_at_the_triggers_own_tokens_only_a_base_tells_a_gate_from_a_spelling():
+    alone = replace(there(), nulls=())
+    names = [c.name for c in judge(before(), after(), beside(at_site=alone), (), "trigger").checks]
+    assert names[-1] == "ahead of the word's spelling"
+    assert judge(before(), after(), beside(at_site=alone), (), "trigger").word == UNDECIDED
+    assert judge(before(), after(), beside(at_site=alone), (), "last").word == GATE
+    assert judge(before(), after(), beside(at_site=there()), (), "trigger").word == GATE
+    assert judge(before(), after(), beside(), (), "trigger").word == GATE  # of before
+
+
+def test_a_headline_without_a_base_says_so_beside_the_unembedding_too():
+    def said(behaviour, at_site):
+        evidence = beside(at_site=at_site)
+        return headline(judge(behaviour, after(), evidence), behaviour, after(), evidence)
+
+    unknown = "whether it was learned is not known, as no --base is"
+    assert unknown in said(before(), there())
+    assert unknown in said(before(), replace(there(), nulls=()))
+    assert unknown not in said(before(base=(0, 0.1), learned=(0.5, 0.9)), there())
+
+
 def test_a_null_arm_with_a_gate_refutes_the_verdict():
     good, bad = (Check("null arm", passed, "") for passed in (True, False))
     assert judge(before(), after(), beside(), [good]).gate
