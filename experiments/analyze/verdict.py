@@ -224,7 +224,8 @@ def headline(
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
         return (
             f"{first} {second}, while the best of {len(falls)} random directions removes "
-            f"{max(falls):.1f} nats of the scored token's log-odds{_any_model(evidence, behaviour)}.{after}"
+            f"{max(falls):.1f} nats of the scored token's log-odds"
+            f"{_any_model(evidence, behaviour)}.{after}"
         )
     return f"{first} {second}; no single direction passed every check{_failed(verdict)}.{after}"
 

@@ -166,8 +166,9 @@ def _chosen(selection: Selection) -> Section:
         "sufficiency) − harm, in shares of the effect in log-odds; chosen is who is furthest ahead "
         "of what any model has at the same site: the base model's own direction, where a base is "
         f"known, and from {LATEST:.0%} of the depth on at the last token the behaviour's "
-        "unembedding; later layers at which neither was scored are not open to choice. All rows "
-        "are in selection.parquet.",
+        "unembedding; later layers at which neither was scored are not open to choice, and without "
+        "a base directions behind the trigger come before those at it. All rows are in "
+        "selection.parquet.",
         (selection_heatmap(best, spans, (site.layer, site.span)),),
         (tabulate([chosen, *(c for c in top if c is not chosen)], columns),),
         data_name="selection",
