@@ -39,7 +39,7 @@ def examined(folders, tmp_path, base):
 
 
 def test_another_model_of_the_same_sizes_is_no_base(folders, tmp_path):
-    with pytest.raises(UserError, match=r"--base .*other: .*residuals.*--base none to do without"):
+    with pytest.raises(UserError, match=r"--base .*other.*residuals.*--base none to do without"):
         base_model(examined(folders, tmp_path, "other"))
 
 
