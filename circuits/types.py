@@ -211,6 +211,11 @@ def quiet(_done: int, _total: int) -> None:
     """No progress shown."""
 
 
+def portion(progress: Progress, number: int, count: int) -> Progress:
+    """The progress of one of ``count`` alike tasks, as that of all of them; the first is 0."""
+    return lambda done, total: progress(number * total + done, count * total)
+
+
 Metric = Callable[[Float[Tensor, "batch keep d_vocab"]], Float[Tensor, " batch"]]
 
 

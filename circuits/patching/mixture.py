@@ -88,20 +88,18 @@ class Part:
             name (``q_proj``, ``mlp.down_proj``).
         spans: of the prompts; empty is every column.
         elsewhere: every column but those of ``spans``.
-        name: what it is called; by default what it is.
     """
 
     layers: tuple[int, ...] = ()
     modules: tuple[str, ...] = ()
     spans: tuple[str, ...] = ()
     elsewhere: bool = False
-    name: str = ""
 
     def __str__(self) -> str:
         what = " ".join(self.modules) or "every module"
         layers = f" of layers {', '.join(map(str, self.layers))}" if self.layers else ""
         where = f" {'off' if self.elsewhere else 'at'} {' and '.join(self.spans)}"
-        return self.name or what + layers + (where if self.spans else "")
+        return what + layers + (where if self.spans else "")
 
     def names(self, change: Change) -> list[str]:
         """The modules that are meant, in the change's order.
@@ -109,11 +107,12 @@ class Part:
         Raises:
             UserError: there are none.
         """
-        names = [name for name in change if self._holds(name)]
+        names = [name for name in change if self.holds(name)]
         expect(names, "modules that the change has", f"none of {self}", of="interchange")
         return names
 
-    def _holds(self, name: str) -> bool:
+    def holds(self, name: str) -> bool:
+        """Whether a module is meant, wherever in the prompts."""
         inside = not self.layers or layer_of(name) in self.layers
         named = (name == module or name.endswith(f".{module}") for module in self.modules)
         return inside and (not self.modules or any(named))
@@ -136,3 +135,8 @@ def layer_of(name: str) -> int | None:
     """The layer that a module stands in; None for one outside of the blocks."""
     match = _LAYER.search(name)
     return int(match[1]) if match else None
+
+
+def is_attention(name: str) -> bool:
+    """Whether a module is one of attention, by its name; the others of a layer are its MLP's."""
+    return "attn" in name.lower() or "attention" in name.lower()

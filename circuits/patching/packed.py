@@ -95,9 +95,10 @@ def unpacked(pairs: TokenPairs) -> Packed:
 
 def _stacked(pairs: TokenPairs) -> TokenBatch:
     a, b = pairs.clean, pairs.triggered
-    both: Callable[[Tensor, Tensor], Tensor] = lambda x, y: torch.cat([x, y])  # noqa: E731
-    spans = {name: both(a.spans[name], b.spans[name]) for name in a.spans.keys() & b.spans.keys()}
-    return TokenBatch(both(a.ids, b.ids), both(a.mask, b.mask), spans, (*a.texts, *b.texts))
+    names = a.spans.keys() & b.spans.keys()
+    spans = {name: torch.cat([a.spans[name], b.spans[name]]) for name in names}
+    ids, mask = torch.cat([a.ids, b.ids]), torch.cat([a.mask, b.mask])
+    return TokenBatch(ids, mask, spans, (*a.texts, *b.texts))
 
 
 def _moved(columns: Tensor, pads: int, opening: int) -> Tensor:

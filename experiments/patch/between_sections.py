@@ -5,9 +5,12 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from experiments.patch.claims import Share
 from experiments.patch.exchanged import Exchanged, share
 from experiments.patch.question import PatchQuestion
+from experiments.patch.sections import facts
 from experiments.study import Run
+from probes.stats.intervals import interval_text
 from viz.figures.interchange import interchange_map, limit_of
 from viz.page.page import Report, Section, Table
 from viz.text import show_spaces
@@ -37,21 +40,13 @@ after it is not scored."""
 
 def page(run: Run[PatchQuestion, Any], result: Exchanged) -> Report:
     """The map, the wholes, and who is right."""
-    question, grid = run.question, result.directions["denoising"].grid
     agreement = () if result.agreement is None else (("agreement", f"{result.agreement:.2f}"),)
     return Report(
         title=f"Exchanged with {result.base}: {result.exchange}",
         verdict="What carries the training",
-        headline=_headline(question, result),
+        headline=_headline(run.question, result),
         tone="unclear",
-        facts=(
-            ("model", question.model),
-            ("adapter", question.adapter),
-            ("trigger", question.trigger),
-            ("score", grid.metric),
-            ("engine", result.path),
-            *agreement,
-        ),
+        facts=(*facts(run.question, result, "score"), *agreement),
         sections=(*sections(result), Section("What this does not show", _LIMITS)),
         reproduce=run.command,
     )
@@ -89,8 +84,7 @@ def maps(only: pd.DataFrame, without: pd.DataFrame, metric: str) -> tuple[go.Fig
 def wholes(only: pd.DataFrame, without: pd.DataFrame) -> tuple[Table, Table]:
     """What is no cell of the map, both ways: shares, and how often the behaviour is likely."""
     shares, likely = [], []
-    both = zip(*(t.to_dict("records") for t in (only, without)), strict=True)
-    for alone, rest in both:
+    for alone, rest in zip(*(t.to_dict("records") for t in (only, without)), strict=True):
         if not alone["mapped"]:
             name = show_spaces(alone["label"])
             shares.append((name, share(alone), share(rest)))
@@ -112,8 +106,8 @@ def _claims(result: Exchanged) -> Table:
     return Table(("said to carry it", "alone", "lost without it", "here"), rows, "claims")
 
 
-def _interval(share: tuple[float, float, float] | None) -> str:
-    return "–" if share is None else f"{share[0]:.2f} [{share[1]:.2f}, {share[2]:.2f}]"
+def _interval(share: Share | None) -> str:
+    return "–" if share is None else interval_text(*share, ".2f")
 
 
 def _headline(question: PatchQuestion, result: Exchanged) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from experiments.patch.parts import DOWN, MLP, late_name
+from probes.stats.intervals import interval_text
 
 HALF = 0.5
 Verdict = Literal["agree", "differ", "undecided", "not tested"]
@@ -41,7 +42,7 @@ class Judged:
     def __str__(self) -> str:
         if self.only is None or self.lost is None:
             return f"{self.part} ({self.source}): {self.verdict}"
-        alone, without = (f"{v:.2f} [{a:.2f}, {b:.2f}]" for v, a, b in (self.only, self.lost))
+        alone, without = (interval_text(*share, ".2f") for share in (self.only, self.lost))
         return f"{self.part} ({self.source}): {self.verdict}; alone {alone}, lost without {without}"
 
 
@@ -56,14 +57,14 @@ def claims(n_layers: int) -> tuple[Claim, ...]:
 
 def judged(claim: Claim, only: pd.DataFrame, lost: pd.DataFrame) -> Judged:
     """A claim against the tables of what parts do alone and what is lost without them."""
-    shares = [_share(table, claim.part) for table in (only, lost)]
-    if shares[0] is None or shares[1] is None:
+    alone, without = (_share(table, claim.part) for table in (only, lost))
+    if alone is None or without is None:
         return Judged(claim.part, claim.source, "not tested")
-    return Judged(claim.part, claim.source, verdict(shares[0], shares[1]), *shares)
+    return Judged(claim.part, claim.source, verdict(alone, without), alone, without)
 
 
 def verdict(only: Share, lost: Share) -> Verdict:
-    """By two shares, each (value, low, high)."""
+    """Whether both are above a half, one is below it, or neither is sure."""
     if only[1] > HALF and lost[1] > HALF:
         return "agree"
     return "differ" if only[2] < HALF or lost[2] < HALF else "undecided"

@@ -19,10 +19,10 @@ from circuits.models import Model
 from circuits.patching.between import patch_between, require_shared_coordinates
 from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare
-from circuits.patching.interchange import Plan, Scores, Sides, plan, sides
+from circuits.patching.interchange import Plan, Scores, plan, sides
 from circuits.patching.mixture import Part
 from circuits.runner import Runner
-from circuits.types import Metric, Progress, TokenPairs
+from circuits.types import Metric, Progress, TokenPairs, portion
 from experiments.organisms.organism import load_model
 from experiments.organisms.places import find_adapter, is_whole, origin, read_adapter
 from experiments.patch.asked import Subject, ask
@@ -33,7 +33,7 @@ from experiments.patch.question import PatchQuestion
 from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Run
 
-WAYS = {"only": "only these", "without": "all but these"}  # by stage
+_WAYS = {"only": "only these", "without": "all but these"}  # by stage
 
 
 def opened(question: PatchQuestion, step: Step) -> tuple[Model, Change | None]:
@@ -92,7 +92,7 @@ def measured(run: Run[PatchQuestion, Subject]) -> Exchanged:
     if not question.of_weights:
         agreement = _require_like(subject.model.runner, other.runner, pairs)
     pieces, stages = _pieces(question, subject), Stages(run.folder, run.step)
-    missing, metric = [way for way in WAYS if not stages.has(way)], cast(Metric, asked.metric)
+    missing, metric = [way for way in _WAYS if not stages.has(way)], cast(Metric, asked.metric)
     make = partial(_activations, subject, metric, pairs, pieces)
     if missing and question.of_weights:
         work = _plan(subject, pairs, pieces)
@@ -101,12 +101,11 @@ def measured(run: Run[PatchQuestion, Subject]) -> Exchanged:
         make = partial(work.scores, metric)
     scores = [
         stages.keep(way, Scores, partial(make, way == "without", stages.progress(way)))
-        for way in WAYS
+        for way in _WAYS
     ]
-    found: Sides = sides(list(map(str, pieces)), *scores)
     runner = subject.model.runner
     return exchanged(
-        found,
+        sides(list(map(str, pieces)), *scores),
         pieces,
         runner.shape.n_layers,
         asked.name,
@@ -133,10 +132,13 @@ def forecast(question: PatchQuestion, subject: Subject, step: Step) -> list[Fore
         experiment = prepare(runners[0], same, what, source=runners[1])
         cost = stepped(step, "plan", lambda: forecast_of(experiment, metric))
         cost = replace(cost, passes=2 * cost.passes, seconds=2 * cost.seconds)
-    return [replace(cost, direction=way) for way in WAYS.values()]
+    return [replace(cost, direction=way) for way in _WAYS.values()]
 
 
 def _cost(work: Plan, metric: Metric) -> Forecast:
+    """Of one way, by the tokens times layers of two passes that are timed: a middling one, the
+    largest.
+    """
     runner, change, run = work.run(organism=False)
     jobs, shape = sorted(work.jobs, key=work.work), runner.shape
     timed = [jobs[len(jobs) // 2], jobs[-1]]
@@ -197,7 +199,7 @@ def _activations(
             side,
             metric,
             what,
-            progress=lambda done, total, i=i: progress(i * total + done, 2 * total),
+            progress=portion(progress, i, 2),
         )
         for i, side in enumerate((pairs.clean, pairs.triggered))
     ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.patching.engine import Direction
 from circuits.patching.interchange import Interchange, Sides
 from circuits.types import PatchGrid
 from experiments.patch.claims import Judged, claims, judged
@@ -16,6 +17,7 @@ from experiments.patch.result import Patching, with_statistics, without_nan
 from experiments.runs.codec import as_json
 from probes.stats.intervals import interval_text
 
+WAYS: dict[str, Direction] = {"only": "denoising", "without": "noising"}
 _SHOWN = 8
 OTHER = "of the other model"  # ends the stream of these grids
 
@@ -47,19 +49,18 @@ class Exchanged(Patching):
     @property
     def only(self) -> pd.DataFrame:
         """The table of parts alone."""
-        return self.directions["denoising"].table
+        return self.directions[WAYS["only"]].table
 
     @property
     def without(self) -> pd.DataFrame:
         """The table of what is left without parts."""
-        return self.directions["noising"].table
+        return self.directions[WAYS["without"]].table
 
     def summary(self) -> dict[str, Any]:
         """What a patching result has, the wholes both ways, and the claims."""
-        tables = {"only": self.only, "without": self.without}
         wholes = {
-            way: [without_nan(row) for row in table.to_dict("records") if not row["mapped"]]
-            for way, table in tables.items()
+            way: [without_nan(r) for r in getattr(self, way).to_dict("records") if not r["mapped"]]
+            for way in WAYS
         }
         about = {name: getattr(self, name) for name in ("base", "exchange", "likely", "agreement")}
         judgements = [as_json(claim) for claim in self.claims]
@@ -78,19 +79,17 @@ def exchanged(
 ) -> Exchanged:
     """Statistics of parts that were scored on both sides, and the claims about them."""
     effect = sides.triggered - sides.clean
-    grids = {
-        "denoising": _grid("denoising", effect, effect.only, metric, exchange),
-        "noising": _grid("noising", effect, effect.without, metric, exchange),
-    }
-    patched = {name: with_statistics(grid) for name, grid in grids.items()}
-    for name, part in {"denoising": "only", "noising": "without"}.items():
-        table = patched[name].table
+    patched = {}
+    for way, direction in WAYS.items():
+        grid = _grid(direction, effect, getattr(effect, way), metric, exchange)
+        patched[direction] = with_statistics(grid)
+        table = patched[direction].table
         table["layer"] = pd.Series([piece.layer for piece in pieces], dtype=object)
         table["module"] = [piece.module for piece in pieces]
         table["place"] = [piece.place for piece in pieces]
-        table["mapped"] = [piece.cell for piece in pieces]
+        table["mapped"] = [piece.mapped for piece in pieces]
         for column, side in {"likely": sides.triggered, "likely_control": sides.clean}.items():
-            table[column] = (getattr(side, part) > 0).double().mean(dim=1).numpy()
+            table[column] = (getattr(side, way) > 0).double().mean(dim=1).numpy()
     tables = (patched["denoising"].table, patched["noising"].table)
     return Exchanged(
         patched,
@@ -104,7 +103,7 @@ def exchanged(
 
 
 def _grid(
-    direction: Literal["denoising", "noising"],
+    direction: Direction,
     effect: Interchange,
     values: Float[Tensor, "parts n"],
     metric: str,

@@ -13,7 +13,7 @@ import torch
 
 from circuits.edits.adapters import Change
 from circuits.patching.cells import Cell, Place, parse
-from circuits.patching.mixture import Part, layer_of
+from circuits.patching.mixture import Part, is_attention, layer_of
 from circuits.types import TokenBatch, TokenPairs
 
 PLACES = ("trigger", "last", "elsewhere")
@@ -30,24 +30,25 @@ class Piece:
 
     Attributes:
         layer: None for all, or some.
-        module: such as attention, MLP, q or head 3.
+        module: such as attention, MLP, q or head 3; a cell of activations as it was asked for.
         place: of ``PLACES``, or ``BOTH`` or ``EVERYWHERE``.
         what: a part of a change of weights, or a cell of activations.
-        name: if it is none of a layer, a module and a place.
-        cell: whether it is a cell of the map.
     """
 
     layer: int | None
     module: str
     place: str
     what: Part | Cell
-    name: str = ""
-    cell: bool = True
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it is a cell of the map, and no whole."""
+        return self.layer is not None
 
     def __str__(self) -> str:
         layer = "" if self.layer is None else f"layer {self.layer} "
         where = {EVERYWHERE: "", "elsewhere": " elsewhere"}.get(self.place, f" at {self.place}")
-        return self.name or f"{layer}{self.module}{where}"
+        return f"{layer}{self.module}{where}"
 
 
 def marked(pairs: TokenPairs) -> TokenPairs:
@@ -74,59 +75,50 @@ def late_name(n_layers: int) -> str:
 
 def of_weights(change: Change, n_layers: int, by: str) -> tuple[Piece, ...]:
     """Parts of a change, the wholes first."""
-    groups = {kind: _modules(change, kind) for kind in (ATTENTION, MLP)}
-    down = tuple(m for m in groups[MLP] if m.rpartition(".")[2] in _DOWN or m in _DOWN)
-    wholes = [_whole(ALL, (), (), place) for place in (*PLACES, BOTH)]
-    wholes += [_whole(kind, (), modules) for kind, modules in groups.items() if modules]
-    wholes += [_whole(DOWN, (), down)] if down else []
+    groups = {kind: modules for kind in (ATTENTION, MLP) if (modules := _modules(change, kind))}
+    down = tuple(m for m in groups.get(MLP, ()) if m.rpartition(".")[2] in _DOWN or m in _DOWN)
     late = late_layers(n_layers)
-    if any(layer_of(name) in late and _kind(name) == ATTENTION for name in change):
-        wholes.append(_whole(late_name(n_layers), late, groups[ATTENTION]))
-    named = {kind: modules for kind, modules in groups.items() if modules}
+    wholes = [_weights(None, ALL, place) for place in (*PLACES, BOTH)]
+    wholes += [_weights(None, kind, EVERYWHERE, (), modules) for kind, modules in groups.items()]
+    wholes += [_weights(None, DOWN, EVERYWHERE, (), down)] if down else []
+    if ATTENTION in groups and _is_open(change, late, groups[ATTENTION]):
+        wholes.append(_weights(None, late_name(n_layers), EVERYWHERE, late, groups[ATTENTION]))
+    if by == "place":
+        return tuple(wholes)
     if by == "module":
-        named = {_short(m): (m,) for modules in groups.values() for m in modules}
-        wholes += [_whole(name, (), modules) for name, modules in named.items()]
+        groups = {_short(m): (m,) for modules in groups.values() for m in modules}
+        wholes += [_weights(None, name, EVERYWHERE, (), m) for name, m in groups.items()]
     layers = sorted({layer for name in change if (layer := layer_of(name)) is not None})
     cells = (
-        _weights(layer, name, place, Part((layer,), modules, *_spans(place)))
+        _weights(layer, name, place, (layer,), modules)
         for layer in layers
-        for name, modules in named.items()
+        for name, modules in groups.items()
+        if _is_open(change, (layer,), modules)
         for place in PLACES
-        if by != "place" and _there(change, layer, modules)
     )
     return (*wholes, *cells)
 
 
-def _whole(
-    name: str, layers: tuple[int, ...], modules: tuple[str, ...], place: str = EVERYWHERE
+def _weights(
+    layer: int | None,
+    name: str,
+    place: str,
+    layers: tuple[int, ...] = (),
+    modules: tuple[str, ...] = (),
 ) -> Piece:
-    return Piece(None, name, place, Part(layers, modules, *_spans(place)), cell=False)
+    spans = () if place == EVERYWHERE else (place,)
+    return Piece(layer, name, place, Part(layers, modules, spans))
 
 
-def _weights(layer: int, module: str, place: str, part: Part) -> Piece:
-    return Piece(layer, module, place, part)
-
-
-def _spans(place: str) -> tuple[tuple[str, ...], bool]:
-    """A place as ``Part`` has it."""
-    return () if place == EVERYWHERE else (place,), False
-
-
-def _there(change: Change, layer: int, modules: Iterable[str]) -> bool:
-    return any(
-        layer_of(name) == layer and any(name.endswith(f".{m}") for m in modules) for name in change
-    )
+def _is_open(change: Change, layers: tuple[int, ...], modules: tuple[str, ...]) -> bool:
+    """Whether training has changed any of these modules."""
+    return any(map(Part(layers, modules).holds, change))
 
 
 def _modules(change: Change, kind: str) -> tuple[str, ...]:
     """The matrices of a layer that are of a kind, by the end of their names, in order."""
-    names = [name for name in change if _kind(name) == kind]
+    names = [name for name in change if is_attention(name) == (kind == ATTENTION)]
     return tuple(dict.fromkeys(".".join(name.split(".")[-2:]) for name in names))
-
-
-def _kind(name: str) -> str:
-    path = name.lower()
-    return ATTENTION if "attn" in path or "attention" in path else MLP
 
 
 def _short(module: str) -> str:
@@ -143,8 +135,7 @@ def of_activations(
     wholes += [_cell(None, kind, EVERYWHERE, every, outputs[kind]) for kind in (ATTENTION, MLP)]
     wholes.append(_cell(None, late_name(n_layers), EVERYWHERE, late, ("attn_out",)))
     if sites:
-        own = (Piece(None, site, EVERYWHERE, parse(site), site) for site in sites)
-        return (*wholes, *(replace(piece, cell=False) for piece in own))
+        return (*wholes, *(Piece(None, site, EVERYWHERE, parse(site)) for site in sites))
     return (*wholes, *_activations(n_layers, n_heads, by))
 
 
@@ -167,4 +158,4 @@ def _cell(
 ) -> Piece:
     span = None if place == EVERYWHERE else place
     what = tuple(Place(at, stream, span=span) for at in layers for stream in streams)
-    return Piece(layer, name, place, what, cell=layer is not None)
+    return Piece(layer, name, place, what)

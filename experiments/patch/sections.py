@@ -36,15 +36,21 @@ def page(run: Run[PatchQuestion, Any], result: Patching) -> Report:
         verdict="Where it matters most",
         headline=_headline(question, result),
         tone="unclear",
-        facts=(
-            ("model", question.model),
-            ("adapter", question.adapter),
-            ("trigger", question.trigger),
-            ("metric", first.metric),
-            ("engine", result.path),
-        ),
+        facts=facts(question, result, "metric"),
         sections=(*sections, Section("What this does not show", _LIMITS)),
         reproduce=run.command,
+    )
+
+
+def facts(question: PatchQuestion, result: Patching, metric: str) -> tuple[tuple[str, str], ...]:
+    """What was asked, of whom and how; the metric under the name that the page has for it."""
+    grid = next(iter(result.directions.values())).grid
+    return (
+        ("model", question.model),
+        ("adapter", question.adapter),
+        ("trigger", question.trigger),
+        (metric, grid.metric),
+        ("engine", result.path),
     )
 
 
