@@ -4,7 +4,6 @@ A run's ``result.json`` is kept in ``docs/results/verdict`` under its directory'
 ``docs/results/verdict.md`` is made from all that are kept there.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,15 +12,14 @@ from typing import Any
 from experiments.analyze.question import Question
 from experiments.analyze.written import SCHEMA
 from experiments.options import command_line
-from experiments.runs import files
 from experiments.runs.codec import decode
+from experiments.runs.kept import RESULTS, keep, kept, listed, ordered, table
 from experiments.runs.read import result
 from experiments.runs.terminal import say
 from probes.stats.intervals import Estimate
 
-PAGE = Path(__file__).parents[2] / "docs" / "results" / "verdict.md"
+PAGE = RESULTS / "verdict.md"
 _NONE = "–"
-_FIRST = ("sure-gate-open", "sure-gate")
 _ABOUT = """# Verdicts: what carries the trigger, and what of it was learned
 
 By `python -m experiments.analyze.comparison RUN ...`. The word is one of five: no effect on what \
@@ -51,33 +49,30 @@ def main(runs: Sequence[str]) -> None:
         UserError: a run is not finished, or is no analysis.
     """
     for run in runs:
-        value = result(Path(run), SCHEMA, "analyze")
-        files.write_json(PAGE.parent / PAGE.stem / f"{Path(run).resolve().name}.json", value)
-    paths = (PAGE.parent / PAGE.stem).glob("*.json")
-    PAGE.write_text(page({path.stem: json.loads(path.read_text()) for path in paths}))
+        keep(PAGE, Path(run).resolve().name, result(Path(run), SCHEMA, "analyze"))
+    PAGE.write_text(page(kept(PAGE)))
     say(f"page: {PAGE}")
 
 
-def page(kept: Mapping[str, Mapping[str, Any]]) -> str:
+def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The page over organisms' results by name."""
-    names = sorted(kept, key=lambda name: (*(name != first for first in _FIRST), name))
-    values = [(name, kept[name]) for name in names]
+    values = list(ordered(results).items())
     with_parts = [(n, v) for n, v in values if v.get("parts") and v["parts"]["parts"]]
     at_site = [
         (n, v) for n, v in values if v.get("evidence") and v["evidence"]["nulls_at_the_site"]
     ]
     paragraphs = [
         _ABOUT,
-        _table(_VERDICT, [_verdict(*each) for each in values]),
+        table(_VERDICT, [_verdict(*each) for each in values]),
         "Checks that failed: " + "; ".join(_failed(*each) for each in values) + ".",
         _PARTS,
-        _table(_PART, [_part(*each) for each in with_parts]),
+        table(_PART, [_part(*each) for each in with_parts]),
         _NULLS,
-        _table(_NULL, [_null(*each) for each in at_site]),
+        table(_NULL, [_null(*each) for each in at_site]),
         _GIVEN,
-        _table(_GAVE, [row for each in values for row in _gave(*each)]),
+        table(_GAVE, [row for each in values for row in _gave(*each)]),
         "## Commands and results",
-        "\n".join(f"- [{n}](verdict/{n}.json): `{_command(v)}`" for n, v in values),
+        listed(PAGE, {name: _command(value) for name, value in values}),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -187,11 +182,6 @@ def _estimate(value: Any) -> Estimate:
 
 def _rate(value: Any) -> str:
     return f"{_estimate(value):.0%p}" if value else _NONE
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -4,30 +4,28 @@ A run's ``result.json`` is kept in ``docs/results/interchange``, under its adapt
 its strongest single layers; ``docs/results/interchange.md`` is made from all that are kept there.
 """
 
-import json
-import shlex
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from circuits.errors import expect
-from experiments.patch.exchanged import share
+from experiments.options import command_line
+from experiments.patch.exchanged import WAYS, share
 from experiments.patch.parts import ATTENTION
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA
-from experiments.runs import files
+from experiments.runs.codec import decode
+from experiments.runs.kept import RESULTS, keep, kept, listed, ordered, table
 from experiments.runs.ledger import Ledger
 from experiments.runs.read import result
 from experiments.runs.terminal import say
 
-PAGE = Path(__file__).parents[2] / "docs" / "results" / "interchange.md"
-WAYS = {"only": "denoising", "without": "noising"}
+Results = Mapping[str, Mapping[str, Any]]  # by organism
+PAGE = RESULTS / "interchange.md"
 _SHOWN = 6  # layers
 _LATE_LABEL = f"{ATTENTION} of layer"  # begins the name of ``parts.late_name``
 _LATE = "attention of layers 23 and 24 of 30, or at that depth"
-_FIRST = ("sure-gate-open", "sure-gate")
 _COLUMNS = ("label", "mean", "low", "high", "recovery", "recovery_low", "recovery_high")
 
 _ABOUT = """# Interchange: which part of the training carries the trigger
@@ -52,11 +50,9 @@ def main(runs: Sequence[str]) -> None:
         UserError: a run is not finished, or is no interchange.
     """
     for run in runs:
-        kept = kept_of(Path(run))
-        name = Path(kept["question"]["adapter"]).name
-        files.write_json(PAGE.parent / PAGE.stem / f"{name}.json", kept)
-    paths = (PAGE.parent / PAGE.stem).glob("*.json")
-    PAGE.write_text(page({path.stem: json.loads(path.read_text()) for path in paths}))
+        value = kept_of(Path(run))
+        keep(PAGE, Path(value["question"]["adapter"]).name, value)
+    PAGE.write_text(page(kept(PAGE)))
     say(f"page: {PAGE}")
 
 
@@ -74,41 +70,32 @@ def kept_of(folder: Path) -> dict[str, Any]:
     return value | ({"layers": layers} if layers else {})
 
 
-def page(kept: dict[str, dict[str, Any]]) -> str:
+def page(results: Results) -> str:
     """The page over organisms' results by name."""
-    names = sorted(kept, key=lambda name: (*(name != first for first in _FIRST), name))
-    kept = {name: kept[name] for name in names}
+    results = ordered(results)
+    effects = [_effect(name, value) for name, value in results.items()]
     paragraphs = [
         _ABOUT,
-        _table(("organism", "model", "trigger", "n", *_EFFECT), map(_effect, names, kept.values())),
+        table(("organism", "model", "trigger", "n", *_EFFECT), effects),
         "Shares alone:",
-        _shares(kept, "only"),
+        _shares(results, "only"),
         "Shares lost without it:",
-        _shares(kept, "without"),
+        _shares(results, "without"),
         "Triggered prompts in which the token is likelier than not, alone / without:",
-        _table(("organism", *_parts(kept)), _likely(kept)),
+        table(("organism", *_parts(results)), _likely(results)),
         _RIGHT,
-        _table(("organism", *_claimed(kept)), _verdicts(kept)),
+        table(("organism", *_claimed(results)), _verdicts(results)),
         "## Single layers",
-        *(_layers(name, each["layers"]) for name, each in kept.items() if "layers" in each),
+        *(_layers(name, each["layers"]) for name, each in results.items() if "layers" in each),
         "## Commands and results",
-        "\n".join(
-            f"- [{name}](interchange/{name}.json): `{command(each['question'])}`"
-            for name, each in kept.items()
-        ),
+        listed(PAGE, {name: command(each["question"]) for name, each in results.items()}),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
 
 def command(question: dict[str, Any]) -> str:
-    """What a run was asked with: everything that is not as by default."""
-    words = ["gatescope", "patch"]
-    for field in fields(PatchQuestion):
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        value = question.get(field.name, default)
-        if value not in (default, [], ()):
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
+    """What a run was asked with."""
+    return command_line("patch", decode(PatchQuestion, question))
 
 
 def _part(label: str) -> str:
@@ -133,18 +120,18 @@ def _effect(name: str, value: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _parts(kept: dict[str, dict[str, Any]]) -> list[str]:
-    rows = [row for value in kept.values() for row in value["interchange"]["only"]]
+def _parts(results: Results) -> list[str]:
+    rows = [row for value in results.values() for row in value["interchange"]["only"]]
     return list(dict.fromkeys(_part(row["label"]) for row in rows))
 
 
-def _shares(kept: dict[str, dict[str, Any]], way: str) -> str:
-    parts = _parts(kept)
+def _shares(results: Results, way: str) -> str:
+    parts = _parts(results)
     rows = []
-    for name, value in kept.items():
+    for name, value in results.items():
         by_part = {_part(row["label"]): share(_whole(row)) for row in value["interchange"][way]}
         rows.append((f"`{name}`", *(by_part.get(part, "–") for part in parts)))
-    return _table(("organism", *parts), rows)
+    return table(("organism", *parts), rows)
 
 
 def _whole(row: dict[str, Any]) -> dict[str, Any]:
@@ -152,29 +139,29 @@ def _whole(row: dict[str, Any]) -> dict[str, Any]:
     return {name: float("nan") if value is None else value for name, value in row.items()}
 
 
-def _likely(kept: dict[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
-    for name, value in kept.items():
+def _likely(results: Results) -> Iterable[tuple[str, ...]]:
+    for name, value in results.items():
         alone, without = (
             {_part(row["label"]): row["likely"] for row in value["interchange"][way]}
             for way in WAYS
         )
         cells = (
             f"{alone[part]:.0%} / {without[part]:.0%}" if part in alone else "–"
-            for part in _parts(kept)
+            for part in _parts(results)
         )
         yield f"`{name}`", *cells
 
 
-def _claimed(kept: dict[str, dict[str, Any]]) -> list[str]:
-    claims = [claim for value in kept.values() for claim in value["interchange"]["claims"]]
+def _claimed(results: Results) -> list[str]:
+    claims = [claim for value in results.values() for claim in value["interchange"]["claims"]]
     return list(dict.fromkeys(_claim(claim) for claim in claims))
 
 
-def _verdicts(kept: dict[str, dict[str, Any]]) -> Iterable[tuple[str, ...]]:
-    for name, value in kept.items():
+def _verdicts(results: Results) -> Iterable[tuple[str, ...]]:
+    for name, value in results.items():
         claims = value["interchange"]["claims"]
         verdicts = {_claim(claim): claim["verdict"] for claim in claims}
-        yield f"`{name}`", *(verdicts.get(claim, "–") for claim in _claimed(kept))
+        yield f"`{name}`", *(verdicts.get(claim, "–") for claim in _claimed(results))
 
 
 def _claim(claim: dict[str, Any]) -> str:
@@ -186,11 +173,6 @@ def _layers(name: str, layers: dict[str, list[dict[str, Any]]]) -> str:
         "; ".join(f"{row['label']} {share(_whole(row))}" for row in layers[way]) for way in WAYS
     )
     return f"`{name}`, alone: {alone}.\n\n`{name}`, most lost without one: {lost}."
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":
