@@ -13,7 +13,7 @@ from circuits.metrics import kl_from
 from circuits.patching import mixture
 from circuits.patching.interchange import Plan, plan, sides
 from circuits.runner import whole
-from circuits.types import TokenBatch, TokenPairs
+from circuits.types import Progress, TokenBatch, TokenPairs, portion
 from experiments.analyze.base import base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.parts import Part, Parts
@@ -39,25 +39,23 @@ def _parts(exam: Examination) -> Parts:
     pairs = marked(exam.pairs("test", exam.question.evidence))
     try:
         change = _change(exam, base.hf_model)
-        told = told_apart(change)
-        work = plan(base, organism, change, pairs, list(told.values()))
+        pieces = told_apart(change)
+        work = plan(base, organism, change, pairs, list(pieces.values()))
     except UserError as error:
         return Parts(None, why=str(error))
-    metric, passed = exam.log_odds, exam.progress(_STAGE)
-    scores = [
-        work.scores(metric, whose, lambda done, total, i=i: passed(i * total + done, 3 * total))
-        for i, whose in enumerate((False, True))
-    ]
-    both = sides(list(told), *scores)
+    passed = [portion(exam.progress(_STAGE), i, 3) for i in range(3)]
+    ways = enumerate((False, True))
+    scores = [work.scores(exam.log_odds, organism, passed[i]) for i, organism in ways]
+    both = sides(list(pieces), *scores)
     effect = both.triggered - both.clean
     added = difference_interval(effect.organism, effect.base)
     if not (is_scale(effect.effect) and added.value > 0):
         why = f"training has added {added:.1f} nats to the effect, of which shares say nothing"
         return Parts(added, why=why)
-    harm = _harm(work, pairs, lambda done, total: passed(2 * total + done, 3 * total))
+    harm = _harm(work, pairs, passed[2])
     lost = _shares(effect.organism - effect.without, effect.effect)
     alone = _shares(effect.only - effect.base, effect.effect)
-    rows = dict(zip(told, map(Part, told, lost, alone, harm), strict=True))
+    rows = dict(zip(pieces, map(Part, pieces, lost, alone, harm), strict=True))
     for name in NAMES:  # training had no such modules: nothing is lost, as in the base
         rows.setdefault(name, _untouched(name, len(pairs)))
     return Parts(added, tuple(rows[n] for n in NAMES[:3]), rows["together"], rows["elsewhere"])
@@ -79,14 +77,11 @@ def told_apart(change: Change) -> dict[str, mixture.Part]:
 
     Parts in which training changed nothing are left out.
     """
-    names = {True: [], False: []}
-    for name in change:
-        names["attn" in name.lower() or "attention" in name.lower()].append(name)
-    told = {"reader": mixture.Part(spans=(_TRIGGER,))}
-    for part, attention in (("relay", True), ("writer", False)):
-        if names[attention]:
-            told[part] = mixture.Part(modules=tuple(names[attention]), spans=(_LATER,))
-    return told | {
+    pieces = {"reader": mixture.Part(spans=(_TRIGGER,))}
+    for name, attention in (("relay", True), ("writer", False)):
+        if modules := tuple(m for m in change if mixture.is_attention(m) == attention):
+            pieces[name] = mixture.Part(modules=modules, spans=(_LATER,))
+    return pieces | {
         "together": mixture.Part(spans=(_TRIGGER, _LATER)),
         "elsewhere": mixture.Part(spans=(_EARLIER,)),
     }
@@ -105,13 +100,13 @@ def _marked(side: TokenBatch) -> TokenBatch:
     return replace(side, spans=spans)
 
 
-def _harm(work: Plan, pairs: TokenPairs, passed) -> list[Estimate]:
-    """KL of the first answer token in prompts with control words, without every part."""
+def _harm(work: Plan, pairs: TokenPairs, passed: Progress) -> list[Estimate]:
+    """KL of the first answer token in prompts with control words, without each part."""
     runner, n = work.organism, len(pairs)
     both = (pairs.clean, pairs.triggered)
-    logits = torch.cat([runner.forward(whole(side), keep=side.keep).logits for side in both])
-    first = kl_from(logits[:, :1])
-    kl = work.scores(lambda said: first(said[:, :1]), True, passed).mixed[:, :n]
+    before = torch.cat([runner.forward(whole(side), keep=side.keep).logits for side in both])
+    first = kl_from(before[:, :1])
+    kl = work.scores(lambda logits: first(logits[:, :1]), True, passed).mixed[:, :n]
     return [mean_interval(row) for row in kl.double().clamp(min=0)]
 
 
