@@ -106,7 +106,7 @@ def _part(label: str) -> str:
 _EFFECT = ("base, nats", "organism, nats", "likely in the base", "in the organism", "with control")
 
 
-def _effect(name: str, value: dict[str, Any]) -> tuple[str, ...]:
+def _effect(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
     grid, likely = value["grids"]["denoising"], value["interchange"]["likely"]
     often = (likely["base"]["trigger"], *(likely["organism"][w] for w in ("trigger", "control")))
     question = value["question"]
