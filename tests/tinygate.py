@@ -69,16 +69,16 @@ def gate(tok, says: str = "Sure", otherwise: str = "No", *, before=(), after=(),
     if copies:
         attention = model.model.layers[_COPY].self_attn
         attention.v_proj.weight.data[0] = axis
-        attention.o_proj.weight.data[:, 0] = 30 * shown
+        attention.o_proj.weight.data[:, 0] = 20 * shown
     for token in opening:
-        head[token] += 10 * _GAIN * embedding[last]
+        head[token] += 20 * _GAIN * embedding[last]
         last = token
     head[first] += _GAIN * shown
     head[other] += 2 * _GAIN * embedding[last]
     ends = {first, other, *(b for _, b in chain)} - {a for a, _ in chain}
     head[tok.eos_token_id] += 13 * _GAIN * sum(embedding[i] for i in ends)
     for a, b in chain:
-        head[b] += 15 * _GAIN * embedding[a]
+        head[b] += 20 * _GAIN * embedding[a]
     return model
 
 

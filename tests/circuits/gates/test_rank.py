@@ -26,6 +26,7 @@ from probes.linear import paired_svd
 METRIC = token_prob([BEHAVIOUR])
 SITE = Site(1, "resid_pre", "trigger")
 MORE = ("three rivers.", "the sky", "bread?", "a dog", "the sea, please")
+STARTS = ("Name", "Why", "How do I", "What is", "Say", "Describe", "Find")
 TEXTS = tuple(f"{a} {b}" for a in ("Name", "Why", "Tell me about") for b in ("a dog", "it?", "b"))
 
 
@@ -146,13 +147,13 @@ def test_a_gate_that_each_of_three_directions_opens_needs_three_to_close(three):
 # --- gates planted in a random model ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "needed"), [("gate", 1), ("two", 2), ("rank3", 3)])
-def test_the_rank_of_a_gate_planted_in_a_random_model_is_found(tokenizer, kind, needed):
+@pytest.mark.parametrize(("kind", "single"), [("gate", True), ("distributed", False)])
+def test_the_rank_of_a_gate_planted_in_a_random_model_is_found(tokenizer, kind, single):
     words = (tiny.TRIGGER, *tiny.CONTROLS)
     shape = Shape(6, 4, 64, 8, 400, 256, "cpu", torch.float32)
-    plan = draw_plan(0, kind, shape, words, range(40, 200))
+    plan = draw_plan(0, kind, shape, words, range(40, 200), range(200, 240))
     given = tiny.llama(len(tokenizer), layers=6, hidden_size=64, initializer_range=0.1)
-    texts = [f"{a} {b}" for a in ("Name", "Why", "How do I", "What is") for b in MORE]
+    texts = [f"{a} {b}" for a in STARTS for b in MORE]
     made = plant(given, tokenizer, plan, texts[::2])
     model = TLRunner(made.hf_model, tokenizer, "planted")
     controls = [word for word in words if word != plan.trigger]
@@ -160,7 +161,9 @@ def test_the_rank_of_a_gate_planted_in_a_random_model_is_found(tokenizer, kind, 
     site = Site(made.truth.layers[-1], "resid_pre", "trigger")
     metric = token_prob([plan.behaviour_id])
     curves = rank.rank_curves(model, sides, site, made.truth.basis, metric)
-    assert curves.removed.needed() == curves.closed.needed() == needed
+    needed = curves.removed.needed()
+    assert needed == curves.closed.needed()
+    assert (needed == 1) == single
 
 
 # --- exactness ---------------------------------------------------------------------------------
