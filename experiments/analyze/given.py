@@ -23,9 +23,14 @@ _SIDE = ["control word"]
 def given(exam: Examination, direction: Direction) -> tuple[Given, ...]:
     """By the base, where it is known, and every null arm; none in finished runs of before."""
     names = [name for name, _ in arm_folders(exam.question, exam.folder)]
-    if base_name(exam) is not None and _BASE not in names:
+    # A directory that is only read cannot say whether a base is known, only whether it was asked.
+    if _BASE not in names and (exam.has(_stage(_BASE)) or _base_is_known(exam)):
         names.insert(0, _BASE)
     return tuple(_kept(exam, name, direction) for name in names if exam.can(_stage(name)))
+
+
+def _base_is_known(exam: Examination) -> bool:
+    return exam.can(_stage(_BASE)) and base_name(exam) is not None
 
 
 def _stage(name: str) -> str:

@@ -1,5 +1,7 @@
 """A direction given to the base shows whether what lies above it was there before training."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import tinygate
@@ -46,3 +48,11 @@ def test_it_is_measured_once(exam, tmp_path):
     first = given(one, shift(one, AFTER))
     assert given(one, shift(one, BEFORE)) == first
     assert given(Examination(tmp_path, one.question), shift(one, BEFORE)) == first
+
+
+def test_a_finished_directory_is_read_without_its_model_whatever_its_base(exam, tmp_path):
+    one = exam(tmp_path)
+    kept = given(one, shift(one, AFTER))
+    auto = replace(one.question, base="auto")  # only the model at hand says whether it has one
+    assert given(Examination(tmp_path, auto), shift(one, AFTER)) == kept
+    assert given(Examination(tmp_path / "empty", auto), shift(one, AFTER)) == ()  # of before
