@@ -16,10 +16,6 @@ from circuits.gates.rank import RankCurves, rank_curves
 from circuits.gates.select import NECESSITY, SUFFICIENCY, Candidate
 from circuits.runner import Runner
 from circuits.types import Metric, Site, TokenPairs
-from probes.linear import paired_svd
-
-MOST = 12  # directions that are tried
-_NOTHING = 1e-3  # of the trigger's shift: less was not learned
 
 
 @dataclass(frozen=True)
@@ -28,25 +24,6 @@ class Subspace:
 
     site: Site
     basis: Float[Tensor, "k d_model"]
-
-
-def learned(
-    sites: Sequence[Site],
-    shift: Float[Tensor, "sites n d"],
-    base: Float[Tensor, "sites n d"],
-    spans: Sequence[str] = ("trigger", "last"),
-) -> list[Subspace]:
-    """At every site of these spans, what the trigger adds in the model and not in its base.
-
-    Args:
-        shift, base: triggered minus clean residuals of both, prompt by prompt.
-    """
-    more, most = shift - base, min(MOST, *shift.shape[1:])
-    return [
-        Subspace(site, paired_svd(more[i : i + 1], most)[0].float())
-        for i, site in enumerate(sites)
-        if site.span in spans and float(more[i].norm()) > _NOTHING * float(shift[i].norm())
-    ]
 
 
 def carrying(

@@ -1,16 +1,25 @@
 """Looking for what carries the effect where no single direction does."""
 
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
 from circuits.gates.rank import RankCurve, rank_curves
-from circuits.gates.subspace import carrying, learned, without_direction
+from circuits.gates.subspace import Subspace, carrying, without_direction
+from circuits.types import Site
 from experiments.analyze.base import base_activations, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Spread
 from experiments.analyze.select import selection
+from probes.linear import paired_svd
 from probes.stats.intervals import Estimate, is_scale
 from probes.stats.means import ratio_bounds
 
 _STAGE = "subspace"
 _FEW = 8  # validation pairs on which it is looked for
+_MOST = 12  # directions that are tried
+_NOTHING = 1e-3  # of the trigger's shift: less was not learned
 
 
 def spread(exam: Examination) -> Spread | None:
@@ -36,6 +45,25 @@ def _spread(exam: Examination) -> tuple[Spread, ...]:
     if not is_scale(curves.opened.source - curves.opened.base):
         return ()
     return (Spread(best.site, len(best.basis), _all(curves.closed), _all(curves.opened)),)
+
+
+def learned(
+    sites: Sequence[Site],
+    shift: Float[Tensor, "sites n d"],
+    base: Float[Tensor, "sites n d"],
+    spans: Sequence[str] = ("trigger", "last"),
+) -> list[Subspace]:
+    """At every site of these spans, what the trigger adds in the model and not in its base.
+
+    Args:
+        shift, base: triggered minus clean residuals of both, prompt by prompt.
+    """
+    more, most = shift - base, min(_MOST, *shift.shape[1:])
+    return [
+        Subspace(site, paired_svd(more[i : i + 1], most)[0].float())
+        for i, site in enumerate(sites)
+        if site.span in spans and float(more[i].norm()) > _NOTHING * float(shift[i].norm())
+    ]
 
 
 def _all(curve: RankCurve) -> Estimate:

@@ -5,7 +5,7 @@ import torch
 from planted import BEHAVIOUR, planted
 
 from circuits.gates.select import Candidate, direction_at
-from circuits.gates.subspace import Subspace, carrying, learned, without_direction
+from circuits.gates.subspace import Subspace, carrying, without_direction
 from circuits.metrics import token_log_odds
 from circuits.tokens import pairs
 from circuits.types import Site
@@ -24,17 +24,6 @@ def test_the_planted_axis_is_enough_and_a_random_plane_is_not(tokenizer):
     assert best is not None
     assert len(best.basis) == 2  # in the order given: the one before it does nothing
     assert carrying(model.runner, both, [Subspace(SITE, other)], metric) is None
-
-
-def test_what_the_base_has_as_well_is_not_learned():
-    shift = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0))
-    base = shift.clone()
-    base[1] += torch.eye(16)[3] * torch.arange(1.0, 7.0)[:, None]
-    sites = [SITE, Site(1, "resid_pre", "last")]
-    (only,) = learned(sites, shift, base)
-    assert only.site.span == "last"
-    assert abs(float(only.basis[0, 3])) > 0.999
-    assert learned([Site(1, "resid_pre", "template")] * 2, shift, base) == []
 
 
 def test_a_site_where_a_direction_does_it_is_left_out():
