@@ -44,7 +44,8 @@ def random_nulls(
 ) -> tuple[NullEffects, ...]:
     """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
 
-    The latter are drawn beside the gate; there are none where nothing else varies.
+    All are drawn beside the gate: where a model is narrow, others would have a part of it. There
+    are none of the latter where nothing else varies.
 
     Args:
         pairs: test pairs.
@@ -54,7 +55,9 @@ def random_nulls(
         UserError: the site cannot be resumed.
     """
     own = direction.vector.float().cpu()
-    drawn = {"sphere": evidence.sphere_directions(len(own), count, seed)}
+    sphere = evidence.sphere_directions(len(own), count, seed)
+    beside = sphere - torch.outer(sphere @ own, own)
+    drawn = {"sphere": torch.nn.functional.normalize(beside, dim=1)}
     if evidence.varies(*activations, own):
         drawn["covariance"] = evidence.covariance_directions(*activations, count, seed + 1, own)
     units = torch.cat([own[None], *drawn.values()])
