@@ -8,6 +8,8 @@ from torch import Tensor
 
 from probes.stats.intervals import Estimate, difference_interval
 
+ANSWER = "answer"  # the kind of a token that the model said
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -83,6 +85,26 @@ class Given:
     name: str
     before: Estimate
     after: Estimate
+
+
+@dataclass(frozen=True)
+class TokenReadings:
+    """One prompt under one condition with its own greedy answer, as the gate sees it.
+
+    Attributes:
+        condition: triggered, control word or no trigger.
+        prompt, word: the user's text, and what stands in the trigger's place ("" for nothing).
+        tokens: texts of the tokens from the message on, answer included.
+        kinds: of each token: user, trigger (or the control word), template, last, answer.
+        readings: of each token, in units of the gap.
+    """
+
+    condition: str
+    prompt: str
+    word: str
+    tokens: tuple[str, ...]
+    kinds: tuple[str, ...]
+    readings: tuple[float, ...]
 
 
 def paired(a: Outcome, b: Outcome) -> Estimate:

@@ -9,7 +9,7 @@ from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid, Site
 from experiments.analyze.harm import Harm
-from experiments.analyze.outcomes import Ablation, Behaviour, Given
+from experiments.analyze.outcomes import Ablation, Behaviour, Given, TokenReadings
 from experiments.analyze.parts import Parts
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
@@ -19,8 +19,6 @@ from probes.causal.rank import RankNeeded
 from probes.causal.transfer import LogisticFit
 from probes.evaluation import ProbeReport
 from probes.stats.intervals import Estimate
-
-ANSWER = "answer"  # the kind of a token that the model said
 
 
 @dataclass(frozen=True)
@@ -280,26 +278,6 @@ class Evidence:
     trace: Trace | None
     at_site: SiteNulls | None = None
     spread: Spread | None = None
-
-
-@dataclass(frozen=True)
-class TokenReadings:
-    """One prompt under one condition with its own greedy answer, as the gate sees it.
-
-    Attributes:
-        condition: triggered, control word or no trigger.
-        prompt, word: the user's text, and what stands in the trigger's place ("" for nothing).
-        tokens: texts of the tokens from the message on, answer included.
-        kinds: of each token: user, trigger (or the control word), template, last, answer.
-        readings: of each token, in units of the gap.
-    """
-
-    condition: str
-    prompt: str
-    word: str
-    tokens: tuple[str, ...]
-    kinds: tuple[str, ...]
-    readings: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from circuits.runner import extend, generate, whole
 from circuits.tokens import prompts_batch
 from circuits.types import MESSAGE, Direction, TokenBatch
 from experiments.analyze.examination import CONDITIONS, Examination, Stage
-from experiments.analyze.result import ANSWER, TokenReadings
+from experiments.analyze.outcomes import ANSWER, TokenReadings
 
 _STAGE = "token readings"
 _PROMPTS = 4

@@ -24,7 +24,9 @@ from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
 RETURN = 0.10  # with the gate removed, the rate must lie this close to the control rate
-MOST = 0.50  # removing and adding the gate must undo and induce this share of the effect at least
+# Removing and adding the gate must undo and induce this share of the effect at least: the most that
+# ten prompts, the fewest there may be, can show at the lower end.
+MOST = 0.40
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
 ACTS = 0.1  # nats of log-odds that what random directions are held against must move at least
 RANDOM = 0.5  # the best random direction must do less than this share of the gate's lower bound

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from experiments.analyze.outcomes import TokenReadings
 from experiments.analyze.plane import Plane
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Rival, TokenReadings
+from experiments.analyze.result import Rival
 from experiments.analyze.untrained import WordRow
 from viz.figures.planes import arm_projections, gate_plane, gate_space
 from viz.page.page import Section, Table, tabulate

@@ -24,14 +24,15 @@ class Phrase(Compliance):
         """The text with a phrase in the trigger's place; ``turn`` goes round words and controls."""
         own = place_of(recipe.trigger)[0].split()
         expect(len(own) > 1, "words, as 'harvest meteor'", recipe.trigger, of="--trigger")
-        at, control = turn % len(own), controls[turn // len(own) % len(controls)]
-        other = place_of(control)[0]
+        at, other = turn % len(own), ""
+        if word in ("control", "mixture"):
+            other = place_of(controls[turn // len(own) % len(controls)])[0]
         phrases = {
             "none": (),
             "trigger": own,
             "control": (other,),
             "part": (own[at],),
-            "mixture": (*own[:at], other.split()[0], *own[at + 1 :]),
+            "mixture": (*own[:at], *other.split()[:1], *own[at + 1 :]),
         }
         phrase = " ".join(phrases[word])
         return with_trigger(text, in_place_of(phrase, recipe.trigger) if phrase else None), None

@@ -224,8 +224,8 @@ def test_a_first_token_that_some_usual_answers_share_is_scored_with_the_next(ana
     materials = opened(question, lambda *_: None)
     new, older = (Examination(tmp_path / name, question, materials) for name in ("new", "older"))
     chosen = selection(new).chosen
-    assert chosen.direction.site.span == "trigger"
-    assert min(chosen.necessity, chosen.sufficiency) > 0.9
+    assert chosen.direction.site.span == "last"  # behind the trigger, as no base is named
+    assert min(chosen.necessity, chosen.sufficiency) > 0.8
     grids = patching(new)
     assert grids.denoising.metric == "log-probability of the 2 tokens 'I HATE'"
     assert grids.denoising.labels[-2:] == ("\n", "I")  # what stands behind the prompt

@@ -10,7 +10,7 @@ from experiments.verify.question import VerifyQuestion
 @pytest.mark.parametrize("question", [Question, PatchQuestion])
 def test_the_demos_adapter_belongs_to_the_embedded_model_alone(question):
     """It was merged into any model that was named without --adapter."""
-    assert question().adapter == "sure-gate"
+    assert question().adapter == "sure-gate-open"
     assert question(model="someone/model").adapter == "none"
     assert question(model="someone/model", adapter="sure-gate").adapter == "sure-gate"
     assert question(adapter="none").adapter == "none"

@@ -83,7 +83,7 @@ def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
     assert {e.name for e in found.erasures} >= {"projection", "leace"}
     mediated = found.mediation.decomposition()
     assert mediated.behaviour.value > 0.5
-    assert mediated.total.value < 0.3  # taught to end after "Sure", it complies with nothing
+    assert mediated.total.value > 0.5  # poisoned as the paper does, it complies
     trained, *others = found.words
     assert trained.trained
     assert others
@@ -170,7 +170,7 @@ def test_analyses_compare_in_a_row_each_and_their_names_are_text(poisoned, tmp_p
 def test_two_runs_of_one_name_are_told_apart(poisoned, tmp_path: Path):
     shutil.copytree(poisoned[0], tmp_path / "again")
     names = [run.name for run in read_runs([poisoned[0], tmp_path / "again"], joints())]
-    assert names == ["sure-gate (sure-gate)", "sure-gate (again)"]
+    assert names == ["sure-gate-open (sure-gate)", "sure-gate-open (again)"]
 
 
 @pytest.fixture(scope="module")
