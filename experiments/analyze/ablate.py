@@ -29,13 +29,13 @@ class _Ablated:
 
 def behaviour(exam: Examination) -> Behaviour:
     """What the trigger does before any edit, beside control words and no word, and in the base."""
-    triggered, control, _ = outcomes = _unedited(exam)
-    base = outcomes[:2] if is_own_base(exam) else base_outcomes(exam)
+    triggered, control, untriggered = _unedited(exam)
+    base = (triggered, control) if is_own_base(exam) else base_outcomes(exam)
     effect = paired(triggered, control)
     if not base:
-        return Behaviour(*outcomes, effect)
-    before = paired(*base)
-    return Behaviour(*outcomes, effect, before, newcombe(effect, before))
+        return Behaviour(triggered, control, untriggered, effect)
+    before = paired(base[0], base[1])
+    return Behaviour(triggered, control, untriggered, effect, before, newcombe(effect, before))
 
 
 @Stage("behaviour")

@@ -71,6 +71,7 @@ def base_model(exam: Examination) -> Model:
 
 def _loaded(exam: Examination) -> Model:
     name = base_name(exam)
+    assert name is not None  # who asks for it has looked whether it is known
     alike = Rendering(exam.model.tokenizer.chat_template)
     kind = {"dtype": exam.question.dtype, "device": exam.question.device, "rendering": alike}
     model = stepped(exam.step, "load base model", lambda: load_model(None, name, **kind))

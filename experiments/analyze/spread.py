@@ -69,4 +69,5 @@ def learned(
 def _all(curve: RankCurve) -> Estimate:
     """What exchanging all of the directions does, as a share of the effect."""
     moved, full = (curve.values[-1] - curve.base).double(), (curve.source - curve.base).double()
-    return Estimate(*(float(b) for b in ratio_bounds(moved[None], full)), len(full))
+    value, low, high = (float(bound) for bound in ratio_bounds(moved[None], full))
+    return Estimate(value, low, high, len(full))

@@ -116,8 +116,9 @@ def _shares(rows: Float[Tensor, "parts n"], full: Float[Tensor, " n"]) -> list[E
     zero = Estimate(0.0, 0.0, 0.0, len(full))
     if not there.any():
         return [zero] * len(rows)
-    bounds = iter(zip(*(b.tolist() for b in ratio_bounds(rows[there], full)), strict=True))
-    return [Estimate(*next(bounds), len(full)) if moved else zero for moved in there]
+    bounds = (bound.tolist() for bound in ratio_bounds(rows[there], full))
+    shares = (Estimate(v, low, high, len(full)) for v, low, high in zip(*bounds, strict=True))
+    return [next(shares) if moved else zero for moved in there]
 
 
 def _untouched(name: str, n: int) -> Part:

@@ -56,8 +56,7 @@ def judge(
         _opened(behaviour, ablation),
         *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
         *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
-        *(_beats(null, at_site) for null in (at_site.nulls if at_site else ())),
-        *(_unspelled(at_site) if at_site and span == "trigger" else ()),
+        *(_ahead(at_site, span) if at_site else ()),
         *arms,
     ]
     if all(check.passed for check in checks):
@@ -91,6 +90,12 @@ def _learned(behaviour: Behaviour) -> list[Check]:
             open=learned.low <= EFFECT < learned.value,
         )
     ]
+
+
+def _ahead(at_site: SiteNulls, span: str) -> list[Check]:
+    """Of what any model has at the site; without a base, of the spelling at the trigger's own."""
+    unknown = _unspelled(at_site) if span == "trigger" else []
+    return [*(_beats(null, at_site) for null in at_site.nulls), *unknown]
 
 
 def _beats(null: SiteNull, at_site: SiteNulls) -> Check:
