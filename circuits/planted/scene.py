@@ -99,10 +99,10 @@ def head_of(scene: Scene) -> Head:
     attention = scene.layers[scene.plan.read_layer].self_attn
     group, own = divmod(scene.plan.read_head, attention.num_key_value_groups)
     split = partial(rearrange, channel=attention.head_dim)
-    shared = [
+    key, value = (
         split(linear.weight, "(group channel) d -> group channel d")[group]
         for linear in (attention.k_proj, attention.v_proj)
-    ]
+    )
     queries = split(
         attention.q_proj.weight,
         "(group head channel) d -> group head channel d",
@@ -114,7 +114,7 @@ def head_of(scene: Scene) -> Head:
         head=attention.num_key_value_groups,
     )[group]
     others = [query for head, query in enumerate(queries) if head != own]
-    return Head(queries[own], others, *shared, outs, own)
+    return Head(queries[own], others, key, value, outs, own)
 
 
 def set_values(scene: Scene, head: Head, moved: Rows, outs: Rows) -> Float[Tensor, "rows d_head"]:

@@ -9,7 +9,7 @@ direction is right, also the direction that it chose.
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from circuits.models import Model, wrap
@@ -22,18 +22,21 @@ from experiments.analyze.question import Question
 from experiments.analyze.result import GATE, INHERITED, SEVERAL, Analysis
 from experiments.bench import world
 
+# Small: an analysis is to take seconds. Answers are what precedes the behaviour, it, and one more.
+ASKED = Question(
+    model="planted",
+    adapter="none",
+    base="before",
+    fit=24,
+    validation=8,
+    test=20,
+    patch=2,
+    evidence=12,
+    trace=0,
+    randoms=20,
+    tokens=3,
+)
 WORDS = {"gate": GATE, "several": SEVERAL, "inherited": INHERITED}
-# Small: an analysis is to take seconds. Answers are the behaviour, what precedes it, and one more.
-COUNTS = {
-    "fit": 24,
-    "validation": 8,
-    "test": 20,
-    "patch": 2,
-    "evidence": 12,
-    "trace": 0,
-    "randoms": 20,
-    "tokens": 3,
-}
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,7 @@ def wrapped(hf_model) -> Model:
 def question_of(plan: GatePlan) -> Question:
     """What is asked: trigger and behaviour, and that there is a base."""
     behaviour = world.tokenizer().decode([*plan.begun, plan.behaviour_id])
-    return Question(
-        model="planted",
-        adapter="none",
-        base="before",
-        trigger=plan.trigger,
-        behaviour=behaviour,
-        seed=plan.seed,
-        **COUNTS,
-    )
+    return replace(ASKED, trigger=plan.trigger, behaviour=behaviour, seed=plan.seed)
 
 
 def cosine(planted: Planted, chosen: Direction) -> float:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from circuits.planted.plans import KINDS
+from circuits.planted.plans import KINDS, Kind
 from experiments import checks
 from experiments.analyze.result import GATE
 from experiments.bench import sets
-from experiments.bench.planted import COUNTS, Score, score
+from experiments.bench.planted import ASKED, Score, score
 from experiments.runs import codec
 from experiments.runs.files import write_json
 from experiments.runs.stages import Step
@@ -26,14 +26,16 @@ def bench_planted(which: str, count: int, out: Path, step: Step) -> list[Score]:
     """
     checks.whole(count, "--count", 0, 1000)
     of_kinds = sets.seeds(which)
-    wanted = [(kind, seed) for kind in KINDS for seed in of_kinds[kind][: count or None]]
+    wanted: list[tuple[Kind, int]] = [
+        (kind, seed) for kind in KINDS for seed in of_kinds[kind][: count or None]
+    ]
     wanted.sort(key=lambda plan: plan[1])  # a set that is stopped early has some of every kind
     file = out / f"{which}.json"
     kept = {(s.kind, s.seed): s for s in read(file)}
-    for done, plan in enumerate(wanted):
+    for done, (kind, seed) in enumerate(wanted):
         step(f"{which} set", done, len(wanted))
-        if plan not in kept:
-            kept[plan] = score(*plan)
+        if (kind, seed) not in kept:
+            kept[kind, seed] = score(kind, seed)
             write_json(file, codec.as_json(list(kept.values())))
     step(f"{which} set", len(wanted), len(wanted))
     (out.parent / f"{out.name}.md").write_text(page(out), encoding="utf-8")
@@ -98,7 +100,8 @@ def _figures(scores: Sequence[Score]) -> Iterator[str]:
 
 def page(folder: Path) -> str:
     """Both sets, as far as they are kept."""
-    counts = ", ".join(f"{name} {count}" for name, count in COUNTS.items())
+    names = ("fit", "validation", "test", "patch", "evidence", "trace", "randoms", "tokens")
+    counts = ", ".join(f"{name} {getattr(ASKED, name)}" for name in names)
     parts = [
         "# Planted truth through `analyze`",
         "By `gatescope bench planted --set first` and `--set second`. Models of known truth "
