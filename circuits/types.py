@@ -278,6 +278,7 @@ class Measured:
         attention, attention_clean: span -> weight from the last span's token on the span, in the
             triggered and the clean run.
         sizes, together: how many heads of largest effect were patched at once; the last is all.
+        chosen: where that was on held-out pairs, the size that is enough on those that ranked.
         direct: ``z`` (axes: layer, head), ``attn_out`` and ``mlp_out`` (axes: layer) at the last
             span, straight into the logits.
     """
@@ -296,3 +297,4 @@ class Measured:
     sizes: tuple[int, ...]
     together: PatchGrid
     direct: Mapping[str, PatchGrid]
+    chosen: int | None = None

@@ -7,7 +7,8 @@ On pairs of a triggered and a control prompt, by exact patching:
    ``z`` patched there alone), and what they read at which span. For the latter, keys and values are
    patched at the span, the head's ``z`` is recorded, and only that is put into the run, at the
    later spans. So heads that share keys and values (grouped queries) are still told apart;
-3. *together*: heads ranked by effect, the first k patched at once, for growing k;
+3. *together*: heads ranked by effect, the first k patched at once, for growing k; where pairs are
+   held out, k is chosen on the pairs that ranked, and what the heads recover measured on those;
 4. *write out*: paths from every head, attention and MLP output at the last token straight into the
    logits, all else held (path patching, Wang et al. 2022, arXiv 2211.00593).
 
@@ -46,6 +47,7 @@ def measure(
     metric: Metric,
     *,
     spans: tuple[str, ...] = SPANS,
+    held_out: TokenPairs | None = None,
     strongest: int = 12,
     metric_name: str = "metric",
     progress: Step = lambda name, done, total: None,
@@ -56,6 +58,7 @@ def measure(
         runner, pairs, metric: as in ``patch``; a metric of the next token.
         spans: at least two, in the prompt's order; the first holds the trigger, the last is the
             prompt's last token.
+        held_out: other pairs, on which the strongest heads are patched together.
         strongest: for how many heads to measure what they read and where they write.
         progress: called with the measurement's name and its passes done and to do.
 
@@ -97,6 +100,12 @@ def measure(
         "cell",
     )
     sizes, together = patched_together(sites, order, step("heads together"))
+    chosen = None
+    if held_out is not None:
+        chosen = next(size for size, there in zip(sizes, _enough(together), strict=True) if there)
+        cells = [_together(order[:size]) for size in sizes]
+        again = step("heads together, held-out pairs")
+        together = patch(runner, held_out, metric, cells, metric_name=metric_name, progress=again)
     paths = partial(path_patch, runner, pairs, metric, metric_name=metric_name)
     each = [cell(Place(i, "z", span=last, heads=(h,))) for i in layers for h in range(n_heads)]
     direct = _by_part(
@@ -122,6 +131,7 @@ def measure(
         attention_clean=attended(runner, pairs.clean, strong, spans),
         sizes=sizes,
         together=together,
+        chosen=chosen,
         direct={stream: replace(grid, stream=stream) for stream, grid in direct.items()},
     )
 
@@ -147,9 +157,7 @@ def patched_together(
 
     coarse = _growing(len(order))
     grid = measured(coarse)
-    mean = grid.effects.mean(dim=-1)
-    reached = (mean / mean[-1]).nan_to_num(1.0) >= _ENOUGH
-    at = int(reached.nonzero()[0])
+    at = _enough(grid).index(True)
     between = range(coarse[at - 1] + 1, coarse[at]) if at else range(0)
     if not between:
         return coarse, grid
@@ -160,6 +168,12 @@ def patched_together(
     values = torch.cat([grid.values[:at], finer.values, grid.values[at:]])
     labels = (*grid.labels[:at], *finer.labels, *grid.labels[at:])
     return sizes, replace(grid, values=values, labels=labels)
+
+
+def _enough(together: PatchGrid) -> list[bool]:
+    """Whether so many heads recover 0.8 of what the last, all of them, do."""
+    mean = together.effects.mean(dim=-1)
+    return ((mean / mean[-1]).nan_to_num(1.0) >= _ENOUGH).tolist()
 
 
 def _growing(count: int) -> tuple[int, ...]:

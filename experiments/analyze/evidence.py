@@ -1,7 +1,7 @@
 """Weighing: the chosen direction against every null, and what kind of thing it is.
 
-Every function is a stage of an analysis, measured on test prompts (the trace on validation pairs)
-with the direction that was chosen before.
+Every function is a stage of an analysis, measured on test prompts with the direction that was
+chosen before. The trace is measured on validation pairs, what its heads do together on test pairs.
 """
 
 import torch
@@ -25,7 +25,6 @@ from experiments.analyze.rivals import (
     rank,
     rivals,
 )
-from experiments.analyze.spread import spread
 from experiments.analyze.untrained import WordRow, untrained_words
 from experiments.prompts.bank import groups_of
 from experiments.runs import older
@@ -55,7 +54,6 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         harm=ordinary_harm(exam, direction),
         trace=traced(exam) if exam.question.trace > 1 else None,
         at_site=site_nulls(exam, direction),
-        spread=spread(exam),
     )
 
 
@@ -165,6 +163,7 @@ def traced(exam: Examination) -> Trace:
         exam.model.runner,
         exam.pairs("validation", exam.question.trace),
         exam.log_prob,
+        held_out=exam.pairs("test", exam.question.trace),
         metric_name=metric_name(exam),
         spans=(*(s for s in SPANS[:-1] if s in exam.spans), SAID if exam.fork.more else SPANS[-1]),
         progress=lambda name, done, total: exam.step(f"trace: {name}", done, total),

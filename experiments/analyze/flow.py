@@ -4,6 +4,7 @@ Each stage keeps its record in the run directory and is skipped where it is foun
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
@@ -13,6 +14,7 @@ from experiments.analyze.given import given
 from experiments.analyze.locate import components, patching, probes
 from experiments.analyze.result import UNDECIDED, Analysis, Arm
 from experiments.analyze.select import selection
+from experiments.analyze.spread import spread
 from experiments.analyze.tokens import token_readings
 from experiments.analyze.trained import parts
 from experiments.analyze.verdict import headline, judge
@@ -37,7 +39,11 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     located = components(exam)
     readings = token_readings(exam, direction)
     others = null_arms()
-    verdict = judge(before, ablated, evidence, checks(others), direction.site.span)
+    passed = checks(others)
+    verdict = judge(before, ablated, evidence, passed, direction.site.span)
+    if not verdict.gate:
+        evidence = replace(evidence, spread=spread(exam))
+        verdict = judge(before, ablated, evidence, passed, direction.site.span)
     return Analysis(
         before,
         probed,

@@ -20,7 +20,7 @@ from experiments.runs.ledger import Ledger
 from probes.stats.intervals import Estimate
 from probes.stats.roc import auroc
 
-_SIDES = {"triggered": "triggered", "clean": "control word"}
+SIDES = {"triggered": "triggered", "clean": "control word"}
 _BESIDE = 2  # components beside the gate
 _KEPT = "stages/activations-test.safetensors"
 
@@ -55,8 +55,8 @@ def plane(exam: Examination, direction: Direction) -> Plane:
         return ((acts.double() @ axes.T - offsets) / direction.gap).float()
 
     points = {
-        name: {label: placed(acts[side][index]) for side, label in _SIDES.items()}
-        for name, acts in {OWN: exam.activations("test"), **_arms(exam)}.items()
+        name: {label: placed(acts[side][index]) for side, label in SIDES.items()}
+        for name, acts in {OWN: exam.activations("test"), **arms_kept(exam)}.items()
     }
     own, power = points[OWN], sizes**2 / (sizes**2).sum()
     positive = torch.arange(sum(map(len, own.values()))) >= len(own["control word"])
@@ -68,7 +68,7 @@ def plane(exam: Examination, direction: Direction) -> Plane:
     )
 
 
-def _arms(exam: Examination) -> dict[str, dict[str, Tensor]]:
+def arms_kept(exam: Examination) -> dict[str, dict[str, Tensor]]:
     """Every arm's kept activations of the same test prompts; an arm without them is left out."""
     return {
         name: {side: x.float() for side, x in Ledger(place).tensors(_KEPT).items()}

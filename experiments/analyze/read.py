@@ -10,6 +10,7 @@ from experiments.analyze.arms import OWN, arm_folders
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
 from experiments.analyze.plane import Plane, plane
+from experiments.analyze.projections import Projection, projections
 from experiments.analyze.question import Question
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA
@@ -29,6 +30,7 @@ class AnalysisRun(Finished[Analysis]):
         texts: the test prompts.
         rates: arm -> condition -> rate of the behaviour before any edit, this model first.
         plane: None where there is no gate's direction, or no activations were kept.
+        projections: on what was learned, where it is read, relayed and written.
         notes: what a reader of the figures must know of the model.
     """
 
@@ -36,6 +38,7 @@ class AnalysisRun(Finished[Analysis]):
     texts: tuple[str, ...]
     rates: dict[str, dict[str, Estimate]]
     plane: Plane | None
+    projections: tuple[Projection, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -72,6 +75,7 @@ def analysed(
         notes: what a reader of the figures must know of the model.
     """
     own = {o.condition: o.behaviour for o in result.behaviour.outcomes}
+    selection = result.selection
     adapter, model = exam.question.adapter, exam.question.model
     return AnalysisRun(
         name=Path(model if adapter == "none" else adapter).name,
@@ -81,7 +85,8 @@ def analysed(
         manifest=files.read_manifest(exam.folder),
         texts=tuple(texts),
         rates={OWN: own, **_arms(exam)},
-        plane=plane(exam, result.selection.chosen.direction) if result.selection else None,
+        plane=plane(exam, selection.chosen.direction) if selection else None,
+        projections=projections(exam, selection.candidates) if selection else (),
         notes=tuple(notes),
     )
 

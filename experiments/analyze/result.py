@@ -228,18 +228,30 @@ class Rank:
 
 @dataclass(frozen=True)
 class Spread:
-    """A learned subspace of one site whose exchange carries the effect, on test pairs.
+    """A subspace of one site whose exchange carries the effect, on test pairs.
 
     Attributes:
         rank: directions that it takes; one is no gate where its sign follows the prompt.
         necessity, sufficiency: shares of the effect, in log-odds, that exchanging them closes in
             triggered prompts and opens in those with control words.
+        learned: spanned by what the trigger adds here and not in the base; otherwise by all that it
+            adds at the last token, of which the base has a part.
     """
 
     site: Site
     rank: int
     necessity: Estimate
     sufficiency: Estimate
+    learned: bool = True
+
+    def sentence(self) -> str:
+        """Such as ``Exchanging 3 learned directions at ... closes 95% ...``."""
+        kind = "learned " if self.learned else ""
+        return (
+            f"Exchanging {self.rank} {kind}direction{'s' if self.rank > 1 else ''} at {self.site} "
+            f"between prompts with trigger and control words closes {self.necessity:.0%p} of the "
+            f"effect in log-odds and opens {self.sufficiency:.0%p}"
+        )
 
     @property
     def carries(self) -> bool:

@@ -23,11 +23,9 @@ _NOTHING = 1e-3  # of the trigger's shift: less was not learned
 
 
 def spread(exam: Examination) -> Spread | None:
-    """A subspace that carries the effect; none where a direction passed selection, where no base is
-    known, and in finished runs of before."""
+    """A subspace that carries the effect; none where there is none, where no base is known, and in
+    finished runs of before."""
     if not exam.can(_STAGE) or (not exam.has(_STAGE) and base_name(exam) is None):
-        return None
-    if not exam.has(_STAGE) and selection(exam).chosen.passes:
         return None
     return next(iter(_spread(exam)), None)
 
@@ -35,30 +33,36 @@ def spread(exam: Examination) -> Spread | None:
 @Stage(_STAGE)
 def _spread(exam: Examination) -> tuple[Spread, ...]:
     sides = [exam.activations("fit"), base_activations(exam)]
-    shifts = [acts["triggered"] - acts["clean"] for acts in sides if acts is not None]
-    every = without_direction(learned(exam.sites(), *shifts), selection(exam).candidates)
+    shift, base = (acts["triggered"] - acts["clean"] for acts in sides if acts is not None)
     runner, metric = exam.model.runner, exam.log_odds
-    best = carrying(runner, exam.pairs("validation", _FEW), every, metric)
-    if best is None:
+    pairs, candidates = exam.pairs("validation", _FEW), selection(exam).candidates
+    for more, spans in ((shift - base, ("trigger", "last")), (shift, ("last",))):
+        every = without_direction(shifted(exam.sites(), shift, more, spans), candidates)
+        best = carrying(runner, pairs, every, metric)
+        if best is not None:
+            break
+    else:
         return ()
     curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric)
     if not is_scale(curves.opened.source - curves.opened.base):
         return ()
-    return (Spread(best.site, len(best.basis), _all(curves.closed), _all(curves.opened)),)
+    ends, is_learned = (_all(curves.closed), _all(curves.opened)), len(spans) > 1
+    return (Spread(best.site, len(best.basis), *ends, learned=is_learned),)
 
 
-def learned(
+def shifted(
     sites: Sequence[Site],
     shift: Float[Tensor, "sites n d"],
-    base: Float[Tensor, "sites n d"],
-    spans: Sequence[str] = ("trigger", "last"),
+    more: Float[Tensor, "sites n d"],
+    spans: Sequence[str],
 ) -> list[Subspace]:
-    """At every site of these spans, what the trigger adds in the model and not in its base.
+    """What the trigger adds at every site of these spans that is not the base's alone.
 
     Args:
-        shift, base: triggered minus clean residuals of both, prompt by prompt.
+        shift: triggered minus clean residuals, prompt by prompt.
+        more: those of them that are looked at: what the base does not have, or all.
     """
-    more, most = shift - base, min(_MOST, *shift.shape[1:])
+    most = min(_MOST, *shift.shape[1:])
     return [
         Subspace(site, paired_svd(more[i : i + 1], most)[0].float())
         for i, site in enumerate(sites)

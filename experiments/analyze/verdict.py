@@ -61,19 +61,12 @@ def judge(
     ]
     if all(check.passed for check in checks):
         return Verdict(tuple(checks), GATE)
-    return Verdict(tuple(checks), SEVERAL if evidence and _is_spread(evidence) else UNDECIDED)
+    several = evidence and evidence.spread and evidence.spread.carries
+    return Verdict(tuple(checks), SEVERAL if several else UNDECIDED)
 
 
 def _is_inherited(behaviour: Behaviour) -> bool:
     return behaviour.base is not None and behaviour.base.low > EFFECT
-
-
-def _is_spread(evidence: Evidence) -> bool:
-    """Whether more than one direction is needed, and some of one site are enough."""
-    if evidence.spread is not None and evidence.spread.carries:
-        return True
-    needed = evidence.rank.needed
-    return needed is not None and needed.value is not None and needed.value > 1
 
 
 def _learned(behaviour: Behaviour) -> list[Check]:
@@ -234,7 +227,9 @@ def headline(
             f"{max(falls):.1f} nats of the scored token's log-odds"
             f"{_any_model(evidence, behaviour)}.{after}"
         )
-    return f"{first} {second}; no single direction passed every check{_failed(verdict)}.{after}"
+    several = f" {evidence.spread.sentence()}." if evidence and evidence.spread else ""
+    no_gate = f"no single direction passed every check{_failed(verdict)}"
+    return f"{first} {second}; {no_gate}.{several}{after}"
 
 
 def _failed(verdict: Verdict) -> str:

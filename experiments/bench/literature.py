@@ -7,10 +7,9 @@ half, or an angle; it agrees or differs only if the whole interval over prompts 
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -37,15 +36,14 @@ _ABOUT = """\
 # Beside the literature
 
 By `python -m experiments.bench.literature RUN ...`, from runs of `gatescope patch --against-model`
-and `gatescope analyze`. Shares are of what is lost of the trigger's learned effect without single
-layers' parts of the training; 95% intervals over prompts. A row agrees or differs only if its whole
-interval does."""
+and `gatescope analyze`, and by `python -m experiments.bench.heads ADAPTER ...`. Shares are of what
+is lost of the trigger's learned effect without single layers' parts of the training; 95% intervals
+over prompts. A row agrees or differs only if its whole interval does."""
 _MISSING = """\
-Not measured: overlap of the trigger's heads with those that bring the same behaviour about without
-a trigger (Jaccard 0.18 to 0.66 in arXiv 2602.10382), for no set of heads of the untriggered
-behaviour is traced here; whether the training for an answer of several tokens is more diffuse than
-for one (arXiv 2508.15847), for the organisms above are all scored by one token. The depth is of
-what was *learned* at the trigger's token; where the base reads a word is not in it."""
+Not measured: whether the training for an answer of several tokens is more diffuse than for one
+(arXiv 2508.15847), for the organisms above are all scored by one token. The depth is of what was
+*learned* at the trigger's token; where the base reads a word is not in it."""
+HEADS = ".heads"
 _UNNAMED = "several"  # no one source is named for it
 
 
@@ -210,7 +208,7 @@ def _relay(folder: Path) -> Row:
     return of_direction(differences[0] - differences[1], natural.float())
 
 
-def written(organisms: dict[str, Sequence[Row]]) -> str:
+def written(organisms: Mapping[str, Sequence[Row]]) -> str:
     """The page, a table for each organism."""
     parts = [_ABOUT]
     for organism, rows in organisms.items():
@@ -220,26 +218,32 @@ def written(organisms: dict[str, Sequence[Row]]) -> str:
     return "\n\n".join([*parts, _MISSING]) + "\n"
 
 
+def keep(fresh: Mapping[str, Sequence[Row]], kind: str = "") -> None:
+    """Keep the rows of organisms, and write the page of all that is kept.
+
+    Args:
+        kind: of rows that another command measures; they stand in a file of their own.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for organism, rows in fresh.items():
+        files.write_json(FOLDER / f"{organism}{kind}.json", as_json({"rows": rows}))
+    kept: dict[str, list[Row]] = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        rows = files.read_json(path)["rows"]
+        organism = path.stem.removesuffix(HEADS)
+        kept.setdefault(organism, []).extend(decode(tuple[Row, ...], rows, where=str(path)))
+    page = written(kept)
+    files.write_atomically(FOLDER.with_suffix(".md"), page.encode())
+    say(page)
+
+
 def main(runs: Sequence[str]) -> None:
     """Read the runs given, keep what they say, and write the page of all that is kept."""
     fresh: dict[str, list[Row]] = {}
     for run in runs:
         organism, rows = read(Path(run))
         fresh.setdefault(organism, []).extend(rows)
-    for organism, rows in fresh.items():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        files.write_json(FOLDER / f"{organism}.json", as_json({"rows": rows}))
-    kept: dict[str, Sequence[Row]] = {
-        path.stem: decode(tuple[Row, ...], _rows(files.read_json(path)), where=str(path))
-        for path in sorted(FOLDER.glob("*.json"))
-    }
-    page = written(kept)
-    files.write_atomically(FOLDER.with_suffix(".md"), page.encode())
-    say(page)
-
-
-def _rows(kept: dict[str, Any]) -> Any:
-    return kept["rows"]
+    keep(fresh)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ class Trace:
         leaves: the first layer from which on the trigger's span carries less than half.
         arrives: the first layer at which the last span carries half; ``layers`` is after the last.
         heads: the strongest heads, by falling effect.
-        together: their number against what they recover.
+        together: their number against what they recover; on held-out pairs if ``chosen`` is given.
+        chosen: how many are enough by the pairs that ranked the heads.
         writers: significant direct paths of at least 0.05 either way, by falling size.
     """
 
@@ -116,6 +117,7 @@ class Trace:
     heads: tuple[Mover, ...]
     together: tuple[Together, ...]
     writers: tuple[TraceStep, ...]
+    chosen: int | None = None
 
     @property
     def movers(self) -> tuple[Mover, ...]:
@@ -123,7 +125,13 @@ class Trace:
 
     @property
     def enough(self) -> Together | None:
-        """The smallest measured set of heads that recovers 0.8 of what all heads do."""
+        """The smallest measured set of heads that recovers 0.8 of what all heads do.
+
+        Chosen on the pairs that ranked the heads; its share is of held-out ones. In runs of before
+        both were the same pairs.
+        """
+        if self.chosen is not None:
+            return next((some for some in self.together if some.size == self.chosen), None)
         return next((some for some in self.together if some.share.value >= ENOUGH), None)
 
     def sentence(self) -> str:
@@ -162,10 +170,11 @@ def _moved_text(trace: Trace) -> list[str]:
     else:
         sentences.append("No single head was found to move it.")
     if enough := trace.enough:
+        held_out = "" if trace.chosen is None else ", on prompts that did not choose them"
         sentences.append(
             f"Patched together, the strongest {enough.size} head{'s' * (enough.size > 1)} of "
             f"{trace.tests} {'recovers' if enough.size == 1 else 'recover'} "
-            f"{enough.share:.0%p} of what all heads do."
+            f"{enough.share:.0%p} of what all heads do{held_out}."
         )
     return sentences
 

@@ -67,6 +67,7 @@ def trace(measured: Measured, level: float = 0.95, resamples: int = 2000, seed: 
         heads=_movers(measured, restored, removed, direct["z"], judged, mean),
         together=_together(measured, level),
         writers=_writers(direct, totals),
+        chosen=measured.chosen,
     )
 
 

@@ -23,7 +23,7 @@ from viz.theme import ARM_COLOURS, colour, fade
 
 Points = Mapping[str, Mapping[str, Float[Tensor, "n axes"]]]
 _FILLED = "triggered"
-_ALONG = "along the gate<br>(0: control words, 1: trigger)"
+_ALONG = "along {}<br>(0: control words, 1: trigger)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,16 @@ def _clouds(points: Points) -> Iterator[_Cloud]:
             yield _Cloud(arm, condition, at, shade)
 
 
-def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
-    """Where every arm's prompts lie along the gate, a strip per arm and condition.
+def arm_projections(
+    points: Points, texts: Sequence[str] = (), along: str = "the gate"
+) -> go.Figure:
+    """Where every arm's prompts lie along a direction, a strip per arm and condition.
 
-    The points' vertical spread means nothing. The diamond is the mean with its 95 % bootstrap
-    interval. `texts` are the prompts, for the hover.
+    The points' vertical spread means nothing. The diamond is the mean with its 95 % interval.
+
+    Args:
+        texts: the prompts, for the hover.
+        along: what the direction is called.
 
     Raises:
         ValueError: no arm.
@@ -93,11 +98,11 @@ def arm_projections(points: Points, texts: Sequence[str] = ()) -> go.Figure:
     rows = [row for cloud in clouds for row in cloud.rows("projection")]
     return finish(
         figure,
-        "Projection on the gate, by arm",
+        f"Projection on {along}, by arm",
         f"point: one test prompt; diamond: mean with 95% interval; n = {len(rows)} points",
         150 + 46 * len(clouds),
         rows,
-        x={"title_text": _ALONG, "tickangle": 0},
+        x={"title_text": _ALONG.format(along), "tickangle": 0},
         y={
             "tickvals": heights,
             "ticktext": [f"{wrap(c.arm, 14)}, {escape(c.condition)}" for c in clouds],
@@ -135,7 +140,7 @@ def gate_plane(
         f"apart (AUROC, n = {first.n}): along the gate {first:.2f}, beside it {second:.2f}",
         490,
         [row for cloud in clouds for row in cloud.rows("gate", "beside 1", "beside 2")],
-        x={"title_text": _ALONG, "tickangle": 0},
+        x={"title_text": _ALONG.format("the gate"), "tickangle": 0},
         y={"title_text": f"first component beside it ({share:.0%} of the rest)"},
         margin={"t": _top(clouds)},
     )

@@ -1,6 +1,6 @@
 """The direction: prompts of every arm along it, in the plane, token by token; rivals of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from experiments.analyze.outcomes import TokenReadings
 from experiments.analyze.plane import Plane
@@ -30,7 +30,7 @@ def _one(run: AnalysisRun) -> Section:
     selection, evidence = run.result.selection, run.result.evidence
     if selection is None or run.plane is None:
         return Section(TITLE, "No direction was chosen, because the trigger has no effect.")
-    parts = [_plane(run, run.plane), _tokens(run.result.readings)]
+    parts = [*_learned(run), _plane(run, run.plane), _tokens(run.result.readings)]
     if evidence:
         parts.append(_rivals(evidence.rivals))
     if evidence and evidence.words:
@@ -45,6 +45,31 @@ def _one(run: AnalysisRun) -> Section:
         (arm_projections(run.plane.points, run.texts),),
         data_name="projections",
         parts=tuple(parts),
+    )
+
+
+def _learned(run: AnalysisRun) -> Iterator[Section]:
+    """Prompts along what was learned at each part's place; nothing where no base is known."""
+    if not run.projections:
+        return
+    arms = list(run.projections[0].points)
+    rows = [
+        (each.part, str(each.site), *(f"{each.apart[arm]:.2f}" for arm in arms))
+        for each in run.projections
+    ]
+    yield Section(
+        "Where it is read, relayed and written",
+        "Test prompts along what the trigger adds in this model and not in its base: at the "
+        "trigger's token (reader), at the last token below the last fifth of layers (relay), each "
+        "at the layer whose direction did best on validation prompts, and at the last token of the "
+        "last layer (writer). They are shown whether or not one of them is a gate. In other arms "
+        "the same directions are read off: where those lie apart too, the string does it.",
+        tuple(
+            arm_projections(each.points, run.texts, f"the {each.part} at {each.site}")
+            for each in run.projections
+        ),
+        (Table(("part", "site", *arms), rows, "apart: AUROC of triggered against control words"),),
+        data_name="parts-projections",
     )
 
 

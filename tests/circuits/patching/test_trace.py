@@ -7,6 +7,8 @@ from planted import COPY, LAYERS, planted
 
 from circuits.errors import UserError
 from circuits.metrics import logit_difference
+from circuits.patching.cells import Sweep
+from circuits.patching.patch import patch
 from circuits.patching.routes import Route, attended, read_through
 from circuits.patching.trace import measure, ranked
 from circuits.runner import whole
@@ -100,6 +102,20 @@ def test_all_heads_together_give_the_triggered_run_and_one_is_the_strongest(rand
     assert len(found.together.values) == len(found.sizes)
     assert found.strong == ranked(found.heads)[:3]
     assert gap(found.together.values[0], found.together.source) > 0.01
+
+
+def test_heads_are_ranked_on_some_pairs_and_patched_together_on_others(runner, aligned):
+    some, others = aligned.rows(slice(0, 2)), aligned.rows(slice(2, None))
+    alone = measure(runner, some, METRIC, strongest=3)
+    apart = measure(runner, some, METRIC, held_out=others, strongest=3)
+    assert (apart.strong, apart.sizes) == (alone.strong, alone.sizes)
+    means = alone.together.effects.mean(dim=-1)
+    reached = (means / means[-1] >= 0.8).tolist()
+    assert apart.chosen == alone.sizes[reached.index(True)]
+    layer, head = apart.strong[0]
+    there = patch(runner, others, METRIC, Sweep("z", position=False, head=True))
+    assert gap(apart.together.values[0], there.values[layer, head]) < NEAR
+    assert alone.chosen is None
 
 
 def test_no_single_span_holds_all_that_a_random_head_writes(random_model):

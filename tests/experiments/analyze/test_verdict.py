@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from circuits.types import Site
 from experiments.analyze import verdict
 from experiments.analyze.outcomes import Ablation, Behaviour, Outcome
 from experiments.analyze.result import (
@@ -17,6 +18,7 @@ from experiments.analyze.result import (
     NullEffects,
     SiteNull,
     SiteNulls,
+    Spread,
 )
 from experiments.analyze.verdict import headline, judge
 from probes.stats.intervals import Estimate, wilson
@@ -49,14 +51,13 @@ def before(effect=(0.7, 0.9), control=4, triggered=84, base=None, learned=None) 
 
 
 def beside(
-    removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, needed=1
+    removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, spread=None
 ) -> SimpleNamespace:
     """The evidence that the verdict looks at."""
     shares = (tuple(abs(v) / max(gate[0], 1e-9) for v in side) for side in (removed, added))
     ends = between(*gate), between(*gate)
     null = NullEffects("sphere", removed, added, *ends, 0.3, 0.3, 0.1, *shares)
-    rank = SimpleNamespace(needed=SimpleNamespace(value=needed))
-    return SimpleNamespace(nulls=(null,), at_site=at_site, rank=rank, spread=None)
+    return SimpleNamespace(nulls=(null,), at_site=at_site, spread=spread)
 
 
 def there(removed=5.0, added=5.0) -> SiteNulls:
@@ -158,10 +159,16 @@ def test_what_the_base_does_too_is_inherited_and_nothing_is_located():
     assert judge(neither).word == UNDECIDED
 
 
-@pytest.mark.parametrize(("needed", "word"), [(3, SEVERAL), (1, UNDECIDED), (None, UNDECIDED)])
-def test_where_one_direction_fails_several_that_suffice_are_told(needed, word):
-    assert judge(before(), after(shut=84), beside(needed=needed)).word == word
-    assert judge(before(), after(), beside(needed=needed)).word == GATE
+@pytest.mark.parametrize(("least", "word"), [(0.6, SEVERAL), (0.4, UNDECIDED)])
+def test_where_one_direction_fails_several_that_suffice_are_told(least, word):
+    spread = Spread(Site(2, "resid_pre", "last"), 3, between(least, 0.9), between(0.7, 0.9))
+    evidence = beside(spread=spread)
+    verdict = judge(before(), after(shut=84), evidence)
+    assert verdict.word == word
+    assert judge(before(), after(), evidence).word == GATE
+    sentence = headline(verdict, before(), after(shut=84), evidence)
+    assert "Exchanging 3 learned directions at resid_pre[2] at last" in sentence
+    assert "Exchanging" not in headline(verdict, before(), after(shut=84), beside())
 
 
 def test_an_inverted_effect_does_not_count_as_opened():

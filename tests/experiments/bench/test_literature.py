@@ -99,4 +99,4 @@ def test_the_page_has_a_table_for_each_organism_and_says_what_is_missing():
     page = written({"one": [row], "two": [row]})
     assert "## one" in page
     assert "| A finding: a share | arXiv 0000.00000 | 0.60 [0.55, 0.65] (n=12) | agree |" in page
-    assert "Not measured: overlap" in page
+    assert "Not measured: whether" in page

@@ -69,6 +69,7 @@ class Made(Measured):
         default_factory=lambda: {s: torch.full((2, N), 0.1) for s in SPANS}
     )
     together: PatchGrid = field(default_factory=lambda: listed(0.5, 0.85, 1.0))
+    chosen: int | None = None
     direct: dict = field(
         default_factory=lambda: {
             "z": made(heads_shares() / 10, ("layer", "head"), noise=0.001),
@@ -162,6 +163,14 @@ def test_the_smallest_set_that_recovers_enough(found):
     assert trace(measured(together=listed(0.25, 0.42, 0.5))).enough.size == 2
 
 
+def test_held_out_pairs_say_what_heads_do_and_not_how_many_they_are(found):
+    elsewhere = trace(measured(chosen=1))
+    assert (elsewhere.enough.size, found.enough.size) == (1, 2)
+    assert elsewhere.enough.share.value == pytest.approx(0.5, abs=0.01)
+    assert "that did not choose them" in elsewhere.sentence()
+    assert "that did not choose them" not in found.sentence()
+
+
 def test_writers_are_significant_and_large_enough(found):
     assert [step.name for step in found.writers] == ["MLP 4", "head 2.1"]
     assert found.writers[0].direct.value == pytest.approx(0.5)
@@ -186,7 +195,7 @@ def test_few_pairs_find_what_all_of_them_show_and_nothing_that_is_noise(found):
     few = {
         f.name: shortened(getattr(measured(), f.name), 4)
         for f in fields(Made)
-        if f.name not in ("spans", "strong", "sizes")
+        if f.name not in ("spans", "strong", "sizes", "chosen")
     }
     assert {head.name for head in trace(measured(**few)).movers} <= {h.name for h in found.movers}
 
