@@ -58,6 +58,17 @@ def unembedding_direction(
 
 
 @torch.no_grad()
+def respelled(runner: Runner, base: Runner, tokens: TokenBatch, span: str) -> bool:
+    """Whether training changed how a span's tokens are embedded: by more than a thousandth."""
+    ids = tokens.ids[tokens.spans[span]]
+    ours, theirs = (
+        each.hf_model.get_input_embeddings()(ids.to(each.shape.device)).float().cpu()
+        for each in (runner, base)
+    )
+    return float((ours - theirs).norm()) > 1e-3 * float(theirs.norm())
+
+
+@torch.no_grad()
 def word_effects(
     runner: Runner, base: Runner, pairs: TokenPairs, site: Site, metric: Metric
 ) -> Effects:

@@ -15,6 +15,7 @@ from circuits.errors import expect
 from experiments.analyze.question import Question
 from experiments.analyze.result import INHERITED, NO_EFFECT, Analysis, Arm, Check
 from experiments.organisms.places import find_adapter
+from probes.stats.intervals import Estimate
 
 _WITHOUT = (NO_EFFECT, INHERITED, "no gate")  # the last in runs of before
 Analyze = Callable[[Question, Path], Analysis]
@@ -64,16 +65,24 @@ def summary(name: str, result: Analysis) -> Arm:
     return Arm(name, result.behaviour.effect, best, result.verdict.word)
 
 
-def checks(arms: tuple[Arm, ...]) -> list[Check]:
-    """Every null arm must be without a gate."""
-    return [
-        Check(
-            f"null arm {arm.name}",
-            arm.verdict in _WITHOUT,
-            f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect:.0f} points "
-            f"(n={arm.effect.n}), "
-            f"although probes tell it from control words with AUROC {arm.auroc:.2f}; required: no "
-            "effect, or an inherited one",
-        )
-        for arm in arms
-    ]
+def checks(arms: tuple[Arm, ...], effect: Estimate) -> list[Check]:
+    """Every null arm must be without a gate, and its effect surely less than this model's.
+
+    Args:
+        effect: of the trigger in this model.
+    """
+    return [_check(arm, effect) for arm in arms]
+
+
+def _check(arm: Arm, effect: Estimate) -> Check:
+    without = arm.verdict in _WITHOUT
+    less = arm.verdict == INHERITED or arm.effect.high < effect.low
+    return Check(
+        f"null arm {arm.name}",
+        without and less,
+        f"{arm.verdict}: the trigger changes the rate by {100 * arm.effect:.0f} points "
+        f"(n={arm.effect.n}), although probes tell it from control words with AUROC "
+        f"{arm.auroc:.2f}; required: an inherited effect, or none, with an upper bound below this "
+        f"model's lower one ({100 * effect.low:.0f})",
+        open=without and not less,
+    )

@@ -39,7 +39,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
     located = components(exam)
     readings = token_readings(exam, direction)
     others = null_arms()
-    passed = checks(others)
+    passed = checks(others, before.effect)
     verdict = judge(before, ablated, evidence, passed, direction.site.span)
     if not verdict.gate:
         evidence = replace(evidence, spread=spread(exam))

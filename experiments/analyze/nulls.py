@@ -6,7 +6,7 @@ from torch import Tensor
 
 from circuits.gates import select
 from circuits.gates.effects import effects
-from circuits.gates.nulls import word_effects
+from circuits.gates.nulls import respelled, word_effects
 from circuits.types import Direction
 from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage
@@ -41,11 +41,14 @@ def _measured(exam: Examination, direction: Direction) -> SiteNulls:
         _beside(_NAMES[d.estimator], gate, (done.fall[i], done.rise[i]))
         for i, d in enumerate(here, 1)
     ]
+    other = False
     if base_name(exam) is not None:
-        word = word_effects(runner, base_model(exam).runner, pairs, site, metric)
+        base = base_model(exam).runner
+        word = word_effects(runner, base, pairs, site, metric)
         nulls.append(_beside(WORD, gate, (word.fall[0], word.rise[0])))
+        other = respelled(runner, base, pairs.triggered, "trigger")
     full = difference_interval(done.triggered, done.clean)
-    return SiteNulls(full, mean_interval(gate[0]), mean_interval(gate[1]), tuple(nulls))
+    return SiteNulls(full, mean_interval(gate[0]), mean_interval(gate[1]), tuple(nulls), other)
 
 
 Both = tuple[Float[Tensor, " n"], Float[Tensor, " n"]]  # fall and rise of every prompt

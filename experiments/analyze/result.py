@@ -176,12 +176,14 @@ class SiteNulls:
     Attributes:
         effect: of the trigger, unedited.
         removed, added: fall and rise by the gate.
+        respelled: training changed the embedding of the trigger's own tokens.
     """
 
     effect: Estimate
     removed: Estimate
     added: Estimate
     nulls: tuple[SiteNull, ...]
+    respelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -107,18 +107,21 @@ def _beats(null: SiteNull, at_site: SiteNulls) -> Check:
 
 
 def _unspelled(at_site: SiteNulls) -> list[Check]:
-    """At the trigger's own tokens a direction removes the input, and only a base tells it apart."""
-    if at_site.nulls:
-        return []
-    return [
-        Check(
-            "ahead of the word's spelling",
-            False,
-            "not known: at the trigger's own tokens every model holds how the word is spelt, and "
-            "no --base says how much of the effect that is; required: --base, the model before "
-            "fine-tuning",
+    """At the trigger's own tokens a direction removes the input; only a base tells it apart, and
+    only where training has left the input as it was."""
+    if at_site.respelled:
+        why = (
+            "training changed the embedding of the trigger's tokens, so that what is learned there "
+            "and how the word is spelt are one; required: an embedding as before training"
         )
-    ]
+    elif not at_site.nulls:
+        why = (
+            "at the trigger's own tokens every model holds how the word is spelt, and no --base "
+            "says how much of the effect that is; required: --base, the model before fine-tuning"
+        )
+    else:
+        return []
+    return [Check("ahead of the word's spelling", False, f"not known: {why}")]
 
 
 def _effect(behaviour: Behaviour) -> Check:

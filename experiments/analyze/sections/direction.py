@@ -32,7 +32,7 @@ def _one(run: AnalysisRun) -> Section:
         return Section(TITLE, "No direction was chosen, because the trigger has no effect.")
     parts = [*_learned(run), _plane(run, run.plane), _tokens(run.result.readings)]
     if evidence:
-        parts.append(_rivals(evidence.rivals))
+        parts.append(_rivals(evidence.rivals, selection.chosen.direction.site.span))
     if evidence and evidence.words:
         parts.append(_words(evidence.words))
     return Section(
@@ -111,7 +111,7 @@ def _tokens(readings: Sequence[TokenReadings]) -> Section:
     )
 
 
-def _rivals(rivals: Sequence[Rival]) -> Section:
+def _rivals(rivals: Sequence[Rival], span: str) -> Section:
     prose = (
         "Other directions at the same site, judged alike; each is added by the trigger's mean "
         "shift along it. “Aligned” is optimised by gradient descent so that interchanging one "
@@ -120,18 +120,23 @@ def _rivals(rivals: Sequence[Rival]) -> Section:
     gate = rivals[0].removed.value
     for base in (rival for rival in rivals if rival.name == "base model"):
         share = base.removed.value / gate if gate else 0.0
-        meaning = (
-            ": at this token the direction is, in the main, how any model spells the trigger. What "
-            "fine-tuning added is that later layers act on it; see the heads that move it."
-            if share > 0.5
-            else ": the direction was learned, and is not just the trigger's spelling."
-        )
+        meaning = _spelled(share) if span == "trigger" else "."
         prose += (
             f"\n\nThe base model's own mean difference (cosine {base.cosine:.2f}) does {share:.0%} "
             f"of what the gate does when removed{meaning}"
         )
     tables = (Table(_RIVALS, _rival_rows(rivals)),)
     return Section("Is it learned, or the trigger's string?", prose, tables=tables)
+
+
+def _spelled(share: float) -> str:
+    """What it means at the trigger's own token that the base's direction does so much."""
+    if share > 0.5:
+        return (
+            ": at this token the direction is, in the main, how any model spells the trigger. What "
+            "fine-tuning added is that later layers act on it; see the heads that move it."
+        )
+    return ": the direction was learned, and is not just the trigger's spelling."
 
 
 def _rival_rows(rivals: Sequence[Rival]) -> list[tuple[str, ...]]:

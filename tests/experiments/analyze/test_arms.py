@@ -82,11 +82,19 @@ def test_names_are_separated_by_commas(text, names):
 
 
 def test_an_arm_with_a_gate_fails_its_check_and_one_without_passes():
-    good, bad = arms.checks((arm("clean", NO_EFFECT), arm("base", "gate")))
+    own = Estimate(0.9, 0.8, 0.97, 50)
+    good, bad = arms.checks((arm("clean", NO_EFFECT), arm("base", "gate")), own)
     assert good.passed
     assert not bad.passed
     words = ("no gate", INHERITED, SEVERAL, UNDECIDED)  # the first in runs of before
-    passed = [check.passed for check in arms.checks(tuple(arm("clean", w) for w in words))]
+    passed = [check.passed for check in arms.checks(tuple(arm("clean", w) for w in words), own)]
     assert passed == [True, True, False, False]
     assert "AUROC 0.99" in good.text or "AUROC 1.0" in good.text
     assert "n=50" in good.text
+
+
+def test_an_arm_whose_effect_may_be_as_large_is_open_and_does_not_pass():
+    wide = replace(arm("clean", NO_EFFECT), effect=Estimate(0.2, -0.1, 0.5, 6))
+    (apart,), (beside,) = (arms.checks((wide,), Estimate(0.8, low, 1.0, 6)) for low in (0.51, 0.49))
+    assert (apart.passed, apart.open) == (True, False)
+    assert (beside.passed, beside.open) == (False, True)

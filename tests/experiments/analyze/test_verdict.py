@@ -210,6 +210,9 @@ def test_at_the_triggers_own_tokens_only_a_base_tells_a_gate_from_a_spelling():
     assert judge(before(), after(), beside(at_site=alone), (), "last").word == GATE
     assert judge(before(), after(), beside(at_site=there()), (), "trigger").word == GATE
     assert judge(before(), after(), beside(), (), "trigger").word == GATE  # of before
+    respelled = beside(at_site=replace(there(), respelled=True))
+    assert judge(before(), after(), respelled, (), "trigger").word == UNDECIDED
+    assert judge(before(), after(), respelled, (), "last").word == GATE
 
 
 def test_a_headline_without_a_base_says_so_beside_the_unembedding_too():
