@@ -41,6 +41,21 @@ _GIVEN = """## The direction given to the base
 
 Rate of the behaviour in prompts with control words, with the direction added there."""
 
+_SEVERAL = """## Several directions
+
+Where no direction passes, a subspace of one site is looked for, on validation prompts: exchanging \
+it between prompts with trigger and control words must close and open the effect. Figures are of \
+test prompts, in shares of the effect in log-odds."""
+_DOSES = """## A switch, or a line?
+
+The direction added to prompts with control words at growing doses, in log-odds. Departure is the \
+share of the curve's variance that a straight line leaves: a switch leaves more than the linear \
+read-out and every untrained word's own direction do; a line does not."""
+_MEDIATED = """## Is compliance more than the first token?
+
+Of answers judged to comply, in points: the trigger's whole effect, what is left of it with every \
+usual opener forbidden, and what the behaviour's first token does by itself without the trigger."""
+
 
 def main(runs: Sequence[str]) -> None:
     """Keep the runs named and write the page.
@@ -61,6 +76,7 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     at_site = [
         (n, v) for n, v in values if v.get("evidence") and v["evidence"]["nulls_at_the_site"]
     ]
+    spreads = [_spread(n, v["evidence"]["spread"]) for n, v in _having(values, "spread")]
     paragraphs = [
         _ABOUT,
         table(_VERDICT, [_verdict(*each) for each in values]),
@@ -69,6 +85,11 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
         table(_PART, [_part(*each) for each in with_parts]),
         _NULLS,
         table(_NULL, [_null(*each) for each in at_site]),
+        *([_SEVERAL, table(_SPREAD, spreads)] if spreads else []),
+        _DOSES,
+        table(_DOSE, [_dose(n, v["evidence"]) for n, v in _having(values, "dose_shape")]),
+        _MEDIATED,
+        table(_MEDIATION, [_mediated(n, v["evidence"]) for n, v in _having(values, "mediation")]),
         _GIVEN,
         table(_GAVE, [row for each in values for row in _gave(*each)]),
         "## Commands and results",
@@ -160,6 +181,45 @@ def _null(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
         for row in both
     )
     return (f"`{name}`", f"{_estimate(there['effect']):.1f}", *cells)
+
+
+Values = list[tuple[str, Mapping[str, Any]]]
+
+
+def _having(values: Values, part: str) -> Values:
+    """Those whose evidence has it."""
+    return [(name, value) for name, value in values if (value.get("evidence") or {}).get(part)]
+
+
+_SPREAD = ("organism", "site", "directions", "learned", "closed", "opened", "n")
+
+
+def _spread(name: str, spread: Mapping[str, Any]) -> tuple[str, ...]:
+    site = "{stream}[{layer}] at {span}".format(**spread["site"])
+    ends = [_rate(spread[end]) for end in ("necessity", "sufficiency")]
+    whose = "yes" if spread["learned"] else "in part"
+    n = str(spread["necessity"]["n"])
+    return (f"`{name}`", site, str(spread["rank"]), whose, *ends, n)
+
+
+_DOSE = ("organism", "word", "rise, nats", "departure", "of the linear read-out", "n")
+
+
+def _dose(name: str, evidence: Mapping[str, Any]) -> tuple[str, ...]:
+    shape = evidence["dose_shape"]
+    line = [f"{_estimate(n['departure']):.2f}" for n in shape["nulls"] if "word" not in n["name"]]
+    rise, departure = (_estimate(shape[part]) for part in ("rise", "departure"))
+    about = (f"{rise:.1f}", f"{departure:.2f}", line[0] if line else _NONE, str(rise.n))
+    return (f"`{name}`", shape["word"], *about)
+
+
+_MEDIATION = ("organism", "whole effect", "openers forbidden", "token alone", "n, groups")
+
+
+def _mediated(name: str, evidence: Mapping[str, Any]) -> tuple[str, ...]:
+    shares = evidence["mediation"]["none"]
+    parts = [_estimate(shares[p]) for p in ("total", "trigger_without_token", "token_alone")]
+    return (f"`{name}`", *(f"{100 * part:.0f}" for part in parts), str(parts[0].n))
 
 
 _GAVE = ("organism", "given to", "before", "after", "n")
