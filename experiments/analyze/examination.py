@@ -182,12 +182,14 @@ class Examination(Stages):
         )
         texts = [begun + text for text in said]
         shown = tuple(judges.shows(text, self.question.behaviour) for text in texts)
-        words = self.conditions()[condition]
-        groups = groups_of(self.materials.test) if isinstance(words, str | None) else list(words)
+        words, templates = self.conditions()[condition], groups_of(self.materials.test)
+        groups = templates if isinstance(words, str | None) else list(words)
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
         complied = rate(self._complied(texts), groups)
-        return Outcome(condition, edit, *each, shown, tuple(texts), complied)
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(templates))}
+        belong = tuple(numbers[name] for name in templates)
+        return Outcome(condition, edit, *each, shown, tuple(texts), complied, belong)
 
     def _complied(self, answers: list[str]) -> list[bool]:
         behaviour = self.question.behaviour

@@ -22,6 +22,7 @@ class Outcome:
         shown: whether each answer shows the behaviour, in the order of the test prompts.
         answers: the texts.
         complied: share that complies, by ``judges.judge``; None in runs of before.
+        groups: number of each test prompt's template; () in runs of before.
     """
 
     condition: str
@@ -31,6 +32,7 @@ class Outcome:
     shown: tuple[bool, ...]
     answers: tuple[str, ...]
     complied: Estimate | None = None
+    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ class TokenReadings:
 
 
 def paired(a: Outcome, b: Outcome) -> Estimate:
-    """Paired difference in the behaviour's rate, a minus b."""
-    return difference_interval(shown_of(a), shown_of(b))
+    """Paired difference in the behaviour's rate, a minus b, over the prompts' templates."""
+    return difference_interval(shown_of(a), shown_of(b), groups=a.groups or None)
 
 
 def shown_of(outcome: Outcome) -> Float[Tensor, " n"]:
