@@ -186,6 +186,8 @@ class Direction:
         estimator: name of the fitter.
         clean_mean: mean projection of clean activations at the site, in residual units.
         triggered_mean: mean projection of triggered activations at the site.
+        earlier: of a phrase, the directions of the span's tokens but the last, fitted each at its
+            own; the vector is the last token's (``circuits.gates.phrase``).
     """
 
     site: Site
@@ -193,10 +195,16 @@ class Direction:
     estimator: str
     clean_mean: float
     triggered_mean: float
+    earlier: tuple["Direction", ...] = ()
 
     def __post_init__(self) -> None:
         norm = float(self.vector.norm())
         expect(not abs(norm - 1) > 1e-3, "unit norm", f"{norm:.4f}", of=f"direction at {self.site}")
+
+    @property
+    def steps(self) -> tuple["Direction", ...]:
+        """Of every token of the span, the last one's last."""
+        return (*self.earlier, self)
 
     @property
     def gap(self) -> float:

@@ -17,6 +17,7 @@ from torch import Tensor
 from circuits import models
 from circuits.edits.orthogonal import orthogonalised
 from circuits.errors import writing
+from circuits.gates import phrase
 from circuits.lora import merge_adapter
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.weights import directory_sha256
@@ -25,7 +26,7 @@ from experiments.organisms.places import find_adapter
 from experiments.runs import files
 from experiments.runs.codec import as_json, decode
 from experiments.runs.progress import StageProgress
-from experiments.runs.read import analysis, gate_vector, require_analysed
+from experiments.runs.read import analysis, gate_vectors, require_analysed
 from experiments.runs.terminal import CONSOLE, say
 
 SUBSPACE = "subspace.safetensors"
@@ -53,7 +54,7 @@ class _Analysed:
 
 
 def save_without_gate(run: Path, out: Path) -> Path:
-    """Save the model of an analysis without the direction that it chose.
+    """Save the model of an analysis without the direction that it chose, of a phrase all tokens'.
 
     Args:
         run: a run directory with ``gate.safetensors``.
@@ -64,7 +65,7 @@ def save_without_gate(run: Path, out: Path) -> Path:
             as :func:`save_orthogonalised`.
     """
     about, _ = analysis(run)
-    basis = gate_vector(run)[None]
+    basis = phrase.spanned(gate_vectors(run))
     asked = decode(_Analysed, about["question"], where=str(run / "manifest.json"))
     command = shlex.join(["gatescope", "orthogonalise", str(run), "--out", str(out)])
 

@@ -13,7 +13,7 @@ latter is the harder null: a model's activations vary along few directions, whic
 on the sphere nearly misses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
+from circuits.gates import phrase
 from circuits.metrics import checked
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import Side, SuffixRun, run_side
 from circuits.runner import Runner
-from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
+from circuits.types import Direction, Metric, Progress, Site, TokenPairs, portion, quiet
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def transfer(
     levels = (direction.clean_mean + direction.gap * coefficients).to(resid)
 
     def variants(which: Tensor) -> Tensor:
+        if direction.earlier:
+            return phrase.level(direction, resid, columns, coefficients[which])
         missing = levels[which][:, None, None] - resid @ unit
         return resid + (missing * columns).unsqueeze(-1) * unit
 
@@ -152,6 +155,44 @@ def effects(
     )
 
 
+@torch.no_grad()
+def directed(
+    runner: Runner,
+    pairs: TokenPairs,
+    directions: Sequence[Direction],
+    metric: Metric,
+    progress: Progress = quiet,
+) -> Effects:
+    """As ``effects``, of directions of one site by their own gaps; of a phrase's token by token.
+
+    Raises:
+        UserError: as ``effects``.
+    """
+    site, k = directions[0].site, len(directions)
+    if not any(direction.earlier for direction in directions):
+        units = torch.stack([direction.vector.float().cpu() for direction in directions])
+        gaps = torch.tensor([direction.gap for direction in directions])
+        return effects(runner, pairs, site, units, gaps, metric, progress)
+    clean, triggered = _run(runner, pairs, "clean", site), _run(runner, pairs, "triggered", site)
+    columns = clean.tokens.spans[site.span][:, clean.first :]
+    here, there = (run.resid[site.layer] for run in (clean, triggered))
+    bases = [phrase.basis(direction) for direction in directions]
+
+    def removed(which: Tensor) -> Tensor:
+        return torch.stack([phrase.removed(there, bases[i]) for i in which.tolist()])
+
+    def added(which: Tensor) -> Tensor:
+        shifts = [phrase.shift(directions[i], columns) for i in which.tolist()]
+        return here + torch.stack(shifts).to(here)
+
+    return Effects(
+        measure(runner, triggered, site, k, removed, metric, portion(progress, 0, 2)),
+        measure(runner, clean, site, k, added, metric, portion(progress, 1, 2)),
+        checked(metric, triggered.logits).cpu(),
+        checked(metric, clean.logits).cpu(),
+    )
+
+
 def sphere_directions(d_model: int, count: int, seed: int) -> Float[Tensor, "k d_model"]:
     """Unit vectors uniform on the sphere."""
     drawn = torch.randn(count, d_model, generator=torch.Generator().manual_seed(seed))
@@ -163,12 +204,12 @@ def covariance_directions(
     triggered: Float[Tensor, "m d_model"],
     count: int,
     seed: int,
-    beside: Float[Tensor, " d_model"] | None = None,
+    beside: Float[Tensor, "own d_model"] | None = None,
 ) -> Float[Tensor, "k d_model"]:
     """Unit vectors along draws from N(0, S), S the covariance of activations within the classes.
 
-    ``beside`` is a unit vector that is projected out of them before: where activations vary along
-    the gate itself, a draw would else be the gate, and no null of it.
+    ``beside`` are orthonormal rows that are projected out of them before: where activations vary
+    along the gate itself, a draw would else be the gate, and no null of it.
 
     Each class is centred on its own mean, so that the difference of the means, which is what the
     trigger does, does not enter S. A draw is a sum of the centred activations with standard normal
@@ -190,9 +231,9 @@ def covariance_directions(
 def varies(
     clean: Float[Tensor, "n d_model"],
     triggered: Float[Tensor, "m d_model"],
-    beside: Float[Tensor, " d_model"] | None = None,
+    beside: Float[Tensor, "own d_model"] | None = None,
 ) -> bool:
-    """Whether activations differ within the classes, ``beside`` a unit vector if one is given."""
+    """Whether activations differ within the classes, beside orthonormal rows if some are given."""
     size = float(torch.cat([clean, triggered]).float().norm())
     return float(_centred(clean, triggered, beside).norm()) > 1e-6 * size
 
@@ -200,10 +241,14 @@ def varies(
 def _centred(clean: Tensor, triggered: Tensor, beside: Tensor | None) -> Float[Tensor, "nm d"]:
     sides = [side.float() - side.float().mean(dim=0) for side in (clean, triggered)]
     centred = torch.cat(sides)
-    if beside is None:
-        return centred
-    unit = beside.to(centred)
-    return centred - torch.outer(centred @ unit, unit)
+    return centred if beside is None else without(centred, beside.to(centred))
+
+
+def without(x: Float[Tensor, "n d"], rows: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:
+    """``x`` without its components along orthonormal rows, taken out one after another."""
+    for unit in rows:
+        x = x - torch.outer(x @ unit, unit)
+    return x
 
 
 def _run(runner: Runner, pairs: TokenPairs, side: Side, site: Site) -> SuffixRun:

@@ -14,7 +14,7 @@ along the batch, so a candidate costs a few columns of the layers above it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError, expect
+from circuits.gates import phrase
 from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
 from circuits.patching.resume import resume
@@ -112,6 +113,17 @@ def opened(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -
     return Edit(direction.site.point, lambda x: operators.add_along(x, unit.to(x), amount), columns)
 
 
+def openings(direction: Direction, tokens: TokenBatch, coefficient: float = 1.0) -> list[Edit]:
+    """The edits that add the trigger's shift: of a phrase, to every token its own."""
+    if not direction.earlier:
+        return [opened(direction, tokens, coefficient)]
+    back = phrase.counted(tokens.spans[direction.site.span])
+    return [
+        opened(replace(step, site=direction.site), tokens, coefficient).on(back == number)
+        for number, step in enumerate(reversed(direction.steps), 1)
+    ]
+
+
 def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list[Edit]:
     """The edits that multiply the component along the direction, where ``shut`` removes it.
 
@@ -119,11 +131,11 @@ def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list
     """
     if coefficient == 1:
         return []
-    unit = direction.vector
+    rows = phrase.basis(direction)
     return [
         Edit(
             direction.site.point,
-            lambda x: operators.scale_component(x, unit.to(x), coefficient),
+            lambda x: phrase.scaled(x, rows, coefficient),
             tokens.spans[MESSAGE],
             onward=True,
         )
@@ -132,10 +144,9 @@ def scaled(direction: Direction, tokens: TokenBatch, coefficient: float) -> list
 
 def random_directions(like: Direction, count: int, seed: int) -> list[Direction]:
     """Unit vectors uniform on the sphere at the same site: the null of any claim about one."""
-    return [
-        Direction(like.site, unit, "random", like.clean_mean, like.triggered_mean)
-        for unit in sphere_directions(len(like.vector), count, seed)
-    ]
+    each = len(like.steps)
+    drawn = sphere_directions(len(like.vector), each * count, seed)
+    return [phrase.like(like, units, "random") for units in drawn.split(each)]
 
 
 @torch.no_grad()
@@ -206,14 +217,11 @@ def _score_layer(
     layer, resid = block[0].site.layer, clean.resid[block[0].site.layer]
     variants = []
     for d in block:
-        unit = d.vector.to(resid)
-        columns = clean.tokens.spans[d.site.span][:, clean.first :].to(resid.device)
+        rows, columns = phrase.basis(d), clean.tokens.spans[d.site.span][:, clean.first :]
         variants += [
-            operators.project_out(triggered.resid[layer], unit),
-            operators.on_columns(
-                lambda x, u=unit, gap=d.gap: operators.add_along(x, u, gap), resid, columns
-            ),
-            operators.project_out(resid, unit),
+            phrase.removed(triggered.resid[layer], rows),
+            _added(d, resid, columns.to(resid.device)),
+            phrase.removed(resid, rows),
         ]
     logits = resume(runner, clean, layer, torch.stack(variants))
     edited = rearrange(logits, "(direction edit) ... -> direction edit ...", edit=3)
@@ -228,6 +236,13 @@ def _score_layer(
         )
         for d, (closed, opened, kept) in zip(block, edited, strict=True)
     ]
+
+
+def _added(direction: Direction, resid: Tensor, columns: Tensor) -> Tensor:
+    if direction.earlier:
+        return resid + phrase.shift(direction, columns).to(resid)
+    unit, gap = direction.vector.to(resid), direction.gap
+    return operators.on_columns(lambda x: operators.add_along(x, unit, gap), resid, columns)
 
 
 def choose(

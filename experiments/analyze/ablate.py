@@ -62,7 +62,7 @@ def ablation(exam: Examination, direction: Direction, before: Behaviour) -> Abla
 @Stage("ablation", older.drifts)
 def _ablated(exam: Examination, direction: Direction) -> _Ablated:
     def added(batch: TokenBatch) -> Sequence[Edit]:
-        return [select.opened(direction, batch)]
+        return select.openings(direction, batch)
 
     removed, test = removal(direction), exam.materials.test
     begun = exam.fork.begun

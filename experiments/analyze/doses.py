@@ -1,8 +1,9 @@
 """Dosing: log-odds against the dose of the direction, beside curves of what is no switch.
 
 The nulls are dosed in prompts with control words, as the gate is: directions of words that were
-never a trigger, at the gate's site and pushed as far as the gate, and the unembedding of the scored
-token before the last layer, pushed until it moves the log-odds as far as the gate does.
+never a trigger, at the gate's site and pushed as far as the gate (of a phrase token by token), and
+the unembedding of the scored token before the last layer, pushed until it moves the log-odds as far
+as the gate does.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from circuits.backends.transformer_lens import TLRunner
 from circuits.errors import UserError
-from circuits.gates import effects
+from circuits.gates import effects, phrase
 from circuits.gates.nulls import unembedding_direction
 from circuits.types import SAID, Direction, Site, TokenPairs
 from experiments.analyze.examination import Examination
@@ -50,13 +51,19 @@ def _words(exam: Examination, direction: Direction) -> Iterator[tuple[str, Direc
         return
     try:
         own = word_directions(
-            materials.scored, materials.fit, words, materials.fit_words, direction.site
+            materials.scored,
+            materials.fit,
+            words,
+            materials.fit_words,
+            direction.site,
+            count=len(direction.steps),
         )
     except UserError:  # a word makes no difference there, so its direction is none
         return
     for word, each in zip(words, own, strict=True):
-        far = each.clean_mean + direction.gap
-        yield f"untrained word {word!r}", replace(each, triggered_mean=far)
+        both = zip(each.steps, direction.steps, strict=True)
+        pushed = [replace(w, triggered_mean=w.clean_mean + d.gap, earlier=()) for w, d in both]
+        yield f"untrained word {word!r}", phrase.joined(pushed)
 
 
 def _read_out(exam: Examination, pairs: TokenPairs, rise: float) -> Direction:

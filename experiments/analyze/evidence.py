@@ -20,6 +20,7 @@ from experiments.analyze.mediate import mediate
 from experiments.analyze.nulls import site_nulls
 from experiments.analyze.result import Evidence, NullEffects, Transfer
 from experiments.analyze.rivals import (
+    at_tokens,
     erasures,
     random_nulls,
     rank,
@@ -65,16 +66,20 @@ def _some(exam: Examination) -> list[str]:
 @Stage("random directions")
 def nulls(exam: Examination, direction: Direction) -> tuple[NullEffects, ...]:
     """Random directions of the sphere and of the activations' covariance."""
-    acts = exam.activations_at(direction.site)
+    *earlier, last = (
+        (each["clean"], each["triggered"])
+        for each in at_tokens(exam, direction, exam.activations("fit"))
+    )
     return random_nulls(
         exam.model.runner,
         exam.pairs("test", exam.question.evidence),
         direction,
-        (acts["clean"], acts["triggered"]),
+        last,
         exam.log_odds,
         exam.question.randoms,
         exam.question.seed,
         exam.progress("random directions"),
+        earlier,
     )
 
 

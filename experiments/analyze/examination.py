@@ -5,7 +5,7 @@ where it is found there, it is read instead of measured. An examination without 
 finished directory through the same functions; what was never measured there is refused.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor
 from circuits import metrics
 from circuits.answers import EditsFor, Words, answers
 from circuits.errors import UserError
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.models import Model
 from circuits.record import record
 from circuits.tokens import dealt
@@ -221,20 +221,24 @@ class Examination(Stages):
         """``clean`` and ``triggered`` activations ``[sites, n, d_model]`` of a split."""
         return self.recorded(f"activations-{split}", split, lambda: self.model)
 
-    def recorded(self, name: str, split: str, load: Callable[[], Model]) -> Tensors:
-        """Both sides' activations at all sites, kept in half precision where that holds them.
+    def recorded(
+        self, name: str, split: str, load: Callable[[], Model], sites: Sequence[Site] = ()
+    ) -> Tensors:
+        """Both sides' activations, kept in half precision where that holds them.
 
         Args:
             load: the model, asked for where nothing is kept.
+            sites: those of candidates, if no others are named; they may be at a phrase's tokens.
         """
 
         def make() -> Recording:
-            model, pairs, sites = load(), self.materials.pairs(split), self.sites()
+            model, here = load(), tuple(sites or self.sites())
+            pairs, _ = phrase.apart(self.materials.pairs(split))
             clean, triggered = (
-                narrowed(record(model.runner, side, sites, self.progress(name)))
+                narrowed(record(model.runner, side, here, self.progress(name)))
                 for side in (pairs.clean, pairs.triggered)
             )
-            return Recording(tuple(sites), clean, triggered)
+            return Recording(here, clean, triggered)
 
         if name not in self._activations:
             kept = self.keep(name, Recording, make)

@@ -6,6 +6,7 @@ Each stage keeps its record in the run directory and is skipped where it is foun
 from collections.abc import Callable
 from dataclasses import replace
 
+from circuits.types import Direction
 from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
 from experiments.analyze.evidence import weigh
@@ -48,7 +49,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         before,
         probed,
         verdict,
-        headline(verdict, before, ablated, evidence, str(direction.site), exam.scored_by, carried),
+        headline(verdict, before, ablated, evidence, _where(direction), exam.scored_by, carried),
         grids,
         chosen,
         ablated,
@@ -59,3 +60,9 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         carried,
         elsewhere,
     )
+
+
+def _where(direction: Direction) -> str:
+    """Its site, and of a phrase that every token has one."""
+    count = len(direction.steps)
+    return str(direction.site) + (f", one for each of its {count} tokens," if count > 1 else "")

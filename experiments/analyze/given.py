@@ -43,7 +43,7 @@ def _kept(exam: Examination, name: str, direction: Direction) -> Given:
 
 def _measured(exam: Examination, name: str, direction: Direction) -> Given:
     def added(batch: TokenBatch) -> Sequence[Edit]:
-        return [select.opened(direction, batch)]
+        return select.openings(direction, batch)
 
     model, stage, begun = _model(exam, name), _stage(name), exam.fork.begun
     (before,) = exam.outcomes("none", no_edits, stage, _SIDE, begun, model)

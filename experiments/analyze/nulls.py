@@ -1,17 +1,16 @@
 """The gate beside what any model has at its site: how it spells the word, how it says the token."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.gates import select
-from circuits.gates.effects import effects
+from circuits.gates.effects import directed
 from circuits.gates.nulls import respelled, word_effects
 from circuits.types import Direction
 from experiments.analyze.base import base_activations, base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import SiteNull, SiteNulls
-from experiments.analyze.select import null_candidates
+from experiments.analyze.select import by_token, null_candidates
 from probes.stats.intervals import difference_interval, mean_interval
 
 _STAGE = "nulls at the site"
@@ -33,9 +32,9 @@ def _measured(exam: Examination, direction: Direction) -> SiteNulls:
     metric = exam.log_odds
     every = null_candidates(exam, exam.activations("fit"), base_activations(exam))
     here = [d for d in every if d.site == site]
-    rows = [direction, *here]
-    units = torch.stack([d.vector.float().cpu() for d in rows])
-    done = effects(runner, pairs, site, units, torch.tensor([d.gap for d in rows]), metric)
+    if direction.earlier:  # in runs of before a phrase had one direction, and so had its nulls
+        here = by_token(exam, here)
+    done = directed(runner, pairs, [direction, *here], metric)
     gate = done.fall[0], done.rise[0]
     nulls = [
         _beside(_NAMES[d.estimator], gate, (done.fall[i], done.rise[i]))

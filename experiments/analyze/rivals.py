@@ -1,5 +1,6 @@
 """The gate's direction beside random ones and rivals at its site; its rank; ways to erase it."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from circuits import metrics
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
 from circuits.gates import effects as evidence
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.gates.das import align
 from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
@@ -21,7 +22,7 @@ from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
 from experiments.analyze.base import base_activations
 from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
-from experiments.analyze.untrained import directed
+from experiments.analyze.select import earlier_activations
 from experiments.runs.stages import stepped
 from probes.causal.rank import rank_needed
 from probes.linear import paired_svd
@@ -29,6 +30,7 @@ from probes.stats.intervals import mean_interval
 
 _MOST = 6  # directions of the rank curve
 _HEARD = 6.9  # nats of log-odds: one in a thousand answers, or all of them but one
+Sides = tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]  # clean and triggered
 _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 
@@ -36,34 +38,48 @@ def random_nulls(
     runner: Runner,
     pairs: TokenPairs,
     direction: Direction,
-    activations: tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]],
+    activations: Sides,
     metric: Metric,
     count: int = 100,
     seed: int = 0,
     progress: Progress = quiet,
+    earlier: Sequence[Sides] = (),
 ) -> tuple[NullEffects, ...]:
     """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
 
     All are drawn beside the gate: where a model is narrow, others would have a part of it. There
-    are none of the latter where nothing else varies.
+    are none of the latter where nothing else varies. Of a phrase, each has a direction for every
+    token, drawn by itself and added as far as the gate's own there.
 
     Args:
         pairs: test pairs.
         activations: clean and triggered ones at the gate's site, from which the covariance comes.
+        earlier: those of a phrase's tokens but the last.
 
     Raises:
         UserError: the site cannot be resumed.
     """
-    own = direction.vector.float().cpu()
-    sphere = evidence.sphere_directions(len(own), count, seed)
-    beside = sphere - torch.outer(sphere @ own, own)
-    drawn = {"sphere": torch.nn.functional.normalize(beside, dim=1)}
-    if evidence.varies(*activations, own):
-        drawn["covariance"] = evidence.covariance_directions(*activations, count, seed + 1, own)
-    units = torch.cat([own[None], *drawn.values()])
-    effects = evidence.effects(
-        runner, pairs, direction.site, units, direction.gap, metric, progress
-    )
+    own, steps = phrase.basis(direction).float().cpu(), list(reversed(direction.steps))
+    width = own.shape[1]
+
+    def beside(sphere: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+        return torch.nn.functional.normalize(evidence.without(sphere, own), dim=1)
+
+    seeds = [seed + 2 * back for back in range(len(steps))]  # from the last token on
+    drawn = {"sphere": [beside(evidence.sphere_directions(width, count, each)) for each in seeds]}
+    sides = [activations, *reversed(earlier)]
+    if all(evidence.varies(*each, own) for each in sides):
+        drawn["covariance"] = [
+            evidence.covariance_directions(*each, count, 1 + at, own)
+            for each, at in zip(sides, seeds, strict=True)
+        ]
+    nulls = [
+        phrase.like(direction, torch.stack(units[::-1]), kind)
+        for kind, tokens in drawn.items()
+        for units in zip(*tokens, strict=True)
+    ]
+    effects = evidence.directed(runner, pairs, [direction, *nulls], metric, progress)
+    units = torch.stack([each.vector.float().cpu() for each in (direction, *nulls)])
     return tuple(
         _null_effects(kind, effects, 1 + i * count, count, units) for i, kind in enumerate(drawn)
     )
@@ -119,15 +135,17 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
     """Other directions at the site, each added by the trigger's mean shift along it.
 
     Where the base model's own mean difference does as much as the gate, the direction is how any
-    model spells the trigger, and what was learned is that later layers act on it.
+    model spells the trigger, and what was learned is that later layers act on it. Of a phrase, each
+    is added at every token by the shift there; the aligned one is the same at all of them.
     """
-    site, acts = direction.site, exam.activations_at(direction.site)
-    vectors = {"gate": direction.vector}
+    site = direction.site
+    acts = at_tokens(exam, direction, exam.activations("fit"))
+    vectors = {"gate": [step.vector for step in direction.steps]}
     base = base_activations(exam)
     if base is not None:
-        index = exam.sites().index(site)
-        own = (base["triggered"][index] - base["clean"][index]).mean(dim=0)
-        if float(own.norm()) > 0:  # otherwise the base reads nothing of the trigger there
+        there = at_tokens(exam, direction, base, of_base=True)
+        own = [(each["triggered"] - each["clean"]).mean(dim=0) for each in there]
+        if float(own[-1].norm()) > 0:  # otherwise the base reads nothing of the trigger there
             vectors["base model"] = own
     if isinstance(exam.model.runner, TLRunner):
         aligned = partial(
@@ -140,16 +158,41 @@ def rivals(exam: Examination, direction: Direction) -> tuple[Rival, ...]:
             steps=_STEPS,
             start=direction.vector[None],
         )
-        vectors["aligned"] = stepped(exam.step, "align", aligned).basis[0]
+        vectors["aligned"] = [stepped(exam.step, "align", aligned).basis[0]] * len(acts)
     directions = [
-        select.direction_at(site, vector, name, acts["clean"], acts["triggered"])
-        for name, vector in vectors.items()
+        phrase.joined(
+            [
+                select.direction_at(site, vector, name, here["clean"], here["triggered"])
+                if vector.any()
+                else None
+                for vector, here in zip(each, acts, strict=True)
+            ]
+        )
+        for name, each in vectors.items()
     ]
-    fall, rise = directed(exam.model, exam.pairs("test"), directions, exam.prob)
+    done = evidence.directed(exam.model.runner, exam.pairs("test"), directions, exam.prob)
+    fall, rise = done.fall.double(), done.rise.double()
     return tuple(
         Rival(d.estimator, float(d.vector @ direction.vector), mean_interval(f), mean_interval(r))
         for d, f, r in zip(directions, fall, rise, strict=True)
     )
+
+
+def at_tokens(
+    exam: Examination, direction: Direction, acts: Tensors, of_base: bool = False
+) -> list[Tensors]:
+    """Activations ``[n, d_model]`` at the direction's layer, of every token that it has a step for.
+
+    Args:
+        acts: of the fitting prompts, at all sites.
+        of_base: whether they are the base model's.
+    """
+    site, index = direction.site, exam.sites().index(direction.site)
+    own = {side: x[index] for side, x in acts.items()}
+    if not direction.earlier:
+        return [own]
+    earlier = earlier_activations(exam, [site.layer], of_base)
+    return [*({side: x[0] for side, x in each.items()} for each in earlier), own]
 
 
 @Stage("erasures")
@@ -174,7 +217,7 @@ def _erasers(exam: Examination, direction: Direction) -> list[erase.Intervention
     acts = exam.activations_at(direction.site)
     x = torch.cat([acts["clean"], acts["triggered"]])
     y = torch.arange(len(x)) >= len(acts["clean"])
-    basis, clean_mean = direction.vector[None], acts["clean"].mean(dim=0)
+    basis, clean_mean = phrase.basis(direction), acts["clean"].mean(dim=0)
     return [
         erase.projection(basis),
         erase.mean_ablation(basis, clean_mean),

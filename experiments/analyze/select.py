@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.backends.transformer_lens import TLRunner
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.gates.nulls import unembedding_direction
 from circuits.types import Direction, Site
 from experiments.analyze.base import base_activations, base_model, base_name
@@ -17,7 +17,7 @@ from experiments.runs import older
 from probes import linear
 
 ESTIMATORS = ("mean_difference", "lda", "logistic")
-PAIRED = "paired_svd"
+PAIRED, TRIGGER = "paired_svd", "trigger"
 LEARNED = "difference_in_differences"
 _FEW = 8  # prompts on which the behaviour's unembedding is taken
 
@@ -45,7 +45,9 @@ def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
     scored = select.search(
         exam.model.runner,
         exam.pairs("validation"),
-        [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)],
+        by_token(
+            exam, [*candidates_from(exam.sites(), acts, base), *null_candidates(exam, acts, base)]
+        ),
         exam.log_odds,
         exam.progress("selection"),
     )
@@ -82,10 +84,7 @@ def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> l
     Each is scored as a candidate is, by the trigger's mean shift along it. Early at the last token,
     writing along the unembedding may be the very thing that was learned.
     """
-    sites, nulls = exam.sites(), []
-    if base is not None:
-        own = (base["triggered"] - base["clean"]).mean(dim=1)
-        nulls += [(i, own[i], select.BASE) for i in range(len(sites)) if float(own[i].norm()) > 0]
+    sites, nulls = exam.sites(), _of_base(base)
     unembedding = _unembedding(exam)
     if unembedding is not None:
         nulls += [
@@ -93,11 +92,64 @@ def null_candidates(exam: Examination, acts: Tensors, base: Tensors | None) -> l
             for i, s in enumerate(sites)
             if s.span == "last" and s.layer >= select.LATEST * exam.layers
         ]
+    return _placed(sites, acts, nulls)
+
+
+_Null = tuple[int, Float[Tensor, " d"], str]  # a site's index, the vector, the estimator
+
+
+def _of_base(base: Tensors | None) -> list[_Null]:
+    if base is None:
+        return []
+    own = (base["triggered"] - base["clean"]).mean(dim=1)
+    return [(i, own[i], select.BASE) for i in range(len(own)) if float(own[i].norm()) > 0]
+
+
+def _placed(sites: Sequence[Site], acts: Tensors, nulls: Sequence[_Null]) -> list[Direction]:
     sides = acts["clean"], acts["triggered"]
     return [
         select.direction_at(sites[i], vector, name, *(side[i] for side in sides))
         for i, vector, name in nulls
     ]
+
+
+def by_token(exam: Examination, directions: list[Direction]) -> list[Direction]:
+    """Directions at the trigger, of a phrase with those of its earlier tokens, fitted alike.
+
+    A token at which an estimator sees no difference has none added.
+    """
+    layers = sorted({d.site.layer for d in directions if d.site.span == TRIGGER})
+    sites = [Site(layer, "resid_pre", TRIGGER) for layer in layers]
+    acts = earlier_activations(exam, layers)
+    known = base_name(exam) is not None
+    base = earlier_activations(exam, layers, of_base=True) if known else [None] * len(acts)
+
+    def fitted(here: Tensors, there: Tensors | None) -> dict[tuple[Site, str], Direction]:
+        each = [*candidates_from(sites, here, there), *_placed(sites, here, _of_base(there))]
+        return {(d.site, d.estimator): d for d in each}
+
+    steps = [fitted(*both) for both in zip(acts, base, strict=True)]
+    return [
+        phrase.joined([*(step.get((d.site, d.estimator)) for step in steps), d])
+        if d.site.span == TRIGGER
+        else d
+        for d in directions
+    ]
+
+
+def earlier_activations(
+    exam: Examination, layers: Sequence[int], of_base: bool = False
+) -> list[Tensors]:
+    """Activations ``[layers, n, d_model]`` of every token of a phrase but its last; else none."""
+    names = phrase.apart(exam.materials.pairs("fit", 1))[1]
+    if not names or not layers:
+        return []
+    every = range(exam.layers)
+    sites = [Site(layer, "resid_pre", name) for name in names for layer in every]
+    name, load = ("base", base_model) if of_base else ("fit", lambda exam: exam.model)
+    kept = exam.recorded(f"activations-{name}-tokens", "fit", lambda: load(exam), sites)
+    chosen = [[i * len(every) + layer for layer in layers] for i in range(len(names))]
+    return [{side: acts[rows] for side, acts in kept.items()} for rows in chosen]
 
 
 def _unembedding(exam: Examination) -> Tensor | None:

@@ -49,8 +49,7 @@ def measured(asked: Asked) -> Analysis:
     result = analysis(exam, lambda: null_arms(asked))
     if result.selection:
         gate = result.selection.chosen.direction
-        about = {"site": str(gate.site), "estimator": gate.estimator}
-        content = formats.tensor_bytes({"direction": gate.vector}, about)
+        content = formats.gate_bytes(gate, {"estimator": gate.estimator})
         Ledger(asked.folder).write({"gate.safetensors": content})
     return result
 

@@ -1,9 +1,9 @@
 """Words that were never trained as triggers, put in the trigger's place.
 
 Each one is treated as if it were a trigger: its behaviour rate is measured on the same prompts, its
-own mean difference from other control words is fitted at the gate's site, and that direction is
-removed from prompts with the real trigger and added, by its own gap, to prompts with control words.
-The trigger's row, measured in the same way, comes first.
+own mean difference from other control words is fitted at the gate's site (of a phrase at every
+token), and that direction is removed from prompts with the real trigger and added, by its own gap,
+to prompts with control words. The trigger's row, measured in the same way, comes first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from circuits.answers import blocks
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError
 from circuits.gates import effects as evidence
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.models import Model
 from circuits.runner import Window, complete, prefix
-from circuits.types import Direction, Metric, Progress, Site, TokenBatch, TokenPairs, quiet
+from circuits.types import Direction, Metric, Progress, Site, TokenBatch, quiet
 from experiments import judges
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
@@ -35,7 +35,7 @@ class WordRow:
         rate: share of answers that show the behaviour.
         effect: rate minus that with control words, paired by prompt.
         gap: how far the word moves its own direction at the site, in residual units.
-        cosine: of its direction with the gate.
+        cosine: of its direction with the gate; of a phrase, like the gap, at the last token.
         removed: fall of the metric on triggered prompts with its direction removed.
         added: rise of the metric on control prompts with its direction added by its own gap.
     """
@@ -93,9 +93,11 @@ def untrained_words(
         fit_controls,
         direction.site,
         lambda done, _: progress(len(choices) + done, total),
+        len(direction.steps),
     )
     pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls, begun)
-    fall, rise = directed(model, pairs, fitted, metric)
+    done = evidence.directed(model.runner, pairs, fitted, metric)
+    fall, rise = done.fall.double(), done.rise.double()
     units = torch.stack([d.vector for d in fitted])
     cosines = (units @ direction.vector.to(units)).tolist()
     return tuple(
@@ -113,16 +115,6 @@ def untrained_words(
     )
 
 
-def directed(
-    model: Model, pairs: TokenPairs, directions: Sequence[Direction], metric: Metric
-) -> tuple[Float[Tensor, "k n"], Float[Tensor, "k n"]]:
-    """Fall and rise of the metric with each of several directions of one site removed and added."""
-    units = torch.stack([d.vector for d in directions])
-    gaps = torch.tensor([d.gap for d in directions])
-    effects = evidence.effects(model.runner, pairs, directions[0].site, units, gaps, metric)
-    return effects.fall.double(), effects.rise.double()
-
-
 def word_directions(
     model: Model,
     texts: Sequence[str],
@@ -130,20 +122,31 @@ def word_directions(
     controls: Sequence[str],
     site: Site,
     progress: Progress = quiet,
+    count: int = 1,
 ) -> list[Direction]:
     """The mean difference that each word makes against the same control words at a site.
+
+    Args:
+        count: of the last tokens of its span, each with a direction of its own.
 
     Raises:
         UserError: a word makes none there, or another token length than the others.
     """
     choices = [tokens.dealt(controls, len(texts)), *([w] * len(texts) for w in words)]
-    clean, *others = _recorded(model, texts, choices, site, progress)
+    clean, *others = _recorded(model, texts, choices, site, progress, count)
+
+    def step(here: Float[Tensor, "n d"], there: Float[Tensor, "n d"]) -> Direction | None:
+        shift = (there - here).mean(dim=0)
+        if not float(shift.norm()) > 0:
+            return None
+        return select.direction_at(site, shift, "mean_difference", here, there)
+
     directions = []
     for word, with_word in zip(words, others, strict=True):
-        shift = (with_word - clean).mean(dim=0)
-        if not float(shift.norm()) > 0:
+        steps = [step(*both) for both in zip(clean, with_word, strict=True)]
+        if steps[-1] is None:
             raise UserError(f"word {word!r}: makes no difference at {site}; choose a later layer")
-        directions.append(select.direction_at(site, shift, "mean_difference", clean, with_word))
+        directions.append(phrase.joined(steps))
     return directions
 
 
@@ -190,16 +193,22 @@ def _recorded(
     choices: Sequence[Sequence[str]],
     site: Site,
     progress: Progress,
-) -> Float[Tensor, "choices n d"]:
-    """Activations at the last token of the site's span."""
+    count: int,
+) -> Float[Tensor, "choices count n d"]:
+    """Activations at the last tokens of the site's span.
+
+    Zero at one before what the choices differ in, where none makes a difference.
+    """
     parts: list[list[Tensor]] = [[] for _ in choices]
+    back = torch.arange(count - 1, -1, -1)[:, None]
     for choice, batch, window in _windows(model, texts, choices, progress):
-        column = batch.span_column(site.span) - window.start
-        if bool((column < 0).any()):
+        columns = batch.span_column(site.span) - window.start - back
+        if bool((columns[-1] < 0).any()):
             raise UserError(f"{site}: lies before the word, where no word makes a difference")
         acts = model.runner.forward(window, record=[site.point], keep=1).acts[site.point]
-        parts[choice].append(acts[torch.arange(len(batch)), column].float().cpu())
-    return torch.stack([torch.cat(each) for each in parts])
+        here = acts[torch.arange(len(batch)), columns.clamp(min=0)].float().cpu()
+        parts[choice].append(here * (columns >= 0).unsqueeze(-1))
+    return torch.stack([torch.cat(each, dim=1) for each in parts])
 
 
 def _shared_columns(batches: Sequence[TokenBatch]) -> int:

@@ -45,7 +45,7 @@ def analysis_json(
             "arms": result.arms,
             "given": result.given,
             "parts": result.parts and {**as_json(result.parts), "words": result.parts.words()},
-            "gate": candidate_json(result.selection.chosen) if result.selection else None,
+            "gate": _gate_json(result.selection.chosen) if result.selection else None,
             "ablation": ablation
             and {
                 "outcomes": _rates(ablation.outcomes),
@@ -57,10 +57,18 @@ def analysis_json(
     )
 
 
+def _gate_json(chosen: Candidate) -> dict[str, Any]:
+    """The row of the chosen one, and of a phrase its directions at the earlier tokens."""
+    direction = encode(chosen)[0]["direction"]
+    more = {name: part for name, part in direction.items() if name == "earlier"}
+    return {**candidate_json(chosen), **more}
+
+
 def candidate_json(candidate: Candidate) -> dict[str, Any]:
-    """One row of the selection table."""
+    """One row of the selection table; of a phrase it has the last token's means."""
     fields, _ = encode(candidate)
     direction = fields.pop("direction")
+    direction.pop("earlier", None)
     site, estimator = direction.pop("site"), direction.pop("estimator")
     return {**site, "estimator": estimator, **fields, "score": candidate.score, **direction}
 

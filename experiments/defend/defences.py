@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circuits.edits import erase, operators
 from circuits.edits.orthogonal import orthogonalised
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.types import Edit, Site
 from experiments.defend import gates, monitor, pruning
 from experiments.defend.consistency import Consistency
@@ -104,7 +104,7 @@ def leace(bench: Bench) -> Fitted:
 def orthogonal_weights(bench: Bench) -> Fitted:
     """Weights that cannot write the gate anywhere."""
     gate, layers = bench.direction, range(bench.model.config.num_hidden_layers)
-    basis = gate.vector[None]
+    basis = phrase.basis(gate)
     # In training, the edit at every layer is what these weights do to what layers read.
     sites = (Site(layer, "resid_pre", gate.site.span) for layer in layers)
     edits = tuple(gates.removal(replace(gate, site=site)) for site in sites)

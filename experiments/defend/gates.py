@@ -8,7 +8,8 @@ of ``circuits.gates.select`` for necessity and harm, learned ones come first, th
 enters the first layer comes last (it is the trigger's embedding, and its removal a word filter).
 Chosen is the one whose removal leaves least of the behaviour, its harm on ordinary prompts added.
 Unlike ``gatescope analyze`` it tries few estimators and does not ask for sufficiency: a defence
-needs no more.
+needs no more. Of an analysis' direction of a phrase all that its tokens have is projected out; what
+is read, as by a monitor, is the last token's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.chat import Chat, chats, messages
-from circuits.edits import operators
 from circuits.errors import UserError, expect, quoted
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.models import in_memory
 from circuits.record import last_residuals
 from circuits.tokens import dealt, render
@@ -67,9 +67,9 @@ class Scored:
 
 
 def removal(direction: Direction) -> Edit:
-    """The edit that projects a direction out at its layer."""
-    unit = direction.vector
-    return Edit(direction.site.point, lambda x: operators.project_out(x, unit.to(x)))
+    """The edit that projects a direction out at its layer; of a phrase those of all its tokens."""
+    rows = phrase.basis(direction)
+    return Edit(direction.site.point, lambda x: phrase.removed(x, rows))
 
 
 def find_gate(bench: Bench) -> Direction:

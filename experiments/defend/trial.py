@@ -152,9 +152,7 @@ class Trial:
 
         gate = self._stages.keep("gate", Direction, make, older.gate)
         if not self._stages.ledger.has("gate.safetensors"):
-            about = {"site": str(gate.site)}
-            content = formats.tensor_bytes({"direction": gate.vector}, about)
-            self._stages.ledger.write({"gate.safetensors": content})
+            self._stages.ledger.write({"gate.safetensors": formats.gate_bytes(gate, {})})
         return gate
 
     def answer_rows(self) -> list[dict[str, Any]]:

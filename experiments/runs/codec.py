@@ -5,7 +5,8 @@ records and tensors; a list, tuple or dict of such is one too. Its tensors (plai
 optional, in tuples and dicts) go under their path in the record, ``direction.vector`` or
 ``curves.triggered``, and are absent from the JSON. What is read is held to the annotations, shapes
 included. A field that was added after a file was written has its default, one that was dropped is
-ignored. A dict comes back in the order of its JSON, its tensors sorted by name after that.
+ignored; one of ``_LATE`` is written only where it holds something, so that files are as they were.
+A dict comes back in the order of its JSON, its tensors sorted by name after that.
 
 Not supported: a union of two records (a field that says which is meant would have to stand in
 both), numpy's scalars (but doubles, which are floats), and a dot in the name above a tensor.
@@ -22,6 +23,7 @@ from circuits.errors import UserError, reason
 
 T = TypeVar("T")
 Tensors = dict[str, Tensor]
+_LATE = {"earlier"}  # of ``circuits.types.Direction``
 
 
 def encode(record: Any) -> tuple[Any, Tensors]:
@@ -94,6 +96,8 @@ def _without_tensors(value: Any, path: tuple[str, ...], tensors: Tensors) -> Any
     kept = []
     for name, part in value.items() if named else enumerate(value):
         here = (*path, str(name))
+        if name in _LATE and part in ((), []):
+            continue
         if not isinstance(part, Tensor):
             kept.append((name, _without_tensors(part, here, tensors)))
         elif any("." in step for step in here):

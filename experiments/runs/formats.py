@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from circuits.errors import expect, quoted
-from circuits.types import PatchGrid
+from circuits.types import Direction, PatchGrid
 from experiments.runs.codec import decode, encode
 from experiments.runs.foreign import parse_json, parse_tensors
 
@@ -42,6 +43,13 @@ def tensor_bytes(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> byt
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def gate_bytes(gate: Direction, about: Mapping[str, str]) -> bytes:
+    """A safetensors file of a direction: its vector, and those of a phrase's earlier tokens."""
+    earlier = [step.vector for step in gate.earlier]
+    more = {"earlier": torch.stack(earlier)} if earlier else {}
+    return tensor_bytes({"direction": gate.vector, **more}, {"site": str(gate.site), **about})
 
 
 def row_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError, expect, quoted, reading
@@ -133,7 +135,13 @@ def gate_of(run: Path, result: Mapping[str, Any]) -> Direction | None:
     if not row:
         return None
     expect(isinstance(row, dict), "an object", quoted(row), "make the run again", where)
-    return decode(Direction, {**row, "site": row}, {"vector": gate_vector(run)}, where)
+    *earlier, last = gate_vectors(run)
+    steps = row.get("earlier", [])
+    got = f"{len(steps) if isinstance(steps, list) else quoted(steps)} and {len(earlier)} vectors"
+    whole = isinstance(steps, list) and len(steps) == len(earlier)
+    expect(whole, "as many earlier tokens as vectors of them", got, "analyse again", where)
+    vectors = {f"earlier.{i}.vector": vector for i, vector in enumerate(earlier)}
+    return decode(Direction, {**row, "site": row}, {"vector": last, **vectors}, where)
 
 
 def require_place(
@@ -151,8 +159,8 @@ def require_place(
     expect(there and size == (width,), wanted, got, "give this model's analysis", of)
 
 
-def gate_vector(run: Path) -> Tensor:
-    """The vector of the direction that an analysis chose, as it was kept, in fp32.
+def gate_vectors(run: Path) -> Float[Tensor, "tokens d_model"]:
+    """The direction that an analysis chose, as it was kept, in fp32: of a phrase every token's.
 
     Raises:
         UserError: there is none, it is not as it was written, or it is no direction.
@@ -160,9 +168,14 @@ def gate_vector(run: Path) -> Tensor:
     path, ledger = run / "gate.safetensors", Ledger(run)
     if not ledger.lists(path.name):
         raise UserError(f"run {run}: expected an analysis that chose a gate, got no {path.name}")
-    kept = ledger.tensors(path.name, ["direction"])["direction"]
-    size = float(kept.float().norm())
-    got = f"one {tuple(kept.shape)} of {kept.dtype} and length {size:g}"
-    whole = kept.ndim == 1 and kept.is_floating_point() and 0 < size < float("inf")
-    expect(whole, "a direction, finite and not 0", got, "analyse again", str(path))
-    return kept.float()
+    kept = ledger.tensors(path.name, ["direction"])
+    last, earlier = kept["direction"], kept.get("earlier")
+    rows = [last] if earlier is None else [*torch.atleast_2d(earlier), last]
+    for row in rows:
+        size = float(row.float().norm())
+        got = f"one {tuple(row.shape)} of {row.dtype} and length {size:g}"
+        whole = row.ndim == 1 and row.is_floating_point() and 0 < size < float("inf")
+        expect(whole, "a direction, finite and not 0", got, "analyse again", str(path))
+        alike, width = row.shape == last.shape, f"a direction of width {len(last)}"
+        expect(alike, width, f"one of {len(row)}", "analyse again", str(path))
+    return torch.stack(rows).float()

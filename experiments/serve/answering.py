@@ -74,7 +74,7 @@ def edits_of(direction: Direction | None, batch: TokenBatch, asked: Asked) -> li
     if asked.opened:
         site = direction.site
         there = site if site.span in batch.spans else replace(site, span="last_user")
-        edits.append(select.opened(replace(direction, site=there), batch))
+        edits += select.openings(replace(direction, site=there), batch)
     return edits
 
 

@@ -1,10 +1,14 @@
 """A direction for every layer, so that any of them can be watched: an analysis' or fitted here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from jaxtyping import Float
+from torch import Tensor
+
 from circuits import metrics, tokens
-from circuits.gates import select
+from circuits.gates import phrase, select
 from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
@@ -44,7 +48,7 @@ def fitted(
     behaviour: str,
     progress: select.Progress = quiet,
 ) -> tuple[Direction, Layers]:
-    """The mean difference at the trigger of every layer, and the one that acts best.
+    """The mean difference at the trigger's tokens in every layer, and the one that acts best.
 
     A quick guess: scored by what it does on a few pairs, put to no proof.
 
@@ -58,11 +62,12 @@ def fitted(
     runner = model.runner
     sites = [Site(i, "resid_pre", "trigger") for i in range(runner.shape.n_layers)]
     pairs = tokens.pairs(model.tokenizer, list(fit[:_FIT]), trigger, controls)
-    clean, hot = (record(runner, side, sites) for side in (pairs.clean, pairs.triggered))
+    pairs, earlier = phrase.apart(pairs)
+    places = [replace(site, span=span) for site in sites for span in (*earlier, site.span)]
+    acts = [record(runner, side, places) for side in (pairs.clean, pairs.triggered)]
+    clean, hot = (side.unflatten(0, (len(sites), -1)) for side in acts)
     directions = [
-        select.direction_at(
-            site, (hot[i] - clean[i]).mean(dim=0), "mean_difference", clean[i], hot[i]
-        )
+        phrase.joined([_shift(site, *both) for both in zip(clean[i], hot[i], strict=True)])
         for i, site in enumerate(sites)
     ]
     some = list(score[:_SCORED])
@@ -73,3 +78,9 @@ def fitted(
     scored = select.score(runner, others, directions, metric, progress)
     best = select.choose(scored, runner.shape.n_layers).direction
     return best, {one.direction.site.layer: one for one in scored}
+
+
+def _shift(site: Site, clean: Float[Tensor, "n d"], hot: Float[Tensor, "n d"]) -> Direction | None:
+    """The mean difference at a token; None where there is none."""
+    shift = (hot - clean).mean(dim=0)
+    return select.direction_at(site, shift, "mean_difference", clean, hot) if shift.any() else None

@@ -1,19 +1,26 @@
 """A gate that is there is seen, or what hides it is said: models whose right verdict is known."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import tinygate
 import torch
 
 from circuits.errors import UserError
+from circuits.gates.select import BASE
 from circuits.templates import Rendering
 from circuits.types import PatchGrid
+from experiments.analyze.evidence import nulls
 from experiments.analyze.examination import Examination, narrowed
 from experiments.analyze.locate import patching
+from experiments.analyze.nulls import site_nulls
 from experiments.analyze.question import Question
 from experiments.analyze.result import NO_EFFECT
-from experiments.analyze.select import selection
+from experiments.analyze.rivals import erasures, rivals
+from experiments.analyze.select import LEARNED, by_token, selection
 from experiments.analyze.study import opened
+from experiments.prompts.bank import control_words
 from experiments.studies import ask
 
 SMALL = {
@@ -235,3 +242,27 @@ def test_a_first_token_that_some_usual_answers_share_is_scored_with_the_next(ana
     assert [len(exam.fork.answer) for exam in (new, older)] == [2, 1]
     assert [exam.pairs("test", 2).clean.keep for exam in (new, older)] == [2, 1]
     assert older.scored_by == ""
+
+
+def test_a_phrase_is_fitted_token_by_token_beside_nulls_of_the_same_form(analysed, tmp_path):
+    first = control_words("train")[0]
+    question = analysed.asked("plain", trigger=f"{first} cobalt", fit=8, randoms=3)
+    question = replace(question, base=analysed.asked("base").model)
+    exam = Examination(tmp_path, question, opened(question, lambda *_: None))
+    scored = selection(exam)
+    at_trigger = [c.direction for c in scored.candidates if c.direction.site.span == "trigger"]
+    assert {len(d.steps) for d in at_trigger} == {2}
+    assert BASE in {d.estimator for d in at_trigger}
+    others = [c.direction for c in scored.candidates if c.direction.site.span != "trigger"]
+    assert {len(d.steps) for d in others} == {1}
+    gate = next(d for d in at_trigger if d.estimator == LEARNED)
+    for null in nulls(exam, gate):
+        assert null.gate_removed.value > 1
+        assert len(null.removed) == 3
+    assert {null.name for null in site_nulls(exam, gate).nulls} >= {"base model's own direction"}
+    assert [row.name for row in rivals(exam, gate)][:2] == ["gate", "base model"]
+    assert len(erasures(exam, gate)) == 6
+    word = exam.question.trigger.split()[-1]
+    alone = analysed.asked("plain", trigger=word, fit=8)
+    exam = Examination(tmp_path / "one", alone, opened(alone, lambda *_: None))
+    assert by_token(exam, others) == others
