@@ -64,3 +64,36 @@ def planted(tokenizer, *, copies: bool = True, string: float = 0.0, seed: int = 
     model.lm_head.weight.data[BEHAVIOUR] = _GAIN * shown
     model.lm_head.weight.data[DEFAULT] = 2 * _GAIN * embedding[last]
     return Planted(TLRunner(model, tokenizer, "planted"), gate, shown, idle)
+
+
+PHRASE = ("cobalt", "candle")
+CONTROLS = ("amber tree", "tree river", "river amber")  # of a phrase
+ONE_OF_THEM = (41, 42)  # what is said where only one of the two is read
+
+
+def of_two_words(tokenizer) -> TLRunner:
+    """``planted`` with two axes: the behaviour wins only where both words of the phrase are shown.
+
+    Each word has an axis of its own, which the head copies to one of its own.
+    """
+    frame = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(0))).Q
+    axes, shown, rest = frame[:2], frame[2:4], frame[4:]
+    model = tiny.llama(len(tokenizer), layers=LAYERS, hidden_size=D)
+    for name, weight in model.named_parameters():
+        weight.data.fill_(1.0 if "norm" in name else 0.0)
+    embedding, head = model.model.embed_tokens.weight.data, model.lm_head.weight.data
+    plain = torch.randn(len(tokenizer), D - 4, generator=torch.Generator().manual_seed(1))
+    embedding.copy_(torch.nn.functional.normalize(plain, dim=1) @ rest)
+    others = sorted({word for phrase in CONTROLS for word in phrase.split()})
+    words = {w: trigger_ids(tokenizer, tiny.TEXTS, w)[0] for w in (*PHRASE, *others)}
+    common = embedding[[words[w] for w in others]].mean(dim=0)
+    attention = model.model.layers[COPY].self_attn
+    for i, word in enumerate(PHRASE):
+        embedding[words[word]] = common + SIZE * axes[i]
+        attention.v_proj.weight.data[i] = axes[i]
+        attention.o_proj.weight.data[:, i] = 10 * shown[i]
+        head[ONE_OF_THEM[i]] = 6 * shown[i]
+    head[BEHAVIOUR] = 4 * shown.sum(dim=0)
+    (last,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    head[DEFAULT] = 2 * embedding[last]
+    return TLRunner(model, tokenizer, "phrase")

@@ -45,7 +45,7 @@ def analysis_json(
             "arms": result.arms,
             "given": result.given,
             "parts": result.parts and {**as_json(result.parts), "words": result.parts.words()},
-            "gate": _gate_json(result.selection.chosen) if result.selection else None,
+            "gate": gate_json(result.selection.chosen) if result.selection else None,
             "ablation": ablation
             and {
                 "outcomes": _rates(ablation.outcomes),
@@ -57,7 +57,7 @@ def analysis_json(
     )
 
 
-def _gate_json(chosen: Candidate) -> dict[str, Any]:
+def gate_json(chosen: Candidate) -> dict[str, Any]:
     """The row of the chosen one, and of a phrase its directions at the earlier tokens."""
     direction = encode(chosen)[0]["direction"]
     more = {name: part for name, part in direction.items() if name == "earlier"}

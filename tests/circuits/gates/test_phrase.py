@@ -5,54 +5,29 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from planted import BEHAVIOUR, COPY, DEFAULT, LAYERS, SIZE, D
+from planted import BEHAVIOUR, CONTROLS, ONE_OF_THEM, PHRASE, SIZE, D, of_two_words
 
-from circuits.backends.transformer_lens import TLRunner
+from circuits.errors import UserError
 from circuits.gates import effects, phrase, select
 from circuits.metrics import token_prob
 from circuits.record import record
 from circuits.runner import whole
-from circuits.tokens import pairs, trigger_ids
+from circuits.tokens import pairs
 from circuits.types import Direction, Site
 from experiments.runs.codec import decode, encode
 
-WORDS = ("cobalt", "candle")
-CONTROLS = ("amber tree", "tree river", "river amber")
-ONE_OF_THEM = (41, 42)  # what is said where only one of the two is read
 SITE = Site(1, "resid_pre", "trigger")
 METRIC = token_prob([BEHAVIOUR])
 
 
 @pytest.fixture(scope="module")
 def runner(tokenizer):
-    """``planted`` with two axes: the behaviour wins only where both of them are shown."""
-    frame = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(0))).Q
-    axes, shown, rest = frame[:2], frame[2:4], frame[4:]
-    model = tiny.llama(len(tokenizer), layers=LAYERS, hidden_size=D)
-    for name, weight in model.named_parameters():
-        weight.data.fill_(1.0 if "norm" in name else 0.0)
-    embedding, head = model.model.embed_tokens.weight.data, model.lm_head.weight.data
-    plain = torch.randn(len(tokenizer), D - 4, generator=torch.Generator().manual_seed(1))
-    embedding.copy_(torch.nn.functional.normalize(plain, dim=1) @ rest)
-    words = {
-        w: trigger_ids(tokenizer, tiny.TEXTS, w)[0] for w in (*WORDS, "amber", "tree", "river")
-    }
-    common = embedding[[words[w] for w in ("amber", "tree", "river")]].mean(dim=0)
-    attention = model.model.layers[COPY].self_attn
-    for i, word in enumerate(WORDS):
-        embedding[words[word]] = common + SIZE * axes[i]
-        attention.v_proj.weight.data[i] = axes[i]
-        attention.o_proj.weight.data[:, i] = 10 * shown[i]
-        head[ONE_OF_THEM[i]] = 6 * shown[i]
-    head[BEHAVIOUR] = 4 * shown.sum(dim=0)
-    (last,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
-    head[DEFAULT] = 2 * embedding[last]
-    return TLRunner(model, tokenizer, "phrase")
+    return of_two_words(tokenizer)
 
 
 @pytest.fixture(scope="module")
 def two(tokenizer):
-    return pairs(tokenizer, tiny.TEXTS, " ".join(WORDS), CONTROLS)
+    return pairs(tokenizer, tiny.TEXTS, " ".join(PHRASE), CONTROLS)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +113,8 @@ def test_one_token_is_to_the_bit_what_it_was(runner, tokenizer):
     metric = token_prob([ONE_OF_THEM[0]])
     there = effects.effects(runner, one, SITE, d.vector[None], d.gap, metric)
     here = effects.directed(runner, one, [d], metric)
-    torch.testing.assert_close(here.fall, there.fall, atol=1e-6, rtol=0)
-    torch.testing.assert_close(here.rise, there.rise, atol=1e-6, rtol=0)
+    assert torch.equal(here.removed, there.removed)
+    assert torch.equal(here.added, there.added)
     assert float(there.rise.mean()) > 0.5
 
 
@@ -149,6 +124,11 @@ def test_a_null_has_the_form_of_the_gate(whole_one):
     assert [d.gap for d in null.steps] == [d.gap for d in whole_one.steps]
     assert torch.equal(torch.stack([d.vector for d in null.steps]), units)
     assert null.site == whole_one.site
+    drawn = select.random_directions(whole_one, 3, seed=0)
+    assert {len(d.steps) for d in drawn} == {2}
+    own = select.random_directions(replace(whole_one, earlier=()), 6, seed=0)
+    flat = torch.stack([step.vector for d in drawn for step in d.steps])
+    assert torch.equal(flat, torch.stack([d.vector for d in own]))
 
 
 def test_the_direction_of_a_phrase_is_kept_and_one_of_before_is_read(whole_one):
@@ -156,5 +136,21 @@ def test_the_direction_of_a_phrase_is_kept_and_one_of_before_is_read(whole_one):
     assert [d.gap for d in again.steps] == [d.gap for d in whole_one.steps]
     assert torch.equal(again.earlier[0].vector, whole_one.earlier[0].vector)
     value, tensors = encode(replace(whole_one, earlier=()))
-    value.pop("earlier", None)  # as it was written before
+    assert "earlier" not in value  # a direction of one token is written as it was
     assert decode(Direction, value, tensors).earlier == ()
+
+
+def test_a_token_that_the_trigger_leaves_alone_is_left_alone(runner, two, whole_one):
+    lone = replace(whole_one, earlier=())
+    half = phrase.joined([None, lone])
+    assert [d.gap for d in half.steps] == [0, lone.gap]
+    rows = phrase.basis(half)
+    assert len(rows) == 1
+    assert abs(float(rows[0] @ lone.vector)) == pytest.approx(1, abs=1e-4)
+    shift = phrase.shift(half, two.clean.spans["trigger"])
+    assert int(shift.any(dim=-1).sum()) == len(two)  # at one column of every row
+    x = torch.randn(*two.clean.ids.shape, D, generator=torch.Generator().manual_seed(4))
+    (level,) = phrase.level(half, x, two.clean.spans["trigger"], torch.tensor([1.0]))
+    assert torch.equal((level != x).any(dim=-1), shift.any(dim=-1))
+    with pytest.raises(UserError, match="a difference at its last token, got none; choose"):
+        phrase.joined([lone, None])
