@@ -65,8 +65,7 @@ def _learned(run: AnalysisRun) -> Iterator[Section]:
         "last layer (writer). They are shown whether or not one of them is a gate. In other arms "
         "the same directions are read off: where those lie apart too, the string does it.",
         tuple(
-            arm_projections(each.points, run.texts, f"the {each.part} at {each.site}")
-            for each in run.projections
+            arm_projections(each.points, run.texts, f"the {each.part}") for each in run.projections
         ),
         (Table(("part", "site", *arms), rows, "apart: AUROC of triggered against control words"),),
         data_name="parts-projections",
