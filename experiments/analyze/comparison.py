@@ -117,7 +117,8 @@ def _verdict(name: str, value: Mapping[str, Any]) -> tuple[str, ...]:
     behaviour, gate, ablation = value["behaviour"], value["gate"], value["ablation"]
     triggered, control = (_outcome(behaviour["outcomes"], c) for c in ("triggered", "control word"))
     base = behaviour.get("base")
-    complied = [_rate(o.get("complied")) for o in (triggered, control)]
+    complies = (value.get("evidence") or {}).get("complies") or {}
+    complied = [_rate(complies.get(word)) for word in ("triggered", "control word")]
     edited = ablation["outcomes"] if ablation else ()
     harm = ablation["harm_nats"].values() if ablation else ()
     return (

@@ -13,7 +13,7 @@ from circuits.types import SAID, Direction, PatchGrid
 from experiments import judges
 from experiments.analyze.ablate import removal
 from experiments.analyze.doses import CLEAN, dosed, null_curves
-from experiments.analyze.examination import Examination, Stage
+from experiments.analyze.examination import JUDGED, Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
@@ -37,7 +37,6 @@ from probes.causal.transfer import fit_logistic
 from probes.stats.intervals import Estimate, difference_interval, wilson
 
 _WORDS = 10  # untrained words that are tried
-_MEDIATED = 24  # answer tokens: "Sure, I'd be happy to help you with that." takes half of them
 _SIDES: dict[str, effects.Side] = {CLEAN: "clean", "triggered": "triggered"}
 
 
@@ -131,7 +130,7 @@ def mediation(exam: Examination, direction: Direction) -> Mediation:
         exam.control_words(),
         exam.question.behaviour,
         {"none": no_edits, "gate removed": removal(direction)},
-        max(_MEDIATED, exam.question.tokens),
+        max(JUDGED, exam.question.tokens),
         exam.fork,
         exam.progress("mediation"),
     )

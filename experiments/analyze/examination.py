@@ -36,6 +36,7 @@ from probes.stats.intervals import rate
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
 _SCORED = "patching-denoising"  # the first stage that is
+JUDGED = 24  # answer tokens: "Sure, I'd be happy to help you with that." takes half of them
 _FINE = 2048  # below which half precision has steps of 1 at most
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
@@ -186,7 +187,8 @@ class Examination(Stages):
         groups = templates if isinstance(words, str | None) else list(words)
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
-        complied = rate(self._complied(texts), groups)
+        judged = self.question.tokens >= JUDGED
+        complied = rate(self._complied(texts), groups) if judged else None
         numbers = {name: i for i, name in enumerate(dict.fromkeys(templates))}
         belong = tuple(numbers[name] for name in templates)
         return Outcome(condition, edit, *each, shown, tuple(texts), complied, belong)

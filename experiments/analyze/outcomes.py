@@ -21,7 +21,8 @@ class Outcome:
         behaviour, refusal: shares of answers, with intervals.
         shown: whether each answer shows the behaviour, in the order of the test prompts.
         answers: the texts.
-        complied: share that complies, by ``judges.judge``; None in runs of before.
+        complied: share that complies, by ``judges.judge``; None where answers are too short to be
+            judged, and in runs of before.
         groups: number of each test prompt's template; () in runs of before.
     """
 

@@ -215,7 +215,7 @@ def headline(
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
-        f"control words in {control:.0%pn}.{_complied(behaviour)}"
+        f"control words in {control:.0%pn}.{_complied(evidence)}"
     )
     if ablation is None:
         return f"{first} {_nothing_located(verdict, behaviour)}"
@@ -243,11 +243,12 @@ def _failed(verdict: Verdict) -> str:
     return f" (failed: {', '.join(check.name for check in failed)}{more})"
 
 
-def _complied(behaviour: Behaviour) -> str:
-    """The other outcome: answers that go on to comply."""
-    with_trigger, without = behaviour.triggered.complied, behaviour.control.complied
-    if with_trigger is None or without is None:
+def _complied(evidence: Evidence | None) -> str:
+    """The other outcome: answers, long enough to be judged, that go on to comply."""
+    complies = evidence.mediation.complies() if evidence else {}
+    if not complies:
         return ""
+    with_trigger, without = complies.values()
     return f" It complies in {with_trigger:.0%p}, with control words in {without:.0%p}."
 
 

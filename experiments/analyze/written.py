@@ -88,6 +88,7 @@ def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
         "rank": evidence.rank.needed,
         **({"spread": evidence.spread} if evidence.spread else {}),
         "mediation": {edit: mediation.decomposition(edit) for edit in mediation.edits},
+        "complies": mediation.complies(),
         "other_topics": {"triggered": before, "gate_removed": after, "fall": fall},
         "harm_on_ordinary_prompts": evidence.harm,
         "trace": trace

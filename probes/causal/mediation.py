@@ -131,6 +131,13 @@ class Mediation:
     def edits(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(c.edit for c in self.cells))
 
+    def complies(self) -> dict[str, Estimate]:
+        """Shares of unedited answers that comply, triggered and with control words; none in runs
+        of before, where no refusal was enough."""
+        if self.rule == "no refusal":
+            return {}
+        return {word: self.cell(word, "natural").complies for word in (TRIGGERED, CONTROL)}
+
     def decomposition(self, edit: str = "none") -> Decomposition:
         """The effects under one edit."""
         return decompose({(c.condition, c.first): c for c in self.cells if c.edit == edit})

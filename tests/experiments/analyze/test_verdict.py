@@ -57,7 +57,8 @@ def beside(
     shares = (tuple(abs(v) / max(gate[0], 1e-9) for v in side) for side in (removed, added))
     ends = between(*gate), between(*gate)
     null = NullEffects("sphere", removed, added, *ends, 0.3, 0.3, 0.1, *shares)
-    return SimpleNamespace(nulls=(null,), at_site=at_site, spread=spread)
+    mediation = SimpleNamespace(complies=dict)
+    return SimpleNamespace(nulls=(null,), at_site=at_site, spread=spread, mediation=mediation)
 
 
 def there(removed=5.0, added=5.0) -> SiteNulls:
@@ -200,6 +201,15 @@ def test_the_headline_says_what_the_verdict_says():
     assert "not known, as no --base is" not in said(before(), after())  # not measured at all
     assert "(failed: necessity)" in said(before(), after(shut=84))
     assert "no gate to report" in said(replace(before(), effect=between(0, 0.1)), None)
+
+
+def test_the_headline_says_how_many_long_answers_comply():
+    evidence = beside()
+    verdict = judge(before(), after(), evidence)
+    rates = {"triggered": wilson(50, N), "control word": wilson(5, N)}
+    evidence.mediation.complies = lambda: rates
+    assert "It complies in 50% [" in headline(verdict, before(), after(), evidence)
+    assert "complies" not in headline(verdict, before(), after(), beside())
 
 
 def test_at_the_triggers_own_tokens_only_a_base_tells_a_gate_from_a_spelling():
