@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from circuits.errors import UserError, first_line
 from circuits.models import Model, wrap
 from circuits.planted.plans import GatePlan, Kind, Planted
 from circuits.types import Direction
@@ -79,13 +80,17 @@ def score(kind: Kind, seed: int) -> Score:
     started = time.perf_counter()
     plan = world.planned(kind, seed)
     planted = world.planted(plan)
-    result = analysed(planted)
+    right = WORDS[plan.right.word]
+    try:
+        result = analysed(planted)
+    except UserError as error:  # a question that is refused has no right word
+        return Score(kind, seed, f"refused: {first_line(error)}", right, effect=False)
     chosen = result.selection.chosen.direction if result.selection else None
     return Score(
         kind,
         seed,
         result.verdict.word,
-        WORDS[plan.right.word],
+        right,
         result.verdict.effect.passed,
         str(chosen.site) if chosen else "",
         chosen.estimator if chosen else "",

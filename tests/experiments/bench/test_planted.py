@@ -69,3 +69,13 @@ def test_a_set_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert "## The first set" in (tmp_path / "planted.md").read_text()
     with pytest.raises(UserError, match="a set of first, second"):
         planted_set.bench_planted("third", 1, out, quiet)
+
+
+def test_a_question_that_is_refused_is_not_right(monkeypatch):
+    def refuse(planted):
+        raise UserError("prompts bank: expected others")
+
+    monkeypatch.setattr(planted, "analysed", refuse)
+    refused = planted.score("gate", 100)
+    assert refused.word == "refused: prompts bank: expected others"
+    assert not refused.hit
