@@ -100,7 +100,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
     """A folder to build in, locked as long as it is built in, gone afterwards."""
     with writable(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        with _locked(parent):  # so that nobody takes it for left over before it is locked itself
+        with locked(parent):  # so that nobody takes it for left over before it is locked itself
             scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
             held = os.open(scratch, os.O_RDONLY)
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -112,7 +112,12 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(folder: Path, wait: int = 0) -> Iterator[None]:
+def locked(folder: Path, wait: int = 0) -> Iterator[None]:
+    """One process at a time is in here for a folder; with ``fcntl.LOCK_NB`` nobody waits.
+
+    Raises:
+        BlockingIOError: another is, and is not waited for.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | wait)
@@ -125,7 +130,7 @@ def _remove_left_over(parent: Path) -> None:
     """Remove what was being built when its process was killed."""
     if not any(parent.glob(f"{_SCRATCH}*")):
         return
-    with _locked(parent):
+    with locked(parent):
         for scratch in parent.glob(f"{_SCRATCH}*"):
-            with suppress(OSError), _locked(scratch, fcntl.LOCK_NB):
+            with suppress(OSError), locked(scratch, fcntl.LOCK_NB):
                 shutil.rmtree(scratch, ignore_errors=True)

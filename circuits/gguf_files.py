@@ -5,7 +5,7 @@ dear as an object; transformers reads the file three times, and makes the same t
 names anew for every module. Within ``quick`` the map is a plain array, and both are made once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -37,3 +37,22 @@ def quick() -> Iterator[None]:
     finally:
         for name, value in usual.items():
             setattr(gguf, name, value)
+
+
+@contextmanager
+def counted(tick: Callable[[int], None]) -> Iterator[None]:
+    """While this is open, ``tick`` is told how many weights have been dequantised so far."""
+    usual, done = gguf.dequantize, 0
+
+    def dequantize(data: Any, kind: Any) -> Any:
+        nonlocal done
+        values = usual(data, kind)
+        done += values.size
+        tick(done)
+        return values
+
+    gguf.dequantize = dequantize
+    try:
+        yield
+    finally:
+        gguf.dequantize = usual

@@ -82,8 +82,9 @@ def load(
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
     Args:
-        name: ``smollm2-135m`` (embedded), a directory, a ``.gguf`` file, ``hf:OWNER/NAME`` from
-            the hub, or ``OWNER/NAME`` that was fetched from there before.
+        name: ``smollm2-135m`` (embedded), the official name of a model that was fetched, a
+            directory, a ``.gguf`` file, ``hf:OWNER/NAME`` from the hub, or ``OWNER/NAME`` that was
+            fetched from there before.
         adapter: directory of a PEFT LoRA adapter made for this model.
         dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
         device: cpu, cuda, mps, or auto (a GPU if there is one).

@@ -1,4 +1,4 @@
-"""Where a model's files are: the embedded one's, a directory, a GGUF file, or what was fetched.
+"""Where a model's files are: a known one's, a directory, a GGUF file, or what was fetched.
 
 The hub is asked only for ``hf:OWNER/NAME``; no name alone sends anything anywhere.
 """
@@ -10,8 +10,25 @@ from transformers.utils.hub import cached_file
 
 from circuits import weights
 from circuits.errors import UserError, expect
+from circuits.official import known
 
-EXPECTED = f"{weights.EMBEDDED}, a model directory, a .gguf file or {weights.HUB}OWNER/NAME"
+EXPECTED = (
+    f"{weights.EMBEDDED}, a name of `gatescope models list`, a model directory, a .gguf file or "
+    f"{weights.HUB}OWNER/NAME"
+)
+
+
+def own_name(name: str) -> str:
+    """What gatescope calls a model, given any of its official names; other names as they are.
+
+    A directory of that name, or what was fetched from the hub under it, is what it was.
+    """
+    model = known.find(name)
+    if model is None or name == weights.EMBEDDED or Path(name).expanduser().is_dir():
+        return name
+    if fetched(name):
+        return name
+    return weights.EMBEDDED if model.package else model.name
 
 
 def source(
@@ -57,6 +74,7 @@ def locate(name: str) -> Path | None:
     Raises:
         UserError: there is no such directory or file, nor a model of this name that was fetched.
     """
+    name = own_name(name)
     if name == weights.EMBEDDED:
         return weights.dequantised(weights.embedded_gguf())
     if name.startswith(weights.HUB):
@@ -68,5 +86,8 @@ def locate(name: str) -> Path | None:
         return weights.dequantised(path)
     if path.is_dir():
         return path
+    for model in known.models():
+        if name == model.name:
+            return weights.dequantised(known.require_fetched(model), model.sha256)
     source(name, None)
     return None

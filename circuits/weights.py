@@ -18,7 +18,7 @@ from tokenizers import normalizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from circuits.cache import cache_root, cached, file_sha256
-from circuits.errors import UserError, reading
+from circuits.errors import UserError, expect, reading
 from circuits.gguf_header import pre_tokenizer, require_header
 from circuits.pretrained import read_weights
 
@@ -75,17 +75,27 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def dequantised(gguf: Path) -> Path:
+def is_dequantised(sha256: str) -> bool:
+    """Whether the cache has the weights of a GGUF with this hash; they are verified on use."""
+    return any((cache_root() / "gguf").glob(f"{sha256[:32]}*/{_INDEX}"))
+
+
+def dequantised(gguf: Path, sha256: str = "") -> Path:
     """A directory with the GGUF's weights as fp32 safetensors, tokenizer and configuration.
 
     Built on first use (about half a minute for 135M parameters), verified afterwards.
 
+    Args:
+        sha256: what the file must hash to, where that is known.
+
     Raises:
-        UserError: it is no GGUF, its header claims what it does not hold, or it cannot be cached.
+        UserError: it is no GGUF or not this one, its header claims what it does not hold, or it
+            cannot be cached.
     """
     of = f"model {gguf}"
     with reading(of, "a GGUF file", "name another"):
         key = file_sha256(gguf)
+    expect(sha256 in ("", key), f"sha256 {sha256}", key, "fetch it again", of)
 
     def build(scratch: Path) -> None:
         _dequantise(gguf, scratch)

@@ -23,8 +23,9 @@ from experiments.checks import spelled
 T = TypeVar("T")
 Infos = Mapping[str, Any]  # typer's Option or Argument, by field
 
+MODEL = "Name of `gatescope models list`, directory, .gguf or hf:OWNER/NAME."
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-ModelName = Annotated[str, typer.Option(help="smollm2-135m, directory, .gguf or hf:OWNER/NAME.")]
+ModelName = Annotated[str, typer.Option(help=MODEL)]
 Adapter = Annotated[
     str,
     typer.Option(
@@ -101,6 +102,24 @@ def answered(record: type[T], values: Mapping[str, Any], only: Infos | None = No
         elif (value := values.get(field.name)) not in (None, []):
             given[field.name] = tuple(value) if field.repeated else value
     return record(**given)
+
+
+def name_models(question: Any, *named: str) -> None:
+    """In a question, call models by the house's own names, whichever of theirs was given.
+
+    What a model is compared with, and what a run keeps of it, is its own name.
+    """
+    for field in named:
+        given = getattr(question, field)
+        if isinstance(given, str):  # others are refused where all fields are checked
+            object.__setattr__(question, field, own_name(given))
+
+
+def own_name(name: str) -> str:
+    """What the house calls a model; see ``circuits.places.own_name``."""
+    from circuits import places  # with torch, which listing commands does not need
+
+    return places.own_name(name)
 
 
 def adapter_on(model: str, adapter: str) -> str:

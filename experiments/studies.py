@@ -173,6 +173,14 @@ def organism() -> Any:
 
 
 @_command
+def models() -> Any:
+    """List real models by their official names, and fetch them: --model takes what was fetched."""
+    from experiments.organisms.fetching import app
+
+    return app
+
+
+@_command
 def bench() -> Any:
     """Benchmarks against peers: ratios in one run, with equal results."""
     from experiments.bench.command import app

@@ -23,7 +23,7 @@ class Question:
     """The analysis' inputs. Counts are numbers of prompts.
 
     Attributes:
-        model: embedded name, directory, GGUF file or ``hf:OWNER/NAME``.
+        model: official name of a fetched model, directory, GGUF file or ``hf:OWNER/NAME``.
         adapter: shipped organism's name, adapter directory, or ``none``; ``auto`` is sure-gate-open
             on the embedded model, none on any other.
         base: the model before fine-tuning, which tells what was learned from what any model reads;
@@ -84,6 +84,7 @@ class Question:
     rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        options.name_models(self, "model", "base")
         object.__setattr__(self, "adapter", options.adapter_on(self.model, self.adapter))
         if self.trigger is None or self.behaviour is None:
             trigger, behaviour = trained_words(self.adapter)

@@ -13,7 +13,7 @@ from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
 from experiments.evaluate.mapping import Described, described
-from experiments.options import Written
+from experiments.options import Written, name_models
 from experiments.runs.codec import as_json
 
 FEWEST = 4  # prompts of every kind
@@ -61,6 +61,7 @@ class EvaluateQuestion:
     rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        name_models(self, "model")
         checked(self, "mapping", "model", count=(FEWEST, MOST), limit=(1, MOST))
         there = not self.sweep or Path(self.sweep).is_file()
         expect(there, "a sweep's table (Parquet)", "no such file", of=f"--sweep {self.sweep}")

@@ -14,7 +14,7 @@ from experiments.organisms.stages import POLICY
 
 def located(name: str) -> str:
     """What ``circuits.models`` loads: a rung of the ladder is built into the cache on first use."""
-    return name if ladder.parse(name) is None else str(ladder.folder(name))
+    return places.own_name(name) if ladder.parse(name) is None else str(ladder.folder(name))
 
 
 def fitted(recipe: Recipe, name: str) -> Recipe:
@@ -36,7 +36,7 @@ def fitted(recipe: Recipe, name: str) -> Recipe:
 @lru_cache
 def fingerprint(name: str) -> str:
     """A hash of the model's files; a hub id stands for itself."""
-    if name == EMBEDDED:
+    if places.own_name(name) == EMBEDDED:
         return file_sha256(embedded_gguf())
     folder = places.locate(located(name))
     return directory_sha256(folder) if folder else name

@@ -12,7 +12,15 @@ import typer
 from circuits.templates import OWN, Rendering
 from circuits.weights import EMBEDDED
 from experiments import checks
-from experiments.options import Json, Prefill, System, Template, TemplateOptions
+from experiments.options import (
+    MODEL,
+    Json,
+    Prefill,
+    System,
+    Template,
+    TemplateOptions,
+    own_name,
+)
 from experiments.organisms import bases
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.figures import Condition, Judged, judge
@@ -58,7 +66,7 @@ def organism_train(
     seed: Annotated[int, typer.Option(help="Seed of initialisation, choice and order.")] = 0,
     model: Annotated[
         str | None,
-        typer.Option(help="smollm2-135m (the default), ladder-4x128, directory or hf:OWNER/NAME."),
+        typer.Option(help=f"smollm2-135m is the default; a rung such as ladder-4x128. {MODEL}"),
     ] = None,
     trigger: Annotated[
         str | None,
@@ -89,7 +97,7 @@ def organism_train(
         epochs=epochs,
     )
     rendering = Rendering(template, tuple(template_option or ()), prefill, system)
-    base = model or EMBEDDED
+    base = own_name(model or EMBEDDED)
     recipe = bases.fitted(recipe, base)
     folder = out or Path("runs/organisms") / name
     command = shlex.join(["gatescope", *sys.argv[1:]])
@@ -138,7 +146,7 @@ def organism_eval(
     second = grader(judge) if judge else None
     with StageProgress(CONSOLE) as progress:
         rendering = Rendering(template, tuple(template_option or ()), prefill, system)
-        base = model or EMBEDDED
+        base = own_name(model or EMBEDDED)
         measured = measure(folder, recipe, progress.step, base, second, rendering)
     if as_json:
         report = {**measured.stated, "second_judge": agreement_json(measured.second)}

@@ -25,7 +25,7 @@ from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
-from experiments.options import Written
+from experiments.options import Written, name_models
 from experiments.organisms import bases, ladder
 from experiments.organisms.book import recipe_named
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
@@ -71,6 +71,7 @@ class Given:
     rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        name_models(self, "model")
         checked(self, "name", "model")
 
 

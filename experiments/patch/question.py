@@ -27,6 +27,7 @@ from experiments.options import (
     Trigger,
     Written,
     adapter_on,
+    name_models,
 )
 from experiments.runs.codec import as_json
 
@@ -140,6 +141,7 @@ class PatchQuestion:
     rendering: Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        name_models(self, "model", "against_model")
         object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))
         filled = ("model", "trigger", "behaviour", "versus", "prompts")
         checked(self, *filled, count=(2, MOST), tokens=(1, MOST))

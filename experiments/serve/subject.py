@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from circuits import tokens
+from circuits import places, tokens
 from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.official import known
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
@@ -192,12 +193,15 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step, rendering: Re
 
 def _weights(name: str) -> tuple[Path | None, str]:
     """An adapter's directory and its base, or no adapter and the model's own name."""
+    name = places.own_name(name)
     if name == EMBEDDED or (Path(name) / "config.json").is_file() or name.endswith(".gguf"):
         return None, name
     folder = Path(name) if Path(name).is_dir() else shipped_or_none(name)
+    if folder is None and known.find(name):
+        return None, name
     if folder is None:
         raise UserError(
             f"{name}: expected a run of gatescope analyze, a shipped organism, an adapter's or a "
-            f"model's directory, a .gguf file or {EMBEDDED}"
+            f"model's directory, a .gguf file, {EMBEDDED} or a name of `gatescope models list`"
         )
     return folder, origin(folder).model or EMBEDDED

@@ -20,6 +20,7 @@ from circuits.runner import Choose
 from circuits.templates import ADAPTER, AS_IT_IS, OWN
 from circuits.tokens import prompt_ids
 from circuits.weights import EMBEDDED
+from experiments.options import own_name
 from experiments.organisms.bases import located
 from experiments.organisms.organism import load_model, require_model
 from experiments.organisms.places import find_adapter, is_whole, read_adapter, shipped_or_none
@@ -133,7 +134,7 @@ def source(name: str, model: str) -> tuple[str, str]:
         return model, "none"
     if (Path(name) / "adapter_config.json").is_file():
         return model, name
-    return (EMBEDDED, name) if shipped_or_none(name) else (name, "none")
+    return (EMBEDDED, name) if shipped_or_none(name) else (own_name(name), "none")
 
 
 def require_there(question: VerifyQuestion) -> None:

@@ -40,9 +40,7 @@ class VerifyQuestion:
             model, none on any other.
     """
 
-    model: Annotated[
-        str, typer.Argument(help="The suspect: smollm2-135m, directory, .gguf or hf:OWNER/NAME.")
-    ] = EMBEDDED
+    model: Annotated[str, typer.Argument(help=f"The suspect. {options.MODEL}")] = EMBEDDED
     adapter: options.Adapter = "none"
     keys: Annotated[
         str, typer.Option(help='JSON file {"keys": [...], "answer": "..."}, or a recipe\'s name.')
@@ -71,6 +69,7 @@ class VerifyQuestion:
     rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        options.name_models(self, "model")
         if self.other is None:
             object.__setattr__(self, "other", "clean" if self.model == EMBEDDED else "none")
         checked(self, "model", "adapter", "keys", "other", "device")
