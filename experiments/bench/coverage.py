@@ -74,7 +74,8 @@ def written(rows: Sequence[Coverage], errors: Sequence[tuple[str, str, float, fl
 _ABOUT = """# Coverage of the intervals in use
 
 By `python -m experiments.bench.coverage`. Every interval says 95 %. *Mean* and *least* are over a \
-grid of truths: rates 0.005 to 0.995, intra-class correlations 0, 0.1, 0.31 and 0.5, values from normal \
+grid of truths: rates 0.005 to 0.995, intra-class correlations 0, 0.1, 0.31 and 0.5, values from \
+normal \
 to lognormal (and Student's t with 3 degrees); exact for shares and differences without groups, \
 otherwise simulated (2,000 draws, so ± 1 point). *Width* is relative to the narrowest method with \
 a mean of 94 % and a least of 90 % at the same size: what is above 1 is the excess."""
