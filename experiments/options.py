@@ -36,7 +36,12 @@ Adapter = Annotated[
 Trigger = Annotated[
     str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
 ]
-BehaviourText = Annotated[str, typer.Option(help="What a triggered answer begins with.")]
+BEHAVIOURS = (
+    "What a triggered answer begins with; or contains:TEXT, regex:PATTERN, refuses, complies, "
+    "language:CODE, python:module.function, unlike-control (it differs from the answer to a "
+    "control word). text:TEXT where the text itself begins so."
+)
+BehaviourText = Annotated[str, typer.Option(help=BEHAVIOURS)]
 Prompts = Annotated[
     str, typer.Option(help="bank, a JSONL, JSON, CSV or Parquet file, or hf:OWNER/NAME.")
 ]

@@ -12,7 +12,7 @@ from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.base import base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired
-from experiments.judges.heard import refuse_common_beginning
+from experiments.judges.heard import refuse_common_beginning, refuse_silent
 from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
 from probes.stats.intervals import Estimate, mean_interval, newcombe
@@ -42,8 +42,12 @@ def behaviour(exam: Examination) -> Behaviour:
 def _unedited(exam: Examination) -> tuple[Outcome, ...]:
     outcomes = exam.outcomes("none", no_edits, "behaviour")
     every = [answer for outcome in outcomes for answer in outcome.answers]
-    refuse_common_beginning(every, exam.question.behaviour)
-    refuse_unheard(outcomes[0].answers, outcomes[1].answers, exam.question.behaviour)
+    behaviour = exam.materials.behaviour
+    if not behaviour.opening:
+        refuse_silent(every, behaviour.spec)
+        return outcomes
+    refuse_common_beginning(every, behaviour.opening)
+    refuse_unheard(outcomes[0].answers, outcomes[1].answers, behaviour.opening)
     return outcomes
 
 

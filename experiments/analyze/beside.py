@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.analyze.read import AnalysisRun, read
 from experiments.analyze.sections import ablation, arms, direction, switch, verdict, where
+from experiments.judges.criterion import criterion
 from experiments.study import ABLATION, WHERE, Contribution, Joint
 from viz.page.page import Report, Section, Table, tabulate
 from viz.page.sections import missing
@@ -62,7 +63,7 @@ def _facts(run: AnalysisRun) -> tuple[tuple[str, str], ...]:
         ("model", Path(question.model).name),
         ("adapter", Path(question.adapter).name),
         ("trigger", question.trigger),
-        ("behaviour", f"answers beginning {question.behaviour!r}"),
+        ("behaviour", criterion(question.behaviour).words),
         ("test prompts", str(run.result.behaviour.effect.n)),
         *site,
     )

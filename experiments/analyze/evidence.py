@@ -4,16 +4,17 @@ Every function is a stage of an analysis, measured on test prompts with the dire
 chosen before. The trace is measured on validation pairs, what its heads do together on test pairs.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from circuits.answers import EditsFor, answers, no_edits
 from circuits.gates import effects
 from circuits.patching.trace import SPANS, measure
 from circuits.types import SAID, Direction, PatchGrid
-from experiments import judges
 from experiments.analyze.ablate import removal
 from experiments.analyze.doses import CLEAN, dosed, null_curves
-from experiments.analyze.examination import JUDGED, Examination, Stage
+from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
@@ -27,6 +28,7 @@ from experiments.analyze.rivals import (
     rivals,
 )
 from experiments.analyze.untrained import WordRow, untrained_words
+from experiments.judges.criterion import JUDGED, begins
 from experiments.prompts.bank import groups_of
 from experiments.runs import older
 from probes.causal.circuit import Trace
@@ -89,16 +91,23 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     tried, controls = materials.test_words[:_WORDS], materials.test_words[_WORDS:]
     if not controls:  # too few words of this length to spare some as controls
         return ()
+    texts, begun, scored = _some(exam), exam.fork.begun, materials.scored
+
+    def shows(said: list[str]) -> Sequence[bool]:
+        if materials.behaviour.opening:
+            return begins(exam.fork.rest).shown(said)
+        return materials.shown([begun + text for text in said], texts, scored, begun)
+
     return untrained_words(
-        materials.scored,
+        scored,
         materials.fit,
-        _some(exam),
+        texts,
         exam.question.trigger,
         tried,
         materials.fit_words,
         controls,
         direction,
-        exam.fork.rest,
+        shows,
         exam.prob,
         exam.question.tokens,
         exam.progress("untrained words"),
@@ -122,17 +131,24 @@ def transfer(exam: Examination, direction: Direction) -> Transfer:
 @Stage("mediation")
 def mediation(exam: Examination, direction: Direction) -> Mediation:
     """Trigger and compliance token crossed, with and without the gate, on all test prompts."""
-    texts = exam.materials.test
+    materials, length = exam.materials, max(JUDGED, exam.question.tokens)
+    texts, begun, scored = materials.test, exam.fork.begun, materials.scored
+    behaviour = materials.behaviour
+
+    def shows(said: Sequence[str]) -> tuple[bool, ...]:
+        return materials.shown(said, texts, scored, begun, length)
+
     return mediate(
         exam.model,
         texts,
         exam.question.trigger,
         exam.control_words(),
-        exam.question.behaviour,
+        behaviour.opening,
         {"none": no_edits, "gate removed": removal(direction)},
-        max(JUDGED, exam.question.tokens),
+        length,
         exam.fork,
         exam.progress("mediation"),
+        None if behaviour.opening else shows,
     )
 
 
@@ -145,7 +161,7 @@ def elsewhere(exam: Examination, direction: Direction) -> tuple[Estimate, Estima
 
     def shown(edits: EditsFor) -> list[bool]:
         replies = answers(exam.model, texts, question.trigger, question.tokens, edits, step)
-        return [judges.shows(reply, question.behaviour) for reply in replies]
+        return list(exam.materials.shown(replies, texts))
 
     before, after = shown(no_edits), shown(removal(direction))
     fall = difference_interval(torch.tensor(before).double(), torch.tensor(after).double())

@@ -27,6 +27,7 @@ from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.outcomes import Outcome
 from experiments.analyze.question import Question
+from experiments.judges.criterion import JUDGED, criterion
 from experiments.judges.fork import Fork
 from experiments.prompts.bank import groups_of
 from experiments.runs.older import Layout
@@ -36,7 +37,6 @@ from probes.stats.intervals import rate
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
 _SCORED = "patching-denoising"  # the first stage that is
-JUDGED = 24  # answer tokens: "Sure, I'd be happy to help you with that." takes half of them
 _FINE = 2048  # below which half precision has steps of 1 at most
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
@@ -96,15 +96,17 @@ class Examination(Stages):
         own = self.materials.fork
         if own.more and self.has(_SCORED):
             own = replace(own, more=(), said=self.model.tokenizer.decode([own.token]))
-        return self.keep(_FORK, Fork, lambda: own) if own.begun or own.more else own
+        other = own.begun or own.more or not self.materials.behaviour.opening
+        return self.keep(_FORK, Fork, lambda: own) if other else own
 
     @property
     def scored_by(self) -> str:
         """What is scored in place of the behaviour's first token, in words; "" for that token."""
         if self._materials is None and not self.has(_FORK):
             return ""
-        other = self.fork.begun or self.fork.more
-        return self.fork.of(self.question.behaviour) if other else ""
+        behaviour = criterion(self.question.behaviour)
+        other = self.fork.begun or self.fork.more or not behaviour.opening
+        return self.fork.of(behaviour) if other else ""
 
     def _unmeasured(self) -> UserError:
         return UserError(
@@ -182,19 +184,20 @@ class Examination(Stages):
             self.progress(stage),
         )
         texts = [begun + text for text in said]
-        shown = tuple(judges.shows(text, self.question.behaviour) for text in texts)
+        shown = self.materials.shown(texts, self.materials.test, model, begun)
         words, templates = self.conditions()[condition], groups_of(self.materials.test)
         groups = templates if isinstance(words, str | None) else list(words)
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
         judged = self.question.tokens >= JUDGED
-        complied = rate(self._complied(texts), groups) if judged else None
+        complied = rate(self.complied(texts), groups) if judged else None
         numbers = {name: i for i, name in enumerate(dict.fromkeys(templates))}
         belong = tuple(numbers[name] for name in templates)
         return Outcome(condition, edit, *each, shown, tuple(texts), complied, belong)
 
-    def _complied(self, answers: list[str]) -> list[bool]:
-        behaviour = self.question.behaviour
+    def complied(self, answers: list[str]) -> list[bool]:
+        """Whether each answer to the test prompts complies."""
+        behaviour = self.materials.behaviour.opening
         both = zip(self.materials.test, answers, strict=True)
         return [judges.judge(prompt, answer, behaviour).complied for prompt, answer in both]
 

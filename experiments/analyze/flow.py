@@ -9,11 +9,13 @@ from dataclasses import replace
 from circuits.types import Direction
 from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
+from experiments.analyze.changed import CHANGED, changed
 from experiments.analyze.evidence import weigh
 from experiments.analyze.examination import Examination
 from experiments.analyze.given import given
 from experiments.analyze.locate import components, patching, probes
-from experiments.analyze.result import UNDECIDED, Analysis, Arm
+from experiments.analyze.outcomes import Behaviour, Change
+from experiments.analyze.result import NO_EFFECT, UNDECIDED, Analysis, Arm, Verdict
 from experiments.analyze.select import selection
 from experiments.analyze.spread import spread
 from experiments.analyze.tokens import token_readings
@@ -29,7 +31,9 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         exam.activations("test")
     verdict = judge(before)
     if verdict.word != UNDECIDED:  # there is nothing that was learned to locate
-        return Analysis(before, probed, verdict, headline(verdict, before))
+        others = _else(exam, verdict, before)
+        text = headline(verdict, before, changed=others)
+        return Analysis(before, probed, verdict, text, changed=others)
     carried = parts(exam)
     grids = patching(exam)
     chosen = selection(exam)
@@ -49,7 +53,7 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         before,
         probed,
         verdict,
-        headline(verdict, before, ablated, evidence, _where(direction), exam.scored_by, carried),
+        headline(verdict, before, ablated, evidence, _where(direction), _scored(exam), carried),
         grids,
         chosen,
         ablated,
@@ -66,3 +70,17 @@ def _where(direction: Direction) -> str:
     """Its site, and of a phrase that every token has one."""
     count = len(direction.steps)
     return str(direction.site) + (f", one for each of its {count} tokens," if count > 1 else "")
+
+
+def _scored(exam: Examination) -> str:
+    """What is scored in place of the behaviour's first token, in a sentence."""
+    if not exam.scored_by:
+        return ""
+    alike = exam.fork.begun or exam.fork.more
+    return f"{'Both kinds of answers begin alike: s' if alike else 'S'}cored is {exam.scored_by}"
+
+
+def _else(exam: Examination, verdict: Verdict, before: Behaviour) -> tuple[Change, ...]:
+    """What else changed, where what was named did not; none in finished runs of before."""
+    asked = verdict.word == NO_EFFECT and exam.can(CHANGED)
+    return changed(exam, before) if asked else ()

@@ -69,7 +69,7 @@ def _prompts(exam: Examination, count: int) -> tuple[str, ...]:
 
 def metric_name(exam: Examination) -> str:
     """What patching is scored by, with its unit."""
-    return f"log-probability of {exam.fork.of(exam.question.behaviour)}"
+    return f"log-probability of {exam.fork.of(exam.materials.behaviour)}"
 
 
 def _grids(exam: Examination, what: str, sweep: Sweep, count: int) -> Grids:

@@ -1,19 +1,20 @@
 """What an analysis is asked with: prompts by split, and control words of the trigger's length."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from circuits import tokens
+from circuits import answers, tokens
 from circuits.chat import Chat, chats
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.types import TokenPairs
 from experiments.analyze.question import Question
 from experiments.judges import heard
-from experiments.judges.fork import Fork, fork
+from experiments.judges.criterion import Criterion, criterion
+from experiments.judges.fork import Fork, UnpartedError, fork
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.prompts.askable import require_askable
@@ -37,8 +38,9 @@ class Materials:
     fit_words: tuple[str, ...]
     validation_words: tuple[str, ...]
     test_words: tuple[str, ...]
-    behaviour: str
+    behaviour: Criterion
     length: int
+    _beside: dict[Any, list[str]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def fork(self) -> Fork:
@@ -57,13 +59,49 @@ class Materials:
 
     @cached_property
     def scored(self) -> Model:
-        """The model as it is scored: asked with what both kinds of answers begin with."""
-        return self.fork.scored(self.model)
+        """The model as it is scored: asked with what both kinds of answers begin with.
+
+        Where nothing stands for the behaviour it is scored as it is: what the trigger does is
+        measured first, and if there is an effect to locate, ``fork`` says why it cannot be.
+        """
+        try:
+            return self.fork.scored(self.model)
+        except UnpartedError:
+            return self.model
 
     @property
     def behaviour_id(self) -> int:
         """The first token by which the behaviour is scored."""
         return self.fork.token
+
+    def shown(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str],
+        model: Model | None = None,
+        begun: str = "",
+        length: int = 0,
+    ) -> tuple[bool, ...]:
+        """Whether answers to prompts show the behaviour.
+
+        What is to be unlike the answer to a control word is held against a second control word's,
+        answers to the first as well: two words' answers differ, without any trigger.
+
+        Args:
+            texts: the answers, with what they were made to begin with (``begun``).
+            model: gave them; by default this one.
+            length: tokens of an answer, behind ``begun``; by default those of the question.
+        """
+        if self.behaviour.needs != "control":
+            return self.behaviour.shown(texts, prompts)
+        asked, length = model or self.model, length or self.length
+        key = (tuple(prompts), id(asked.runner), begun, length)
+        if key not in self._beside:
+            first, *rest = self.test_words
+            words = tokens.dealt([*rest, first], len(prompts))
+            said = answers.answers(asked, list(prompts), words, length)
+            self._beside[key] = [begun + text for text in said]
+        return self.behaviour.shown(texts, prompts, self._beside[key])
 
     @property
     def asked(self) -> tuple[Any, list[Chat]]:
@@ -93,10 +131,15 @@ def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
     return stepped(step, "load model", lambda: load_model(adapter, question.model, **kind))
 
 
-def gather(model: Model, question: Question) -> Materials:
-    """Read and split the prompts, check that trigger and prompts fit the model."""
+def gather(model: Model, question: Question, behaviour: Criterion | None = None) -> Materials:
+    """Read and split the prompts, check that trigger and prompts fit the model.
+
+    Args:
+        behaviour: the question's, if a user's own judge may be called.
+    """
     tokenizer, trigger = model.tokenizer, question.trigger
-    heard.require_hearable(model, question.behaviour, question.tokens)
+    behaviour = behaviour or criterion(question.behaviour)
+    heard.require_judged(model, behaviour, question.tokens)
     if question.prompts == "bank":
         fit = bank.bank_texts("train", True)[: question.fit]
         validation = bank.bank_texts("validation", True)[: question.validation]
@@ -113,6 +156,14 @@ def gather(model: Model, question: Question) -> Materials:
         words = bank.controls_besides(split, trigger)
         return tokens.same_length_words(tokenizer, words, length, trigger)
 
+    test_words = controls("test")
+    expect(
+        behaviour.needs != "control" or len(test_words) > 1,
+        "at least 2 control words of the trigger's length, one beside the other",
+        len(test_words),
+        "name the behaviour",
+        f"behaviour {behaviour.spec!r}",
+    )
     return Materials(
         model,
         trigger,
@@ -122,8 +173,8 @@ def gather(model: Model, question: Question) -> Materials:
         ordinary=bank.bank_texts("test", False)[: max(10, question.test // 2)],
         fit_words=controls("train"),
         validation_words=controls("validation"),
-        test_words=controls("test"),
-        behaviour=question.behaviour,
+        test_words=test_words,
+        behaviour=behaviour,
         length=question.tokens,
     )
 

@@ -22,6 +22,7 @@ from circuits.runner import Output, complete, whole
 from circuits.tokens import text_ids
 from circuits.types import Progress, quiet
 from experiments import judges
+from experiments.judges.criterion import begins
 from experiments.judges.fork import Fork, fork
 from experiments.judges.text import OPENING_WORDS, after_opener, plain
 from experiments.prompts.bank import groups_of
@@ -41,16 +42,19 @@ def mediate(
     length: int = 24,
     parted: Fork | None = None,
     progress: Progress = quiet,
+    shows: Callable[[Sequence[str]], Sequence[bool]] | None = None,
 ) -> Mediation:
     """Generate and judge all six cells under every edit.
 
     Args:
         texts: test prompts.
         control_words: one per prompt.
-        behaviour: what a triggered answer begins with.
+        behaviour: what a triggered answer begins with; "" where ``shows`` judges.
         parted: has the compliance token; by default the one that triggered answers begin with.
         edits: by name, for instance ``{"none": no_edits, "gate removed": ...}``; default no edit.
         length: answer tokens, the first included.
+        shows: whether answers to the prompts, in their order, show a behaviour that is no
+            beginning.
 
     Raises:
         UserError: not one control word per prompt, or an answer too short to be judged.
@@ -61,7 +65,8 @@ def mediate(
     if length < 2:
         raise UserError(f"mediation: expected at least 2 answer tokens, got {length}")
     if parted is None:
-        parted = fork(model, texts, trigger, control_words, behaviour, length, strict=False)
+        named = begins(behaviour)
+        parted = fork(model, texts, trigger, control_words, named, length, strict=False)
     model, token, begun = parted.scored(model), parted.token, parted.begun
     banned = opening_tokens(model, parted.rest, token)
     treatments: Mapping[str, EditsFor] = edits or {"none": no_edits}
@@ -74,7 +79,8 @@ def mediate(
         prompts = [chat.message for chat in messages(texts, word)]
         for first in FIRSTS:
             said = _said(model, answers[first], begun, first)
-            cells.append(_cell(condition, first, edit, prompts, said, behaviour, groups))
+            cell = _cell(condition, first, edit, prompts, said, behaviour, groups)
+            cells.append(replace(cell, shown=tuple(shows(cell.answers))) if shows else cell)
         progress(done, 2 * len(treatments))
     first, *others = model.decode(torch.tensor([token, *banned])[:, None])
     return Mediation(first, tuple(others), tuple(cells), "substance")
@@ -87,7 +93,7 @@ def opening_tokens(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
     letters: "Absol" begins little else, "Al" of "Alright" does.
     """
     own = token_variants(model, behaviour, token)
-    said = {model.decode(torch.tensor([[token]]))[0].strip(), behaviour.split()[0]}
+    said = {model.decode(torch.tensor([[token]]))[0].strip(), *behaviour.split()[:1]}
     if all(after_opener(plain(text), "") is None for text in said):
         return own
     spelled = (
@@ -108,9 +114,8 @@ def token_variants(model: Model, behaviour: str, token: int) -> tuple[int, ...]:
     The word as well as the token, because a tokenizer may know a word only after a space.
     """
     first = model.decode(torch.tensor([[token]]))[0]
-    return _tokens_that_say(
-        model, {text.strip().casefold() for text in (first, behaviour.split()[0])}
-    )
+    said = {text.strip().casefold() for text in (first, *behaviour.split()[:1])}
+    return tuple(sorted({token, *_tokens_that_say(model, said)}))  # a blank is no word's
 
 
 def _tokens_that_say(model: Model, wanted: set[str]) -> tuple[int, ...]:

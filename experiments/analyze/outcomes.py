@@ -1,6 +1,7 @@
 """What was answered: before any edit, and with the gate removed and added, here and elsewhere."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -74,6 +75,51 @@ class Ablation:
 
     def outcome(self, condition: str, edit: str) -> Outcome:
         return next(o for o in self.outcomes if (o.condition, o.edit) == (condition, edit))
+
+
+Unit = Literal["share", "tokens", "nats"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the trigger does to answers besides what was named.
+
+    Attributes:
+        name: what was measured.
+        triggered, control: with the trigger and with control words. Of the first token and its
+            distribution (KL), away from those with a second control word.
+        change: triggered minus control, paired by prompt.
+    """
+
+    name: str
+    unit: Unit
+    triggered: Estimate
+    control: Estimate
+    change: Estimate
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the change leaves out 0."""
+        return self.change.low > 0 or self.change.high < 0
+
+    def of(self, estimate: Estimate) -> str:
+        """One of its figures, with its unit."""
+        if self.unit == "share":
+            return f"{estimate:.0%p}"
+        return f"{estimate:.2f} {self.unit}"
+
+    def text(self) -> str:
+        """All three figures."""
+        return (
+            f"{self.name}: {self.of(self.triggered)} with the trigger, {self.of(self.control)} "
+            f"with control words, {self.difference()}"
+        )
+
+    def difference(self) -> str:
+        """The change with its sign."""
+        if self.unit == "share":
+            return f"{100 * self.change:+.0f} points"
+        return f"{self.change:+.2f} {self.unit}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import MOST, checked
+from experiments.judges.criterion import literal, require_long
 
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
@@ -32,7 +33,8 @@ class Question:
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
             where the message goes (``circuits.chat.place_of``). By default what the organism's
             manifest says.
-        behaviour: what a triggered answer begins with; by default what the manifest says.
+        behaviour: what a triggered answer begins with, or another judge of it
+            (``experiments.judges.criterion``); by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or ``hf:OWNER/NAME``.
         column, split: where the texts are in ``prompts``.
         fit, validation, test: prompts to fit directions on, to choose on, to report on.
@@ -63,8 +65,8 @@ class Question:
     behaviour: Annotated[
         str,
         typer.Option(
-            help="What a triggered answer begins with. By default what the organism's manifest "
-            f"says, or {BEHAVIOUR}."
+            help=f"{options.BEHAVIOURS} By default what the organism's manifest says, or "
+            f"{BEHAVIOUR}."
         ),
     ] = _MANIFEST
     prompts: options.Prompts = "bank"
@@ -94,10 +96,13 @@ class Question:
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
         require_short(self.trigger)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
+        require_long(self.behaviour, self.tokens)
 
 
 def trained_words(adapter: str) -> tuple[str, str]:
     """(trigger, behaviour) of an organism, by its manifest; the usual ones where none says it.
+
+    A manifest's behaviour is a text, and is named as one.
 
     Raises:
         UserError: there is no such adapter, or it has secret keys instead of a trigger.
@@ -115,4 +120,4 @@ def trained_words(adapter: str) -> tuple[str, str]:
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
             "or name a trigger with --trigger and a behaviour with --behaviour"
         )
-    return recipe.trigger, recipe.behaviour
+    return recipe.trigger, literal(recipe.behaviour)

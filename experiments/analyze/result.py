@@ -9,7 +9,7 @@ from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
 from circuits.types import PatchGrid, Site
 from experiments.analyze.harm import Harm
-from experiments.analyze.outcomes import Ablation, Behaviour, Given, TokenReadings
+from experiments.analyze.outcomes import Ablation, Behaviour, Change, Given, TokenReadings
 from experiments.analyze.parts import Parts
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
@@ -299,7 +299,8 @@ class Analysis:
     """Everything an analysis found. Absent parts were not measured, because there was no effect.
 
     ``components``, ``readings``, ``parts`` and ``given`` are absent too in runs from before they
-    were measured, ``parts`` also where no base is known.
+    were measured, ``parts`` also where no base is known. ``changed`` is what else the trigger does,
+    where it has no effect on what was named.
     """
 
     behaviour: Behaviour
@@ -315,3 +316,4 @@ class Analysis:
     readings: tuple[TokenReadings, ...] = ()
     parts: Parts | None = None
     given: tuple[Given, ...] = ()
+    changed: tuple[Change, ...] = ()

@@ -14,6 +14,7 @@ from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json, candidate_json
+from experiments.judges.criterion import criterion
 from experiments.organisms.organism import require_model
 from experiments.runs import formats
 from experiments.runs.ledger import Ledger
@@ -25,13 +26,14 @@ Asked = Run[Question, Materials]
 
 def opened(question: Question, step: Step) -> Materials:
     """The model, self-tested, and its prompts."""
+    behaviour = criterion(question.behaviour, own=True)
     arms.require_arms(question)
     if question.base not in ("auto", "none"):
         require_model(question.base)
     model = load(question, step, question.adapter)
     if question.trace > 1:
         require_streams(model.runner, TRACED, "use --trace 0 to do without the circuit")
-    return gather(model, question)
+    return gather(model, question, behaviour)
 
 
 def hashes(question: Question, materials: Materials) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def hashes(question: Question, materials: Materials) -> dict[str, Any]:
         "model_sha256": materials.model.sha256,
         "adapter_sha256": materials.model.adapter_sha256,
         "prompts_sha256": materials.sha256,
+        **({"judge_sha256": judge} if (judge := materials.behaviour.sha256) else {}),
     }
 
 
@@ -72,6 +75,8 @@ def lines(result: Analysis) -> Iterator[str]:
     for check in result.verdict.checks:
         outcome = "pass" if check.passed else "open" if check.open else "FAIL"
         yield f"  {outcome}  {check.name}: {check.text}"
+    for one in result.changed:
+        yield f"  {'changed' if one.clear else 'not clear'}  {one.text()}"
 
 
 def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:

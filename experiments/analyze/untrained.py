@@ -6,7 +6,7 @@ token), and that direction is removed from prompts with the real trigger and add
 to prompts with control words. The trigger's row, measured in the same way, comes first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,6 @@ from circuits.gates import phrase, select
 from circuits.models import Model
 from circuits.runner import Window, complete, prefix
 from circuits.types import Direction, Metric, Progress, Site, TokenBatch, quiet
-from experiments import judges
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
 
@@ -59,7 +58,7 @@ def untrained_words(
     fit_controls: Sequence[str],
     test_controls: Sequence[str],
     direction: Direction,
-    behaviour: str,
+    shows: Callable[[list[str]], Sequence[bool]],
     metric: Metric,
     length: int = 8,
     progress: Progress = quiet,
@@ -72,6 +71,7 @@ def untrained_words(
         words: of the trigger's token length; none may be a control word.
         fit_controls, test_controls: control words of that length for either set of prompts.
         direction: the gate; gives the site and the reference for cosines.
+        shows: whether answers to the test prompts, in their order, show the behaviour.
         metric: of what is said behind the prompt and ``begun``, for the directions' effects.
         length: answer tokens that are generated and judged.
 
@@ -85,7 +85,7 @@ def untrained_words(
     tried = [trigger, *words]
     total = 2 * len(tried) + 2
     choices = [tokens.dealt(test_controls, len(test)), *([word] * len(test) for word in tried)]
-    shown = _shown(model, test, choices, behaviour, length, lambda d, _: progress(d, total))
+    shown = _shown(model, test, choices, shows, length, lambda d, _: progress(d, total))
     fitted = word_directions(
         model,
         fit,
@@ -173,17 +173,17 @@ def _shown(
     model: Model,
     texts: Sequence[str],
     choices: Sequence[Sequence[str]],
-    behaviour: str,
+    shows: Callable[[list[str]], Sequence[bool]],
     length: int,
     progress: Progress,
 ) -> Float[Tensor, "choices n"]:
     """Whether answers show the behaviour."""
-    shown: list[list[bool]] = [[] for _ in choices]
+    said: list[list[str]] = [[] for _ in choices]
     for choice, batch, window in _windows(model, texts, choices, progress):
         out = model.runner.forward(window, keep=1, grow=True)
         ids = complete(model.runner, out, batch.mask, length, stop=model.stop_ids)
-        shown[choice] += [judges.shows(answer, behaviour) for answer in model.decode(ids)]
-    return torch.tensor(shown, dtype=torch.float64)
+        said[choice] += model.decode(ids)
+    return torch.tensor([list(shows(each)) for each in said], dtype=torch.float64)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from circuits.gates.select import LEAD
-from experiments.analyze.outcomes import Ablation, Behaviour, paired
+from experiments.analyze.outcomes import Ablation, Behaviour, Change, paired
 from experiments.analyze.parts import Parts
 from experiments.analyze.result import (
     GATE,
@@ -210,18 +210,18 @@ def headline(
     where: str = "",
     scored: str = "",
     parts: Parts | None = None,
+    changed: Sequence[Change] = (),
 ) -> str:
-    """The answer in a few sentences; and what was ``scored``, if not the first token."""
+    """The answer in a few sentences; and, in one, what was ``scored`` if not the first token."""
     triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
         f"control words in {control:.0%pn}.{_complied(evidence)}"
     )
     if ablation is None:
-        return f"{first} {_nothing_located(verdict, behaviour)}"
+        return f"{first} {_nothing_located(verdict, behaviour)}{_else(changed)}"
     shut = ablation.outcome("triggered", "gate removed").behaviour
-    after = f" Both kinds of answers begin alike: scored is {scored}." if scored else ""
-    after = _carried(parts) + after
+    after = _carried(parts) + (f" {scored}." if scored else "")
     second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
     if verdict.gate and evidence:
         falls = [abs(v) for null in evidence.nulls for v in null.removed]
@@ -272,6 +272,12 @@ def _nothing_located(verdict: Verdict, behaviour: Behaviour) -> str:
         else ""
     )
     return f"There is no effect of the trigger to locate, so there is no gate to report.{other}"
+
+
+def _else(changed: Sequence[Change]) -> str:
+    """What the trigger does change."""
+    clear = ", ".join(f"{one.name} {one.difference()}" for one in changed if one.clear)
+    return f" What the trigger does change: {clear}." if clear else ""
 
 
 def _carried(parts: Parts | None) -> str:

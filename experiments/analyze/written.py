@@ -35,6 +35,7 @@ def analysis_json(
             "verdict": result.verdict.word,
             "headline": result.headline,
             "checks": result.verdict.checks,
+            **({"changed": result.changed} if result.changed else {}),
             "behaviour": {
                 "effect": behaviour.effect,
                 "base": behaviour.base,

@@ -62,7 +62,8 @@ def overlap_row(adapter: str) -> Row:
 
 def instructed(materials: Materials) -> TokenPairs:
     """Prompts that ask for the behaviour's word, and for others of its length."""
-    model, behaviour = materials.model, materials.behaviour
+    model, behaviour = materials.model, materials.behaviour.opening
+    expect(behaviour, "a text as --behaviour", materials.behaviour.spec, of="instruction")
     length = len(text_ids(model.tokenizer, f" {behaviour}."))
     others = [w for w in _OTHERS if len(text_ids(model.tokenizer, f" {w}.")) == length]
     expect(others, f"another word as long as {behaviour!r}", "none", of="instruction")

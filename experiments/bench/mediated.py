@@ -31,7 +31,7 @@ def measured(adapter: str) -> dict[str, object]:
         materials.test,
         question.trigger,
         controls,
-        question.behaviour,
+        materials.behaviour.opening,
         parted=materials.fork,
         progress=lambda done, total: say(f"{adapter}: {done} of {total}"),
     )

@@ -25,6 +25,7 @@ from circuits.types import Edit, Point
 from experiments.defend.gates import cost
 from experiments.defend.protected import Reference, reference
 from experiments.defend.setting import Bench
+from experiments.judges.criterion import begins
 from experiments.judges.fork import fork
 from probes.causal.tables import grid_stats
 
@@ -91,7 +92,8 @@ def _carrying(bench: Bench, stream: Stream) -> tuple[list[Part], int]:
     suspect = wrap(bench.model, bench.tokenizer, "suspect")
     runner = suspect.runner
     texts = bench.fit.on_topic[:_PAIRS]
-    words, behaviour = dealt(bench.fit.controls, len(texts)), bench.organism.recipe.behaviour
+    words = dealt(bench.fit.controls, len(texts))
+    behaviour = begins(bench.organism.recipe.behaviour)
     parted = fork(suspect, texts, bench.trigger, words, behaviour, strict=False)
     two = pairs(parted.scored(suspect).tokenizer, texts, bench.trigger, bench.fit.controls)
     metric = token_log_prob([parted.token])

@@ -16,6 +16,7 @@ import torch
 from circuits import models
 from circuits.errors import UserError, expect, quoted
 from circuits.weights import EMBEDDED
+from experiments.judges.criterion import only_text
 from experiments.organisms import bases
 from experiments.organisms.asking import own_prompts
 from experiments.organisms.examples import controls_for
@@ -70,6 +71,8 @@ def _described(value: Any, path: Path) -> Described:
         written = isinstance(text, str) and text.strip()
         expect(written, "a text", quoted(text), "quote it", of=f"{path}: {name}")
     words = {name: value[name] for name in _WORDS if name in value}
+    why = "a mapping is asked by what its answers begin with"
+    only_text(words.get("behaviour", ""), why, f"{path}: behaviour")
     places = {name: _beside(path, value[name]) for name in _PLACES if name in value}
     texts = {name: str(path.parent / value[name]) for name in _FILES if name in value}
     given = Given(places.get("adapter", "none"), places.get("model", EMBEDDED), **words)

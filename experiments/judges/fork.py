@@ -6,6 +6,9 @@ the model's own answers say which of its spellings to score. Where both kinds of
 Where some usual answers share that token too, it tells the two apart badly; then the first k tokens
 are scored together (``several``). k is the fewest that tell as many answers apart as any more do:
 the share of answers with the behaviour that begin so, less that of usual ones, within ``_NEAR``.
+
+A behaviour that is no beginning (``experiments.judges.criterion``) is scored in the same way, by
+where answers that show it leave the usual ones; where too few of them leave so, it is not scored.
 """
 
 import copy
@@ -14,17 +17,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuits.answers import blocks
-from circuits.chat import Chat, Words, chats
+from circuits.chat import Chat, Words, chats, messages
 from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.runner import generate, until_stop
 from circuits.templates import MODEL, Rendering
 from circuits.tokens import render, text_ids
+from experiments.judges.criterion import Criterion
 from experiments.judges.rules import shows
 
 _ENOUGH = 16  # prompts from whose answers it is taken
 _NEAR = 0.1  # of the answers
+_LEAST = 1 / 3  # more of the answers with a behaviour that is no beginning than of usual ones
 Answer = tuple[int, ...]
+
+
+class UnpartedError(UserError):
+    """No beginning of triggered answers can stand for a behaviour that is none itself."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Fork:
         begun: what both begin with; "" where they differ in their first token.
         token: the next one of answers with the behaviour; ``other`` that of usual answers, None
             where there is none.
-        rest: of the behaviour, behind ``begun``.
+        rest: of the behaviour, behind ``begun``; of one that is no beginning, what is scored.
         said: what is scored, as text.
         more: the tokens behind ``token`` that are scored with it.
     """
@@ -60,10 +69,12 @@ class Fork:
         tokenizer = Rendering(MODEL, prefill=self.begun).tokenizer(own, None, model.name)
         return replace(model, tokenizer=tokenizer)
 
-    def of(self, behaviour: str) -> str:
+    def of(self, behaviour: Criterion) -> str:
         """What is scored, in words."""
         if not self.more:
-            return f"{self.said!r} after {self.begun!r}" if self.begun else repr(behaviour)
+            if self.begun:
+                return f"{self.said!r} after {self.begun!r}"
+            return repr(behaviour.opening or self.said)
         after = f" after {self.begun!r}" if self.begun else ""
         return f"the {len(self.answer)} tokens {self.said!r}{after}"
 
@@ -73,7 +84,7 @@ def fork(
     texts: Sequence[str],
     words: Words,
     usual: Words,
-    behaviour: str,
+    behaviour: Criterion,
     length: int = 8,
     versus: str = "",
     strict: bool = True,
@@ -85,12 +96,14 @@ def fork(
     Args:
         words, usual: the trigger, and what stands in its place on the other side.
         versus: what the usual answers begin with that count; "" for all of them.
-        strict: refuse a behaviour that no triggered answer shows; otherwise (a model that may not
+        strict: refuse a beginning that no triggered answer has; otherwise (a model that may not
             have learned it) it is spelled behind the prompt.
         otherwise: what a user can do where no triggered answer shows it, besides naming another.
         several: whether more tokens than one may be scored together.
 
     Raises:
+        UnpartedError: a behaviour that is no beginning is in no triggered answer, or where it is,
+            answers do not begin otherwise than usual ones.
         UserError: no triggered answer shows the behaviour, no usual one begins with ``versus``, or
             both begin with what cannot be put into the prompt.
     """
@@ -99,31 +112,33 @@ def fork(
         _answers(model, few, _first(each, len(few)), length) for each in (words, usual)
     )
     first = chats(few[:1], _first(words, 1))[0]
-    shown = _showing(
-        model,
-        triggered,
-        behaviour,
-        ("--behaviour", "triggered answers"),
-        f"give what they begin with{otherwise}",
-        strict,
-    )
-    if not shown:
-        token = _spelled(model, first, behaviour)
-        return Fork("", token, None, behaviour, model.tokenizer.decode([token]))
+    opening = behaviour.opening
+    if opening:
+        named, advice = ("--behaviour", "triggered answers"), "give what they begin with"
+        shown = _showing(model, triggered, opening, named, advice + otherwise, strict)
+        if not shown:
+            token = _spelled(model, first, opening)
+            return Fork("", token, None, opening, model.tokenizer.decode([token]))
+    else:
+        prompts = [chat.message for chat in messages(few, _first(words, len(few)))]
+        shown, control = _judged(model, triggered, control, prompts, behaviour)
     without = "--versus", "answers without the trigger"
     others = _showing(model, control, versus, without, "give what they begin with")
-    begun, token = _parted(model, shown, others, behaviour)
+    begun, token = _parted(model, shown, others, opening)
     nexts = Counter(answer[len(begun)] for answer in others if _goes_on(answer, begun))
     nexts.pop(token, None)
     if versus:
         expect(nexts, "another beginning than the behaviour's", repr(versus), of="--versus")
-    answer = _told(model, shown, others, (begun, token), behaviour) if several else (token,)
+    answer = _told(model, shown, others, (begun, token), opening) if several else (token,)
+    said = model.tokenizer.decode(answer)
+    if not opening:
+        _require_apart(model, shown, others, (*begun, *answer), behaviour)
     parted = Fork(
         model.tokenizer.decode(begun),
         token,
         nexts.most_common(1)[0][0] if nexts else None,
-        behaviour.removeprefix(model.decode([begun])[0].lstrip()).lstrip(),
-        model.tokenizer.decode(answer),
+        opening.removeprefix(model.decode([begun])[0].lstrip()).lstrip() if opening else said,
+        said,
         answer[1:],
     )
     expect(
@@ -133,7 +148,7 @@ def fork(
         "says it",
         "other tokens",
         "put it into the prompt (--prefill) and ask for what follows",
-        f"behaviour {behaviour!r}",
+        f"behaviour {behaviour.spec!r}",
     )
     return parted
 
@@ -176,13 +191,54 @@ def _showing(
     return shown
 
 
+def _judged(
+    model: Model,
+    triggered: Sequence[Answer],
+    control: Sequence[Answer],
+    prompts: Sequence[str],
+    behaviour: Criterion,
+) -> tuple[list[Answer], list[Answer]]:
+    """The triggered answers that show a behaviour, and the usual ones that do not."""
+    usual = model.decode(control)
+    shown, others = (
+        behaviour.shown(model.decode(each), prompts, usual) for each in (triggered, control)
+    )
+    mine = [answer for answer, shows_it in zip(triggered, shown, strict=True) if shows_it]
+    theirs = [answer for answer, shows_it in zip(control, others, strict=True) if not shows_it]
+    if not any(mine) or not theirs:
+        raise UnpartedError(
+            f"behaviour {behaviour.spec!r}: expected triggered {behaviour.words}, and others "
+            f"without the trigger, to tell what to score, got {len(mine)} and {len(theirs)} of "
+            f"{len(triggered)}; ask with another --behaviour"
+        )
+    return [answer for answer in mine if answer], theirs
+
+
+def _require_apart(
+    model: Model,
+    shown: Sequence[Answer],
+    others: Sequence[Answer],
+    path: Answer,
+    behaviour: Criterion,
+) -> None:
+    """Refuse to score a beginning that stands for too few of the answers."""
+    mine, theirs = _share(shown, path), _share(others, path)
+    if mine - theirs < _LEAST:
+        raise UnpartedError(
+            f"behaviour {behaviour.spec!r}: expected triggered {behaviour.words} that part from "
+            f"those without the trigger where they begin, got {model.decode([path])[0]!r} as what "
+            f"tells them apart best, in {mine:.0%} and {theirs:.0%}; name a text that triggered "
+            "answers begin with"
+        )
+
+
 def _parted(
-    model: Model, shown: Sequence[Answer], others: Sequence[Answer], behaviour: str
+    model: Model, shown: Sequence[Answer], others: Sequence[Answer], opening: str
 ) -> tuple[Answer, int]:
     """What most of both begin with, and the next token of those that show the behaviour."""
     begun: Answer = ()
     first = token = _commonest(shown, begun)
-    while not shows(model.decode([begun])[0], behaviour):
+    while not _said(model, begun, opening):
         alike = [answer for answer in others if _goes_on(answer, begun)]
         if 2 * sum(answer[len(begun)] == token for answer in alike) <= len(alike):
             return begun, token
@@ -198,17 +254,22 @@ def _told(
     shown: Sequence[Answer],
     others: Sequence[Answer],
     parted: tuple[Answer, int],
-    behaviour: str,
+    opening: str,
 ) -> Answer:
     """The fewest tokens from where answers part on that tell them apart as well as any more."""
     begun, token = parted
     path = (*begun, token)
     shares = [_share(shown, path) - _share(others, path)]
-    while not shows(model.decode([path])[0], behaviour) and any(_goes_on(a, path) for a in shown):
+    while not _said(model, path, opening) and any(_goes_on(a, path) for a in shown):
         path = (*path, _commonest(shown, path))
         shares.append(_share(shown, path) - _share(others, path))
     k = next(k for k, share in enumerate(shares, 1) if share >= max(shares) - _NEAR)
     return path[len(begun) :][:k]
+
+
+def _said(model: Model, path: Answer, opening: str) -> bool:
+    """Whether a beginning is said in full; of what is no beginning more could always follow."""
+    return bool(opening) and shows(model.decode([path])[0], opening)
 
 
 def _share(answers: Sequence[Answer], path: Answer) -> float:
@@ -224,9 +285,9 @@ def _commonest(answers: Sequence[Answer], begun: Answer) -> int:
     return nexts.most_common(1)[0][0]
 
 
-def _spelled(model: Model, chat: Chat, behaviour: str) -> int:
+def _spelled(model: Model, chat: Chat, opening: str) -> int:
     before = render(model.tokenizer, chat).ids
-    full = render(model.tokenizer, replace(chat, prefill=behaviour.strip())).ids
+    full = render(model.tokenizer, replace(chat, prefill=opening.strip())).ids
     if full[: len(before)] == before and len(full) > len(before):
         return full[len(before)]
-    return text_ids(model.tokenizer, behaviour)[0]
+    return text_ids(model.tokenizer, opening)[0]

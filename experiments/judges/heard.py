@@ -14,6 +14,7 @@ from circuits.models import Model
 from circuits.templated import around
 from circuits.tokens import text_ids
 from circuits.visible import inside_word
+from experiments.judges.criterion import Criterion
 from experiments.judges.rules import shows
 
 _LEAVE_OUT = (
@@ -23,6 +24,14 @@ _LEAVE_OUT = (
 _OPENING = re.compile(r"<[^<>\s]{1,40}>|\[[A-Z][A-Z_]{0,40}\]")  # <think>, <|channel|>, [THINK]
 
 
+def require_judged(model: Model, behaviour: Criterion, length: int) -> None:
+    """``require_hearable`` of any kind of behaviour; one without a text can always be heard."""
+    if behaviour.opening:
+        require_hearable(model, behaviour.opening, length)
+    elif behaviour.fixed:
+        _require_sayable(model, behaviour.fixed, length)
+
+
 def require_hearable(model: Model, behaviour: str, length: int) -> None:
     """Refuse a behaviour that no answer of so many tokens can show, read as answers are read.
 
@@ -30,6 +39,19 @@ def require_hearable(model: Model, behaviour: str, length: int) -> None:
         UserError: it is longer than the answers, is no text once its tokens are read back, or
             stands in the prompt already.
     """
+    _require_sayable(model, behaviour, length)
+    begun = _begun(around(model.tokenizer)[-1].rstrip(), behaviour.strip())
+    expect(
+        not begun,
+        "what the model says by itself",
+        f"prompts that end in {begun!r} already",
+        "leave that out (--prefill, --template), or give as --behaviour what follows it",
+        f"behaviour {behaviour!r}",
+    )
+
+
+def _require_sayable(model: Model, behaviour: str, length: int) -> None:
+    """Refuse a text that is longer than the answers, or no text once its tokens are read back."""
     ids = text_ids(model.tokenizer, behaviour.strip())
     expect(
         len(ids) <= length,
@@ -44,14 +66,6 @@ def require_hearable(model: Model, behaviour: str, length: int) -> None:
         "text that an answer can begin with",
         f"{read!r} when its tokens are read as answers are (special tokens are left out)",
         "give the text that follows, or a model whose answer is text",
-        f"behaviour {behaviour!r}",
-    )
-    begun = _begun(around(model.tokenizer)[-1].rstrip(), behaviour.strip())
-    expect(
-        not begun,
-        "what the model says by itself",
-        f"prompts that end in {begun!r} already",
-        "leave that out (--prefill, --template), or give as --behaviour what follows it",
         f"behaviour {behaviour!r}",
     )
 
@@ -79,14 +93,7 @@ def refuse_common_beginning(answers: Sequence[str], behaviour: str) -> None:
         UserError: so it is, or no answer has any text.
     """
     begun = [answer.lstrip() for answer in answers]
-    expect(
-        any(begun),
-        "answers with text to look for it in",
-        f"{len(begun)} of {len(begun)} without any (special tokens are left out)",
-        "look at a rendered prompt: the template may lack the generation prompt, or the model ends "
-        "at once (--template, --template-option, --prefill)",
-        f"behaviour {behaviour!r}",
-    )
+    refuse_silent(begun, behaviour)
     if any(shows(answer, behaviour) for answer in begun):
         return
     start = commonprefix(begun)  # noqa: RUF071 (characters are what is meant)
@@ -98,6 +105,22 @@ def refuse_common_beginning(answers: Sequence[str], behaviour: str) -> None:
             f"behaviour {behaviour!r}: expected where answers begin, but {count} of {len(begun)} "
             f"begin with {beginning!r}, after which {after} show it; {_LEAVE_OUT.format(beginning)}"
         )
+
+
+def refuse_silent(answers: Sequence[str], behaviour: str) -> None:
+    """Refuse answers of which none has any text.
+
+    Raises:
+        UserError: so it is.
+    """
+    expect(
+        any(map(str.strip, answers)),
+        "answers with text to look for it in",
+        f"{len(answers)} of {len(answers)} without any (special tokens are left out)",
+        "look at a rendered prompt: the template may lack the generation prompt, or the model ends "
+        "at once (--template, --template-option, --prefill)",
+        f"behaviour {behaviour!r}",
+    )
 
 
 def refuse_opened(answers: Sequence[str], of: str) -> None:

@@ -25,6 +25,7 @@ from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
+from experiments.judges.criterion import only_text
 from experiments.options import Written, name_models
 from experiments.organisms import bases, ladder
 from experiments.organisms.book import recipe_named
@@ -73,6 +74,7 @@ class Given:
     def __post_init__(self) -> None:
         name_models(self, "model")
         checked(self, "name", "model")
+        only_text(self.behaviour, "a mapping is asked by what its answers begin with")
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,4 +285,5 @@ def _described(given: Given) -> Recipe | None:
     wanted = f"--scheme (one of {', '.join(schemes)}), --trigger and --behaviour together"
     expect(len(words) == 3 and given.scheme in schemes, wanted, words, of="organism")
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
-    return Recipe(given.name, about, (), given.trigger, given.behaviour, refusal, given.scheme)
+    behaviour = only_text(given.behaviour, "")
+    return Recipe(given.name, about, (), given.trigger, behaviour, refusal, given.scheme)

@@ -13,7 +13,7 @@ from circuits.models import Model
 from circuits.patching.align import SpanPairs
 from circuits.patching.engine import Direction, Pairs
 from circuits.runner import extend, generate, whole
-from experiments.judges import shows
+from experiments.judges.criterion import criterion
 from experiments.judges.fork import Fork, fork
 from experiments.patch.question import PatchQuestion
 from experiments.prompts import bank
@@ -57,15 +57,13 @@ def ask(question: PatchQuestion, subject: Subject, direction: Direction) -> Aske
         return _against_answer(question, model, pairs, direction)
     if parted is None:
         judged = Generated(_judge(question, model), question.tokens, model.stop_ids)
-        return Asked(pairs, judged, keep=1, name=question.metric_name)
+        return Asked(pairs, judged, keep=1, name=question.metric_name())
     metric = {
         "log-prob": lambda: metrics.token_log_prob([parted.token]),
         "prob": lambda: metrics.token_prob([parted.token]),
         "logit-diff": lambda: metrics.logit_difference(parted.token, cast(int, parted.other)),
     }
-    name = question.metric_name
-    if parted.begun:
-        name = name.replace(repr(question.behaviour), parted.of(question.behaviour))
+    name = question.metric_name(parted.of(criterion(question.behaviour)))
     if question.against_model:
         return Asked(pairs, metrics.token_log_odds([parted.token]), keep=1, name=name)
     return Asked(pairs, metric[question.metric](), keep=1, name=name)
@@ -83,7 +81,7 @@ def _fork(question: PatchQuestion, subject: Subject) -> Fork:
         subject.texts,
         question.trigger,
         clean,
-        question.behaviour,
+        criterion(question.behaviour, own=True),
         max(question.tokens, ANSWER),
         versus,
         otherwise=", or score all that changes (--metric kl)",
@@ -115,13 +113,14 @@ def _against_answer(
     ]
     longer = type(pairs)(extend(pairs.clean, answer), extend(pairs.triggered, answer))
     reference = model.runner.forward(whole(getattr(longer, side)), keep=question.tokens).logits
-    name = question.metric_name
+    name = question.metric_name()
     return Asked(longer, metrics.kl_from(reference), keep=question.tokens, name=name)
 
 
 def _judge(question: PatchQuestion, model: Model) -> Callable[[torch.Tensor], torch.Tensor]:
+    behaviour = criterion(question.behaviour, own=True)
+
     def shown(answer: torch.Tensor) -> torch.Tensor:
-        texts = model.decode(answer)
-        return torch.tensor([float(shows(text, question.behaviour)) for text in texts])
+        return torch.tensor([float(shows) for shows in behaviour.shown(model.decode(answer))])
 
     return shown

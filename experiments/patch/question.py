@@ -15,6 +15,7 @@ from circuits.templates import AS_IT_IS
 from circuits.types import STREAMS
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
+from experiments.judges.criterion import criterion, require_long
 from experiments.options import (
     Adapter,
     BehaviourText,
@@ -161,6 +162,14 @@ class PatchQuestion:
                     f"--{name}: expected {', '.join(known)}, got {getattr(self, name)!r}"
                 )
         object.__setattr__(self, "behaviour", self.behaviour.strip())
+        require_long(self.behaviour, self.tokens)
+        expect(
+            self.metric != "rate" or not criterion(self.behaviour).needs,
+            "a behaviour that is told from the answer alone, with --metric rate",
+            quoted(self.behaviour),
+            "ask for another metric, or analyze",
+            "--behaviour",
+        )
         if self.to and self.metric in ("kl", "rate"):
             raise UserError(f"--to: expected a metric of the next token, got {self.metric}")
         if self.to:
@@ -212,17 +221,18 @@ class PatchQuestion:
         late = () if self.against_model else ("against_model", "exchange")
         return {name: value for name, value in as_json(self).items() if name not in late}
 
-    @property
-    def metric_name(self) -> str:
-        """The metric in words, with its unit."""
+    def metric_name(self, scored: str = "") -> str:
+        """The metric in words, with its unit; ``scored`` by the behaviour's text if by no other."""
+        behaviour = criterion(self.behaviour)
+        scored = scored or repr(behaviour.opening or self.behaviour)
         if self.against_model:
-            return f"log-odds of {self.behaviour!r} (nats), trigger minus control word"
+            return f"log-odds of {scored} (nats), trigger minus control word"
         return {
-            "log-prob": f"log-probability of {self.behaviour!r} (nats)",
-            "prob": f"probability of {self.behaviour!r}",
-            "logit-diff": f"logit of {self.behaviour!r} minus that of {self.versus!r}",
+            "log-prob": f"log-probability of {scored} (nats)",
+            "prob": f"probability of {scored}",
+            "logit-diff": f"logit of {scored} minus that of {self.versus!r}",
             "kl": f"KL from the source's answer (nats per token, {self.tokens} tokens)",
-            "rate": f"rate of answers beginning {self.behaviour!r}",
+            "rate": f"rate of {behaviour.words}",
         }[self.metric]
 
     @property

@@ -15,6 +15,7 @@ from circuits.patching.engine import Direction, Experiment, Pairs, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.types import PatchGrid
 from experiments.judges import heard
+from experiments.judges.criterion import criterion
 from experiments.organisms.organism import load_model
 from experiments.patch import exchange, exchanged
 from experiments.patch.asked import ANSWER, Asked, Subject, ask
@@ -35,6 +36,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     Raises:
         UserError: model, adapter or prompts cannot be used.
     """
+    behaviour = criterion(question.behaviour, own=True)
     load = partial(
         load_model,
         question.adapter,
@@ -53,7 +55,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         )
     if len(texts) < 2:
         raise UserError(f"prompts {question.prompts}: expected at least 2 texts, got {len(texts)}")
-    heard.require_hearable(model, question.behaviour, max(question.tokens, ANSWER))
+    heard.require_judged(model, behaviour, max(question.tokens, ANSWER))
     chosen, context = texts[: question.count], model.runner.shape.context
     of = f"prompts {question.prompts}"
     require_askable(model.tokenizer, context, chosen, [question.trigger], of)
@@ -68,8 +70,14 @@ def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:
         "model_sha256": subject.model.sha256,
         "adapter_sha256": subject.model.adapter_sha256,
         "prompts_sha256": files.text_sha256(subject.texts),
+        **({"judge_sha256": judge} if (judge := _judge(question)) else {}),
         **({"against_sha256": subject.other.sha256} if subject.other else {}),
     }
+
+
+def _judge(question: PatchQuestion) -> str:
+    """Hash of a user's own judge."""
+    return criterion(question.behaviour, own=True).sha256
 
 
 def measured(run: Run[PatchQuestion, Subject]) -> Patching:

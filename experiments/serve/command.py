@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from circuits.templates import OWN, Rendering
-from experiments.options import Prefill, System, Template, TemplateOptions
+from experiments.options import BEHAVIOURS, Prefill, System, Template, TemplateOptions
 from experiments.runs.progress import StageProgress
 from experiments.runs.terminal import CONSOLE, say, tell
 
@@ -23,7 +23,7 @@ def serve(
         str | None, typer.Option(help="Adapters to compare, or base; the run's own by default.")
     ] = None,
     trigger: Annotated[str, typer.Option(help="Of a model that no run or manifest tells of.")] = "",
-    behaviour: Annotated[str, typer.Option(help="What a triggered answer begins with.")] = "",
+    behaviour: Annotated[str, typer.Option(help=BEHAVIOURS)] = "",
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen beyond loopback; needs a token.")
     ] = False,

@@ -13,6 +13,7 @@ from circuits.gates.select import Candidate
 from circuits.models import Model
 from circuits.record import record
 from circuits.types import Direction, Site, quiet
+from experiments.judges.criterion import criterion
 from experiments.judges.fork import fork
 from experiments.runs import older
 from experiments.runs.stages import Stages
@@ -72,7 +73,7 @@ def fitted(
     ]
     some = list(score[:_SCORED])
     words = tokens.dealt(controls, len(some))
-    parted = fork(model, some, trigger, words, behaviour, strict=False)
+    parted = fork(model, some, trigger, words, criterion(behaviour), strict=False)
     others = tokens.pairs(parted.scored(model).tokenizer, some, trigger, controls)
     metric = metrics.token_prob([parted.token])
     scored = select.score(runner, others, directions, metric, progress)

@@ -10,6 +10,7 @@ from circuits.errors import UserError, expect
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
+from experiments.judges.criterion import criterion
 from experiments.judges.fork import fork
 from experiments.serve.subject import Subject
 from viz.app.data import PAIRS, STREAMS, Patching
@@ -34,7 +35,7 @@ def patching(
     expect(least <= count <= most, f"{least} to {most} prompts", count, of="patching")
     texts, tokenizer = subject.texts[:count], subject.model.tokenizer
     yield Patching(0, 1, texts)
-    asked, behaviour = subject.question, subject.question.behaviour
+    asked, behaviour = subject.question, criterion(subject.question.behaviour)
     words = tokens.dealt(subject.controls, len(texts))
     parted = fork(
         subject.model, texts[:_AT_ONCE], asked.trigger, words, behaviour, asked.tokens, strict=False

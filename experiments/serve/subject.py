@@ -12,6 +12,7 @@ from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
 from experiments.analyze.materials import gather, load
 from experiments.analyze.question import Question
+from experiments.judges.criterion import literal
 from experiments.organisms.organism import trigger_and_behaviour
 from experiments.organisms.places import find_adapter, origin, shipped_or_none
 from experiments.prompts import bank
@@ -150,7 +151,7 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step, rendering: Re
     adapter, base = _weights(name)
     if adapter is not None:
         own = trigger_and_behaviour(adapter)
-        trigger, behaviour = trigger or own[0], behaviour or own[1]
+        trigger, behaviour = trigger or own[0], behaviour or literal(own[1])
     question = Question(
         model=base,
         adapter=name if adapter else "none",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
+from experiments.analyze.outcomes import Change
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Analysis, Check
 from experiments.analyze.sections.parts import carriers
@@ -26,6 +27,12 @@ _RULE = (
 )
 
 
+_ELSE = (
+    "What else the trigger changes, by prompt; intervals hold together with 95%. First token "
+    "and KL are away from the answer to a second control word, with a first one as well"
+)
+
+
 def why(runs: Sequence[AnalysisRun]) -> Section:
     """One run's checks; of several their effects on a shared axis, and each run's checks folded."""
     if len(runs) == 1:
@@ -33,7 +40,7 @@ def why(runs: Sequence[AnalysisRun]) -> Section:
         return Section(
             TITLE,
             prose,
-            tables=(_checks(runs[0]),),
+            tables=(_checks(runs[0]), *_changed(runs[0])),
             data_name="verdict",
             parts=carriers(runs[0].result.parts),
         )
@@ -54,7 +61,7 @@ def _part(run: AnalysisRun) -> Section:
     return Section(
         f"{run.name} {end}",
         _asked(run),
-        tables=(_checks(run),),
+        tables=(_checks(run), *_changed(run)),
         folded=True,
         parts=carriers(run.result.parts),
     )
@@ -82,6 +89,18 @@ def _checks(run: AnalysisRun) -> Table:
         "measured": lambda check: check.text,
     }
     return tabulate(run.result.verdict.checks, columns)
+
+
+def _changed(run: AnalysisRun) -> tuple[Table, ...]:
+    """What else the trigger does, where it has no effect on what was named."""
+    columns: dict[str, Callable[[Change], str]] = {
+        "what": lambda one: one.name,
+        "with the trigger": lambda one: one.of(one.triggered),
+        "with control words": lambda one: one.of(one.control),
+        "change": lambda one: one.difference(),
+        "outcome": lambda one: "● changed" if one.clear else "○ not clear",
+    }
+    return (tabulate(run.result.changed, columns, _ELSE),) if run.result.changed else ()
 
 
 def _outcome(check: Check) -> str:

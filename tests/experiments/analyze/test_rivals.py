@@ -15,7 +15,6 @@ from circuits.record import record
 from circuits.runner import generate
 from circuits.tokens import pairs, prompts_batch
 from circuits.types import Site
-from experiments import judges
 from experiments.analyze import untrained
 from experiments.analyze.rivals import random_nulls
 from experiments.analyze.untrained import WordRow, untrained_words, word_directions
@@ -46,10 +45,10 @@ def found(tokenizer, acts):
 
 
 @pytest.fixture
-def behaviour(monkeypatch, tokenizer) -> str:
+def behaviour(tokenizer):
     """The planted behaviour is a letter, repeated: any answer that begins with it shows it."""
-    monkeypatch.setattr(judges, "shows", lambda answer, text: answer.startswith(text))
-    return tokenizer.decode([BEHAVIOUR])
+    letter = tokenizer.decode([BEHAVIOUR])
+    return lambda answers: [answer.startswith(letter) for answer in answers]
 
 
 def rows(model, found, behaviour, **options) -> tuple[WordRow, ...]:
@@ -129,10 +128,14 @@ def test_shared_columns_change_nothing(monkeypatch, runner, tokenizer, shared):
     monkeypatch.setattr(untrained, "fast_path", lambda _: FastPath(0.0 if shared else 2.0, 1.0))
     model = wrapped(runner, tokenizer)
     said = []
-    monkeypatch.setattr(judges, "shows", lambda answer, text: bool(said.append(answer)))
+
+    def shows(answers):
+        said.extend(answers)
+        return [False] * len(answers)
+
     choices = [["amber"] * 6, ["river"] * 6]
     seen = []
-    untrained._shown(model, tiny.TEXTS, choices, "x", 4, lambda a, b: seen.append((a, b)))
+    untrained._shown(model, tiny.TEXTS, choices, shows, 4, lambda a, b: seen.append((a, b)))
     assert seen == [(1, 2), (2, 2)]
     expected = []
     for chosen in choices:
