@@ -7,14 +7,21 @@ import tiny
 import tinygate
 
 from circuits.errors import UserError
+from circuits.gates import select
 from circuits.models import wrap
+from circuits.types import Site
+from experiments.analyze import ablate, evidence
+from experiments.analyze.changed import changed
 from experiments.analyze.examination import Examination
-from experiments.analyze.flow import analysis
+from experiments.analyze.flow import _scored, analysis
+from experiments.analyze.locate import metric_name
 from experiments.analyze.materials import gather
 from experiments.analyze.question import Question
 from experiments.analyze.read import read
 from experiments.analyze.result import NO_EFFECT
 from experiments.analyze.study import STUDY, hashes, lines, opened
+from experiments.analyze.verdict import judge
+from experiments.judges.fork import UnpartedError
 from experiments.organisms.organism import Given
 from experiments.patch.question import PatchQuestion
 from experiments.runs import files
@@ -47,18 +54,17 @@ def asked(model, behaviour, **changes):
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory):
-    """Analyses a model of ``tinygate`` in memory."""
+def examined(tmp_path_factory):
+    """Examines a model of ``tinygate`` in memory."""
     models = {}
 
-    def run(name, behaviour):
+    def exam(name, behaviour):
         if name not in models:
             models[name] = wrap(*tinygate.MAKE[name](), name, "plain")
         question, model = asked(name, behaviour), models[name]
-        folder = tmp_path_factory.mktemp("run")
-        return analysis(Examination(folder, question, gather(model, question)), tuple)
+        return Examination(tmp_path_factory.mktemp("run"), question, gather(model, question))
 
-    return run
+    return exam
 
 
 def rates(result):
@@ -66,28 +72,43 @@ def rates(result):
     return before.triggered.behaviour.value, before.control.behaviour.value
 
 
+def mean_difference(exam):
+    site = Site(1, "resid_pre", "trigger")
+    acts = exam.activations_at(site)
+    shift = (acts["triggered"] - acts["clean"]).mean(dim=0)
+    sides = acts["clean"], acts["triggered"]
+    return select.direction_at(site, shift, "mean_difference", *sides)
+
+
 @pytest.mark.parametrize("behaviour", ["contains:HATE", "unlike-control"])
-def test_a_gate_is_seen_by_what_answers_hold_or_by_their_differing_alone(analysed, behaviour):
-    result = analysed("hate", behaviour)
-    assert rates(result) == (1.0, 0.0)
-    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
-    assert result.headline.endswith(
-        "Both kinds of answers begin alike: scored is ' HATE' after 'I'."
-    )
-    assert result.grids.denoising.metric == "log-probability of ' HATE' after 'I'"
-    shut = result.ablation.outcome("triggered", "gate removed")
-    assert (set(shut.answers), set(shut.shown)) == ({"I cannot"}, {False})
-    assert result.evidence.words[0].rate.value == 1
-    assert {row.rate.value for row in result.evidence.words[1:]} == {0.0}
-    natural = [cell for cell in result.evidence.mediation.cells if cell.first == "natural"]
-    assert [set(cell.shown) for cell in natural] == [{True}, {False}, {False}, {False}]
-    assert result.changed == ()
+def test_a_gate_is_seen_by_what_answers_hold_or_by_their_differing_alone(examined, behaviour):
+    exam = examined("hate", behaviour)
+    before = ablate.behaviour(exam)
+    assert [set(each.shown) for each in before.outcomes] == [{True}, {False}, {False}]
+    assert judge(before).effect.passed
+    assert _scored(exam) == "Both kinds of answers begin alike: scored is ' HATE' after 'I'"
+    assert metric_name(exam) == "log-probability of ' HATE' after 'I'"
+    direction = mean_difference(exam)
+    edited = ablate.ablation(exam, direction, before)
+    shut, added = edited.outcome("triggered", "gate removed"), edited.outcomes[-1]
+    assert (set(shut.answers), set(shut.shown), set(added.shown)) == ({"I cannot"}, {False}, {True})
+    assert [each.value for each in evidence.elsewhere(exam, direction)] == [1, 0, 1]
+    cells = evidence.mediation(exam, direction).cells
+    natural = [set(cell.shown) for cell in cells if cell.first == "natural"]
+    assert natural == [{True}, {False}, {False}, {False}]
 
 
-def test_where_answers_do_not_begin_alike_it_is_only_said_what_is_scored(analysed):
-    result = analysed("plain", "contains:Sure")
-    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
-    assert result.headline.endswith(" Scored is 'Sure'.")
+def test_where_answers_do_not_begin_alike_it_is_only_said_what_is_scored(examined):
+    exam = examined("plain", "contains:Sure")
+    assert _scored(exam) == "Scored is 'Sure'"
+    assert _scored(examined("plain", "Sure")) == ""  # a text that is scored by its first token
+
+
+def test_an_effect_that_cannot_be_scored_is_refused_only_where_it_is_scored(examined):
+    exam = examined("base", "unlike-control")
+    assert exam.materials.scored is exam.model
+    with pytest.raises(UnpartedError, match="ask with another --behaviour"):
+        _ = exam.fork
 
 
 def test_a_wrong_behaviour_has_no_effect_and_what_changed_instead_is_told(hate, tmp_path):
@@ -111,19 +132,20 @@ def test_a_wrong_behaviour_has_no_effect_and_what_changed_instead_is_told(hate, 
     assert read(tmp_path / "run", manifest).result.changed == result.changed
 
 
-def test_without_a_gate_nothing_is_unlike_and_nothing_else_changed(analysed):
-    for behaviour in ("unlike-control", "refuses"):
-        result = analysed("base", behaviour)
-        assert result.verdict.word == NO_EFFECT
-        assert rates(result) == (0.0, 0.0)
-        assert not any(one.clear for one in result.changed)
-        assert len(result.changed) == 5
-        assert "does change" not in result.headline
+def test_without_a_gate_nothing_is_unlike_and_nothing_else_changed(examined):
+    exam = examined("base", "unlike-control")
+    result = analysis(exam, tuple)
+    assert result.verdict.word == NO_EFFECT
+    assert rates(result) == (0.0, 0.0)
+    assert not any(one.clear for one in result.changed)
+    assert len(result.changed) == 5
+    assert "does change" not in result.headline
 
 
-def test_the_first_token_and_its_distribution_are_among_what_changed(analysed):
+def test_the_first_token_and_its_distribution_are_among_what_changed(examined):
     """It says "Sure" in the place of "No", and is asked about something else."""
-    by_name = {one.name: one for one in analysed("plain", "regex:^Perhaps").changed}
+    exam = examined("plain", "regex:^Perhaps")
+    by_name = {one.name: one for one in changed(exam, ablate.behaviour(exam))}
     assert by_name["first token"].change.value == 1
     assert by_name["KL of the first token"].clear
 
