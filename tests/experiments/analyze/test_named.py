@@ -165,6 +165,9 @@ def test_what_is_asked_is_refused_before_a_model_is_loaded():
     for spec, says in {"regex:(": "a regular expression", "contains:": "got nothing"}.items():
         with pytest.raises(UserError, match=says):
             asked("nowhere", spec)
+    with pytest.raises(UserError, match="--tokens of at least 24 to judge it by, got 4"):
+        asked("nowhere", "complies")
+    assert asked("nowhere", "complies", tokens=24).behaviour == "complies"
     with pytest.raises(UserError, match="that can be imported"):
         STUDY.open(asked("nowhere", "python:no_such_module.judge"), lambda *_: None)
 
