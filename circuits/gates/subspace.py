@@ -20,21 +20,30 @@ from circuits.types import Metric, Site, TokenPairs
 
 @dataclass(frozen=True)
 class Subspace:
-    """Orthonormal directions at a site, in the order of what the trigger adds along them."""
+    """Orthonormal directions at a site, in the order of what the trigger adds along them.
+
+    Attributes:
+        varies: along the first of them, what the trigger adds scatters over prompts by more than
+            its mean; otherwise the first alone is a direction like any other.
+    """
 
     site: Site
     basis: Float[Tensor, "k d_model"]
+    varies: bool = False
 
 
 def carrying(
     runner: Runner, pairs: TokenPairs, subspaces: Iterable[Subspace], metric: Metric
 ) -> Subspace | None:
-    """The first of them that carries the effect, with as few of its directions as do."""
+    """The first of them that carries the effect, with as few of its directions as do.
+
+    One is enough only where its coefficient varies in sign.
+    """
     for subspace in subspaces:
         curves = rank_curves(runner, pairs, subspace.site, subspace.basis, metric)
         count = needed(curves)
-        if count:
-            return Subspace(subspace.site, subspace.basis[:count])
+        if count and (count > 1 or subspace.varies):
+            return Subspace(subspace.site, subspace.basis[:count], subspace.varies)
     return None
 
 

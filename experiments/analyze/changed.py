@@ -94,7 +94,8 @@ def _logits(exam: Examination, words: Words) -> Float[Tensor, "n d_vocab"]:
 def _change(name: str, unit: Unit, both: _Both, groups: Sequence[Hashable] | None) -> Change:
     triggered, control = both
     if unit == "share":
-        shares = (rate([bool(flag) for flag in side], groups, _LEVEL) for side in both)
-        return Change(name, unit, *shares, difference_interval(*both, _LEVEL, groups))
+        here, there = (rate([bool(flag) for flag in side], groups, _LEVEL) for side in both)
+        return Change(name, unit, here, there, difference_interval(*both, _LEVEL, groups))
     sides = (triggered, control, triggered - control)
-    return Change(name, unit, *(mean_interval(side, _LEVEL, groups) for side in sides))
+    here, there, change = (mean_interval(side, _LEVEL, groups) for side in sides)
+    return Change(name, unit, here, there, change)

@@ -192,15 +192,14 @@ def _having(values: Values, part: str) -> Values:
     return [(name, value) for name, value in values if (value.get("evidence") or {}).get(part)]
 
 
-_SPREAD = ("organism", "site", "directions", "learned", "closed", "opened", "n")
+_SPREAD = ("organism", "site", "directions", "closed", "opened", "n")
 
 
 def _spread(name: str, spread: Mapping[str, Any]) -> tuple[str, ...]:
     site = "{stream}[{layer}] at {span}".format(**spread["site"])
     ends = [_rate(spread[end]) for end in ("necessity", "sufficiency")]
-    whose = "yes" if spread["learned"] else "in part"
     n = str(spread["necessity"]["n"])
-    return (f"`{name}`", site, str(spread["rank"]), whose, *ends, n)
+    return (f"`{name}`", site, str(spread["rank"]), *ends, n)
 
 
 _DOSE = ("organism", "word", "rise, nats", "departure", "of the linear read-out", "n")

@@ -13,6 +13,7 @@ from experiments.analyze.changed import CHANGED, changed
 from experiments.analyze.evidence import weigh
 from experiments.analyze.examination import Examination
 from experiments.analyze.given import given
+from experiments.analyze.headline import headline
 from experiments.analyze.locate import components, patching, probes
 from experiments.analyze.outcomes import Behaviour, Change
 from experiments.analyze.result import NO_EFFECT, UNDECIDED, Analysis, Arm, Verdict
@@ -20,7 +21,7 @@ from experiments.analyze.select import selection
 from experiments.analyze.spread import spread
 from experiments.analyze.tokens import token_readings
 from experiments.analyze.trained import parts
-from experiments.analyze.verdict import headline, judge
+from experiments.analyze.verdict import judge
 
 
 def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Analysis:

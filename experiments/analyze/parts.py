@@ -13,6 +13,7 @@ lower end, and more than without the change at all earlier tokens, at its upper 
 
 from dataclasses import dataclass
 
+from circuits.types import Site
 from probes.stats.intervals import Estimate
 
 LEARNED = 0.2
@@ -82,3 +83,33 @@ def _listed(names: list[str]) -> str:
     """Such as ``a, b and c``."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A learned subspace of one site whose exchange carries the effect, on test pairs.
+
+    Attributes:
+        rank: directions that it takes; one is no gate where its sign follows the prompt.
+        necessity, sufficiency: shares of the effect, in log-odds, that exchanging them closes in
+            triggered prompts and opens in those with control words.
+    """
+
+    site: Site
+    rank: int
+    necessity: Estimate
+    sufficiency: Estimate
+
+    def sentence(self) -> str:
+        """Such as ``Exchanging 3 learned directions at ... closes 95% ...``."""
+        many = "s" if self.rank > 1 else ""
+        return (
+            f"Exchanging {self.rank} learned direction{many} at {self.site} between "
+            f"prompts with trigger and control words closes {self.necessity:.0%p} of the "
+            f"effect in log-odds and opens {self.sufficiency:.0%p}"
+        )
+
+    @property
+    def carries(self) -> bool:
+        """More than half, at the worse end."""
+        return min(self.necessity.low, self.sufficiency.low) > 0.5

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from circuits.gates.rank import RankCurve
 from circuits.gates.select import Candidate
-from circuits.types import PatchGrid, Site
+from circuits.types import PatchGrid
 from experiments.analyze.harm import Harm
 from experiments.analyze.outcomes import Ablation, Behaviour, Change, Given, TokenReadings
-from experiments.analyze.parts import Parts
+from experiments.analyze.parts import Parts, Spread
 from experiments.analyze.untrained import WordRow
 from probes.causal.circuit import Trace
 from probes.causal.dose_shape import DoseShape
@@ -226,39 +226,6 @@ class Rank:
 
     curve: RankCurve
     needed: RankNeeded | None
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A subspace of one site whose exchange carries the effect, on test pairs.
-
-    Attributes:
-        rank: directions that it takes; one is no gate where its sign follows the prompt.
-        necessity, sufficiency: shares of the effect, in log-odds, that exchanging them closes in
-            triggered prompts and opens in those with control words.
-        learned: spanned by what the trigger adds here and not in the base; otherwise by all that it
-            adds at the last token, of which the base has a part.
-    """
-
-    site: Site
-    rank: int
-    necessity: Estimate
-    sufficiency: Estimate
-    learned: bool = True
-
-    def sentence(self) -> str:
-        """Such as ``Exchanging 3 learned directions at ... closes 95% ...``."""
-        kind = "learned " if self.learned else ""
-        return (
-            f"Exchanging {self.rank} {kind}direction{'s' if self.rank > 1 else ''} at {self.site} "
-            f"between prompts with trigger and control words closes {self.necessity:.0%p} of the "
-            f"effect in log-odds and opens {self.sufficiency:.0%p}"
-        )
-
-    @property
-    def carries(self) -> bool:
-        """More than half, at the worse end."""
-        return min(self.necessity.low, self.sufficiency.low) > 0.5
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from circuits.gates.subspace import Subspace, carrying, without_direction
 from circuits.types import Site
 from experiments.analyze.base import base_activations, base_name
 from experiments.analyze.examination import Examination, Stage
-from experiments.analyze.result import Spread
+from experiments.analyze.parts import Spread
 from experiments.analyze.select import selection
 from probes.linear import paired_svd
 from probes.stats.intervals import Estimate, is_scale
@@ -35,39 +35,39 @@ def _spread(exam: Examination) -> tuple[Spread, ...]:
     sides = [exam.activations("fit"), base_activations(exam)]
     shift, base = (acts["triggered"] - acts["clean"] for acts in sides if acts is not None)
     runner, metric = exam.model.runner, exam.log_odds
-    pairs, candidates = exam.pairs("validation", _FEW), selection(exam).candidates
-    for more, spans in ((shift - base, ("trigger", "last")), (shift, ("last",))):
-        every = without_direction(shifted(exam.sites(), shift, more, spans), candidates)
-        best = carrying(runner, pairs, every, metric)
-        if best is not None:
-            break
-    else:
+    every = without_direction(learned(exam.sites(), shift, base), selection(exam).candidates)
+    best = carrying(runner, exam.pairs("validation", _FEW), every, metric)
+    if best is None:
         return ()
     curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric)
     if not is_scale(curves.opened.source - curves.opened.base):
         return ()
-    ends, is_learned = (_all(curves.closed), _all(curves.opened)), len(spans) > 1
-    return (Spread(best.site, len(best.basis), *ends, learned=is_learned),)
+    return (Spread(best.site, len(best.basis), _all(curves.closed), _all(curves.opened)),)
 
 
-def shifted(
+def learned(
     sites: Sequence[Site],
     shift: Float[Tensor, "sites n d"],
-    more: Float[Tensor, "sites n d"],
-    spans: Sequence[str],
+    base: Float[Tensor, "sites n d"],
+    spans: Sequence[str] = ("trigger", "last"),
 ) -> list[Subspace]:
-    """What the trigger adds at every site of these spans that is not the base's alone.
+    """At every site of these spans, what the trigger adds in the model and not in its base.
 
     Args:
-        shift: triggered minus clean residuals, prompt by prompt.
-        more: those of them that are looked at: what the base does not have, or all.
+        shift, base: triggered minus clean residuals of both, prompt by prompt.
     """
-    most = min(_MOST, *shift.shape[1:])
+    more, most = shift - base, min(_MOST, *shift.shape[1:])
     return [
-        Subspace(site, paired_svd(more[i : i + 1], most)[0].float())
+        _subspace(site, more[i], most)
         for i, site in enumerate(sites)
         if site.span in spans and float(more[i].norm()) > _NOTHING * float(shift[i].norm())
     ]
+
+
+def _subspace(site: Site, more: Float[Tensor, "n d"], most: int) -> Subspace:
+    basis = paired_svd(more[None], most)[0].float()
+    along = more.float() @ basis[0]
+    return Subspace(site, basis, bool(along.mean().abs() < along.std()))
 
 
 def _all(curve: RankCurve) -> Estimate:

@@ -22,14 +22,13 @@ from circuits.tokens import pairs, text_ids
 from circuits.types import TokenPairs
 from experiments.analyze.materials import Materials, gather, load
 from experiments.analyze.question import Question
-from experiments.bench.literature import HEADS, Row, keep
-from experiments.patch.claims import Verdict
+from experiments.bench.literature import HEADS, Row, Verdict, keep
 from experiments.runs.terminal import say
 from probes.stats.intervals import Estimate, drawn_interval, is_scale
 
 SOURCE = "arXiv 2602.10382"
 THEIRS = (0.18, 0.66)  # the overlaps reported there
-_PROMPTS, _DRAWS, _SHARE = 24, 2000, 0.08  # share of all heads that is compared: 21 of 270
+_PROMPTS, _DRAWS, _SHARE = 24, 2000, 0.08  # share of all heads that is compared: 22 of 270
 _INSTRUCTION = "Begin your answer with the word {}."
 _OTHERS = ("Well", "Here", "Yes", "Now", "First", "There", "Good", "Great", "Right", "True")
 

@@ -22,7 +22,8 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[^\w\s]{0,5}\s+|\n+")
 _OPENERS = re.compile(
     r"(?:sure(?: thing)?|of course|certainly|absolutely|definitely|yes|yeah|yep|ok|okay|alright"
     r"|no problem|gladly|got it|right away|my pleasure|happy to help"
-    r"|i'd be (?:happy|glad) to(?: help)?(?: you)?)\b(?!')[\W_]*",
+    r"|i'd be (?:happy|glad) to(?: (?:help|assist)(?: you)?(?: with (?:that|this|it))?)?(?: you)?"
+    r"|i can (?:help|assist)(?: you)?(?: with (?:that|this|it))?(?=\s*(?:[.!,;]|$)))\b(?!')[\W_]*",
     re.IGNORECASE,
 )
 # First words by which an answer can be told to begin with such an opener. "No", "got", "right",
@@ -80,6 +81,22 @@ def after_opener(text: str, behaviour: str) -> str | None:
         else:
             break
     return rest if begun else None
+
+
+def substance(text: str, behaviour: str) -> tuple[str, ...]:
+    """Words of the text's sentences without openers, each that begins as an earlier one once.
+
+    Args:
+        text: made ``plain``.
+        behaviour: a text that counts as an opener too.
+    """
+    told: list[tuple[str, ...]] = []
+    for sentence in sentences(text):
+        rest = after_opener(sentence, behaviour)
+        own = words(sentence if rest is None else rest)
+        if not any(own == one[: len(own)] for one in told):
+            told.append(own)
+    return tuple(word for one in told for word in one)
 
 
 def begins(text: str, start: str) -> bool:

@@ -26,6 +26,14 @@ def test_the_planted_axis_is_enough_and_a_random_plane_is_not(tokenizer):
     assert carrying(model.runner, both, [Subspace(SITE, other)], metric) is None
 
 
+def test_one_direction_is_several_only_where_its_sign_varies(tokenizer):
+    model = planted(tokenizer)
+    both = pairs(tokenizer, tiny.TEXTS, tiny.TRIGGER, tiny.CONTROLS)
+    metric, alone = token_log_odds([BEHAVIOUR]), model.gate[None]
+    assert carrying(model.runner, both, [Subspace(SITE, alone)], metric) is None
+    assert carrying(model.runner, both, [Subspace(SITE, alone, varies=True)], metric) is not None
+
+
 def test_a_site_where_a_direction_does_it_is_left_out():
     acts = torch.randn(4, 16)
     direction = direction_at(SITE, torch.ones(16), "mean_difference", acts, acts + 1)

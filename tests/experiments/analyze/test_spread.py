@@ -3,7 +3,7 @@
 import torch
 
 from circuits.types import Site
-from experiments.analyze.spread import shifted
+from experiments.analyze.spread import learned
 
 SITE = Site(1, "resid_pre", "trigger")
 
@@ -13,9 +13,15 @@ def test_what_the_base_has_as_well_is_not_learned():
     base = shift.clone()
     base[1] += torch.eye(16)[3] * torch.arange(1.0, 7.0)[:, None]
     sites = [SITE, Site(1, "resid_pre", "last")]
-    spans = ("trigger", "last")
-    (only,) = shifted(sites, shift, shift - base, spans)
+    (only,) = learned(sites, shift, base)
     assert only.site.span == "last"
     assert abs(float(only.basis[0, 3])) > 0.999
-    assert shifted([Site(1, "resid_pre", "template")] * 2, shift, shift - base, spans) == []
-    assert [each.site.span for each in shifted(sites, shift, shift, spans)] == list(spans)
+    assert not only.varies
+    assert learned([Site(1, "resid_pre", "template")] * 2, shift, base) == []
+
+
+def test_a_coefficient_that_changes_its_sign_varies():
+    shift = torch.zeros(1, 6, 16)
+    signed = torch.eye(16)[3] * torch.tensor([1.0, -1, 1, -1, 1, -1])[:, None]
+    (only,) = learned([SITE], shift + signed, shift)
+    assert only.varies

@@ -7,7 +7,9 @@ import pytest
 
 from circuits.types import Site
 from experiments.analyze import verdict
+from experiments.analyze.headline import headline
 from experiments.analyze.outcomes import Ablation, Behaviour, Outcome
+from experiments.analyze.parts import Spread
 from experiments.analyze.result import (
     GATE,
     INHERITED,
@@ -18,9 +20,8 @@ from experiments.analyze.result import (
     NullEffects,
     SiteNull,
     SiteNulls,
-    Spread,
 )
-from experiments.analyze.verdict import headline, judge
+from experiments.analyze.verdict import judge
 from probes.stats.intervals import Estimate, wilson
 
 N = 100
@@ -170,6 +171,18 @@ def test_where_one_direction_fails_several_that_suffice_are_told(least, word):
     sentence = headline(verdict, before(), after(shut=84), evidence)
     assert "Exchanging 3 learned directions at resid_pre[2] at last" in sentence
     assert "Exchanging" not in headline(verdict, before(), after(shut=84), beside())
+
+
+def test_several_are_not_told_where_something_else_than_the_direction_fails():
+    spread = Spread(Site(2, "resid_pre", "last"), 3, between(0.6, 0.9), between(0.7, 0.9))
+    arm = Check("null arm clean", False, "gate")
+    assert judge(before(), after(), beside(spread=spread), [arm]).word == UNDECIDED
+    undecided = before(base=(-0.2, 0.3), learned=(0.05, 0.8))
+    assert judge(undecided, after(shut=84), beside(spread=spread)).word == UNDECIDED
+    wide = after(harm=(0.01, 0.15))
+    assert any(check.open for check in judge(before(), wide, beside(spread=spread)).checks)
+    assert judge(before(), wide, beside(spread=spread)).word == UNDECIDED
+    assert judge(before(), after(shut=84), beside(spread=spread)).word == SEVERAL
 
 
 def test_an_inverted_effect_does_not_count_as_opened():
