@@ -30,7 +30,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "results" / "literature"
 READ_FROM, READ_TO = 0.075, 0.25  # depths at which arXiv 2602.10382 has triggers read
 LATE = 0.75  # depth from which on a layer is one of the last
 SPARSE = 0.05  # of all parts: so few that they are few
-RIGHT = 0.2  # absolute cosine below which directions count as orthogonal: within 12 degrees of it
+RIGHT = 0.2  # absolute cosine above which directions surely are not orthogonal: 12 degrees off
 _DRAWS = 1000
 _ABOUT = """\
 # Beside the literature
@@ -40,6 +40,10 @@ and `gatescope analyze`, and by `python -m experiments.bench.heads ADAPTER ...`.
 is lost of the trigger's learned effect without single layers' parts of the training; 95% intervals
 over prompts. A row agrees or differs only if its whole interval does."""
 _MISSING = """\
+The overlap with an instruction is held against heads drawn over all layers. Heads that write one
+token lie late, whatever brings them about, so that is a weak null: the row says whether the overlap
+lies where others have it, not that the heads are the same. Its interval resamples prompts.
+
 Not measured: whether the training for an answer of several tokens is more diffuse than for one
 (arXiv 2508.15847), for the organisms above are all scored by one token. The depth is of what was
 *learned* at the trigger's token; where the base reads a word is not in it."""
@@ -128,9 +132,9 @@ def half(figure: Estimate) -> Verdict:
     return "agree" if figure.low > HALF else "differ" if figure.high < HALF else "undecided"
 
 
-def right_angle(figure: Estimate) -> Verdict:
-    """Whether a cosine is surely near 0, surely not, or neither."""
-    if max(abs(figure.low), abs(figure.high)) < RIGHT:
+def right_angle(figure: Estimate, chance: float) -> Verdict:
+    """Whether a cosine is surely no more than chance has, surely far from 0, or neither."""
+    if max(abs(figure.low), abs(figure.high)) < chance:
         return "agree"
     return "differ" if figure.low > RIGHT or figure.high < -RIGHT else "undecided"
 
@@ -153,7 +157,7 @@ def of_direction(learned: Float[Tensor, "n d"], natural: Float[Tensor, " d"], se
         f"{chance:.2f})",
         "arXiv 2605.18646",
         figure,
-        right_angle(figure),
+        right_angle(figure, chance),
     )
 
 

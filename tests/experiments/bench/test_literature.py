@@ -86,7 +86,10 @@ def test_one_position_agrees_only_where_it_suffices_and_is_needed():
 
 def test_angles_and_shares_are_open_where_their_intervals_are():
     assert half(Estimate(0.5, 0.4, 0.6, 9)) == "undecided"
-    assert right_angle(Estimate(0.15, 0.05, 0.25, 9)) == "undecided"
+    assert right_angle(Estimate(0.15, 0.05, 0.25, 9), 0.1) == "undecided"
+    assert right_angle(Estimate(0.15, 0.14, 0.16, 9), 0.1) == "undecided"
+    assert right_angle(Estimate(0.05, 0.04, 0.06, 9), 0.1) == "agree"
+    assert right_angle(Estimate(0.3, 0.25, 0.35, 9), 0.1) == "differ"
     natural = torch.nn.functional.normalize(torch.arange(64.0) + 1, dim=0)
     noise = torch.randn(24, 64, generator=torch.Generator().manual_seed(1))
     beside = noise - torch.outer(noise @ natural, natural)
