@@ -65,11 +65,11 @@ def judge(
 
 
 def _one_fails(checks: Sequence[Check]) -> bool:
-    """Whether it is the single direction that surely fails, and it alone."""
+    """Whether nothing fails but what is about the single direction, and some of that surely."""
     failed = [check for check in checks if not check.passed]
     about = ("necessity", "sufficiency", "harm on", "random directions", "ahead of ")
-    unknown = any(check.open or check.name == SPELLING for check in failed)
-    return not unknown and all(check.name.startswith(about) for check in failed)
+    known = all(c.name.startswith(about) and c.name != SPELLING for c in failed)
+    return known and not all(check.open for check in failed)
 
 
 def _is_inherited(behaviour: Behaviour) -> bool:

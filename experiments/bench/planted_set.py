@@ -105,11 +105,18 @@ def page(folder: Path) -> str:
     parts = [
         "# Planted truth through `analyze`",
         "By `gatescope bench planted --set first` and `--set second`. Models of known truth "
-        "(`circuits/planted`), made from seeds and with right words that were set down before "
-        "anything was tuned on them (`experiments/data/planted.json`), go through the very code of "
+        "(`circuits/planted`), made from seeds and with right words that were set down first "
+        "(`experiments/data/planted.json`), go through the very code of "
         f'`gatescope analyze`, with the model before training as the base ({counts}). "Effect, '
         'not located" is never right. Every model, with its seed and what was said of it, is in '
         "`planted/first.json` and `planted/second.json`.",
+        "What it does not say. The models of *distributed* and *xor* speak in the last layer but "
+        "one, because behind the layer that speaks any behaviour is one direction: where seed 101 "
+        "of *distributed* speaks a layer earlier, the word is gate, of the last token behind it. "
+        "That gate is never said of them holds for their placement. The analysis was worked on "
+        "with the first set; the second was run once, afterwards. After the seeds were set down, "
+        "two faults of the models were mended (training touched other tokens than it was to) and "
+        "one right answer with them (the relay of *xor*, which the base has).",
     ]
     for which in sets.SETS:
         scores = read(folder / f"{which}.json")

@@ -183,6 +183,8 @@ def test_several_are_not_told_where_something_else_than_the_direction_fails():
     assert any(check.open for check in judge(before(), wide, beside(spread=spread)).checks)
     assert judge(before(), wide, beside(spread=spread)).word == UNDECIDED
     assert judge(before(), after(shut=84), beside(spread=spread)).word == SEVERAL
+    also = after(shut=84, harm=(0.01, 0.15))
+    assert judge(before(), also, beside(spread=spread)).word == SEVERAL
 
 
 def test_an_inverted_effect_does_not_count_as_opened():
