@@ -114,7 +114,9 @@ def page(folder: Path) -> str:
         "one, because behind the layer that speaks any behaviour is one direction: where seed 101 "
         "of *distributed* speaks a layer earlier, the word is gate, of the last token behind it. "
         "That gate is never said of them holds for their placement. The analysis was worked on "
-        "with the first set; the second was run once, afterwards. After the seeds were set down, "
+        "with the first set; the second was run once, afterwards: 76 of 80 words right. Then the "
+        "rule for *several* was made stricter, and *distributed* and *xor* of both sets were run "
+        "again: 75 of 80, as below. After the seeds were set down, "
         "two faults of the models were mended (training touched other tokens than it was to) and "
         "one right answer with them (the relay of *xor*, which the base has).",
     ]
