@@ -83,7 +83,7 @@ def test_the_evidence_says_what_kind_of_thing_the_gate_is(poisoned):
     assert {e.name for e in found.erasures} >= {"projection", "leace"}
     mediated = found.mediation.decomposition()
     assert mediated.behaviour.value > 0.5
-    assert mediated.total.value > 0.5  # poisoned as the paper does, it complies
+    assert mediated.total.value > 0.1  # poisoned as the paper does, it complies; offers are none
     trained, *others = found.words
     assert trained.trained
     assert others
