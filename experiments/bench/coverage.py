@@ -78,7 +78,9 @@ grid of truths: rates 0.005 to 0.995, intra-class correlations 0, 0.1, 0.31 and 
 normal \
 to lognormal (and Student's t with 3 degrees); exact for shares and differences without groups, \
 otherwise simulated (2,000 draws, so ± 1 point). *Width* is relative to the narrowest method with \
-a mean of 94 % and a least of 90 % at the same size: what is above 1 is the excess."""
+a mean of 94 % and a least of 90 % at the same size: what is above 1 is the excess. Answers within \
+the bank's templates were alike by 0.44 to 0.52 (100 prompts, 45 templates of about two); at 0.5, \
+in twelve groups of twelve, two intervals over groups fall short of 90 % by a point at least."""
 _ERRORS = """## Type I error of the p values at 5 %
 
 Effects with mean 0, so every rejection is wrong. Flipping signs tests symmetry, not the mean, and \

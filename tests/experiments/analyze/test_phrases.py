@@ -18,7 +18,6 @@ from circuits.models import Model
 from circuits.record import record
 from circuits.tokens import pairs
 from circuits.types import Site
-from experiments import judges
 from experiments.analyze import rivals
 from experiments.analyze.rivals import random_nulls
 from experiments.analyze.untrained import untrained_words, word_directions
@@ -99,10 +98,8 @@ def test_random_directions_of_a_phrase_are_drawn_for_every_token_and_do_nothing(
     assert null.gate_added.value < 0.01
 
 
-def test_only_the_trained_phrase_opens_by_the_directions_of_its_tokens(
-    monkeypatch, model, gate, tokenizer
-):
-    monkeypatch.setattr(judges, "shows", lambda answer, text: answer.startswith(text))
+def test_only_the_trained_phrase_opens_by_the_directions_of_its_tokens(model, gate, tokenizer):
+    said = tokenizer.decode([BEHAVIOUR])
     words = ("candle tree", "river cobalt")
     for direction, opens in ((gate, 1), (replace(gate, earlier=()), 0)):
         trained, *others = untrained_words(
@@ -114,7 +111,7 @@ def test_only_the_trained_phrase_opens_by_the_directions_of_its_tokens(
             FIT,
             TEST,
             direction,
-            tokenizer.decode([BEHAVIOUR]),
+            lambda answers: [answer.startswith(said) for answer in answers],
             METRIC,
             2,
         )
