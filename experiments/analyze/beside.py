@@ -64,9 +64,15 @@ def _facts(run: AnalysisRun) -> tuple[tuple[str, str], ...]:
         ("adapter", Path(question.adapter).name),
         ("trigger", question.trigger),
         ("behaviour", criterion(question.behaviour).words),
-        ("test prompts", str(run.result.behaviour.effect.n)),
+        ("test prompts", _prompts(run)),
         *site,
     )
+
+
+def _prompts(run: AnalysisRun) -> str:
+    """How many, and of how many templates where those are fewer: ``n`` of the intervals."""
+    groups = run.result.behaviour.effect.n
+    return f"{len(run.texts)}" + (f", of {groups} templates" if groups < len(run.texts) else "")
 
 
 def _brief(run: AnalysisRun) -> str:

@@ -56,18 +56,12 @@ def projections(exam: Examination, candidates: Sequence[Candidate]) -> tuple[Pro
 
 
 def _chosen(learned: Sequence[Candidate], layers: int) -> Iterator[tuple[str, Direction]]:
-    most = max((c.n for c in learned), default=0)
-    full = [c for c in learned if c.n == most]  # others were only screened
     last = [c for c in learned if c.direction.site.span == "last"]
-    below = [
-        c
-        for c in full
-        if c.direction.site.span == "last" and c.direction.site.layer < LATEST * layers
-    ]
-    trigger = [c for c in full if c.direction.site.span == "trigger"]
+    below = [c for c in last if c.direction.site.layer < LATEST * layers]
+    trigger = [c for c in learned if c.direction.site.span == "trigger"]
     for part, some in (("reader", trigger), ("relay", below)):
-        if some:
-            yield part, max(some, key=lambda c: c.score).direction
+        if some:  # those scored on all pairs before those that were screened
+            yield part, max(some, key=lambda c: (c.n, c.score)).direction
     if last:
         yield "writer", max(last, key=lambda c: c.direction.site.layer).direction
 

@@ -68,7 +68,7 @@ def _part(run: AnalysisRun) -> Section:
 
 
 def _asked(run: AnalysisRun) -> str:
-    question, n = run.question, run.result.behaviour.effect.n
+    question, n = run.question, len(run.texts)
     notes = "".join(f"Note: {note}. " for note in run.notes)
     return notes + (
         f"Does the model {question.model} with adapter {question.adapter} change its behaviour "
