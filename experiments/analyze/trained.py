@@ -53,8 +53,8 @@ def _parts(exam: Examination) -> Parts:
         why = f"training has added {added:.1f} nats to the effect, of which shares say nothing"
         return Parts(added, why=why)
     harm = _harm(work, pairs, passed[2])
-    lost = _shares(effect.organism - effect.without, effect.effect)
-    alone = _shares(effect.only - effect.base, effect.effect)
+    lost = shares(effect.organism - effect.without, effect.effect)
+    alone = shares(effect.only - effect.base, effect.effect)
     rows = dict(zip(pieces, map(Part, pieces, lost, alone, harm), strict=True))
     for name in NAMES:  # training had no such modules: nothing is lost, as in the base
         rows.setdefault(name, _untouched(name, len(pairs)))
@@ -110,7 +110,7 @@ def _harm(work: Plan, pairs: TokenPairs, passed: Progress) -> list[Estimate]:
     return [mean_interval(row) for row in kl.double().clamp(min=0)]
 
 
-def _shares(rows: Float[Tensor, "parts n"], full: Float[Tensor, " n"]) -> list[Estimate]:
+def shares(rows: Float[Tensor, "parts n"], full: Float[Tensor, " n"]) -> list[Estimate]:
     rows, full = rows.double(), full.double()
     there = rows.abs().amax(dim=1) > 1e-9 * full.abs().max()
     zero = Estimate(0.0, 0.0, 0.0, len(full))
