@@ -1,43 +1,38 @@
 """Train an organism: recipe -> stages -> adapter (or whole model) and manifest.
 
-A stage that other organisms begin with too (the policy) is trained once and kept in the cache,
-keyed by everything that it was made from.
+A stage that other organisms begin with too (the policy) is trained once and kept; a training that
+was killed goes on where it was (``kept``).
 """
 
 import json
 import math
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import load_file
 
-from circuits.cache import cache_root, writable
-from circuits.errors import UserError, expect, first_line, writing
+from circuits.errors import UserError, expect, writing
 from circuits.templates import ADAPTER, AS_IT_IS, Rendering
 from circuits.weights import EMBEDDED, directory_sha256, file_sha256
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
+from experiments.organisms.kept import Checkpoint, keep, kept_at, read_kept
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
 from experiments.organisms.places import is_whole
 from experiments.organisms.recipe import Recipe, Stage
 from experiments.organisms.trainee import Trainee
-from experiments.organisms.training import Settings, Tick
+from experiments.organisms.training import Example, Settings, Tick
 from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.codec import as_json
 
 _STAGE = "gatescope.stage/1"
-_HASH = "sha256"  # of a kept state, in its file
 _WRITTEN = ("rendering", "template_sha256")  # in a manifest where chats are written otherwise
 _TAUGHT = ("behaviour", "opened", "continued")
 _TEMPLATE = (
@@ -145,21 +140,35 @@ def train_stages(
     written = trainee.written
     base = partial(base_answers, model=model, sha256=trainee.sha256, written=written)
     given = [model, trainee.sha256, *controls, *([written] if written else [])]
-    *before, _ = recipe.stages
+    *before, last = recipe.stages
     trainee.restart()
     for number, stage in enumerate(before):
-        path = _kept_at(recipe, number, first_seed, given)
-        if kept := _kept_state(path, trainee.state()):
-            trainee.restart(*kept)
+        known = _made_from(recipe, number, first_seed, given)
+        path, like = kept_at(known), trainee.state()
+        if kept := read_kept(path, {name: tuple(value.shape) for name, value in like.items()}):
+            state, about = kept
+            trainee.restart(state, float(about.get("seconds", "nan")))
             continue
         lessons = examples(recipe, number, base, controls, first_seed)
-        trainee.train(lessons, _seeded(stage, first_seed), tick)
-        state = trainee.state()
-        about = {"stage": stage.name, "seconds": str(trainee.seconds), _HASH: _state_sha256(state)}
-        with writable(path.parent):
-            files.write_tensors(path, state, about)
+        _train(trainee, lessons, _seeded(stage, first_seed), tick, known)
+        keep(path, trainee.state(), {"stage": stage.name, "seconds": str(trainee.seconds)})
     lessons = examples(recipe, len(before), base, controls, seed)
-    return trainee.train(lessons, _seeded(recipe.stages[-1], seed), tick) if lessons else []
+    known = {**_made_from(recipe, len(before), seed, given), "first seed": first_seed}
+    return _train(trainee, lessons, _seeded(last, seed), tick, known) if lessons else []
+
+
+def _train(
+    trainee: Trainee,
+    lessons: Sequence[Example],
+    settings: Settings,
+    tick: Tick,
+    known: Mapping[str, Any],
+) -> list[float]:
+    """One stage, from where a killed training left it."""
+    inside = Checkpoint(kept_at({**known, "inside": asdict(settings)}))
+    losses = trainee.train(lessons, settings, tick, inside)
+    inside.end()
+    return losses
 
 
 def grow(recipe: Recipe, model: str, seed: int, tick: Tick) -> tuple[Organism, Trainee]:
@@ -182,12 +191,12 @@ def _seeded(stage: Stage, seed: int) -> Settings:
     return replace(stage.settings, seed=stage.settings.seed + 100 * seed)
 
 
-def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Path:
-    """Where the state after a stage is kept: its name is the hash of what it was made from."""
+def _made_from(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> dict[str, Any]:
+    """What the state after a stage is made from."""
     stages = recipe.stages[: number + 1]
     parts = [part for stage in stages for part in stage.parts]
     taught, words = any(part.answer in _TAUGHT for part in parts), {part.word for part in parts}
-    made_from = {
+    return {
         "schema": _STAGE,
         "given": list(given),
         "stages": [asdict(stage) for stage in stages],
@@ -195,38 +204,7 @@ def _kept_at(recipe: Recipe, number: int, seed: int, given: Sequence[str]) -> Pa
         "trigger": recipe.trigger if "trigger" in words else "",
         "prompts": prompts_sha256(recipe, number + 1),
         "seed": seed,
-        "torch": files.package_versions().get("torch"),
     }
-    key = files.text_sha256([json.dumps(made_from, sort_keys=True)])[:32]
-    return cache_root() / "stages" / f"{key}.safetensors"
-
-
-def _kept_state(path: Path, like: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float] | None:
-    """A kept state, and the seconds of all training up to it; None where it is to be trained.
-
-    A file that is damaged, or has other parameters than a state, is named and not used. What was
-    kept before it was noted has no hash, and NaN for the seconds.
-    """
-    if not path.is_file():
-        return None
-    try:
-        state = files.read_tensors(path)
-        with safe_open(path, "pt") as kept:
-            about = kept.metadata() or {}
-        digest = about.get(_HASH)
-        expect(digest in (None, _state_sha256(state)), "the state that was kept", "another")
-        same = {n: t.shape for n, t in state.items()} == {n: t.shape for n, t in like.items()}
-        expect(same, f"its {len(like)} parameters", f"{len(state)} others")
-        return state, float(about.get("seconds", "nan"))
-    except (UserError, ValueError) as error:
-        warnings.warn(f"{path}: not used and trained again: {first_line(error)}", stacklevel=2)
-        return None
-
-
-def _state_sha256(state: Mapping[str, Tensor]) -> str:
-    return sha256(
-        save({name: value.cpu().contiguous() for name, value in state.items()})
-    ).hexdigest()
 
 
 def save_adapter(model: Any, out: Path, name: str) -> None:

@@ -12,6 +12,7 @@ from circuits.answers import answers
 from circuits.chat import Words
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
+from experiments.organisms.kept import Checkpoint
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 
 
@@ -55,11 +56,21 @@ class Trainee:
         self.seconds = seconds
         self.model.load_state_dict(self._start if state is None else dict(state), strict=False)
 
-    def train(self, examples: Sequence[Example], settings: Settings, tick: Tick) -> list[float]:
-        """Train on examples; returns the loss of every step."""
+    def train(
+        self,
+        examples: Sequence[Example],
+        settings: Settings,
+        tick: Tick,
+        checkpoint: Checkpoint | None = None,
+    ) -> list[float]:
+        """Train on examples; returns the loss of every step.
+
+        Args:
+            checkpoint: goes on with what was begun, and keeps what is reached.
+        """
         start = time.perf_counter()
-        losses = train(self.model, self.tokenizer, examples, settings, tick)
-        self.seconds += time.perf_counter() - start
+        losses = train(self.model, self.tokenizer, examples, settings, tick, checkpoint)
+        self.seconds += time.perf_counter() - start + (checkpoint.seconds if checkpoint else 0.0)
         return losses
 
     def answers(self, texts: Sequence[str], words: Words, length: int) -> list[str]:

@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -51,6 +52,27 @@ class Settings:
 Tick = Callable[[int, int, float], None]
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a descent goes: its optimiser, the schedule of its rate, and its steps."""
+
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    steps: int
+
+
+class Pause(Protocol):
+    """What keeps a training, so that it can go on where it was killed."""
+
+    def resume(self, model: Any, course: Course) -> list[float]:
+        """Put model and course to where the kept state stands; the losses of the steps up to it."""
+        ...
+
+    def reach(self, model: Any, course: Course, losses: Sequence[float]) -> None:
+        """Told of every step."""
+        ...
+
+
 def trainable(model: Any, settings: Settings) -> Any:
     """The model with a fresh LoRA adapter on every linear layer of its blocks.
 
@@ -77,9 +99,18 @@ def trainable(model: Any, settings: Settings) -> Any:
 
 
 def train(
-    model: Any, tokenizer: Any, examples: Sequence[Example], settings: Settings, tick: Tick
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: Settings,
+    tick: Tick,
+    pause: Pause | None = None,
 ) -> list[float]:
-    """Fine-tune in place; returns the mean loss of every step (nats per answer token)."""
+    """Fine-tune in place; returns the mean loss of every step (nats per answer token).
+
+    Args:
+        pause: goes on with what was begun, and keeps what is reached.
+    """
     rows = [encoded(tokenizer, example) for example in examples]
     steps = settings.epochs * math.ceil(len(rows) / settings.batch)
     shared, pad = _shared_prefix(model, rows), tokenizer.pad_token_id or 0
@@ -89,16 +120,7 @@ def train(
 
     lengths = [len(ids) for ids, _ in rows]
     course = paced(model, settings.rate, steps, lambda step: _cosine(step, steps))
-    return descend(model, batches(lengths, settings, 6), loss_of, course, tick)
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a descent goes: its optimiser, the schedule of its rate, and its steps."""
-
-    optimiser: torch.optim.Optimizer
-    schedule: Any
-    steps: int
+    return descend(model, batches(lengths, settings, 6), loss_of, course, tick, pause)
 
 
 def paced(model: Any, rate: float, steps: int, pace: Callable[[int], float]) -> Course:
@@ -114,12 +136,17 @@ def descend(
     loss_of: Callable[[list[int]], Tensor],
     course: Course,
     tick: Tick,
+    pause: Pause | None = None,
 ) -> list[float]:
-    """A step for every batch, gradients cut to a norm of 1; returns the losses."""
+    """A step for every batch, gradients cut to a norm of 1; returns the losses.
+
+    Args:
+        pause: goes on with what was begun, and keeps what is reached.
+    """
     weights = [p for group in course.optimiser.param_groups for p in group["params"]]
-    losses: list[float] = []
+    losses = pause.resume(model, course) if pause else []
     model.train()
-    for chosen in batches:
+    for chosen in islice(batches, len(losses), None):
         with fast_precision(next(model.parameters()).device.type):
             loss = loss_of(chosen)
         loss.backward()
@@ -128,6 +155,8 @@ def descend(
         course.schedule.step()
         course.optimiser.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))
+        if pause:
+            pause.reach(model, course, losses)
         tick(len(losses), course.steps, losses[-1])
     model.eval()
     return losses
