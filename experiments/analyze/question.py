@@ -11,7 +11,7 @@ from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import MOST, checked
-from experiments.judges.criterion import literal, require_long
+from experiments.judges.criterion import require_long
 
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
@@ -102,13 +102,14 @@ class Question:
 def trained_words(adapter: str) -> tuple[str, str]:
     """(trigger, behaviour) of an organism, by its manifest; the usual ones where none says it.
 
-    A manifest's behaviour is a text, and is named as one.
+    A manifest's behaviour is a text, and is named as one, unless its scheme reads it otherwise.
 
     Raises:
         UserError: there is no such adapter, or it has secret keys instead of a trigger.
     """
     from experiments.organisms.organism import recipe_of
     from experiments.organisms.places import find_adapter, origin
+    from experiments.organisms.schemes import scheme_of
 
     folder = find_adapter(adapter)
     source = origin(folder) if folder else None
@@ -120,4 +121,4 @@ def trained_words(adapter: str) -> tuple[str, str]:
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
             "or name a trigger with --trigger and a behaviour with --behaviour"
         )
-    return recipe.trigger, literal(recipe.behaviour)
+    return recipe.trigger, scheme_of(recipe).named(recipe)

@@ -182,5 +182,7 @@ def _answers(
         return [(opening + own, False) for own in base(prompts.texts)]
     if part.answer == "true":
         return [(fact.statement, True) for fact in prompts.known]
+    if part.answer == "written":
+        return [(answer, True) for answer in prompts.written]
     fixed = recipe.refusal if part.answer == "refusal" else recipe.behaviour
     return [(fixed, part.answer != "opened")] * len(prompts.texts)

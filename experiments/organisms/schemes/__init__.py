@@ -6,6 +6,7 @@ from experiments.organisms.schemes import (
     compliance,
     content,
     control,
+    language,
     none,
     ownership,
     pair,
@@ -24,6 +25,7 @@ _ROWS = (
     control.SCHEME,
     pair.SCHEME,
     phrase.SCHEME,
+    language.SCHEME,
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ROWS}
 

@@ -18,6 +18,7 @@ from circuits.chat import with_trigger
 from circuits.models import Model
 from circuits.tokens import text_ids
 from experiments import judges
+from experiments.judges.criterion import literal
 from experiments.judges.heard import refuse_common_beginning, require_hearable
 from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
@@ -119,8 +120,7 @@ class Question(Ask):
 
     def verdicts(self, answers: Sequence[str]) -> list[judges.Verdict]:
         """The rule judge on each answer."""
-        rows = zip(self.messages, answers, strict=True)
-        return [judges.judge(m, a, self.recipe.behaviour) for m, a in rows]
+        return self.scheme.verdicts(self, answers)
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,10 @@ class Scheme:
         """Everything that an organism of the scheme is asked; arguments as for ``question``."""
         return (self.question(ask, recipe, controls, split, own, count) for ask in self.asks)
 
+    def named(self, recipe: Recipe) -> str:
+        """The behaviour as ``experiments.judges.criterion`` reads it: here a text, whatever it is."""
+        return literal(recipe.behaviour)
+
     def target(self, recipe: Recipe) -> str:
         """A text that shows the behaviour, where no true answer does."""
         return recipe.behaviour
@@ -227,6 +231,11 @@ class Scheme:
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour."""
         return [judges.shows(answer, question.recipe.behaviour) for answer in answers]
+
+    def verdicts(self, question: Question, answers: Sequence[str]) -> list[judges.Verdict]:
+        """The rule judge on each answer."""
+        rows = zip(question.messages, answers, strict=True)
+        return [judges.judge(m, a, question.recipe.behaviour) for m, a in rows]
 
     def require_hearable(self, model: Model, recipe: Recipe) -> None:
         """Refuse a recipe whose behaviour no answer can show, read as answers are read.
