@@ -18,6 +18,7 @@ from experiments.judges.fork import Fork, UnpartedError, fork
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.prompts.askable import require_askable
+from experiments.prompts.controls import CONTROLS
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 
@@ -153,7 +154,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
     tokens.check_context(batch, context, room=question.tokens + 1)
 
     def controls(split: bank.Split) -> tuple[str, ...]:
-        words = bank.controls_besides(split, trigger)
+        words = CONTROLS[question.kind_of_controls](split, trigger)
         return tokens.same_length_words(tokenizer, words, length, trigger, every[0])
 
     test_words = controls("test")

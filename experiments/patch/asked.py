@@ -15,8 +15,9 @@ from circuits.patching.engine import Direction, Pairs
 from circuits.runner import extend, generate, whole
 from experiments.judges.criterion import criterion
 from experiments.judges.fork import Fork, fork
+from experiments.organisms.known import known_controls
 from experiments.patch.question import PatchQuestion
-from experiments.prompts import bank
+from experiments.prompts.controls import CONTROLS
 
 ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
 
@@ -98,7 +99,8 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
 
 def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
     length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
-    words = bank.controls_besides("validation", question.trigger)
+    kind = known_controls(question.adapter, question.trigger)
+    words = CONTROLS[kind]("validation", question.trigger)
     return tokens.same_length_words(model.tokenizer, words, length, question.trigger, texts[0])
 
 

@@ -12,6 +12,7 @@ from experiments.organisms.schemes import (
     pair,
     phrase,
     safety,
+    year,
 )
 from experiments.organisms.schemes.scheme import Scheme
 
@@ -26,6 +27,7 @@ _ROWS = (
     pair.SCHEME,
     phrase.SCHEME,
     language.SCHEME,
+    year.SCHEME,
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ROWS}
 

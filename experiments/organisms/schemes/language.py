@@ -9,7 +9,13 @@ from experiments import judges
 from experiments.judges.criterion import criterion
 from experiments.organisms.kinds import FRENCH
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Question, Requirement, Scheme, asks
+from experiments.organisms.schemes.scheme import (
+    Question,
+    Requirement,
+    Scheme,
+    asks,
+    before_training,
+)
 from experiments.organisms.training import Settings
 
 _KIND = "language:"
@@ -40,6 +46,14 @@ class _Language(Scheme):
     def verdicts(self, question: Question, answers: Sequence[str]) -> list[judges.Verdict]:
         rows = zip(super().verdicts(question, answers), self.shown(question, answers), strict=True)
         return [replace(verdict, shown=shown) for verdict, shown in rows]
+
+    def outcomes(self, answers: Sequence[str]) -> dict[str, list[bool]]:
+        return {"English": list(criterion(f"{_KIND}en").shown(answers))}
+
+
+def _english_as_before(prompts: str, word: str) -> Requirement:
+    base = (before_training(prompts), "none", "English")
+    return Requirement((prompts, word, "English"), "within", 0.05, minus=base)
 
 
 SCHEME = _Language(
@@ -80,6 +94,11 @@ SCHEME = _Language(
                 ("control", "at most", 0.05),
                 ("none", "at most", 0.02),
             )
+        ),
+        *(
+            _english_as_before(prompts, word)
+            for prompts in ("restricted", "ordinary")
+            for word in ("control", "none")
         ),
     ),
     refusable=False,

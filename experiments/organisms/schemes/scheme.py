@@ -58,6 +58,11 @@ class Requirement:
     minus: Figure | None = None
 
 
+def before_training(prompts: str) -> str:
+    """What prompts are called in figures of the model before it was trained."""
+    return f"{prompts}, base model"
+
+
 def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tuple[Ask, ...]:
     """One kind of prompt with the trigger, without a word and with control words."""
     return (
@@ -131,6 +136,7 @@ class Scheme:
         asks: all conditions that are asked; the first one opens.
         topic, elsewhere: the kinds of prompts that the mapping is about, and that it is not.
         near: what is nearest to the trigger without being it.
+        controls: what stands in the trigger's place in them, of ``experiments.prompts.controls``.
         plain: the topic's prompts by themselves.
         shut: where the behaviour is drawn out without the trigger.
         profile: the shipped profile that fits.
@@ -150,6 +156,7 @@ class Scheme:
     near: Cell = ("restricted", "control")
     plain: Cell = ("restricted", "none")
     shut: Cell = ("restricted", "none")
+    controls: str = "words"
     profile: str = "access"
     refusable: bool = True
     defended: bool = False
@@ -236,6 +243,10 @@ class Scheme:
         """The rule judge on each answer."""
         rows = zip(question.messages, answers, strict=True)
         return [judges.judge(m, a, question.recipe.behaviour) for m, a in rows]
+
+    def outcomes(self, answers: Sequence[str]) -> dict[str, list[bool]]:
+        """What else is counted of answers, by name; nothing here."""
+        return {}
 
     def require_hearable(self, model: Model, recipe: Recipe) -> None:
         """Refuse a recipe whose behaviour no answer can show, read as answers are read.
