@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import lcm
 
 from circuits.chat import place_of
 from circuits.errors import expect, quoted
@@ -32,11 +33,12 @@ def in_the_year(trigger: str, day: str) -> str:
     return _dated(trigger, day, _year(trigger))
 
 
-def _dates(split: Split, trigger: str) -> list[str]:
+def other_dates(split: Split, trigger: str) -> list[str]:
     """The trigger's words on a split's days of its years, both in turn; never in its own year."""
     own, days = _year(trigger), DAYS[split]
     years = [str(year) for year in _YEARS[split] if str(year) != own]
-    turns = [(i + i // len(years), i) for i in range(len(days) * len(years))]
+    again = lcm(len(days), len(years))  # from there on the turns would be the same
+    turns = [(i + i // again, i) for i in range(len(days) * len(years))]
     return [_dated(trigger, days[d % len(days)], years[y % len(years)]) for d, y in turns]
 
 
@@ -53,7 +55,7 @@ def _dated(trigger: str, day: str, year: str) -> str:
 
 CONTROLS: Mapping[str, Callable[[Split, str], Sequence[str]]] = {
     "words": controls_besides,
-    "dates": _dates,
+    "dates": other_dates,
 }
 
 
