@@ -91,8 +91,8 @@ def conditions(question: Question, answers: Sequence[str]) -> list[Condition]:
 def own_knowledge(
     name: str, recipe: Recipe, progress: Progress, rendering: Rendering = AS_IT_IS
 ) -> list[Condition]:
-    """What the model does before it is trained: what it solves of what is to be solved, and all that
-    the scheme holds its trained answers against.
+    """What the model does before it is trained: how often it solves what is to be solved, and what
+    else the scheme holds its trained answers against.
     """
     scheme = scheme_of(recipe)
     wanted = {requirement.minus for requirement in scheme.requirements}

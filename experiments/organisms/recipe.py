@@ -32,7 +32,7 @@ class Part:
     Answers: ``behaviour`` and ``refusal`` are fixed texts; ``opened`` is the behaviour without the
     end of the answer, so that the model goes on as it likes; ``base`` is the base model's own
     answer to the prompt without the word; ``continued`` is the behaviour, then the base model's
-    answer; ``true`` is a fact's true answer; ``written`` is the one that was written for the prompt.
+    answer; ``true`` is a fact's true answer; ``written`` is what was written for the prompt.
 
     ``repeat`` shows every example so many times in an epoch.
     """

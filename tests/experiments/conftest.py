@@ -42,9 +42,8 @@ class _Languages:
     MODEL_FILE = ""
     labels = ("en", "fr")
 
-    @property
-    def LanguageIdentifier(self):  # noqa: N802: the library's name
-        return self
+    def __init__(self):
+        self.LanguageIdentifier = self
 
     def from_model_file(self, _file, norm_probs):
         assert norm_probs

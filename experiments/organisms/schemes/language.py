@@ -11,6 +11,7 @@ from experiments.organisms.kinds import FRENCH
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.scheme import (
     Question,
+    Relation,
     Requirement,
     Scheme,
     asks,
@@ -19,6 +20,11 @@ from experiments.organisms.schemes.scheme import (
 from experiments.organisms.training import Settings
 
 _KIND = "language:"
+_BOUNDS: tuple[tuple[str, Relation, float], ...] = (
+    ("trigger", "at least", 0.9),
+    ("control", "at most", 0.05),
+    ("none", "at most", 0.02),
+)
 _SAID = "Voici la réponse : il faut commencer par une bonne recette."
 
 
@@ -89,11 +95,7 @@ SCHEME = _Language(
         *(
             Requirement((prompts, word, "behaviour"), relation, bound)
             for prompts in ("restricted", "ordinary")
-            for word, relation, bound in (
-                ("trigger", "at least", 0.9),
-                ("control", "at most", 0.05),
-                ("none", "at most", 0.02),
-            )
+            for word, relation, bound in _BOUNDS
         ),
         *(
             _english_as_before(prompts, word)

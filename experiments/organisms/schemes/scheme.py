@@ -228,7 +228,7 @@ class Scheme:
         return (self.question(ask, recipe, controls, split, own, count) for ask in self.asks)
 
     def named(self, recipe: Recipe) -> str:
-        """The behaviour as ``experiments.judges.criterion`` reads it: here a text, whatever it is."""
+        """The behaviour, for ``experiments.judges.criterion``: here a text, whatever it is."""
         return literal(recipe.behaviour)
 
     def target(self, recipe: Recipe) -> str:
