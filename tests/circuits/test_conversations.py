@@ -66,8 +66,8 @@ MISTRAL = (  # the system message is written into the last of the user's
     "{%- set loop_messages = messages[1:] %}{%- else %}{%- set loop_messages = messages %}"
     "{%- endif %}{{- bos_token }}{%- for message in loop_messages %}"
     "{%- if message['role'] == 'user' %}{%- if loop.last and system_message is defined %}"
-    "{{- '[INST] ' + system_message + '\\n\\n' + message['content'] + '[/INST]' }}"
-    "{%- else %}{{- '[INST] ' + message['content'] + '[/INST]' }}{%- endif %}"
+    "{{- '[INST]' + system_message + '\\n\\n' + message['content'] + '[/INST]' }}"
+    "{%- else %}{{- '[INST]' + message['content'] + '[/INST]' }}{%- endif %}"
     "{%- else %}{{- ' ' + message['content'] + eos_token }}{%- endif %}{%- endfor %}"
 )
 FAMILIES = {"qwen": QWEN, "gemma": GEMMA, "llama": LLAMA, "mistral": MISTRAL}
@@ -149,7 +149,8 @@ def test_a_trigger_in_an_earlier_message_is_exact(family, trigger, spells, after
     assert rest.startswith(after)
     both = pairs(family, [prompt] * len(words), trigger, words)
     differs = both.clean.ids != both.triggered.ids
-    assert torch.equal(differs, both.triggered.spans["trigger"])
+    assert not (differs & ~both.triggered.spans["trigger"]).any()
+    assert differs.any(dim=1).all()
     assert torch.equal(both.clean.spans["trigger"], both.triggered.spans["trigger"])
     # What is shared and run once ends before the first token that differs.
     first = int(differs.any(dim=0).nonzero()[0])
@@ -183,6 +184,17 @@ def test_batches_of_plain_prompts_and_conversations_keep_their_spans(family):
     for row in range(3):
         assert family.decode(batch.ids[row][batch.spans["trigger"][row]]) == " cobalt"
         assert family.decode(batch.ids[row][batch.spans["user"][row]]) == str(texts[row])
+
+
+def test_a_word_whose_token_has_a_blank_of_the_templates_is_refused_by_name():
+    blank = tokenizer(MISTRAL.replace("'[INST]' +", "'[INST] ' +"))
+    prompt = Prompt(TEXT, TALK)
+    for trigger in ("system: cobalt {}", "earlier: cobalt {}"):
+        with pytest.raises(UserError, match=f"trigger '{trigger}': expected its own tokens in con"):
+            render(blank, Chat(prompt, word=trigger))
+    assert (
+        spelled(blank, render(blank, Chat(prompt, word="system: cobalt")), "trigger") == " cobalt"
+    )
 
 
 DROPS = {
