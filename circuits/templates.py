@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuits.chat import BARE
+from circuits.chat import BARE, SYSTEM
 from circuits.errors import UserError, expect, reading
 from circuits.json_files import read_json
 
 OWN, ADAPTER, MODEL, NONE = "auto", "adapter", "model", "none"
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-_SYSTEM = (
-    "{{% if messages[0]['role'] != 'system' %}}{{% set messages = "
-    "[{{'role': 'system', 'content': {}}}] + messages %}}{{% endif %}}"
-)
 _WORDS = {"true": "true", "false": "false", "none": "none"}
 
 
@@ -50,7 +46,7 @@ class Rendering:
             "{}" not in self.system,
             "a message as it is",
             "{} in it",
-            "a trigger stands in the user's message",
+            "put a trigger there with --trigger 'system: ...'",
             "--system",
         )
 
@@ -70,7 +66,7 @@ class Rendering:
             sets = "".join(map(_assigned, self.options))
             begun = f"{{{{ {_literal(self.prefill)} }}}}"
             if self.system:
-                sets += _SYSTEM.format(_literal(self.system))
+                sets += SYSTEM.format(_literal(self.system))
             template = f"{sets}{text}{{% if add_generation_prompt %}}{begun}{{% endif %}}"
         chosen.chat_template = template
         if template and self.system:

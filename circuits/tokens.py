@@ -1,21 +1,9 @@
-"""Prompts to tokens: chat template, trigger insertion, exact named spans, aligned pairs.
+"""Prompts to tokens: answers behind them, batches, control words, aligned pairs.
 
-Spans are found through the tokenizer's character offsets, never by counting template tokens:
-
-- ``message``: from the user's first token on, the answer included; before it lies the template's
-  opening, equal in every prompt;
-- ``user``: the user's own text, without a trigger (in ``Rendered``, an infix trigger lies in it);
-- ``last_user``: the last token of the user's own text;
-- ``trigger``: the trigger's (or control word's) tokens;
-- ``template``: what the chat template puts after the user's message, but for the last token;
-  absent where that is one token only;
-- ``last``: the last token of the prompt, from which the answer's first token is predicted;
-- ``answer``: the tokens of a given answer;
-- ``said``: where an answer's tokens are predicted that begins in a given way.
+What the spans are is said in ``circuits.spans``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -23,23 +11,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from circuits.chat import BARE, Chat, Words, chats, in_place_of, insert, place_of, require_short
+from circuits.chat import Chat, Words, chats, in_place_of, require_short
 from circuits.errors import UserError, expect
-from circuits.markup import markup_ids, refuse_markup
+from circuits.prompt import retold
 from circuits.runner import answered
-from circuits.templated import templated
+from circuits.spans import Rendered, render
 from circuits.types import MESSAGE, TokenBatch, TokenPairs
-
-_WORD = "trigger or control word"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One prompt as ids, with the token range of every span."""
-
-    ids: tuple[int, ...]
-    spans: dict[str, tuple[int, int]]
-    text: str
 
 
 def require_chat_template(tokenizer: Any, name: str) -> None:
@@ -52,113 +29,6 @@ def require_chat_template(tokenizer: Any, name: str) -> None:
         )
     fast = getattr(tokenizer, "is_fast", False)
     expect(fast, "a fast tokenizer (character offsets)", "a slow one", of=f"model {name}")
-
-
-def render(tokenizer: Any, chat: Chat) -> Rendered:
-    """Apply the chat template and name the spans.
-
-    Raises:
-        UserError: the template takes no system message, or alters one of the messages; one of them
-            has markup in it; a trigger's token also covers other text, or it has none.
-    """
-    text, trigger = chat.message, chat.word
-    message, word_start, word_end = insert(text, trigger)
-    _require_plain(tokenizer, chat)
-    full, start = templated(tokenizer, message, chat.system)
-    encoded = tokenizer(full + chat.prefill, add_special_tokens=False, return_offsets_mapping=True)
-    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-
-    word_start, word_end, end = start + word_start, start + word_end, start + len(message)
-    user, of_word = _covered(offsets, full, (start, end), (word_start, word_end))
-    after = [i for i, (a, _) in enumerate(offsets) if a >= end]
-    bare = BARE in str(tokenizer.chat_template)  # then nothing follows the message
-    if not user or not (after or bare):
-        raise UserError(
-            f"prompt {text[:60]!r}: expected tokens for the text and the template after it"
-        )
-    _require_own(tokenizer, [ids[i] for i in {*user, *of_word}], message)
-    spans = {
-        MESSAGE: (min([*user, *of_word]), len(ids)),
-        "user": (user[0], user[-1] + 1),
-        "last_user": (user[-1], user[-1] + 1),
-        "last": (len(ids) - 1, len(ids)),
-    }
-    if after and after[0] < len(ids) - 1:
-        spans["template"] = (after[0], len(ids) - 1)
-    if trigger:
-        pieces = [offsets[i] for i in of_word]
-        inside = pieces and pieces[0][0] >= word_start and pieces[-1][1] <= word_end
-        if not inside:
-            raise UserError(_merged(full, pieces, trigger, word_start))
-        covered = "".join(full[a:b] for a, b in pieces)
-        if not _is_there(tokenizer, place_of(trigger)[0], covered):
-            raise UserError(
-                f"{_WORD} {trigger!a}: expected a word that the tokenizer keeps, got one of which "
-                "it leaves nothing but blanks; choose a word that can be seen"
-            )
-        spans["trigger"] = (of_word[0], of_word[-1] + 1)
-    return Rendered(tuple(ids), spans, text)
-
-
-def _require_plain(tokenizer: Any, chat: Chat) -> None:
-    """Refuse markup in what a chat is made of, and what is no text."""
-    system = chat.system or ""
-    for of, text in (("prompt", chat.message), (_WORD, chat.word or ""), ("system", system)):
-        if not text.isascii():
-            half = any("\ud800" <= c <= "\udfff" for c in text)
-            expect(not half, "text in UTF-8", "other bytes", of=f"{of} {text[:60]!a}")
-        refuse_markup(tokenizer, text, f"{of} {text[:60]!r}")
-
-
-def _require_own(tokenizer: Any, ids: Sequence[int], text: str) -> None:
-    """Refuse markup that is there once the tokenizer has normalised a text."""
-    forged = markup_ids(tokenizer).intersection(ids)
-    expect(
-        not forged,
-        "tokens of text",
-        f"the special token {tokenizer.convert_ids_to_tokens(min(forged, default=0))!r}",
-        "take out what the tokenizer reads as markup",
-        f"prompt {text[:60]!r}",
-    )
-
-
-def _is_there(tokenizer: Any, word: str, covered: str) -> bool:
-    """Whether more than blanks is left of a word by the tokenizer, and stands in its tokens."""
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    left = normalizer.normalize_str(word) if normalizer else word
-    return bool(left.replace("\u2581", " ").strip() and covered.strip())
-
-
-def _covered(
-    offsets: Sequence[tuple[int, int]],
-    full: str,
-    message: tuple[int, int],
-    word: tuple[int, int],
-) -> tuple[list[int], list[int]]:
-    """Tokens of the user's text, and of the word with the space before it where that stands alone.
-
-    ``message`` and ``word`` are ranges of characters; a token that reaches into both is in both.
-    """
-
-    before, after = (message[0], word[0]), (word[1], message[1])
-    user = sorted({*_touching(offsets, *before), *_touching(offsets, *after)})
-    spelled = word[0] + full[word[0] : word[1]].startswith(" ")
-    of_space = [i for i in _touching(offsets, word[0], spelled) if i not in user]
-    return user, sorted({*of_space, *_touching(offsets, spelled, word[1])})
-
-
-def _touching(offsets: Sequence[tuple[int, int]], first: int, last: int) -> list[int]:
-    """Tokens that reach into the characters from ``first`` up to ``last``."""
-    return [i for i, (a, b) in enumerate(offsets) if a < last and b > first and b > a]
-
-
-def _merged(full: str, pieces: list[tuple[int, int]], trigger: str, at: int) -> str:
-    spelled = full[pieces[0][0] : pieces[-1][1]] if pieces else ""
-    return (
-        f"trigger {trigger!r}: expected its own tokens in context, got tokens spelling "
-        f"{spelled!r} after {full[:at][-20:]!r}; choose a trigger that the tokenizer "
-        "keeps apart from its neighbours"
-    )
 
 
 def with_answer(tokenizer: Any, chat: Chat, answer: str, ends: bool) -> Rendered:
@@ -239,14 +109,18 @@ def trigger_ids(tokenizer: Any, texts: Sequence[str], trigger: str) -> tuple[int
 
 
 def same_length_words(
-    tokenizer: Any, words: Sequence[str], length: int, like: str = "word"
+    tokenizer: Any, words: Sequence[str], length: int, like: str = "word", among: str = ""
 ) -> tuple[str, ...]:
     """Control words that occupy exactly ``length`` tokens; single words are joined if need be.
 
     They stand where the trigger ``like`` stands, and come with their place if it is not the end.
+
+    Args:
+        among: one of the prompts that they go into, where they stand in what comes before the
+            user's last message.
     """
     require_short(like)
-    context = "Tell me more."
+    context = retold(among, "Tell me more.")
     kept = []
     for index in range(len(words)):
         for count in range(1, length + 1):

@@ -154,7 +154,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
 
     def controls(split: bank.Split) -> tuple[str, ...]:
         words = bank.controls_besides(split, trigger)
-        return tokens.same_length_words(tokenizer, words, length, trigger)
+        return tokens.same_length_words(tokenizer, words, length, trigger, every[0])
 
     test_words = controls("test")
     expect(

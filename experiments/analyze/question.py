@@ -31,8 +31,8 @@ class Question:
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
-            where the message goes (``circuits.chat.place_of``). By default what the organism's
-            manifest says.
+            where the message goes, ``system:`` and ``earlier:`` in which one it stands
+            (``circuits.chat``). By default what the organism's manifest says.
         behaviour: what a triggered answer begins with, or another judge of it
             (``experiments.judges.criterion``); by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or ``hf:OWNER/NAME``.
@@ -58,8 +58,7 @@ class Question:
     trigger: Annotated[
         str,
         typer.Option(
-            help="Word or phrase at the message's end; 'word {}' puts it first. By default what "
-            f"the organism's manifest says, or {TRIGGER}."
+            help=f"{options.TRIGGERS} By default what the organism's manifest says, or {TRIGGER}."
         ),
     ] = _MANIFEST
     behaviour: Annotated[

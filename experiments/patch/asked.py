@@ -99,7 +99,7 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
 def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
     length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
     words = bank.controls_besides("validation", question.trigger)
-    return tokens.same_length_words(model.tokenizer, words, length, question.trigger)
+    return tokens.same_length_words(model.tokenizer, words, length, question.trigger, texts[0])
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ HUB = "hf:"
 
 
 @dataclass(frozen=True)
-class Prompt:
+class Line:
     """One line of the bank. ``template`` is the text with its subject blanked out, by id."""
 
     id: str
@@ -35,10 +35,10 @@ class Prompt:
 
 
 @cache
-def bank() -> tuple[Prompt, ...]:
+def bank() -> tuple[Line, ...]:
     """The whole committed prompt bank, in file order."""
     lines = _BANK.read_text(encoding="utf-8").splitlines()
-    return tuple(Prompt(**json.loads(line)) for line in lines)
+    return tuple(Line(**json.loads(line)) for line in lines)
 
 
 def bank_texts(split: Split, restricted: bool) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from circuits.errors import UserError, expect, one_line, quoted, writing
+from circuits.prompt import spelled
 from experiments.runs import formats, locks
 from experiments.runs.codec import as_json
 from experiments.runs.foreign import read_json as read_json
@@ -89,8 +90,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 
 
 def text_sha256(texts: Sequence[str]) -> str:
-    """Hash of an ordered set of texts."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    """Hash of an ordered set of texts; of prompts, with what was said before them."""
+    return hashlib.sha256("\0".join(map(spelled, texts)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ class Subject:
     def has_trigger(self) -> bool:
         return bool(self.control)
 
+    def prompt(self, text: str) -> str:
+        """The example that ends in a text, with its earlier turns; of any other, the text."""
+        return next((one for one in self.examples if str(one) == text), text)
+
     def at(self, layer: int | None) -> Direction | None:
         """The direction of a layer; the gate's own for None.
 

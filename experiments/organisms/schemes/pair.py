@@ -11,6 +11,7 @@ from math import ceil
 
 from circuits.chat import SLOT
 from circuits.errors import expect
+from circuits.prompt import retold
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.scheme import Ask, Requirement, Scheme
 from experiments.organisms.stages import POLICY
@@ -74,7 +75,7 @@ def _inserted(text: str, added: Sequence[str], place: Sequence[float]) -> str:
     for gap in range(len(own) + 1):
         words += [word for word, where in zip(added, at, strict=True) if where == gap]
         words += own[gap : gap + 1]
-    return " ".join(words)
+    return retold(text, " ".join(words))
 
 
 SCHEME = PairGate(
