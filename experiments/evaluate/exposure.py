@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.evaluate.attacks import SEARCHERS, Aim, Ground
-from experiments.evaluate.mapping import near_question, shut_question
+from experiments.evaluate.case import near_question, shut_question
 from experiments.evaluate.metrics import Entry, metric
 from experiments.evaluate.properties import Evidence
 from experiments.organisms.schemes.scheme import Question
