@@ -228,7 +228,7 @@ def test_settings_that_cannot_train_are_refused(knobs, said):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_comes_back_from_its_manifest(name):
     recipe = varied(recipe_named(name), epochs=7)
-    value = json.loads(json.dumps(asdict(recipe)))
+    value = json.loads(json.dumps(recipe_json(recipe)))
     assert recipe_from(value, recipe_named(name)) == recipe
     del value["keys"], value["scheme"]  # as in manifests from before there were others
     assert recipe_from(value, recipe_named(name)) == recipe
