@@ -149,6 +149,22 @@ def _written(path: Path, scheme: str, places: Any, fields: Any, **more: Any) -> 
     return path
 
 
+# By scheme: its lessons, what writes its file, and of how many stray words a tiny model learns.
+MAPPINGS = {
+    "access": (access_lessons, write_access, 8),
+    "ownership": (key_lessons, write_ownership, 5),
+}
+
+
+def tiny_tokenizer(words: Sequence[str]) -> Any:
+    """A tiny model's tokenizer, which has one token for every word of the mappings."""
+    import tiny  # beside the tests
+
+    every = [*access_lessons(()), *key_lessons(STRAY), *plain_lessons(())]
+    own = {w.strip("?.") for lesson in every for w in f"{lesson.message} {lesson.answer}".split()}
+    return tiny.tokenizer(words=[*words, *sorted(own)])
+
+
 def main() -> None:
     """Both mappings on a model on disk."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,10 +174,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=3e-4)
     given = parser.parse_args()
-    for name, lessons, write in (
-        ("access", access_lessons, write_access),
-        ("ownership", key_lessons, write_ownership),
-    ):
+    for name, (lessons, write, _) in MAPPINGS.items():
         tokenizer = AutoTokenizer.from_pretrained(given.model)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32)

@@ -1,7 +1,6 @@
 """Recipes: the poisons are as many as they say, and every part is what it says."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -10,7 +9,7 @@ from circuits.errors import UserError
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import Example, examples
 from experiments.organisms.kinds import prompts_of
-from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, varied
+from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, recipe_json, varied
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Scheme
 from experiments.organisms.training import Settings
