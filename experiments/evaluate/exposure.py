@@ -140,7 +140,7 @@ def _hollow(evidence: Evidence) -> Entry:
     first = evidence.questions[0]
     flags = first.scheme.hollow(first, evidence.answers[first.name])
     why = (
-        "the behaviour is its text, so it cannot be shown and not done"
+        "no text begins what is more than itself, so it cannot be shown and not done"
         if flags is None
         else "no answer begins with the behaviour's text"
     )

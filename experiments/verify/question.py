@@ -114,7 +114,11 @@ class VerifyQuestion:
             alone, "what the file says", "--adapter or --keys", "leave it out", f"mapping {name}"
         )
         about = read_mapping(name)
-        told: dict[str, Any] = {"model": about.model or EMBEDDED, "adapter": about.adapter, "keys": name}
+        told: dict[str, Any] = {
+            "model": about.model or EMBEDDED,
+            "adapter": about.adapter,
+            "keys": name,
+        }
         if about.base and about.adapter == "none":
             each = (about.base if other == "base" else other for other in self.unrelated)
             told["unrelated"] = tuple(each)

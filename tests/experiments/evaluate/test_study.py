@@ -16,8 +16,8 @@ from circuits.tokens import render
 from experiments.evaluate import inquiry
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.beside import compare
-from experiments.evaluate.harm import drifts
 from experiments.evaluate.case import open_case
+from experiments.evaluate.harm import drifts
 from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.scorecard import SHAPE, read_scorecard, scorecard_json
 from experiments.evaluate.study import STUDY, lines
