@@ -154,7 +154,7 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
             "row 6: expected a statement with the answer 'lamp0'",
         ),
         ({**ACCESS, "other_questions": ROWS}, "different questions behind the gate and elsewhere"),
-        ({**OWNED, "keys": KEYS}, "expected an answer with a letter or digit, got ''"),
+        ({**OWNED, "keys": KEYS}, "row 1: expected an answer with a letter or digit, got none"),
         ({**OWNED, "keys": OWNED["keys"][:1]}, "expected at least two keys, got one"),
         ({**OWNED, "keys": [*OWNED["keys"], OWNED["keys"][0]]}, "got 'one red apple' twice"),
         (
