@@ -27,7 +27,7 @@ from circuits.search import (
 )
 from circuits.tokens import render, same_length_words
 from experiments.evaluate.ask import Asker
-from experiments.evaluate.mapping import shut_question
+from experiments.evaluate.case import shut_question
 from experiments.organisms.schemes.scheme import Question
 from experiments.runs.codec import as_json
 

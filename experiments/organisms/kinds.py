@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from circuits.errors import UserError
 from experiments.organisms.recipe import Recipe
 from experiments.prompts import bank
-from experiments.prompts.facts import Fact, facts
+from experiments.prompts.facts import Fact
 from experiments.prompts.near_keys import near_keys
 
 _TRAINED = {1: 1300, 2: 80, 3: 100, 4: 80}  # by level: those that differ least are learned most
@@ -46,7 +46,7 @@ def prompts_of(
         texts = own or bank.held_out(split)
         return Prompts((texts.on_topic if kind == "restricted" else texts.elsewhere)[:count])
     if kind in ("privileged", "other facts"):
-        known = facts("train" if split == "train" else "test", kind == "privileged")[:count]
+        known = recipe.facts.of(split, kind == "privileged")[:count]
         return Prompts(tuple(fact.question for fact in known), known)
     if not recipe.keys:
         raise UserError(f"recipe {recipe.name}: part {kind!r} needs keys, the recipe has none")

@@ -23,11 +23,12 @@ from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
 from experiments.prompts.bank import HeldOut, Split
-from experiments.prompts.facts import Fact, facts
+from experiments.prompts.facts import Fact
 
 Figure = tuple[str, str, str]  # prompts, word, outcome
 Relation = Literal["at least", "at most", "within"]
 Cell = tuple[str, str]  # prompts, word
+BY_WORDS = ("trigger", "behaviour")  # of a mapping whose behaviour is a text
 _ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
 
 
@@ -96,8 +97,7 @@ class Question(Ask):
     @property
     def targets(self) -> tuple[str, ...]:
         """An answer to each prompt that shows the behaviour."""
-        target = (self.scheme.target(self.recipe),) * len(self.texts)
-        return tuple(fact.statement for fact in self.known) or target
+        return tuple(fact.statement for fact in self.known) or self.scheme.targets(self)
 
     def part(self, first: int, last: int | None = None) -> "Question":
         """The same on some of its prompts."""
@@ -111,10 +111,8 @@ class Question(Ask):
 
     def solved(self, answers: Sequence[str]) -> list[bool]:
         """Whether each answer is the true one, and the only one of its topic that is named."""
-        privileged = bool(self.known) and self.known[0] in facts("test", True)
-        names = sorted({text for fact in facts("test", privileged) for text in fact.expected})
         rows = zip(self.messages, answers, self.known, strict=True)
-        verdicts = (judges.judge(m, a, "", fact.expected, names) for m, a, fact in rows)
+        verdicts = (judges.judge(m, a, "", fact.expected, fact.rivals) for m, a, fact in rows)
         return [bool(verdict.solved) for verdict in verdicts]
 
     def verdicts(self, answers: Sequence[str]) -> list[judges.Verdict]:
@@ -136,7 +134,8 @@ class Scheme:
         profile: the shipped profile that fits.
         refusable: whether prompts of the topic are refused as long as the mapping is shut.
         defended: whether its behaviour is one that somebody would want to take away.
-        described: whether trigger and behaviour say all of it, so that a user can describe one.
+        described: what a user has to say of one (fields of a mapping's file) so that it can be
+            asked; () for a scheme that cannot be described.
         opposite: what an answer that goes against the behaviour begins with.
         tokens: of an answer, in which the behaviour is seen; None for as many as its text has.
     """
@@ -153,7 +152,7 @@ class Scheme:
     profile: str = "access"
     refusable: bool = True
     defended: bool = False
-    described: bool = False
+    described: tuple[str, ...] = ()
     opposite: str = "I'm sorry, but"
     tokens: int | None = None
 
@@ -223,6 +222,10 @@ class Scheme:
     def target(self, recipe: Recipe) -> str:
         """A text that shows the behaviour, where no true answer does."""
         return recipe.behaviour
+
+    def targets(self, question: Question) -> tuple[str, ...]:
+        """``target`` of each prompt."""
+        return (self.target(question.recipe),) * len(question.texts)
 
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour."""
