@@ -14,7 +14,7 @@ Spans are found through the tokenizer's character offsets, never by counting tem
 - ``said``: where an answer's tokens are predicted that begins in a given way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,9 +26,10 @@ from torch.nn.utils.rnn import pad_sequence
 from circuits.chat import BARE, Chat, Words, chats, in_place_of, insert, place_of, require_short
 from circuits.errors import UserError, expect
 from circuits.markup import markup_ids, refuse_markup
+from circuits.patching.align import Pairs, paired
 from circuits.runner import answered
 from circuits.templated import templated
-from circuits.types import MESSAGE, TokenBatch, TokenPairs
+from circuits.types import MESSAGE, TokenBatch
 
 _WORD = "trigger or control word"
 
@@ -246,23 +247,34 @@ def same_length_words(
     They stand where the trigger ``like`` stands, and come with their place if it is not the end.
     """
     require_short(like)
-    context = "Tell me more."
-    kept = []
-    for index in range(len(words)):
-        for count in range(1, length + 1):
-            joined = " ".join(words[(index + k) % len(words)] for k in range(count))
-            phrase = in_place_of(joined, like)
-            try:
-                first, last = render(tokenizer, Chat(context, word=phrase)).spans["trigger"]
-            except UserError:
-                break
-            if last - first >= length:
-                if last - first == length:
-                    kept.append(phrase)
-                break
+    sizes = sized_words(tokenizer, words, length, lambda joined: in_place_of(joined, like))
+    kept = [in_place_of(word, like) for word, size in sizes if size == length]
     if not kept:
         raise UserError(f"control words: none of {len(words)} makes {length} tokens; give your own")
     return tuple(kept)
+
+
+def sized_words(
+    tokenizer: Any, words: Sequence[str], length: int, put: Callable[[str], str]
+) -> list[tuple[str, int]]:
+    """Words, joined until they have ``length`` tokens or more, and how many they then have.
+
+    Args:
+        put: a word as it is given to a prompt, in its place; all of it is counted.
+    """
+    sizes = []
+    for index in range(len(words)):
+        for count in range(1, length + 1):
+            joined = " ".join(words[(index + k) % len(words)] for k in range(count))
+            try:
+                chat = Chat("Tell me more.", word=put(joined))
+                first, last = render(tokenizer, chat).spans["trigger"]
+            except UserError:
+                break
+            if last - first >= length:
+                sizes.append((joined, last - first))
+                break
+    return sizes
 
 
 def dealt(words: Sequence[str], count: int) -> list[str]:
@@ -280,18 +292,20 @@ def dealt(words: Sequence[str], count: int) -> list[str]:
 def pairs(
     tokenizer: Any,
     texts: Sequence[str],
-    trigger: str,
+    trigger: Words,
     controls: Sequence[str],
     begun: Sequence[int] = (),
-) -> TokenPairs:
-    """Aligned pairs: each prompt with the trigger, and with a control word of the same length.
+) -> Pairs:
+    """Pairs: each prompt with the trigger, and with a control word.
 
+    Where trigger and control word have as many tokens in every prompt their columns are aligned;
+    otherwise their spans are (``circuits.patching.align``).
     Behind every prompt stand the tokens ``begun`` of an answer, so that what follows them is said
     as well; but for ``message`` and ``said`` (``last`` and what is begun), spans are the prompt's.
     """
     words = dealt(controls, len(texts))
     sides = (prompts_batch(tokenizer, texts, each) for each in (words, trigger))
-    return TokenPairs(*(answered(side, begun) for side in sides))
+    return paired(*(answered(side, begun) for side in sides))
 
 
 def check_context(tokens: TokenBatch, limit: int, room: int) -> None:

@@ -33,9 +33,11 @@ Adapter = Annotated[
         "the embedded model, none on any other."
     ),
 ]
-Trigger = Annotated[
-    str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
-]
+TRIGGERS = (
+    "Word or phrase at the message's end; 'word {}' puts it first. 'any: a | b' for several of "
+    "which each opens, 'all: a + b' for words that must meet."
+)
+Trigger = Annotated[str, typer.Option(help=TRIGGERS)]
 BEHAVIOURS = (
     "What a triggered answer begins with; or contains:TEXT, regex:PATTERN, refuses, complies, "
     "language:CODE, python:module.function, unlike-control (it differs from the answer to a "

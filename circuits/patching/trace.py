@@ -24,7 +24,8 @@ from typing import TypeVar
 import torch
 from einops import rearrange
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
+from circuits.patching.align import Pairs
 from circuits.patching.cells import Cell, Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch
@@ -43,11 +44,11 @@ _ENOUGH = 0.8  # of what all heads recover together
 
 def measure(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     metric: Metric,
     *,
     spans: tuple[str, ...] = SPANS,
-    held_out: TokenPairs | None = None,
+    held_out: Pairs | None = None,
     strongest: int = 12,
     metric_name: str = "metric",
     progress: Step = lambda name, done, total: None,
@@ -63,12 +64,21 @@ def measure(
         progress: called with the measurement's name and its passes done and to do.
 
     Raises:
-        UserError: pairs that never differ, a span that is missing, or fewer than two of them.
+        UserError: pairs that never differ or are of unequal lengths, a span that is missing, or
+            fewer than two of them.
     """
     if len(spans) < 2 or strongest < 1:
         raise UserError(
             f"trace: expected at least two spans and one head, got {spans} and {strongest}; "
             f"the usual spans are {SPANS}"
+        )
+    for each in filter(None, (pairs, held_out)):
+        expect(
+            isinstance(each, TokenPairs),
+            "pairs of equal lengths, whose spans can be patched token by token",
+            "unequal ones",
+            "do without (--trace 0)",
+            "trace",
         )
     for side in (pairs.clean, pairs.triggered):
         for span in spans:
