@@ -10,13 +10,13 @@ token from the spans' ends (``matched``); with equal lengths both are the same c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.types import SAID, TokenBatch, TokenPairs
 
 ALIGNED_SPANS = ("user", "trigger", "template", "last")
@@ -90,6 +90,17 @@ def paired(clean: TokenBatch, triggered: TokenBatch) -> Pairs:
     return TokenPairs(clean, triggered) if alike else SpanPairs(clean, triggered)
 
 
+def equal(pairs: Pairs, of: str, advice: str = "") -> TokenPairs:
+    """Pairs whose columns are aligned.
+
+    Raises:
+        UserError: they are of unequal lengths; of what, and what to do.
+    """
+    got = "a trigger and control words of several"
+    expect(isinstance(pairs, TokenPairs), "pairs of equal token lengths", got, advice, of)
+    return cast(TokenPairs, pairs)
+
+
 def first_of(pairs: Pairs, side: Side) -> int:
     """The first column of one side at which any pair differs; its width if none does."""
     if isinstance(pairs, TokenPairs):
@@ -123,8 +134,8 @@ def counted(columns: Tensor) -> Int[Tensor, "n column"]:
 def matched(base: TokenBatch, source: TokenBatch, span: str) -> Int[Tensor, "batch pos"]:
     """For every column of a span of ``base`` one of the same span of ``source``.
 
-    Columns outside of the span have the last of it. The k-th from the span's end is the k-th from the end there; where the source has fewer, its
-    first. So equal spans are matched column by column.
+    The k-th from the span's end is the k-th from the end there; where the source has fewer, its
+    first. So equal spans are matched column by column. Columns outside of it have its last.
 
     Raises:
         UserError: a row of the source has no such span.

@@ -24,14 +24,14 @@ from typing import TypeVar
 import torch
 from einops import rearrange
 
-from circuits.errors import UserError, expect
-from circuits.patching.align import Pairs
+from circuits.errors import UserError
+from circuits.patching.align import Pairs, equal
 from circuits.patching.cells import Cell, Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch
 from circuits.patching.routes import Head, Route, attended, read_through
 from circuits.runner import Runner
-from circuits.types import Measured, Metric, PatchGrid, Progress, TokenPairs
+from circuits.types import Measured, Metric, PatchGrid, Progress
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -72,14 +72,9 @@ def measure(
             f"trace: expected at least two spans and one head, got {spans} and {strongest}; "
             f"the usual spans are {SPANS}"
         )
-    for each in filter(None, (pairs, held_out)):
-        expect(
-            isinstance(each, TokenPairs),
-            "pairs of equal lengths, whose spans can be patched token by token",
-            "unequal ones",
-            "do without (--trace 0)",
-            "trace",
-        )
+    advice = "do without (--trace 0)"
+    pairs = equal(pairs, "trace", advice)
+    held_out = None if held_out is None else equal(held_out, "trace", advice)
     for side in (pairs.clean, pairs.triggered):
         for span in spans:
             side.span_column(span)

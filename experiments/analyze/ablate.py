@@ -62,9 +62,9 @@ def of_alternatives(trigger: Trigger, triggered: Outcome, control: Outcome) -> S
     for i, name in enumerate(trigger.parts):
         rows = slice(i, None, count)
         groups = triggered.groups[rows] or None
-        both = (shown_of(each)[rows] for each in (triggered, control))
-        own = rate(triggered.shown[rows], groups)
-        shares.append(Share(repr(name), own, difference_interval(*both, groups=groups)))
+        here, there = (shown_of(each)[rows] for each in (triggered, control))
+        effect = difference_interval(here, there, groups=groups)
+        shares.append(Share(repr(name), rate(triggered.shown[rows], groups), effect))
     return Several(tuple(shares), paired(triggered, control))
 
 

@@ -204,8 +204,9 @@ class Examination(Stages):
         texts = [begun + text for text in said]
         shown = self.materials.shown(texts, self.materials.test, model, begun)
         words, templates = self.conditions()[condition], groups_of(self.materials.test)
-        alike = isinstance(words, str | None) or condition == CONDITIONS[0]
-        groups = templates if alike else list(words)
+        # Control words are drawn, so answers to one are alike; the trigger's own words are not.
+        drawn = not isinstance(words, str | None) and condition != CONDITIONS[0]
+        groups = list(words) if drawn and words else templates
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
         judged = self.question.tokens >= JUDGED

@@ -85,8 +85,9 @@ class Several:
         if self.whole is None:
             said = "each opens by itself" if self.holds else f"not shown to open: {failing}"
             return f"By alternative: {each}; {said}."
-        said = "all are needed" if self.holds else f"not shown to need all: {failing} may be enough"
-        return f"Of words that must meet: {each}, {OTHERS} {self.others:.0%pn}; {said}."
+        said = "; all are needed" if self.holds else f"; not an AND gate: {failing} may be enough"
+        said = said if self.whole.low > LEAST else ""  # of no effect nothing is needed
+        return f"Of words that must meet: {each}, {OTHERS} {self.others:.0%pn}{said}."
 
 
 def replacements(trigger: Trigger) -> dict[str, tuple[int, ...]]:

@@ -23,6 +23,7 @@ from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
+from circuits.triggers import require_one
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
 from experiments.judges.criterion import only_text
@@ -284,6 +285,7 @@ def _described(given: Given) -> Recipe | None:
     schemes = [scheme.name for scheme in SCHEMES.values() if scheme.described]
     wanted = f"--scheme (one of {', '.join(schemes)}), --trigger and --behaviour together"
     expect(len(words) == 3 and given.scheme in schemes, wanted, words, of="organism")
+    require_one(given.trigger)
     about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
     behaviour = only_text(given.behaviour, "")
     return Recipe(given.name, about, (), given.trigger, behaviour, refusal, given.scheme)

@@ -79,9 +79,9 @@ def _asked(run: AnalysisRun) -> str:
         f"its residual stream carry the change? Directions were fitted on {question.fit} prompts, "
         f"one was chosen on {question.validation} others, and what follows is measured on {n} "
         f"more, taken from {question.prompts}. Control words are neutral words in the trigger's "
-        f"place, {_length(run)}, none of which was used in training or fitting. {_dealt(run)}Intervals are "
-        "95%: Wilson for rates, Tango for paired differences of rates, Student's t with a "
-        "correction for skewness for other means."
+        f"place, {_length(run)}, none of which was used in training or fitting. {_dealt(run)}"
+        "Intervals are 95%: Wilson for rates, Tango for paired differences of rates, Student's t "
+        "with a correction for skewness for other means."
     )
 
 
