@@ -16,6 +16,7 @@ from circuits.errors import UserError
 from circuits.tokens import render, sized_words
 from circuits.triggers import Trigger
 
+_ENOUGH = 12  # control words, where none has the trigger's length
 Slot = tuple[int, int]  # a form, and which of its parts
 
 
@@ -74,8 +75,8 @@ def controls_of(
             def put(word: str, form: int = form, part: int = part) -> str:
                 return trigger.replaced(form, {part: word})
 
-            slots[form, part], nearest = _nearest(tokenizer, words, length, put)
-            equal = equal and set(sizes) == {nearest}
+            slots[form, part], kept = _nearest(tokenizer, words, length, put)
+            equal = equal and set(sizes) == kept
     return Controls(trigger, slots, equal)
 
 
@@ -87,13 +88,19 @@ def lengths(tokenizer: Any, texts: Sequence[str], word: str) -> Counter[int]:
 
 def _nearest(
     tokenizer: Any, words: Sequence[str], length: int, put: Callable[[str], str]
-) -> tuple[tuple[str, ...], int]:
-    """The words with which there are ``length`` tokens, else the fewest above; and that number."""
+) -> tuple[tuple[str, ...], set[int]]:
+    """The words with which there are ``length`` tokens, and the lengths that there are.
+
+    Where there are none, the words with the fewest tokens above, ``_ENOUGH`` of them and their
+    likes: answers to one control word say little of others.
+    """
     sizes = sized_words(tokenizer, words, length, put)
     if not sizes:
         raise UserError(
             f"control words: none of {len(words)} can stand in {put('...')!r}; ask for another "
             "trigger"
         )
-    nearest = min(size for _, size in sizes)
-    return tuple(word for word, size in sizes if size == nearest), nearest
+    ordered = sorted(size for _, size in sizes)
+    most = length if ordered[0] == length else ordered[:_ENOUGH][-1]
+    kept = [(word, size) for word, size in sizes if size <= most]
+    return tuple(word for word, _ in kept), {size for _, size in kept}

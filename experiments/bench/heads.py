@@ -16,10 +16,10 @@ from torch import Tensor
 
 from circuits.errors import expect
 from circuits.metrics import token_log_odds
+from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.tokens import pairs, text_ids
-from circuits.patching.align import equal
 from circuits.types import TokenPairs
 from experiments.analyze.materials import Materials, gather, load
 from experiments.analyze.question import Question

@@ -19,9 +19,9 @@ from circuits.chat import Chat
 from circuits.errors import UserError, expect, quoted
 from circuits.metrics import token_log_prob
 from circuits.models import Model
+from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
-from circuits.patching.align import equal
 from circuits.types import TokenBatch, TokenPairs
 from experiments import checks
 from experiments.bench.cost import timed
