@@ -1,4 +1,4 @@
-"""Pairs by spans give what pairs by columns give; of unequal lengths the gate is found all the same.
+"""Pairs by spans say what pairs by columns say; of unequal lengths the gate is found all the same.
 
 The planted gate does not depend on where its token stands, so a trigger against control words of
 other lengths has the same gate as against words of its own.

@@ -32,7 +32,15 @@ def told(exam) -> tuple[Behaviour, str]:
 
 def page(exam, result) -> str:
     run = AnalysisRun(
-        "planted", "", result, {}, exam.question, (), {}, None, notes=exam.materials.notes
+        name="planted",
+        folder="",
+        manifest={},
+        result=result,
+        question=exam.question,
+        texts=(),
+        rates={},
+        plane=None,
+        notes=exam.materials.notes,
     )
     section = why([run])
     return section.prose + "".join(str(table) for table in section.tables)
