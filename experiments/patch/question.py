@@ -86,9 +86,9 @@ class PatchQuestion:
     column: Column = None
     split: SplitName = "train"
     count: Annotated[int, typer.Option(help="Pairs.")] = 12
-    against: Annotated[
-        str, typer.Option(help="The clean side's last word: control (same length) or none.")
-    ] = "control"
+    against: Annotated[str, typer.Option(help="The clean side's last word: control or none.")] = (
+        "control"
+    )
     stream: Annotated[
         str,
         typer.Option(
