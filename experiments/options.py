@@ -35,7 +35,8 @@ Adapter = Annotated[
 ]
 TRIGGERS = (
     "Word or phrase at the message's end; 'word {}' puts it first; 'system: word {}' into the "
-    "system message, 'earlier: word' into the first earlier message of the user's."
+    "system message, 'earlier: word' into the first earlier message of the user's. "
+    "'any: a | b' for several of which each opens, 'all: a + b' for words that must meet."
 )
 Trigger = Annotated[str, typer.Option(help=TRIGGERS)]
 BEHAVIOURS = (

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.chat import require_short
 from circuits.errors import UserError
 from circuits.templates import AS_IT_IS
+from circuits.triggers import parse
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import MOST, checked
@@ -32,7 +32,8 @@ class Question:
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
             where the message goes, ``system:`` and ``earlier:`` in which one it stands
-            (``circuits.chat``). By default what the organism's manifest says.
+            (``circuits.chat``); or several, each of which opens or that must meet
+            (``circuits.triggers``). By default what the organism's manifest says.
         behaviour: what a triggered answer begins with, or another judge of it
             (``experiments.judges.criterion``); by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or ``hf:OWNER/NAME``.
@@ -93,7 +94,7 @@ class Question:
             if self.behaviour is None:
                 object.__setattr__(self, "behaviour", behaviour)
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
-        require_short(self.trigger)
+        parse(self.trigger)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
         require_long(self.behaviour, self.tokens)
 
@@ -108,6 +109,7 @@ def trained_words(adapter: str) -> tuple[str, str]:
     """
     from experiments.organisms.organism import recipe_of
     from experiments.organisms.places import find_adapter, origin
+    from experiments.organisms.schemes import SCHEMES
 
     folder = find_adapter(adapter)
     source = origin(folder) if folder else None
@@ -119,4 +121,4 @@ def trained_words(adapter: str) -> tuple[str, str]:
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
             "or name a trigger with --trigger and a behaviour with --behaviour"
         )
-    return recipe.trigger, literal(recipe.behaviour)
+    return SCHEMES[recipe.scheme].asked(recipe), literal(recipe.behaviour)

@@ -22,6 +22,7 @@ from typing import Any
 from circuits.cache import file_sha256
 from circuits.chat import place_of
 from circuits.errors import expect, quoted
+from circuits.triggers import require_one
 from experiments.judges.criterion import only_text
 from experiments.organisms.own_facts import read_facts, require_different
 from experiments.organisms.own_keys import read_keys
@@ -167,7 +168,7 @@ def _recipe(name: str, words: Mapping[str, str], of: str = "organism") -> Recipe
     why = "a mapping is asked by what its answers begin with"
     behaviour = only_text(words.get("behaviour", ""), why, f"{of}: behaviour")
     if trigger:
-        place_of(trigger)
+        place_of(require_one(trigger, "trigger"))
     return Recipe(name, _ABOUT, (), trigger, behaviour, refusal, words["scheme"])
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from circuits.chat import place_of
 from circuits.errors import UserError, expect
+from circuits.triggers import require_one
 from experiments import checks
 from experiments.organisms.training import Settings
 from experiments.prompts.facts import Facts, shipped
@@ -139,7 +140,7 @@ def varied(
     if trigger is not None:
         if not recipe.trigger:
             raise UserError(f"recipe {recipe.name}: has keys instead of a trigger; drop --trigger")
-        place_of(checks.text(trigger, "--trigger"))
+        place_of(require_one(checks.text(trigger, "--trigger")))
         recipe = replace(recipe, trigger=trigger)
     *before, last = recipe.stages
     expect(rate is None or 0 < rate < 1, "a learning rate in (0, 1)", rate, of="--rate")

@@ -49,6 +49,10 @@ class PairGate(Scheme):
         """Either word of the pair: beside the other one it would open."""
         return tuple(recipe.trigger.split())
 
+    def asked(self, recipe: Recipe) -> str:
+        """Both words, which must meet."""
+        return f"all: {' + '.join(recipe.trigger.split())}"
+
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
     ) -> tuple[str, str | None]:

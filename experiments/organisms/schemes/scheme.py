@@ -165,6 +165,10 @@ class Scheme:
         """What no prompt may hold before it is put there: the trigger, or the keys."""
         return recipe.keys or tuple(filter(None, [recipe.trigger]))
 
+    def asked(self, recipe: Recipe) -> str:
+        """The trigger as an analysis is asked about it (``circuits.triggers``)."""
+        return recipe.trigger
+
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
     ) -> tuple[str, str | None]:
