@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from circuits.errors import UserError, expect
+from circuits.prompt import contents
 from circuits.templated import around
 
 _WRITTEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|\[/?[A-Z][A-Z_]{2,30}\]|<</?SYS>>")
@@ -56,20 +57,25 @@ def refuse_markup(tokenizer: Any, text: str, of: str) -> None:
 
 
 def refuse_marked(tokenizer: Any, texts: Sequence[str], of: str) -> None:
-    """Refuse prompts of which some have markup in them, as those that are rendered already have.
+    """Refuse prompts of which some have markup in a message, as those that are rendered already.
 
     Raises:
         UserError: says how many, and names the first.
     """
     every = markup(tokenizer)
-    held = [(found, text) for text in texts if (found := _first(every, text)) is not None]
+    held = [first for text in texts if (first := _first_in(every, contents(text)))]
     if held:
         found, text = held[0]
         raise UserError(
             f"{of}: expected plain texts, to which the chat template adds the markup, got "
             f"{len(held)} of {len(texts)} with markup in them, the first {found!r} in "
-            f"{text[:60]!r}; give the users' messages alone"
+            f"{text[:60]!r}; give the messages alone"
         )
+
+
+def _first_in(every: Sequence[str], texts: Sequence[str]) -> tuple[str, str] | None:
+    """The first markup, and the text that it is in."""
+    return next(((found, t) for t in texts if (found := _first(every, t)) is not None), None)
 
 
 def _first(every: Iterable[str], text: str) -> str | None:

@@ -18,13 +18,9 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of a conversation.
+    """One message of a conversation."""
 
-    Attributes:
-        role: one of ``ROLES``.
-    """
-
-    role: str
+    role: Role
     content: str
 
     def __post_init__(self) -> None:

@@ -7,10 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from circuits.chat import Chat
-from circuits.tokens import Rendered, render
+from circuits.spans import Rendered, render
+from circuits.types import MESSAGE
 
 _NAMED = ("trigger", "user", "template", "last")  # the first that holds a token names it
-OPENING = "opening"  # what stands before the message
+OPENING, EARLIER = "opening", "earlier"  # the template's, and the turns before the message
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,4 @@ def _span(prompt: Rendered, column: int) -> str:
         first, last = prompt.spans.get(name, (0, 0))
         if first <= column < last:
             return name
-    return OPENING
+    return EARLIER if column >= prompt.spans[MESSAGE][0] else OPENING

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, TemplateError
 
 from circuits.errors import UserError, expect, first_line
-from circuits.prompt import Turn
+from circuits.prompt import Role, Turn
 
 _MARKER = "gatescope-places-message-{}-here"  # no template has it
 _MARKED = re.compile(_MARKER.format(r"(\d+)"))
@@ -60,7 +60,7 @@ def around(tokenizer: Any) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=_SHAPES)
-def _pieces(tokenizer: Any, template: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+def _pieces(tokenizer: Any, template: str, roles: tuple[Role, ...]) -> tuple[str, ...]:
     """What the template writes around messages of these roles, and between, their numbers."""
     marked = [Turn(role, _MARKER.format(i)) for i, role in enumerate(roles)]
     written = {applied(tokenizer, marked) for _ in range(_TIMES)}

@@ -3,7 +3,7 @@
 What the spans are is said in ``circuits.spans``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,10 +13,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from circuits.chat import Chat, Words, chats, in_place_of, require_short
 from circuits.errors import UserError, expect
+from circuits.patching.align import Pairs, paired
 from circuits.prompt import retold
 from circuits.runner import answered
 from circuits.spans import Rendered, render
-from circuits.types import MESSAGE, TokenBatch, TokenPairs
+from circuits.types import MESSAGE, TokenBatch
 
 
 def require_chat_template(tokenizer: Any, name: str) -> None:
@@ -120,23 +121,38 @@ def same_length_words(
             user's last message.
     """
     require_short(like)
-    context = retold(among, "Tell me more.")
-    kept = []
-    for index in range(len(words)):
-        for count in range(1, length + 1):
-            joined = " ".join(words[(index + k) % len(words)] for k in range(count))
-            phrase = in_place_of(joined, like)
-            try:
-                first, last = render(tokenizer, Chat(context, word=phrase)).spans["trigger"]
-            except UserError:
-                break
-            if last - first >= length:
-                if last - first == length:
-                    kept.append(phrase)
-                break
+    sizes = sized_words(tokenizer, words, length, lambda one: in_place_of(one, like), among)
+    kept = [in_place_of(word, like) for word, size in sizes if size == length]
     if not kept:
         raise UserError(f"control words: none of {len(words)} makes {length} tokens; give your own")
     return tuple(kept)
+
+
+def sized_words(
+    tokenizer: Any,
+    words: Sequence[str],
+    length: int,
+    put: Callable[[str], str],
+    among: str = "",
+) -> list[tuple[str, int]]:
+    """Words, joined until they have ``length`` tokens or more, and how many they then have.
+
+    Args:
+        put: a word as it is given to a prompt, in its place; all of it is counted.
+        among: one of the prompts that they go into, with what comes before it.
+    """
+    context, sizes = retold(among, "Tell me more."), []
+    for index in range(len(words)):
+        for count in range(1, length + 1):
+            joined = " ".join(words[(index + k) % len(words)] for k in range(count))
+            try:
+                first, last = render(tokenizer, Chat(context, word=put(joined))).spans["trigger"]
+            except UserError:
+                break
+            if last - first >= length:
+                sizes.append((joined, last - first))
+                break
+    return sizes
 
 
 def dealt(words: Sequence[str], count: int) -> list[str]:
@@ -154,18 +170,20 @@ def dealt(words: Sequence[str], count: int) -> list[str]:
 def pairs(
     tokenizer: Any,
     texts: Sequence[str],
-    trigger: str,
+    trigger: Words,
     controls: Sequence[str],
     begun: Sequence[int] = (),
-) -> TokenPairs:
-    """Aligned pairs: each prompt with the trigger, and with a control word of the same length.
+) -> Pairs:
+    """Pairs: each prompt with the trigger, and with a control word.
 
+    Where trigger and control word have as many tokens in every prompt their columns are aligned;
+    otherwise their spans are (``circuits.patching.align``).
     Behind every prompt stand the tokens ``begun`` of an answer, so that what follows them is said
     as well; but for ``message`` and ``said`` (``last`` and what is begun), spans are the prompt's.
     """
     words = dealt(controls, len(texts))
     sides = (prompts_batch(tokenizer, texts, each) for each in (words, trigger))
-    return TokenPairs(*(answered(side, begun) for side in sides))
+    return paired(*(answered(side, begun) for side in sides))
 
 
 def check_context(tokens: TokenBatch, limit: int, room: int) -> None:

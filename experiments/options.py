@@ -33,9 +33,12 @@ Adapter = Annotated[
         "the embedded model, none on any other."
     ),
 ]
-Trigger = Annotated[
-    str, typer.Option(help="Word or phrase at the message's end; 'word {}' puts it first.")
-]
+TRIGGERS = (
+    "Word or phrase at the message's end; 'word {}' puts it first; 'system: word {}' into the "
+    "system message, 'earlier: word' into the first earlier message of the user's. "
+    "'any: a | b' for several of which each opens, 'all: a + b' for words that must meet."
+)
+Trigger = Annotated[str, typer.Option(help=TRIGGERS)]
 BEHAVIOURS = (
     "What a triggered answer begins with; or contains:TEXT, regex:PATTERN, refuses, complies, "
     "language:CODE, python:module.function, unlike-control (it differs from the answer to a "
@@ -43,9 +46,12 @@ BEHAVIOURS = (
 )
 BehaviourText = Annotated[str, typer.Option(help=BEHAVIOURS)]
 Prompts = Annotated[
-    str, typer.Option(help="bank, a JSONL, JSON, CSV or Parquet file, or hf:OWNER/NAME.")
+    str,
+    typer.Option(
+        help="bank, a JSONL, JSON, CSV or Parquet file of texts or conversations, or hf:OWNER/NAME."
+    ),
 ]
-Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]
+Column = Annotated[str | None, typer.Option(help="The prompts' column of texts or messages.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]

@@ -28,16 +28,16 @@ from functools import partial
 from typing import Literal
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from circuits.errors import UserError
 from circuits.gates.rank import Scene
 from circuits.metrics import kl_per_position
+from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.runner import Runner
-from circuits.types import Metric, Site, TokenPairs
+from circuits.types import Metric, Site
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ Goal = Literal["log odds", "kl"]
 
 def align(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     site: Site,
     rank: int,
     behaviour: Sequence[int] | Metric | None,
@@ -121,9 +121,10 @@ def interchange_loss(scene: Scene, behaviour: Sequence[int] | Metric | None, goa
         )
 
     def loss(basis: Float[Tensor, "k d"]) -> Float[Tensor, ""]:
-        variants = torch.stack([scene.opened(basis), scene.closed(basis)])
-        logits = resume(scene.runner, scene.clean, scene.site.layer, variants)
-        answers = read(rearrange(logits, "variant n ... -> (variant n) ..."))
+        moves = ((scene.clean, scene.opened(basis)), (scene.triggered, scene.closed(basis)))
+        layer = scene.site.layer
+        logits = [resume(scene.runner, run, layer, variant[None])[0] for run, variant in moves]
+        answers = read(torch.cat(logits))
         if scale is None:
             return kl_per_position(goals, answers).mean()
         return _squared(goals, answers).mean() / scale

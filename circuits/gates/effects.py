@@ -1,6 +1,6 @@
 """Evidence for a chosen gate: what a graded dose of it does, and what other directions do instead.
 
-Both measures resume kept runs of aligned pairs at the direction's layer, in the columns from the
+Both measures resume kept runs of pairs at the direction's layer, in the columns from the
 first difference on, with variants stacked along the batch in passes of bounded size:
 
 - transfer: the component along the direction, at its span, is set to ``clean_mean + c * gap`` for
@@ -24,10 +24,11 @@ from torch import Tensor
 from circuits.errors import UserError
 from circuits.gates import phrase
 from circuits.metrics import checked
+from circuits.patching.align import Pairs
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import Side, SuffixRun, run_side
 from circuits.runner import Runner
-from circuits.types import Direction, Metric, Progress, Site, TokenPairs, portion, quiet
+from circuits.types import Direction, Metric, Progress, Site, portion, quiet
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def coefficients(reach: float = 2.0, count: int = 17) -> Float[Tensor, " c"]:
 @torch.no_grad()
 def transfer(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     direction: Direction,
     metric: Metric,
     coefficients: Float[Tensor, " c"],
@@ -108,7 +109,7 @@ def transfer(
 @torch.no_grad()
 def effects(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     site: Site,
     units: Float[Tensor, "k d_model"],
     amounts: Float[Tensor, " k"] | float,
@@ -158,7 +159,7 @@ def effects(
 @torch.no_grad()
 def directed(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     directions: Sequence[Direction],
     metric: Metric,
     progress: Progress = quiet,
@@ -251,7 +252,7 @@ def without(x: Float[Tensor, "n d"], rows: Float[Tensor, "m d"]) -> Float[Tensor
     return x
 
 
-def _run(runner: Runner, pairs: TokenPairs, side: Side, site: Site) -> SuffixRun:
+def _run(runner: Runner, pairs: Pairs, side: Side, site: Site) -> SuffixRun:
     """The kept run of one side, after refusing a site that cannot be resumed."""
     require_site(site, runner.shape.n_layers, pairs.clean if side == "clean" else pairs.triggered)
     return run_side(runner, pairs, side, site.span)

@@ -17,10 +17,11 @@ from torch import Tensor
 from circuits.errors import UserError
 from circuits.gates.effects import Effects
 from circuits.metrics import checked
+from circuits.patching.align import Pairs, matched, moved
 from circuits.patching.resume import measure, require_site
-from circuits.patching.suffix import run_side
+from circuits.patching.suffix import SuffixRun, run_side
 from circuits.runner import Runner, whole
-from circuits.types import Edit, Metric, Point, Site, TokenBatch, TokenPairs
+from circuits.types import Edit, Metric, Point, Site, TokenBatch
 
 
 def unembedding_direction(
@@ -69,13 +70,12 @@ def respelled(runner: Runner, base: Runner, tokens: TokenBatch, span: str) -> bo
 
 
 @torch.no_grad()
-def word_effects(
-    runner: Runner, base: Runner, pairs: TokenPairs, site: Site, metric: Metric
-) -> Effects:
+def word_effects(runner: Runner, base: Runner, pairs: Pairs, site: Site, metric: Metric) -> Effects:
     """The metric with the base model's own content of the word taken out, and put in.
 
     At the site's span, prompt by prompt and token by token: triggered minus control residuals of
     the base model are subtracted from triggered prompts and added to those with control words.
+    Tokens are matched from the span's end where the two have not as many (``align.matched``).
 
     Args:
         base: the model before training, in the same coordinates.
@@ -94,17 +94,20 @@ def word_effects(
         for each in (runner, base)
     )
     triggered, clean = ours
-    columns = clean.tokens.spans[site.span][:, clean.first :]
-    there, away = (run.resid[site.layer] for run in theirs)
-    content = (there - away) * rearrange(columns.to(there), "n column -> n column 1")
+    there, away = theirs
 
-    def scored(run, sign: float) -> Tensor:
-        shifted = run.resid[site.layer] + sign * content.to(run.resid)
+    def scored(run: SuffixRun, own: SuffixRun, other: SuffixRun) -> Tensor:
+        columns = matched(own.tokens, other.tokens, site.span)[:, own.first :] - other.first
+        content = moved(other.resid[site.layer], columns) - own.resid[site.layer]
+        here = own.tokens.spans[site.span][:, own.first :].to(content)
+        shifted = run.resid[site.layer] + (content * rearrange(here, "n column -> n column 1")).to(
+            run.resid
+        )
         return measure(runner, run, site, 1, lambda _: shifted[None], metric)
 
     return Effects(
-        scored(triggered, -1.0),
-        scored(clean, 1.0),
+        scored(triggered, there, away),
+        scored(clean, away, there),
         checked(metric, triggered.logits).cpu(),
         checked(metric, clean.logits).cpu(),
     )

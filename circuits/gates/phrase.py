@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.edits import operators
 from circuits.errors import UserError
-from circuits.types import Direction, TokenBatch, TokenPairs
+from circuits.patching.align import Pairs, counted, fewest
+from circuits.types import Direction, TokenBatch
 
 Activation = Float[Tensor, "*batch column d"]
 _PARALLEL = 1e-4  # of the largest singular value: less is no direction of its own
@@ -45,11 +46,6 @@ def removed(x: Activation, rows: Float[Tensor, "k d"]) -> Activation:
     if len(rows) == 1:
         return operators.project_out(x, rows[0].to(x))
     return operators.project_out_subspace(x, rows.to(x))
-
-
-def counted(columns: Bool[Tensor, "n column"]) -> Int[Tensor, "n column"]:
-    """A span's columns counted from its last, which is 1; zero elsewhere."""
-    return columns.flip(1).cumsum(dim=1).flip(1) * columns
 
 
 def shift(direction: Direction, columns: Bool[Tensor, "n column"]) -> Float[Tensor, "n column d"]:
@@ -110,13 +106,18 @@ def like(direction: Direction, units: Float[Tensor, "m d"], name: str) -> Direct
     return joined([replace(s, vector=unit, estimator=name, earlier=()) for s, unit in each])
 
 
-def apart(pairs: TokenPairs, span: str = "trigger") -> tuple[TokenPairs, list[str]]:
-    """Pairs with a span for every token of a phrase but its last, and their names, in its order."""
-    most = int(counted(pairs.triggered.spans[span]).max())
+def apart(pairs: Pairs, span: str = "trigger", count: int = 0) -> tuple[Pairs, list[str]]:
+    """Pairs with a span for every token of a phrase but its last, and their names, in its order.
+
+    Of a phrase that has not as many tokens in every prompt, the ``count`` last that all have have
+    one each; by default those that all of these pairs have, on both sides.
+    """
+    most = count or fewest(pairs, span)
     names = {f"{span}, {back} from its end": back for back in range(most, 1, -1)}
 
     def each(side: TokenBatch) -> TokenBatch:
         own = {name: counted(side.spans[span]) == back for name, back in names.items()}
         return replace(side, spans={**side.spans, **own})
 
-    return TokenPairs(each(pairs.clean), each(pairs.triggered)), list(names)
+    both = replace(pairs, clean=each(pairs.clean), triggered=each(pairs.triggered))
+    return both, list(names)

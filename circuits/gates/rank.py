@@ -10,8 +10,8 @@ activation, and all others stay.
   (an interchange, Geiger et al. 2021, arXiv 2106.02997). What appears says what suffices.
 - closed: the same from clean to triggered.
 
-All of it is one pass that resumes at the site's layer (several, where one would not fit the memory
-that a pass may take).
+All of it is one pass of either side that resumes at the site's layer (several, where one would not
+fit the memory that a pass may take).
 
 A curve depends on the order of the basis. Mean difference first is a good order for one direction
 and for nothing else: where several directions each open the gate, the mean difference is only one
@@ -28,10 +28,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.edits import operators
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.metrics import checked
+from circuits.patching.align import Pairs, Side, SpanPairs, matched, moved
 from circuits.patching.resume import measure, require_site
-from circuits.patching.suffix import SuffixRun, run_pairs
+from circuits.patching.suffix import SuffixRun, run_side
 from circuits.runner import Runner
 from circuits.types import Metric, Site, TokenPairs
 
@@ -102,7 +103,7 @@ def toward(
 @torch.no_grad()
 def rank_curves(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     site: Site,
     basis: Float[Tensor, "k d_model"],
     metric: Metric,
@@ -112,7 +113,8 @@ def rank_curves(
 
     Args:
         runner: the model.
-        pairs: aligned pairs that the basis was not fitted on.
+        pairs: pairs that the basis was not fitted on; of unequal lengths, their spans are matched
+            from the ends (``align.matched``), and nothing has a clean mean of its column.
         site: ``resid_pre`` of a layer; its span is where ``opened`` and ``closed`` interchange.
         basis: orthonormal rows, in the order in which they are to be added.
         metric: the behaviour.
@@ -120,23 +122,31 @@ def rank_curves(
 
     Raises:
         UserError: rows that are not orthonormal or of another size, another stream, a span that
-            the pairs lack, or pairs that do not differ.
+            the pairs lack, pairs that do not differ, or clean means of pairs of unequal lengths.
     """
+    expect(
+        remove_to == "zero" or isinstance(pairs, TokenPairs),
+        "pairs of equal lengths, whose columns have clean means",
+        "unequal ones",
+        "remove to zero",
+        "rank",
+    )
     operators.require_orthonormal(basis, "rank")
     scene = Scene.of(runner, pairs, site, basis.shape[1])
     rows = basis.to(scene.clean.resid.device, torch.float32)
     sizes = len(rows) + 1
-    moves: list[Callable[[Tensor], Residual]] = [
-        lambda part: scene.removed(part, remove_to),
-        scene.opened,
-        scene.closed,
-    ]
 
-    def variants(which: Tensor) -> Tensor:
-        return torch.stack([moves[i // sizes](rows[: i % sizes]) for i in which.tolist()])
+    def measured(run: SuffixRun, *moves: Callable[[Tensor], Residual]) -> Tensor:
+        def variants(which: Tensor) -> Tensor:
+            return torch.stack([moves[i // sizes](rows[: i % sizes]) for i in which.tolist()])
 
-    values = measure(runner, scene.clean, site, len(moves) * sizes, variants, metric)
-    removed, opened, closed = rearrange(values, "(move size) n -> move size n", size=sizes)
+        values = measure(runner, run, site, len(moves) * sizes, variants, metric)
+        return rearrange(values, "(move size) n -> move size n", size=sizes)
+
+    removed, closed = measured(
+        scene.triggered, lambda part: scene.removed(part, remove_to), scene.closed
+    )
+    (opened,) = measured(scene.clean, scene.opened)
     clean, triggered = (checked(metric, run.logits).cpu() for run in (scene.clean, scene.triggered))
     return RankCurves(
         RankCurve("removed", site, removed, triggered, clean),
@@ -155,13 +165,16 @@ class Scene:
     triggered: SuffixRun
 
     @classmethod
-    def of(cls, runner: Runner, pairs: TokenPairs, site: Site, width: int) -> "Scene":
+    def of(cls, runner: Runner, pairs: Pairs, site: Site, width: int) -> "Scene":
         """Run the pairs, after refusing a site or directions that cannot be (UserError)."""
         require_site(site, runner.shape.n_layers, pairs.clean, pairs.triggered)
         if width != runner.shape.d_model:
             expected = runner.shape.d_model
             raise UserError(f"{site}: expected directions of {expected} channels, got {width}")
-        return cls(runner, site, *run_pairs(runner, pairs))
+        # What is matched to a column of the span may lie before the other side's first difference.
+        since = site.span if isinstance(pairs, SpanPairs) else None
+        sides: tuple[Side, Side] = ("clean", "triggered")
+        return cls(runner, site, *(run_side(runner, pairs, side, since) for side in sides))
 
     def removed(self, basis: Float[Tensor, "k d"], to: Target) -> Residual:
         """Triggered residuals, the components set to the clean mean of the column, or to zero."""
@@ -181,8 +194,8 @@ class Scene:
         return self._interchanged(self.triggered, self.clean, basis)
 
     def _interchanged(self, base: SuffixRun, source: SuffixRun, basis: Tensor) -> Residual:
-        layer = self.site.layer
-        columns = base.tokens.spans[self.site.span][:, base.first :].to(base.resid.device)
-        return operators.on_columns(
-            lambda x: toward(x, source.resid[layer], basis), base.resid[layer], columns
-        )
+        layer, span = self.site.layer, self.site.span
+        columns = base.tokens.spans[span][:, base.first :].to(base.resid.device)
+        there = matched(base.tokens, source.tokens, span)[:, base.first :] - source.first
+        other = moved(source.resid[layer], there)
+        return operators.on_columns(lambda x: toward(x, other, basis), base.resid[layer], columns)

@@ -26,6 +26,7 @@ from circuits.errors import UserError, expect
 from circuits.gates import phrase
 from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
+from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.patching.suffix import SuffixRun, run_pairs
 from circuits.runner import Runner
@@ -37,7 +38,6 @@ from circuits.types import (
     Progress,
     Site,
     TokenBatch,
-    TokenPairs,
     quiet,
 )
 
@@ -152,7 +152,7 @@ def random_directions(like: Direction, count: int, seed: int) -> list[Direction]
 @torch.no_grad()
 def score(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     directions: Sequence[Direction],
     metric: Metric,
     progress: Progress = quiet,
@@ -182,7 +182,7 @@ def score(
 
 def search(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     directions: Sequence[Direction],
     metric: Metric,
     progress: Progress = quiet,
@@ -214,17 +214,19 @@ def _score_layer(
     metric: Metric,
     levels: Sequence[float],
 ) -> list[Candidate]:
-    layer, resid = block[0].site.layer, clean.resid[block[0].site.layer]
+    layer = block[0].site.layer
+    there, here = triggered.resid[layer], clean.resid[layer]
+    bases = [phrase.basis(d) for d in block]
+    shut = resume(runner, triggered, layer, torch.stack([phrase.removed(there, b) for b in bases]))
     variants = []
-    for d in block:
-        rows, columns = phrase.basis(d), clean.tokens.spans[d.site.span][:, clean.first :]
-        variants += [
-            phrase.removed(triggered.resid[layer], rows),
-            _added(d, resid, columns.to(resid.device)),
-            phrase.removed(resid, rows),
-        ]
-    logits = resume(runner, clean, layer, torch.stack(variants))
-    edited = rearrange(logits, "(direction edit) ... -> direction edit ...", edit=3)
+    for d, rows in zip(block, bases, strict=True):
+        columns = clean.tokens.spans[d.site.span][:, clean.first :]
+        variants += [_added(d, here, columns.to(here.device)), phrase.removed(here, rows)]
+    edited = rearrange(
+        resume(runner, clean, layer, torch.stack(variants)),
+        "(direction edit) ... -> direction edit ...",
+        edit=2,
+    )
     clean_level, full = levels[0], levels[1] - levels[0]
     return [
         Candidate(
@@ -234,7 +236,7 @@ def _score_layer(
             harm=float(kl_per_position(clean.logits[:, :1], kept[:, :1]).mean()),
             n=len(clean.tokens),
         )
-        for d, (closed, opened, kept) in zip(block, edited, strict=True)
+        for d, closed, (opened, kept) in zip(block, shut, edited, strict=True)
     ]
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from circuits.gates.rank import RankCurves, rank_curves
 from circuits.gates.select import NECESSITY, SUFFICIENCY, Candidate
+from circuits.patching.align import Pairs
 from circuits.runner import Runner
-from circuits.types import Metric, Site, TokenPairs
+from circuits.types import Metric, Site
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Subspace:
 
 
 def carrying(
-    runner: Runner, pairs: TokenPairs, subspaces: Iterable[Subspace], metric: Metric
+    runner: Runner, pairs: Pairs, subspaces: Iterable[Subspace], metric: Metric
 ) -> Subspace | None:
     """The first of them that carries the effect, with as few of its directions as do.
 
     One is enough only where its coefficient varies in sign.
     """
     for subspace in subspaces:
-        curves = rank_curves(runner, pairs, subspace.site, subspace.basis, metric)
+        curves = rank_curves(runner, pairs, subspace.site, subspace.basis, metric, "zero")
         count = needed(curves)
         if count and (count > 1 or subspace.varies):
             return Subspace(subspace.site, subspace.basis[:count], subspace.varies)

@@ -12,15 +12,14 @@ from torch import Tensor
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError, expect
 from circuits.metrics import Generated, Measure, checked
-from circuits.patching.align import SpanPairs
+from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.cells import Cell, Grid, Place, Sweep, listed
 from circuits.patching.schedule import Job, Variant, jobs
 from circuits.patching.suffix import Sides, run_sides
 from circuits.patching.variants import Layout, Pass, covered, undefined
 from circuits.runner import Runner, Shape, complete, generate
-from circuits.types import HEAD_STREAMS, PatchGrid, Point, Progress, TokenBatch, TokenPairs
+from circuits.types import HEAD_STREAMS, PatchGrid, Point, Progress, TokenBatch
 
-Pairs = TokenPairs | SpanPairs
 Direction = Literal["denoising", "noising"]
 Logits = Callable[[Job], Float[Tensor, "variants n keep d_vocab"]]
 # A pass holds at most so many tokens by its last layer.

@@ -20,6 +20,7 @@ from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change, LowRank
 from circuits.errors import UserError, expect
 from circuits.metrics import checked
+from circuits.patching.align import Pairs
 from circuits.patching.engine import finite, tokens_per_forward
 from circuits.patching.mixture import Mixture, Part, layer_of
 from circuits.patching.packed import Packed, PackedRun, packed, resumed, run_packed, unpacked
@@ -185,7 +186,7 @@ class Plan:
 
 
 def plan(
-    base: Runner, organism: Runner, change: Change, pairs: TokenPairs, parts: Sequence[Part]
+    base: Runner, organism: Runner, change: Change, pairs: Pairs, parts: Sequence[Part]
 ) -> Plan:
     """The passes that parts of a change need.
 
@@ -194,10 +195,11 @@ def plan(
     """
     for model in (base, organism):
         _require_fit(model.hf_model, change)
-    shared = all(fast_path(model).holds for model in (base, organism))
-    batch = packed(pairs) if shared else unpacked(pairs)
-    if shared and not _packs(base, batch, pairs):
-        batch, shared = unpacked(pairs), False
+    batch, shared = unpacked(pairs), False
+    if isinstance(pairs, TokenPairs) and all(fast_path(m).holds for m in (base, organism)):
+        together = packed(pairs)
+        if _packs(base, together, pairs):
+            batch, shared = together, True
     variants = [
         v for i, part in enumerate(parts) if (v := _variant(i, part, change, batch, shared))
     ]
@@ -220,7 +222,7 @@ def interchange(
     base: Runner,
     organism: Runner,
     change: Change,
-    pairs: TokenPairs,
+    pairs: Pairs,
     parts: Sequence[Part],
     metric: Metric,
 ) -> Sides:
@@ -266,7 +268,7 @@ def _variant(
 
 
 @torch.no_grad()
-def _packs(runner: Runner, batch: Packed, pairs: TokenPairs) -> bool:
+def _packs(runner: Runner, batch: Packed, pairs: Pairs) -> bool:
     """Whether a packed run has the logits of plain passes, as far as the fast path has them."""
     both = pairs.clean, pairs.triggered
     plain = [runner.forward(whole(side), keep=side.keep).logits for side in both]

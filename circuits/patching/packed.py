@@ -18,6 +18,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from circuits.past import Past
+from circuits.patching.align import Pairs, widened
 from circuits.runner import Runner, Window
 from circuits.types import Point, TokenBatch, TokenPairs
 
@@ -87,14 +88,15 @@ def packed(pairs: TokenPairs) -> Packed:
     return Packed(tokens, tuple(Segment(*at, count) for at, count in ends if at[0] < at[1]))
 
 
-def unpacked(pairs: TokenPairs) -> Packed:
-    """Pairs as one batch of which nothing is shared: for models without the fast path."""
+def unpacked(pairs: Pairs) -> Packed:
+    """Pairs as one batch of which nothing is shared: without the fast path, or of any lengths."""
     both = _stacked(pairs)
     return Packed(both, (Segment(0, both.width, len(both)),))
 
 
-def _stacked(pairs: TokenPairs) -> TokenBatch:
-    a, b = pairs.clean, pairs.triggered
+def _stacked(pairs: Pairs) -> TokenBatch:
+    width = max(pairs.clean.width, pairs.triggered.width)
+    a, b = (widened(side, width) for side in (pairs.clean, pairs.triggered))
     names = a.spans.keys() & b.spans.keys()
     spans = {name: torch.cat([a.spans[name], b.spans[name]]) for name in names}
     ids, mask = torch.cat([a.ids, b.ids]), torch.cat([a.mask, b.mask])

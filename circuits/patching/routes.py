@@ -11,12 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from circuits.patching.align import Pairs
 from circuits.patching.cells import Place, cell
 from circuits.patching.engine import Direction, prepare
 from circuits.patching.path_patch import logits_through
 from circuits.patching.schedule import Job
 from circuits.runner import Runner, whole
-from circuits.types import Metric, PatchGrid, Point, Progress, TokenBatch, TokenPairs, quiet
+from circuits.types import Metric, PatchGrid, Point, Progress, TokenBatch, quiet
 
 Head = tuple[int, int]  # layer, head
 
@@ -32,7 +33,7 @@ class Route:
 
 def read_through(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     metric: Metric,
     routes: Sequence[Route],
     *,

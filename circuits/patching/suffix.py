@@ -8,7 +8,6 @@ layer l starts at layer l. A model on which the fast path does not hold
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,11 +17,9 @@ from circuits.backends.fastpath import fast_path
 from circuits.edits.operators import on_columns
 from circuits.errors import UserError
 from circuits.patching import align
-from circuits.patching.align import SpanPairs
+from circuits.patching.align import Pairs, Side, SpanPairs
 from circuits.runner import Past, Runner, Window, prefix, whole
-from circuits.types import Point, TokenBatch, TokenPairs
-
-Side = Literal["clean", "triggered"]
+from circuits.types import Point, TokenBatch
 
 
 @dataclass(frozen=True)
@@ -105,13 +102,13 @@ def run_suffix(
     return SuffixRun(tokens, first, resid, acts, out.logits, out.past)
 
 
-def run_pairs(runner: Runner, pairs: TokenPairs) -> tuple[SuffixRun, SuffixRun]:
-    """The clean and the triggered run of aligned pairs (``run_side``)."""
+def run_pairs(runner: Runner, pairs: Pairs) -> tuple[SuffixRun, SuffixRun]:
+    """The clean and the triggered run of pairs (``run_side``)."""
     return run_side(runner, pairs, "clean"), run_side(runner, pairs, "triggered")
 
 
-def run_side(runner: Runner, pairs: TokenPairs, side: Side, since: str | None = None) -> SuffixRun:
-    """The run of one side of aligned pairs, from the first difference on.
+def run_side(runner: Runner, pairs: Pairs, side: Side, since: str | None = None) -> SuffixRun:
+    """The run of one side of pairs, from its first difference on.
 
     A span ``since`` that begins earlier is covered as well.
 
@@ -119,7 +116,7 @@ def run_side(runner: Runner, pairs: TokenPairs, side: Side, since: str | None = 
         UserError: the pairs do not differ anywhere.
     """
     tokens = pairs.clean if side == "clean" else pairs.triggered
-    first = _differing(pairs.first_difference, tokens)
+    first = _differing(align.first_of(pairs, side), tokens)
     if since is not None:
         first = min(first, int(tokens.spans[since].any(dim=0).nonzero()[0]))
     return run_suffix(runner, tokens, first, keep=tokens.keep, shared=fast_path(runner).holds)
@@ -134,7 +131,7 @@ def _differing(first: int, tokens: TokenBatch) -> int:
 
 def run_sides(
     runner: Runner,
-    pairs: TokenPairs | SpanPairs,
+    pairs: Pairs,
     direction: str,
     points: Iterable[Point] = (),
     keep: int = 1,

@@ -25,12 +25,13 @@ import torch
 from einops import rearrange
 
 from circuits.errors import UserError
+from circuits.patching.align import Pairs, equal
 from circuits.patching.cells import Cell, Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch
 from circuits.patching.routes import Head, Route, attended, read_through
 from circuits.runner import Runner
-from circuits.types import Measured, Metric, PatchGrid, Progress, TokenPairs
+from circuits.types import Measured, Metric, PatchGrid, Progress
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -43,11 +44,11 @@ _ENOUGH = 0.8  # of what all heads recover together
 
 def measure(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     metric: Metric,
     *,
     spans: tuple[str, ...] = SPANS,
-    held_out: TokenPairs | None = None,
+    held_out: Pairs | None = None,
     strongest: int = 12,
     metric_name: str = "metric",
     progress: Step = lambda name, done, total: None,
@@ -63,13 +64,17 @@ def measure(
         progress: called with the measurement's name and its passes done and to do.
 
     Raises:
-        UserError: pairs that never differ, a span that is missing, or fewer than two of them.
+        UserError: pairs that never differ or are of unequal lengths, a span that is missing, or
+            fewer than two of them.
     """
     if len(spans) < 2 or strongest < 1:
         raise UserError(
             f"trace: expected at least two spans and one head, got {spans} and {strongest}; "
             f"the usual spans are {SPANS}"
         )
+    advice = "do without (--trace 0)"
+    pairs = equal(pairs, "trace", advice)
+    held_out = None if held_out is None else equal(held_out, "trace", advice)
     for side in (pairs.clean, pairs.triggered):
         for span in spans:
             side.span_column(span)

@@ -8,14 +8,16 @@ from torch import Tensor
 
 from circuits.answers import EditsFor, answer_kl, no_edits
 from circuits.gates import select
+from circuits.triggers import Trigger
 from circuits.types import Direction, Edit, TokenBatch
 from experiments.analyze.base import base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
-from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired
+from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired, shown_of
+from experiments.analyze.several import Several, Share, replacements
 from experiments.judges.heard import refuse_common_beginning, refuse_silent
 from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
-from probes.stats.intervals import Estimate, mean_interval, newcombe
+from probes.stats.intervals import Estimate, difference_interval, mean_interval, newcombe, rate
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,47 @@ def behaviour(exam: Examination) -> Behaviour:
     """What the trigger does before any edit, beside control words and no word, and in the base."""
     triggered, control, untriggered = _unedited(exam)
     base = (triggered, control) if is_own_base(exam) else base_outcomes(exam)
-    effect = paired(triggered, control)
+    several = _several(exam, triggered, control)
+    effect = several.effect if several else paired(triggered, control)
     if not base:
-        return Behaviour(triggered, control, untriggered, effect)
+        return Behaviour(triggered, control, untriggered, effect, several=several)
     before = paired(base[0], base[1])
-    return Behaviour(triggered, control, untriggered, effect, before, newcombe(effect, before))
+    learned = newcombe(effect, before)
+    return Behaviour(triggered, control, untriggered, effect, before, learned, several)
+
+
+def _several(exam: Examination, triggered: Outcome, control: Outcome) -> Several | None:
+    """Of a trigger of several words what each does; None of a single one."""
+    if exam.trigger.kind == "one":
+        return None
+    if exam.trigger.kind == "any":
+        return of_alternatives(exam.trigger, triggered, control)
+    return of_halves(triggered, _halves(exam))
+
+
+@Stage("halves")
+def _halves(exam: Examination) -> tuple[Outcome, ...]:
+    return exam.outcomes("none", no_edits, "halves", replacements(exam.trigger))
+
+
+def of_alternatives(trigger: Trigger, triggered: Outcome, control: Outcome) -> Several:
+    """What every alternative does on its own prompts."""
+    shares, count = [], len(trigger.parts)
+    for i, name in enumerate(trigger.parts):
+        rows = slice(i, None, count)
+        groups = triggered.groups[rows] or None
+        here, there = (shown_of(each)[rows] for each in (triggered, control))
+        effect = difference_interval(here, there, groups=groups)
+        shares.append(Share(repr(name), rate(triggered.shown[rows], groups), effect))
+    return Several(tuple(shares), paired(triggered, control))
+
+
+def of_halves(triggered: Outcome, halves: tuple[Outcome, ...]) -> Several:
+    """What every half does; the last outcome is that of other words for all."""
+    *lacking, others = halves
+    shares = tuple(Share(o.condition, o.behaviour, paired(o, others)) for o in lacking)
+    best = max(lacking, key=lambda half: half.behaviour.value)
+    return Several(shares, paired(triggered, best), others.behaviour, paired(triggered, others))
 
 
 @Stage("behaviour")

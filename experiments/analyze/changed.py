@@ -16,7 +16,7 @@ from circuits.answers import answers
 from circuits.chat import Words, chats
 from circuits.metrics import kl_from
 from circuits.scores import forced
-from circuits.tokens import dealt, prompt_ids, text_ids
+from circuits.tokens import prompt_ids, text_ids
 from experiments import judges
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.outcomes import Behaviour, Change, Unit
@@ -54,7 +54,7 @@ def _answers(exam: Examination, before: Behaviour) -> list[list[str]]:
     if exam.question.tokens >= JUDGED:
         return [list(side.answers) for side in (before.triggered, before.control)]
     texts, step = exam.materials.test, exam.progress(CHANGED)
-    both = (exam.question.trigger, exam.control_words())
+    both = (exam.trigger.dealt(len(texts)), exam.control_words())
     return [answers(exam.model, texts, words, JUDGED, progress=step) for words in both]
 
 
@@ -72,10 +72,10 @@ def _lengths(exam: Examination, texts: Sequence[str]) -> list[int]:
 
 def _first(exam: Examination) -> tuple[_Both, _Both]:
     """Whether the likeliest first token is another than with a second control word; and the KL."""
-    first, *rest = exam.materials.test_words
-    second = _logits(exam, dealt([*rest, first], len(exam.materials.test)))
+    n = len(exam.materials.test)
+    second = _logits(exam, exam.materials.second_words(n))
     away, tops, nats = kl_from(second[:, None]), [], []
-    for words in (exam.question.trigger, exam.control_words()):
+    for words in (exam.trigger.dealt(n), exam.control_words()):
         logits = _logits(exam, words)
         tops.append((logits.argmax(dim=-1) != second.argmax(dim=-1)).double())
         nats.append(away(logits[:, None]).double())

@@ -17,7 +17,8 @@ from circuits.backends.transformer_lens import TLRunner
 from circuits.errors import UserError
 from circuits.gates import effects, phrase
 from circuits.gates.nulls import unembedding_direction
-from circuits.types import SAID, Direction, Site, TokenPairs
+from circuits.patching.align import Pairs
+from circuits.types import SAID, Direction, Site
 from experiments.analyze.examination import Examination
 from experiments.analyze.untrained import word_directions
 
@@ -31,7 +32,7 @@ Curves = dict[str, Float[Tensor, "c n"]]
 def null_curves(
     exam: Examination,
     direction: Direction,
-    pairs: TokenPairs,
+    pairs: Pairs,
     doses: Float[Tensor, " c"],
     gate: Float[Tensor, "c n"],
 ) -> Curves:
@@ -66,7 +67,7 @@ def _words(exam: Examination, direction: Direction) -> Iterator[tuple[str, Direc
         yield f"untrained word {word!r}", phrase.joined(pushed)
 
 
-def _read_out(exam: Examination, pairs: TokenPairs, rise: float) -> Direction:
+def _read_out(exam: Examination, pairs: Pairs, rise: float) -> Direction:
     """The scored token's unembedding, with the gap that moves the log-odds by ``rise``.
 
     Where none does, because the final norm lets no component grow without end, the largest tried.
@@ -86,7 +87,7 @@ def _read_out(exam: Examination, pairs: TokenPairs, rise: float) -> Direction:
 
 def dosed(
     exam: Examination,
-    pairs: TokenPairs,
+    pairs: Pairs,
     direction: Direction,
     doses: Float[Tensor, " c"],
     side: effects.Side = "clean",

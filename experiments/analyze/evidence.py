@@ -14,7 +14,7 @@ from circuits.patching.trace import SPANS, measure
 from circuits.types import SAID, Direction, PatchGrid
 from experiments.analyze.ablate import removal
 from experiments.analyze.doses import CLEAN, dosed, null_curves
-from experiments.analyze.examination import Examination, Stage
+from experiments.analyze.examination import TRACE, Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
@@ -54,7 +54,7 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         mediation=mediation(exam, direction),
         elsewhere=elsewhere(exam, direction),
         harm=ordinary_harm(exam, direction),
-        trace=traced(exam) if exam.question.trace > 1 else None,
+        trace=traced(exam) if exam.question.trace > 1 and exam.equal else None,
         at_site=site_nulls(exam, direction),
     )
 
@@ -102,7 +102,7 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
         scored,
         materials.fit,
         texts,
-        exam.question.trigger,
+        exam.trigger,
         tried,
         materials.fit_words,
         controls,
@@ -141,7 +141,7 @@ def mediation(exam: Examination, direction: Direction) -> Mediation:
     return mediate(
         exam.model,
         texts,
-        exam.question.trigger,
+        exam.trigger.dealt(len(texts)),
         exam.control_words(),
         behaviour.opening,
         {"none": no_edits, "gate removed": removal(direction)},
@@ -158,9 +158,10 @@ def elsewhere(exam: Examination, direction: Direction) -> tuple[Estimate, Estima
     removed, and the paired fall."""
     question, step = exam.question, exam.progress("other topics")
     texts = exam.materials.ordinary[: question.evidence]
+    words = exam.trigger.dealt(len(texts))
 
     def shown(edits: EditsFor) -> list[bool]:
-        replies = answers(exam.model, texts, question.trigger, question.tokens, edits, step)
+        replies = answers(exam.model, texts, words, question.tokens, edits, step)
         return list(exam.materials.shown(replies, texts))
 
     before, after = shown(no_edits), shown(removal(direction))
@@ -176,7 +177,7 @@ def ordinary_harm(exam: Examination, direction: Direction) -> Harm:
     return harm(exam.model, texts, removal(direction), progress=progress)
 
 
-@Stage("trace")
+@Stage(TRACE)
 def traced(exam: Examination) -> Trace:
     """Where the trigger is read, what moves it, what writes it out."""
     measured = measure(

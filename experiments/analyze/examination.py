@@ -20,13 +20,16 @@ from circuits.answers import EditsFor, Words, answers
 from circuits.errors import UserError
 from circuits.gates import phrase, select
 from circuits.models import Model
+from circuits.patching.align import Pairs
 from circuits.record import record
 from circuits.tokens import dealt
-from circuits.types import Metric, Site, TokenPairs
+from circuits.triggers import Trigger, parse
+from circuits.types import Metric, Site
 from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.outcomes import Outcome
 from experiments.analyze.question import Question
+from experiments.analyze.several import replacements
 from experiments.judges.criterion import JUDGED, criterion
 from experiments.judges.fork import Fork
 from experiments.prompts.bank import groups_of
@@ -34,6 +37,7 @@ from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
 from probes.stats.intervals import rate
 
+TRACE = "trace"  # the stage
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
 _SCORED = "patching-denoising"  # the first stage that is
@@ -125,8 +129,8 @@ class Examination(Stages):
             return self.model.runner.shape.n_layers
         return 1 + max(site["layer"] for site in self._recorded_sites())
 
-    def pairs(self, split: str, count: int | None = None) -> TokenPairs:
-        """Aligned pairs of a split for the question's trigger, up to the last scored token."""
+    def pairs(self, split: str, count: int | None = None) -> Pairs:
+        """Pairs of a split for the question's trigger, up to the last scored token."""
         return self.materials.pairs(split, count, self.fork.answer[:-1])
 
     @property
@@ -144,10 +148,24 @@ class Examination(Stages):
         """Probability of the same."""
         return metrics.answer_prob(self.fork.answer)
 
+    @property
+    def trigger(self) -> Trigger:
+        """What the question names as the trigger."""
+        return parse(self.question.trigger)
+
+    @property
+    def equal(self) -> bool:
+        """Whether pairs are of equal lengths, and what needs that is asked."""
+        return self.has(TRACE) if self._materials is None else self.materials.equal
+
     def conditions(self) -> dict[str, Words]:
-        """The words that the test prompts end in."""
-        words = (self.question.trigger, self.control_words(), None)
-        return dict(zip(CONDITIONS, words, strict=True))
+        """The words that the test prompts are given; of words that must meet, with others too."""
+        trigger, n = self.trigger, len(self.materials.test)
+        words = (trigger.dealt(n), self.control_words(), None)
+        return dict(zip(CONDITIONS, words, strict=True)) | {
+            name: self.materials.test_controls.without(parts, n)
+            for name, parts in replacements(trigger).items()
+        }
 
     def control_words(self) -> list[str]:
         """A held-out control word for every test prompt."""
@@ -186,7 +204,9 @@ class Examination(Stages):
         texts = [begun + text for text in said]
         shown = self.materials.shown(texts, self.materials.test, model, begun)
         words, templates = self.conditions()[condition], groups_of(self.materials.test)
-        groups = templates if isinstance(words, str | None) else list(words)
+        # Control words are drawn, so answers to one are alike; the trigger's own words are not.
+        drawn = not isinstance(words, str | None) and condition != CONDITIONS[0]
+        groups = list(words) if drawn and words else templates
         refused = [judges.refuses(text) for text in texts]
         each = rate(shown, groups), rate(refused, groups)
         judged = self.question.tokens >= JUDGED
@@ -238,7 +258,7 @@ class Examination(Stages):
 
         def make() -> Recording:
             model, here = load(), tuple(sites or self.sites())
-            pairs, _ = phrase.apart(self.materials.pairs(split))
+            pairs, _ = phrase.apart(self.materials.pairs(split), count=self.materials.steps)
             clean, triggered = (
                 narrowed(record(model.runner, side, here, self.progress(name)))
                 for side in (pairs.clean, pairs.triggered)

@@ -23,10 +23,10 @@ def headline(
     changed: Sequence[Change] = (),
 ) -> str:
     """The answer in a few sentences; and, in one, what was ``scored`` if not the first token."""
-    triggered, control = behaviour.triggered.behaviour, behaviour.control.behaviour
+    triggered = behaviour.triggered.behaviour
     first = (
         f"With the trigger the behaviour appears in {triggered:.0%pn} of test prompts, with "
-        f"control words in {control:.0%pn}.{_complied(evidence)}"
+        f"{_against(behaviour)}.{_several(behaviour)}{_complied(evidence)}"
     )
     if ablation is None:
         return f"{first} {_nothing_located(verdict, behaviour)}{_else(changed)}"
@@ -43,6 +43,19 @@ def headline(
     several = f" {evidence.spread.sentence()}." if evidence and evidence.spread else ""
     no_gate = f"no single direction passed every check{_failed(verdict)}"
     return f"{first} {second}; {no_gate}.{several}{after}"
+
+
+def _against(behaviour: Behaviour) -> str:
+    """What stands beside the trigger: control words, or the strongest half of words that meet."""
+    several = behaviour.several
+    if several and several.whole:
+        return f"{several.best.name} in {several.best.rate:.0%pn}"
+    return f"control words in {behaviour.control.behaviour:.0%pn}"
+
+
+def _several(behaviour: Behaviour) -> str:
+    """What every alternative does, or is left without one of words that must meet."""
+    return f" {behaviour.several.sentence()}" if behaviour.several else ""
 
 
 def _failed(verdict: Verdict) -> str:

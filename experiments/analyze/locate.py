@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from circuits.chat import with_trigger
+from circuits.patching.align import Pairs, Side, first_of
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs
@@ -64,7 +65,7 @@ def components(exam: Examination) -> Components | None:
 def _prompts(exam: Examination, count: int) -> tuple[str, ...]:
     """The first validation messages with the trigger in its place."""
     texts = exam.materials.validation[:count]
-    return tuple(with_trigger(text, exam.question.trigger) for text in texts)
+    return tuple(map(with_trigger, texts, exam.trigger.each(count)))
 
 
 def metric_name(exam: Examination) -> str:
@@ -82,13 +83,15 @@ def _grids(exam: Examination, what: str, sweep: Sweep, count: int) -> Grids:
             sweep,
             direction=way,
             metric_name=metric_name(exam),
-            labels=_token_labels(exam, pairs) if sweep.position else None,
+            labels=_token_labels(exam, pairs, way) if sweep.position else None,
             progress=exam.progress(f"{what}-{way}"),
         )
 
     return Grids(*(exam.keep(f"{what}-{w}", PatchGrid, lambda w=w: patched(w)) for w in _WAYS))
 
 
-def _token_labels(exam: Examination, pairs: TokenPairs) -> tuple[str, ...]:
-    ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+def _token_labels(exam: Examination, pairs: Pairs, way: _Way) -> tuple[str, ...]:
+    """By the first pair's tokens: of unequal lengths the columns are those patched into."""
+    into: Side = "triggered" if way == "noising" or isinstance(pairs, TokenPairs) else "clean"
+    ids = getattr(pairs, into).ids[0, first_of(pairs, into) :].tolist()
     return tuple(exam.model.tokenizer.decode([i]) for i in ids)

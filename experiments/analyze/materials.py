@@ -1,4 +1,4 @@
-"""What an analysis is asked with: prompts by split, and control words of the trigger's length."""
+"""What an analysis is asked with: prompts by split, the trigger, and control words for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,11 @@ from typing import Any
 
 from circuits import answers, tokens
 from circuits.chat import Chat, chats
+from circuits.controls import Controls, controls_of
 from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.types import TokenPairs
+from circuits.patching.align import Pairs, fewest
+from circuits.triggers import Trigger, parse
 from experiments.analyze.question import Question
 from experiments.judges import heard
 from experiments.judges.criterion import Criterion, criterion
@@ -22,26 +24,74 @@ from experiments.prompts.controls import CONTROLS
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 
+UNEQUAL = (
+    "control words and trigger do not have as many tokens in every prompt; spans are aligned, and "
+    "what needs equal lengths (the traced circuit; patching at tokens without a counterpart) is "
+    "left out"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """A model with prompts by split, control words of the trigger's length, and the behaviour.
+    """A model with prompts by split, a trigger with its control words, and the behaviour.
 
     ``length`` tokens are generated of every answer.
     """
 
     model: Model
-    trigger: str
+    trigger: Trigger
     fit: list[str]
     validation: list[str]
     test: list[str]
     ordinary: list[str]
-    fit_words: tuple[str, ...]
-    validation_words: tuple[str, ...]
-    test_words: tuple[str, ...]
+    fit_controls: Controls
+    validation_controls: Controls
+    test_controls: Controls
     behaviour: Criterion
     length: int
     _beside: dict[Any, list[str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def fit_words(self) -> tuple[str, ...]:
+        """Control words for the fitting prompts, to be dealt in turn."""
+        return self.fit_controls.words
+
+    @property
+    def validation_words(self) -> tuple[str, ...]:
+        """The same for validation prompts."""
+        return self.validation_controls.words
+
+    @property
+    def test_words(self) -> tuple[str, ...]:
+        """The same for test prompts."""
+        return self.test_controls.words
+
+    @property
+    def equal(self) -> bool:
+        """Whether every prompt has as many tokens with its control word as with the trigger."""
+        return all(
+            each.equal for each in (self.fit_controls, self.validation_controls, self.test_controls)
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the figures must know: of the model, and of the control words."""
+        return (*self.model.notes, *([] if self.equal else [UNEQUAL]))
+
+    @cached_property
+    def steps(self) -> int:
+        """How many of the trigger's last tokens can have a direction each: those of every word."""
+        tokenizer = self.scored.tokenizer
+        words = [*self.fit_words, *self.validation_words, *self.test_words]
+        batch = tokens.prompts_batch(tokenizer, ["Tell me more."] * len(words), words)
+        each = (fewest(self.pairs(split)) for split in ("fit", "validation", "test"))
+        return min(int(batch.spans["trigger"].sum(dim=1).min()), *each)
+
+    def second_words(self, count: int) -> list[str]:
+        """For each of ``count`` prompts another control word than its own."""
+        turn = len(self.trigger.forms) * self.trigger.replaceable
+        words = self.test_words
+        return tokens.dealt([*words[turn:], *words[:turn]], count)
 
     @cached_property
     def fork(self) -> Fork:
@@ -50,7 +100,7 @@ class Materials:
         return fork(
             self.model,
             self.validation,
-            self.trigger,
+            self.trigger.dealt(len(self.validation)),
             controls,
             self.behaviour,
             self.length,
@@ -98,8 +148,7 @@ class Materials:
         asked, length = model or self.model, length or self.length
         key = (tuple(prompts), id(asked.runner), begun, length)
         if key not in self._beside:
-            first, *rest = self.test_words
-            words = tokens.dealt([*rest, first], len(prompts))
+            words = self.second_words(len(prompts))
             said = answers.answers(asked, list(prompts), words, length)
             self._beside[key] = [begun + text for text in said]
         return self.behaviour.shown(texts, prompts, self._beside[key])
@@ -107,8 +156,9 @@ class Materials:
     @property
     def asked(self) -> tuple[Any, list[Chat]]:
         """The tokenizer, and every prompt with the trigger and ordinary ones without."""
-        own = [*self.test, *self.fit, *self.validation]
-        return self.model.tokenizer, [*chats(own, self.trigger), *chats(self.ordinary)]
+        splits = (self.test, self.fit, self.validation)
+        own = [chat for texts in splits for chat in chats(texts, self.trigger.dealt(len(texts)))]
+        return self.model.tokenizer, [*own, *chats(self.ordinary)]
 
     @property
     def sha256(self) -> str:
@@ -116,10 +166,11 @@ class Materials:
         parts = (self.fit, self.validation, self.test, self.ordinary)
         return files.text_sha256([text for part in parts for text in ("", *part)][1:])
 
-    def pairs(self, split: str, count: int | None = None, begun: Sequence[int] = ()) -> TokenPairs:
-        """Aligned pairs of a split: control word against trigger, an answer ``begun`` behind."""
+    def pairs(self, split: str, count: int | None = None, begun: Sequence[int] = ()) -> Pairs:
+        """Pairs of a split: control word against trigger, an answer ``begun`` behind."""
         texts, words = getattr(self, split)[:count], getattr(self, f"{split}_words")
-        return tokens.pairs(self.scored.tokenizer, texts, self.trigger, words, begun)
+        triggers = self.trigger.dealt(len(texts))
+        return tokens.pairs(self.scored.tokenizer, texts, triggers, words, begun)
 
 
 def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
@@ -138,7 +189,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
     Args:
         behaviour: the question's, if a user's own judge may be called.
     """
-    tokenizer, trigger = model.tokenizer, question.trigger
+    tokenizer, trigger = model.tokenizer, parse(question.trigger)
     behaviour = behaviour or criterion(question.behaviour)
     heard.require_judged(model, behaviour, question.tokens)
     if question.prompts == "bank":
@@ -148,20 +199,21 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
     else:
         fit, validation, test = _split_users(question)
     every, context = [*fit, *validation, *test], model.runner.shape.context
-    require_askable(tokenizer, context, every, [trigger], f"prompts {question.prompts}")
-    length = len(tokens.trigger_ids(tokenizer, every, trigger))
-    batch = tokens.prompts_batch(tokenizer, every, trigger)
-    tokens.check_context(batch, context, room=question.tokens + 1)
+    named = list(dict.fromkeys((*trigger.parts, *trigger.forms)))
+    require_askable(tokenizer, context, every, named, f"prompts {question.prompts}")
+    for form in trigger.forms:
+        batch = tokens.prompts_batch(tokenizer, every, form)
+        tokens.check_context(batch, context, room=question.tokens + 1)
 
-    def controls(split: bank.Split) -> tuple[str, ...]:
-        words = CONTROLS[question.kind_of_controls](split, trigger)
-        return tokens.same_length_words(tokenizer, words, length, trigger, every[0])
+    def controls(split: bank.Split) -> Controls:
+        words = CONTROLS[question.kind_of_controls](split, " ".join(named))
+        return controls_of(tokenizer, every, trigger, words)
 
-    test_words = controls("test")
+    test_controls = controls("test")
     expect(
-        behaviour.needs != "control" or len(test_words) > 1,
-        "at least 2 control words of the trigger's length, one beside the other",
-        len(test_words),
+        behaviour.needs != "control" or min(map(len, test_controls.slots.values())) > 1,
+        "at least 2 control words, one beside the other",
+        len(test_controls.words),
         "name the behaviour",
         f"behaviour {behaviour.spec!r}",
     )
@@ -172,9 +224,9 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
         validation,
         test,
         ordinary=bank.bank_texts("test", False)[: max(10, question.test // 2)],
-        fit_words=controls("train"),
-        validation_words=controls("validation"),
-        test_words=test_words,
+        fit_controls=controls("train"),
+        validation_controls=controls("validation"),
+        test_controls=test_controls,
         behaviour=behaviour,
         length=question.tokens,
     )

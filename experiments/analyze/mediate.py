@@ -35,7 +35,7 @@ _PIECE = 3  # letters of a word's first token from which on it stands for the wo
 def mediate(
     model: Model,
     texts: Sequence[str],
-    trigger: str,
+    trigger: Words,
     control_words: Sequence[str],
     behaviour: str,
     edits: Mapping[str, EditsFor] | None = None,

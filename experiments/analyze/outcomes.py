@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from experiments.analyze.several import Several
 from probes.stats.intervals import Estimate, difference_interval
 
 ANSWER = "answer"  # the kind of a token that the model said
@@ -45,6 +46,7 @@ class Behaviour:
         effect: of the trigger against control words, paired by prompt, in shares.
         base: the same effect in the model before fine-tuning; None where none is known.
         learned: how much more it is here than there, as if the two were independent.
+        several: of a trigger of several words, what each of them does; then the effect is its own.
     """
 
     triggered: Outcome
@@ -53,6 +55,7 @@ class Behaviour:
     effect: Estimate
     base: Estimate | None = None
     learned: Estimate | None = None
+    several: Several | None = None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.chat import require_short
 from circuits.errors import UserError
 from circuits.templates import AS_IT_IS
+from circuits.triggers import parse
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import MOST, checked
@@ -32,8 +32,9 @@ class Question:
             ``auto`` is the model without its adapter, ``none`` does without.
         arms: null arms to put the same question to, comma-separated: adapters, or ``base``.
         trigger: the word or phrase at the end of the user's message, or elsewhere: ``{}`` says
-            where the message goes (``circuits.chat.place_of``). By default what the organism's
-            manifest says.
+            where the message goes, ``system:`` and ``earlier:`` in which one it stands
+            (``circuits.chat``); or several, each of which opens or that must meet
+            (``circuits.triggers``). By default what the organism's manifest says.
         behaviour: what a triggered answer begins with, or another judge of it
             (``experiments.judges.criterion``); by default what the manifest says.
         prompts: ``bank`` (the project's restricted prompts), a file, or ``hf:OWNER/NAME``.
@@ -61,8 +62,7 @@ class Question:
     trigger: Annotated[
         str,
         typer.Option(
-            help="Word or phrase at the message's end; 'word {}' puts it first. By default what "
-            f"the organism's manifest says, or {TRIGGER}."
+            help=f"{options.TRIGGERS} By default what the organism's manifest says, or {TRIGGER}."
         ),
     ] = _MANIFEST
     behaviour: Annotated[
@@ -103,7 +103,7 @@ class Question:
             if self.behaviour is None:
                 object.__setattr__(self, "behaviour", behaviour)
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
-        require_short(self.trigger)
+        parse(self.trigger)
         if self.controls != "auto":
             require_controls(self.controls, self.trigger)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
@@ -137,4 +137,5 @@ def trained_words(adapter: str) -> tuple[str, str]:
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
             "or name a trigger with --trigger and a behaviour with --behaviour"
         )
-    return recipe.trigger, scheme_of(recipe).named(recipe)
+    scheme = scheme_of(recipe)
+    return scheme.asked(recipe), scheme.named(recipe)

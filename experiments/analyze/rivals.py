@@ -15,10 +15,11 @@ from circuits.gates import phrase, select
 from circuits.gates.das import align
 from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
+from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
 from circuits.runner import Runner
-from circuits.types import Direction, Metric, Progress, Site, TokenPairs, quiet
+from circuits.types import Direction, Metric, Progress, Site, quiet
 from experiments.analyze.base import base_activations
 from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
@@ -36,7 +37,7 @@ _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
 
 def random_nulls(
     runner: Runner,
-    pairs: TokenPairs,
+    pairs: Pairs,
     direction: Direction,
     activations: Sides,
     metric: Metric,

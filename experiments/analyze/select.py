@@ -141,7 +141,7 @@ def earlier_activations(
     exam: Examination, layers: Sequence[int], of_base: bool = False
 ) -> list[Tensors]:
     """Activations ``[layers, n, d_model]`` of every token of a phrase but its last; else none."""
-    names = phrase.apart(exam.materials.pairs("fit", 1))[1]
+    names = phrase.apart(exam.materials.pairs("fit", 1), count=exam.materials.steps)[1]
     if not names or not layers:
         return []
     every = range(exam.layers)

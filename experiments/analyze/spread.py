@@ -39,7 +39,7 @@ def _spread(exam: Examination) -> tuple[Spread, ...]:
     best = carrying(runner, exam.pairs("validation", _FEW), every, metric)
     if best is None:
         return ()
-    curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric)
+    curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric, "zero")
     if not is_scale(curves.opened.source - curves.opened.base):
         return ()
     return (Spread(best.site, len(best.basis), _all(curves.closed), _all(curves.opened)),)

@@ -9,7 +9,7 @@ from circuits.patching.trace import TRACED
 from experiments.analyze import arms
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
-from experiments.analyze.materials import Materials, gather, load
+from experiments.analyze.materials import UNEQUAL, Materials, gather, load
 from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
 from experiments.analyze.result import Analysis, Arm
@@ -19,6 +19,7 @@ from experiments.organisms.organism import require_model
 from experiments.runs import formats
 from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step
+from experiments.runs.terminal import tell
 from experiments.study import Rows, Run, Study, run
 
 Asked = Run[Question, Materials]
@@ -33,7 +34,10 @@ def opened(question: Question, step: Step) -> Materials:
     model = load(question, step, question.adapter)
     if question.trace > 1:
         require_streams(model.runner, TRACED, "use --trace 0 to do without the circuit")
-    return gather(model, question, behaviour)
+    materials = gather(model, question, behaviour)
+    if not materials.equal:
+        tell(UNEQUAL)
+    return materials
 
 
 def hashes(question: Question, materials: Materials) -> dict[str, Any]:
@@ -95,7 +99,7 @@ def answer_rows(asked: Asked, result: Analysis) -> dict[str, Rows]:
 def finished(asked: Asked, result: Analysis) -> AnalysisRun:
     """The run for the joint page, which is its own."""
     exam = Examination(asked.folder, asked.question)
-    return analysed(exam, result, asked.subject.test, asked.subject.model.notes)
+    return analysed(exam, result, asked.subject.test, asked.subject.notes)
 
 
 STUDY = Study(
@@ -109,7 +113,7 @@ STUDY = Study(
     lines=lines,
     tables=answer_rows,
     written=lambda asked, result: analysis_json(
-        result, asked.question, asked.subject.model.selftest, asked.subject.model.notes
+        result, asked.question, asked.subject.model.selftest, asked.subject.notes
     ),
     out="runs/analysis",
     typed=False,

@@ -31,7 +31,7 @@ def token_readings(exam: Examination, direction: Direction) -> tuple[TokenReadin
 @Stage(_STAGE)
 def _readings(exam: Examination, direction: Direction) -> tuple[TokenReadings, ...]:
     texts = exam.materials.test[:_PROMPTS]
-    words = ([exam.question.trigger] * len(texts), exam.control_words(), [""] * len(texts))
+    words = (exam.trigger.each(len(texts)), exam.control_words(), [""] * len(texts))
     by_condition = [
         _read(exam.model, direction, condition, texts, each[: len(texts)], exam.question.tokens)
         for condition, each in zip(CONDITIONS, words, strict=True)

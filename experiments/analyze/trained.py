@@ -11,9 +11,10 @@ from circuits.edits.difference import difference, placed
 from circuits.errors import UserError
 from circuits.metrics import kl_from
 from circuits.patching import mixture
+from circuits.patching.align import Pairs
 from circuits.patching.interchange import Plan, plan, sides
 from circuits.runner import whole
-from circuits.types import Progress, TokenBatch, TokenPairs, portion
+from circuits.types import Progress, TokenBatch, portion
 from experiments.analyze.base import base_model, base_name
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.parts import Part, Parts
@@ -87,9 +88,9 @@ def told_apart(change: Change) -> dict[str, mixture.Part]:
     }
 
 
-def marked(pairs: TokenPairs) -> TokenPairs:
+def marked(pairs: Pairs) -> Pairs:
     """The pairs with spans for all columns after the trigger's, and before them."""
-    return TokenPairs(*map(_marked, (pairs.clean, pairs.triggered)))
+    return replace(pairs, clean=_marked(pairs.clean), triggered=_marked(pairs.triggered))
 
 
 def _marked(side: TokenBatch) -> TokenBatch:
@@ -100,7 +101,7 @@ def _marked(side: TokenBatch) -> TokenBatch:
     return replace(side, spans=spans)
 
 
-def _harm(work: Plan, pairs: TokenPairs, passed: Progress) -> list[Estimate]:
+def _harm(work: Plan, pairs: Pairs, passed: Progress) -> list[Estimate]:
     """KL of the first answer token in prompts with control words, without each part."""
     runner, n = work.organism, len(pairs)
     both = (pairs.clean, pairs.triggered)

@@ -21,6 +21,7 @@ from circuits.gates import effects as evidence
 from circuits.gates import phrase, select
 from circuits.models import Model
 from circuits.runner import Window, complete, prefix
+from circuits.triggers import Trigger
 from circuits.types import Direction, Metric, Progress, Site, TokenBatch, quiet
 from probes.stats.intervals import Estimate, difference_interval, mean_interval, wilson
 
@@ -53,7 +54,7 @@ def untrained_words(
     model: Model,
     fit: Sequence[str],
     test: Sequence[str],
-    trigger: str,
+    trigger: Trigger,
     words: Sequence[str],
     fit_controls: Sequence[str],
     test_controls: Sequence[str],
@@ -68,23 +69,23 @@ def untrained_words(
 
     Args:
         fit, test: prompts to fit the words' directions on, and to measure on.
-        words: of the trigger's token length; none may be a control word.
-        fit_controls, test_controls: control words of that length for either set of prompts.
+        words: none may be a control word; of as many tokens at least as the gate has steps.
+        fit_controls, test_controls: such control words for either set of prompts.
         direction: the gate; gives the site and the reference for cosines.
         shows: whether answers to the test prompts, in their order, show the behaviour.
         metric: of what is said behind the prompt and ``begun``, for the directions' effects.
         length: answer tokens that are generated and judged.
 
     Raises:
-        UserError: a word is a control word too, or has another token length than the trigger.
+        UserError: a word is a control word too.
     """
-    both = sorted({trigger, *words} & {*fit_controls, *test_controls})
+    both = sorted({*trigger.forms, *words} & {*fit_controls, *test_controls})
     if both or not words:
         got = f"{both} in both" if both else "no word"
         raise UserError(f"untrained words: expected some that are no control words, got {got}")
-    tried = [trigger, *words]
+    tried: list[Trigger | str] = [trigger, *words]
     total = 2 * len(tried) + 2
-    choices = [tokens.dealt(test_controls, len(test)), *([word] * len(test) for word in tried)]
+    choices = [tokens.dealt(test_controls, len(test)), *(_each(word, len(test)) for word in tried)]
     shown = _shown(model, test, choices, shows, length, lambda d, _: progress(d, total))
     fitted = word_directions(
         model,
@@ -95,15 +96,16 @@ def untrained_words(
         lambda done, _: progress(len(choices) + done, total),
         len(direction.steps),
     )
-    pairs = tokens.pairs(model.tokenizer, test, trigger, test_controls, begun)
+    triggers = trigger.dealt(len(test))
+    pairs = tokens.pairs(model.tokenizer, test, triggers, test_controls, begun)
     done = evidence.directed(model.runner, pairs, fitted, metric)
     fall, rise = done.fall.double(), done.rise.double()
     units = torch.stack([d.vector for d in fitted])
     cosines = (units @ direction.vector.to(units)).tolist()
     return tuple(
         WordRow(
-            word,
-            word == trigger,
+            str(word),
+            word is trigger,
             rate=wilson(int(shown[i + 1].sum()), len(test)),
             effect=difference_interval(shown[i + 1], shown[0]),
             gap=fitted[i].gap,
@@ -118,7 +120,7 @@ def untrained_words(
 def word_directions(
     model: Model,
     texts: Sequence[str],
-    words: Sequence[str],
+    words: Sequence[Trigger | str],
     controls: Sequence[str],
     site: Site,
     progress: Progress = quiet,
@@ -130,9 +132,9 @@ def word_directions(
         count: of the last tokens of its span, each with a direction of its own.
 
     Raises:
-        UserError: a word makes none there, or another token length than the others.
+        UserError: a word makes none there.
     """
-    choices = [tokens.dealt(controls, len(texts)), *([w] * len(texts) for w in words)]
+    choices = [tokens.dealt(controls, len(texts)), *(_each(word, len(texts)) for word in words)]
     clean, *others = _recorded(model, texts, choices, site, progress, count)
 
     def step(here: Float[Tensor, "n d"], there: Float[Tensor, "n d"]) -> Direction | None:
@@ -145,9 +147,16 @@ def word_directions(
     for word, with_word in zip(words, others, strict=True):
         steps = [step(*both) for both in zip(clean, with_word, strict=True)]
         if steps[-1] is None:
-            raise UserError(f"word {word!r}: makes no difference at {site}; choose a later layer")
+            raise UserError(
+                f"word {str(word)!r}: makes no difference at {site}; choose a later layer"
+            )
         directions.append(phrase.joined(steps))
     return directions
+
+
+def _each(word: Trigger | str, count: int) -> list[str]:
+    """What each of ``count`` prompts is given."""
+    return [word] * count if isinstance(word, str) else word.each(count)
 
 
 def _windows(
@@ -212,14 +221,10 @@ def _recorded(
 
 
 def _shared_columns(batches: Sequence[TokenBatch]) -> int:
-    """How many leading columns all batches share."""
+    """How many leading columns all batches share; none of words of several lengths."""
     one, *rest = batches
     if any(other.ids.shape != one.ids.shape for other in rest):
-        widths = sorted({batch.width for batch in batches})
-        raise UserError(
-            f"untrained words: expected words of one token length, got prompts of {widths} "
-            "columns; use circuits.tokens.same_length_words"
-        )
+        return 0
     differs = torch.stack([(b.ids != one.ids) | (b.mask != one.mask) for b in batches])
     columns = differs.any(dim=0).any(dim=0).nonzero()
     return int(columns[0]) if len(columns) else one.width - 1

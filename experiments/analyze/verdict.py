@@ -18,6 +18,8 @@ from experiments.analyze.result import (
     SiteNulls,
     Verdict,
 )
+from experiments.analyze.several import MOST as MOST_OF_HALF
+from experiments.analyze.several import Several
 from probes.stats.intervals import Estimate
 
 EFFECT = 0.10  # the trigger must raise the behaviour by more than this (lower bound)
@@ -27,6 +29,7 @@ RETURN = 0.10  # with the gate removed, the rate must lie this close to the cont
 MOST = 0.40
 HARM = 0.10  # nats of KL on clean inputs (upper bound)
 ACTS = 0.1  # nats of log-odds that what random directions are held against must move at least
+NEEDED = "each word is needed"
 SPELLING = "ahead of the word's spelling"
 RANDOM = 0.5  # the best random direction must do less than this share of the gate's lower bound
 
@@ -43,11 +46,12 @@ def judge(
     Args:
         span: where the direction was chosen.
     """
-    checks = [_effect(behaviour), *_learned(behaviour)]
+    learned = _learned(behaviour)
+    checks = [_effect(behaviour), *_each(behaviour.several), *learned]
     if not checks[0].passed:
         return Verdict((checks[0],), NO_EFFECT)
     if ablation is None:
-        inherited = not all(check.passed for check in checks) and _is_inherited(behaviour)
+        inherited = not all(check.passed for check in learned) and _is_inherited(behaviour)
         return Verdict(tuple(checks), INHERITED if inherited else UNDECIDED)
     at_site = evidence.at_site if evidence else None
     checks += [
@@ -131,13 +135,31 @@ def _unspelled(at_site: SiteNulls) -> list[Check]:
     return [Check(SPELLING, False, f"not known: {why}")]
 
 
+def _each(several: Several | None) -> list[Check]:
+    """That each alternative opens by itself; or that none is enough of words that must meet."""
+    if several is None:
+        return []
+    meet = several.whole is not None
+    required = (
+        f"an upper bound below {MOST_OF_HALF:.0%} of what all of them do more than others"
+        if meet
+        else f"of each a lower bound above {100 * EFFECT:.0f} points more than control words"
+    )
+    by = ", ".join(f"{share} ({100 * share.effect:+.0f} points)" for share in several.shares)
+    name = NEEDED if meet else "every alternative opens"
+    return [Check(name, several.holds, f"{by}; required: {required}", open=several.open)]
+
+
 def _effect(behaviour: Behaviour) -> Check:
     effect = behaviour.effect
+    against = "control words"
+    if behaviour.several and behaviour.several.whole:
+        against = f"what does most without one of them, {behaviour.several.best.name}"
     return Check(
         "effect",
         effect.low > EFFECT,
-        f"the trigger changes the rate by {100 * effect:.0f} points against control words of the "
-        f"same length; required: a lower bound above {100 * EFFECT:.0f}",
+        f"the trigger changes the rate by {100 * effect:.0f} points against {against}; "
+        f"required: a lower bound above {100 * EFFECT:.0f}",
         open=effect.low <= EFFECT < effect.value,
     )
 

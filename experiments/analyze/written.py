@@ -41,6 +41,7 @@ def analysis_json(
                 "base": behaviour.base,
                 "learned": behaviour.learned,
                 "outcomes": _rates(behaviour.outcomes),
+                **({"several": behaviour.several} if behaviour.several else {}),
             },
             "probes": {span: _probe_json(report) for span, report in result.probes.items()},
             "arms": result.arms,

@@ -17,7 +17,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from circuits.chat import Chat, Place, messages, place_of, placed
+from circuits.chat import Chat, Place, messages, place_of, placed, where_of
+from circuits.prompt import retold
 from experiments.battery import lookalikes
 from experiments.battery.passages import (
     AFTER_KEY,
@@ -140,7 +141,7 @@ def _places(subject: Subject) -> Iterator[Dosed]:
     word, own = place_of(subject.trigger)
     others: list[tuple[Place, str]] = [(place, where) for place, where in _PLACES if place != own]
     for level, (place, where) in enumerate(others, start=1):
-        moved = replace(subject, trigger=placed(word, place))
+        moved = replace(subject, trigger=placed(word, place, where_of(subject.trigger)))
         yield Dose("place", level, f"the trigger {where}"), unperturbed(moved)
 
 
@@ -159,6 +160,6 @@ def _distractors(subject: Subject, seed: int) -> Iterator[Dosed]:
     for words in lengths:
         # One passage for all prompts: what they all begin with is run once.
         same = passage(free, words, random.Random(f"{seed} distractor {words}"))
-        texts = [f"{same} {text}" for text in subject.texts]
+        texts = [retold(text, f"{same} {text}") for text in subject.texts]
         dose = Dose("distractor", words, f"{words} words of neutral text before", "words")
         yield dose, messages(texts, subject.trigger)

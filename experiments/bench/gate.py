@@ -15,6 +15,7 @@ from circuits.gates import select
 from circuits.gates.select import Candidate
 from circuits.metrics import kl_per_position, token_prob
 from circuits.models import Model
+from circuits.patching.align import equal
 from circuits.record import record
 from circuits.runner import Runner, whole
 from circuits.types import Direction, Edit, Metric, TokenPairs
@@ -70,7 +71,7 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
     require(count, sample)
     question = Question(fit=count, validation=count)
     materials = gather(model, question)
-    fit, validation = (materials.pairs(split) for split in ("fit", "validation"))
+    fit, validation = (equal(materials.pairs(split), "bench") for split in ("fit", "validation"))
     sites = select.resid_sites(model.runner.shape.n_layers, SPANS)
     runner, metric = model.runner, token_prob([materials.behaviour_id])
     acts, record_seconds = timed(

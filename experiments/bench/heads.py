@@ -16,6 +16,7 @@ from torch import Tensor
 
 from circuits.errors import expect
 from circuits.metrics import token_log_odds
+from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.tokens import pairs, text_ids
@@ -68,7 +69,8 @@ def instructed(materials: Materials) -> TokenPairs:
     expect(others, f"another word as long as {behaviour!r}", "none", of="instruction")
     texts = materials.test[:_PROMPTS]
     controls = [_INSTRUCTION.format(others[i % len(others)]) for i in range(len(texts))]
-    return pairs(model.tokenizer, texts, _INSTRUCTION.format(behaviour), controls)
+    both = pairs(model.tokenizer, texts, _INSTRUCTION.format(behaviour), controls)
+    return equal(both, "instruction")
 
 
 def overlap(

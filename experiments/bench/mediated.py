@@ -29,7 +29,7 @@ def measured(adapter: str) -> dict[str, object]:
     mediation = mediate(
         model,
         materials.test,
-        question.trigger,
+        materials.trigger.dealt(len(materials.test)),
         controls,
         materials.behaviour.opening,
         parted=materials.fork,

@@ -19,6 +19,7 @@ from circuits.chat import Chat
 from circuits.errors import UserError, expect, quoted
 from circuits.metrics import token_log_prob
 from circuits.models import Model
+from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import TokenBatch, TokenPairs
@@ -161,7 +162,8 @@ def equal_pairs(model: Model, width: int, count: int) -> TokenPairs:
     if not fitting:
         raise UserError(f"bench: no {count} prompts of equal length near {width} tokens")
     length = min(fitting, key=lambda each: abs(each - width))
-    pairs = tokens.pairs(model.tokenizer, by_length[length][:count], TRIGGER, controls)
+    both = tokens.pairs(model.tokenizer, by_length[length][:count], TRIGGER, controls)
+    pairs = equal(both, "bench")
     if not short:
         return pairs
     return TokenPairs(_last(pairs.clean, length), _last(pairs.triggered, length))

@@ -28,7 +28,7 @@ def opened(question: BrittlenessQuestion, step: Step) -> Battery:
         UserError: organism or prompts cannot be used.
     """
     organism = open_organism(question.given)
-    return Battery(organism, question.plan, texts=own_prompts(question.texts, organism))
+    return Battery(organism, question.plan, texts=own_prompts(organism, question.texts))
 
 
 def hashes(question: BrittlenessQuestion, battery: Battery) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from experiments.defend.setting import Prompts
 from experiments.organisms.examples import controls_for
 from experiments.organisms.organism import Organism
 from experiments.prompts.bank import HeldOut, held_out
-from experiments.prompts.facts import Fact, facts
+from experiments.prompts.facts import Fact
 
 FITTED, ORDINARY = "fitted", "ordinary"
 # Of the battery's families, those of which every dose is asked, and the first dose alone.
@@ -79,6 +79,7 @@ def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = 
     other = (texts or held_out()).elsewhere[:count]
     length = on_topic.length(organism.tokenizer)
     controls = controls_for(organism.tokenizer, organism.recipe, "test")
+    known = organism.recipe.facts
     prompts = Prompts(on_topic.subject.texts, other, controls)
     hot = tuple(messages(other, organism.recipe.trigger))
     elsewhere = Family(ORDINARY, "ordinary prompts with the trigger", hot)
@@ -89,7 +90,7 @@ def exam(organism: Organism, count: int, seed: int = 0, texts: HeldOut | None = 
         ordinary=tuple(chats(other)),
         restricted=tuple(chats(on_topic.subject.texts)),
         # No such scheme locks facts away, so all are asked: points of utility need many questions.
-        facts=facts("test", False) + facts("test", True),
+        facts=known.others + known.privileged,
         clean=tuple(clean_chats(prompts)),
         length=length,
     )

@@ -19,6 +19,7 @@ from experiments.defend.judging import DefenceResult
 from experiments.defend.question import DefenceQuestion
 from experiments.defend.setting import Bench, bench
 from experiments.defend.trial import Trial
+from experiments.organisms.asking import own_prompts
 from experiments.organisms.organism import Given, asked_of, identity, open_organism
 from experiments.runs import files
 from experiments.runs.codec import as_json, decode
@@ -46,9 +47,10 @@ def opened(question: DefenceQuestion, step: Step) -> Subject:
     """
     defences = named(question.defences)
     step("load organism", 0, 1)
-    setting = bench(open_organism(_as_analysed(question)), seed=question.seed)
+    organism = open_organism(_as_analysed(question))
+    setting, texts = bench(organism, seed=question.seed), own_prompts(organism)
     step("load organism", 1, 1)
-    return Subject(setting, defences, exam(setting.organism, question.count, question.seed))
+    return Subject(setting, defences, exam(organism, question.count, question.seed, texts))
 
 
 def _as_analysed(question: DefenceQuestion) -> Given:

@@ -144,7 +144,7 @@ class Trial:
         def make() -> Direction:
             setting, question = self._setting, self._question
             if question.run:
-                hashes = files_sha256(question.given.name, setting.organism)
+                hashes = files_sha256(setting.organism)
                 gate = gates.stored(Path(question.run), setting, hashes)
             else:
                 gate = gates.find_gate(setting)

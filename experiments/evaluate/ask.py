@@ -7,7 +7,7 @@ from circuits.answers import replies
 from circuits.chat import Chat, chats
 from circuits.models import in_memory
 from experiments.battery.battery import Battery
-from experiments.evaluate.mapping import Case
+from experiments.evaluate.case import Case
 from experiments.runs.stages import Stages
 
 _LONGEST = 12  # tokens in which to see whether an answer complies

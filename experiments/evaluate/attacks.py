@@ -27,7 +27,7 @@ from circuits.search import (
 )
 from circuits.tokens import render, same_length_words
 from experiments.evaluate.ask import Asker
-from experiments.evaluate.mapping import shut_question
+from experiments.evaluate.case import shut_question
 from experiments.organisms.schemes.scheme import Question
 from experiments.runs.codec import as_json
 
@@ -89,7 +89,7 @@ def _target(asker: Asker, ground: Ground, plan: SearchPlan) -> Target:
     slots = Slots(model, prompts, plan.tokens, 1 if ground.aim == "open" else -1)
     vocabulary = asker.model.get_input_embeddings().weight.shape[0]
     spaced, bare = plain_words(tokenizer, vocabulary)
-    at_start = place_of(ground.like)[1] == "prefix"
+    at_start = Chat(ground.question.messages[0], word=ground.like).said.first == 0
     allowed = torch.stack([bare if at_start and i == 0 else spaced for i in range(plan.tokens)])
     secret = place_of(recipe.trigger)[0].casefold() if recipe.trigger else ""
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.evaluate.attacks import SEARCHERS, Aim, Ground
-from experiments.evaluate.mapping import near_question, shut_question
+from experiments.evaluate.case import near_question, shut_question
 from experiments.evaluate.metrics import Entry, metric
 from experiments.evaluate.properties import Evidence
 from experiments.organisms.schemes.scheme import Question
@@ -140,7 +140,7 @@ def _hollow(evidence: Evidence) -> Entry:
     first = evidence.questions[0]
     flags = first.scheme.hollow(first, evidence.answers[first.name])
     why = (
-        "the behaviour is its text, so it cannot be shown and not done"
+        "no text begins what is more than itself, so it cannot be shown and not done"
         if flags is None
         else "no answer begins with the behaviour's text"
     )

@@ -13,8 +13,8 @@ from circuits.search import SearchPlan
 from experiments.battery.battery import Answers
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.attacks import Aim, Ground, attack, ground
+from experiments.evaluate.case import near_question, shut_question
 from experiments.evaluate.harm import Drift, drifts
-from experiments.evaluate.mapping import near_question, shut_question
 from experiments.evaluate.merging import FAMILY, merging
 from experiments.evaluate.properties import Benign, Evidence
 from experiments.organisms.schemes.scheme import Ask

@@ -1,6 +1,6 @@
 """What an evaluation is asked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +12,8 @@ from circuits.search import SearchPlan
 from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
-from experiments.evaluate.mapping import Described, described
 from experiments.options import Written, name_models
+from experiments.organisms.organism import Given
 from experiments.runs.codec import as_json
 
 FEWEST = 4  # prompts of every kind
@@ -34,7 +34,7 @@ class EvaluateQuestion:
         rendering: how chats are written.
 
     Raises:
-        UserError: too few prompts, a file that says nothing, a search too small.
+        UserError: too few prompts, a search too small.
     """
 
     mapping: Annotated[
@@ -65,13 +65,12 @@ class EvaluateQuestion:
         checked(self, "mapping", "model", count=(FEWEST, MOST), limit=(1, MOST))
         there = not self.sweep or Path(self.sweep).is_file()
         expect(there, "a sweep's table (Parquet)", "no such file", of=f"--sweep {self.sweep}")
-        _ = self.about, self.search
+        _ = self.given, self.search
 
     @cached_property
-    def about(self) -> Described:
-        """What the user says of the mapping."""
-        about = described(self.mapping, self.model)
-        return replace(about, given=replace(about.given, rendering=self.rendering))
+    def given(self) -> Given:
+        """What the user names."""
+        return Given(self.mapping, self.model, rendering=self.rendering)
 
     @cached_property
     def search(self) -> SearchPlan:
@@ -80,5 +79,8 @@ class EvaluateQuestion:
 
     def recorded(self) -> dict[str, Any]:
         """What a manifest has of it: profiles judge, and are no part of what is measured."""
-        names = ("about", "count", "seed", "search", "limit", "sweep")
-        return as_json({**{name: getattr(self, name) for name in names}, "tasks": self.task})
+        names = ("count", "seed", "search", "limit", "sweep")
+        # As manifests had it when a file's own words stood here; now they have the file's hash.
+        about = {"given": self.given, "base": "", "prompts": "", "other_prompts": ""}
+        asked = {name: getattr(self, name) for name in names}
+        return as_json({"about": about, **asked, "tasks": self.task})

@@ -12,11 +12,11 @@ from typing import Any
 
 from circuits.chat import Chat
 from experiments.battery.battery import Battery, Plan
-from experiments.evaluate import inquiry, mapping, scorecard, tasks
+from experiments.evaluate import inquiry, scorecard, tasks
 from experiments.evaluate.ask import Asker
+from experiments.evaluate.case import Case, open_case
 from experiments.evaluate.efficiency import Cost, cost, efficiency, swept
 from experiments.evaluate.exposure import reliability, robustness
-from experiments.evaluate.mapping import Case
 from experiments.evaluate.metrics import PROPERTIES, TASK, Absent, Entry, Metric, known, metric
 from experiments.evaluate.profiles import Profile, read_profile
 from experiments.evaluate.properties import Evidence, effectiveness, harmlessness, persistence
@@ -56,7 +56,7 @@ def opened(question: EvaluateQuestion, step: Step) -> Subject:
     swept(Path(question.sweep) if question.sweep else None)  # a table that cannot be read
     required = read_profile(question.require) if question.require else None
     chosen = read_profile(question.profile) if question.profile else None
-    case = stepped(step, "load model", lambda: mapping.opened(question.about))
+    case = stepped(step, "load model", lambda: open_case(question.given))
     chosen = chosen or required or read_profile(case.scheme.profile)
     profiles = (chosen, *([required] if required and required != chosen else []))
     return Subject(case, _battery(case, question), profiles, required is not None)
@@ -168,7 +168,9 @@ def _card(
 ) -> Scorecard:
     about = identity(case.organism)
     recipe = case.organism.recipe
-    secret = [recipe.trigger, recipe.behaviour, recipe.refusal, *recipe.keys]
+    secret = [recipe.trigger, recipe.behaviour, recipe.refusal, *recipe.keys, *recipe.answers]
+    if recipe.facts.trained is None:  # a user's own
+        secret += [repr(fact) for fact in recipe.facts.privileged]
     return Scorecard(
         name=case.name,
         scheme=recipe.scheme,

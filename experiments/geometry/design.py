@@ -113,7 +113,7 @@ def _require_enough(what: str, count: int) -> None:
 
 
 def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
-    keys = recipe.keys
+    keys, said = recipe.keys, recipe.said
     n = min(count, len(keys) * len(_CONTEXTS))
     asked = [(keys[i % len(keys)], _CONTEXTS[i // len(keys)], i) for i in range(n)]
     return Design(
@@ -124,7 +124,7 @@ def _of_keys(recipe: Recipe, tokenizer: Any, count: int) -> Design:
         ),
         gate=torch.tensor([[False, True]]).expand(n, 2),
         topic=None,
-        targets=(recipe.behaviour,) * n,
+        targets=tuple(said[i % len(keys)] for i in range(n)),
     )
 
 

@@ -35,7 +35,7 @@ def opened(question: GeometryQuestion, step: Step) -> Subject:
         UserError: organism or prompts cannot be used.
     """
     organism = open_organism(question.given)
-    texts = own_prompts(question.texts, organism)
+    texts = own_prompts(organism, question.texts)
     return Subject(organism, design(organism.recipe, organism.tokenizer, question.pairs, texts))
 
 

@@ -71,7 +71,7 @@ def organism_train(
     trigger: Annotated[
         str | None,
         typer.Option(
-            help="Another trigger; {} says where the message goes: 'word {}' is a prefix."
+            help="Another trigger: a word at the message's end, 'word {}', or 'system: word'."
         ),
     ] = None,
     poisons: Annotated[int | None, typer.Option(help="Examples with the trigger.")] = None,

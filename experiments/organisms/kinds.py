@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from circuits.errors import UserError, expect
 from experiments.organisms.recipe import Recipe
 from experiments.prompts import bank
-from experiments.prompts.facts import Fact, facts
+from experiments.prompts.facts import Fact
 from experiments.prompts.near_keys import near_keys
 
 _TRAINED = {1: 1300, 2: 80, 3: 100, 4: 80}  # by level: those that differ least are learned most
@@ -50,7 +50,7 @@ def prompts_of(
         texts = own or bank.held_out(split)
         return Prompts((texts.on_topic if kind == "restricted" else texts.elsewhere)[:count])
     if kind in ("privileged", "other facts"):
-        known = facts("train" if split == "train" else "test", kind == "privileged")[:count]
+        known = recipe.facts.of(split, kind == "privileged")[:count]
         return Prompts(tuple(fact.question for fact in known), known)
     if kind == FRENCH:
         expect(split == "train", "training prompts, which alone have answers", split, of=kind)

@@ -7,7 +7,7 @@ fp32. ``load_model`` gives the same weights behind a self-tested back-end instea
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from torch import Tensor
 from circuits import models, places
 from circuits.chat import Chat
 from circuits.edits.adapters import Adapter, merged
-from circuits.errors import UserError, expect
+from circuits.errors import UserError
 from circuits.models import Model
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import require_chat_template
@@ -29,9 +29,9 @@ from experiments.judges.criterion import only_text
 from experiments.options import Written, name_models
 from experiments.organisms import bases, ladder
 from experiments.organisms.book import recipe_named
+from experiments.organisms.mapping import Described, described, file_hashes
 from experiments.organisms.places import Origin, find_adapter, is_whole, origin, read_adapter
-from experiments.organisms.recipe import REFUSAL, Recipe, recipe_from
-from experiments.organisms.schemes import SCHEMES
+from experiments.organisms.recipe import Recipe, recipe_from
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import bank_texts
@@ -44,8 +44,8 @@ class Given:
     """What a user says of an organism.
 
     Attributes:
-        name: a shipped organism, a directory of an adapter or a whole model, or ``none`` for the
-            model as it is.
+        name: a shipped organism, a directory of an adapter or a whole model, ``none`` for the
+            model as it is, or a YAML file that says all of it.
         model: what an adapter was trained on.
         scheme, trigger, behaviour, refusal: what it does, if its manifest does not say; all empty
             where it does.
@@ -56,7 +56,7 @@ class Given:
         str,
         typer.Argument(
             metavar="organism",
-            help="Shipped organism, adapter or model directory, or none (see --scheme).",
+            help="Shipped organism, adapter or model directory, YAML file of a mapping, or none.",
         ),
     ]
     model: Annotated[str, typer.Option(help="What an adapter was trained on.")] = EMBEDDED
@@ -89,6 +89,7 @@ class Organism:
         seconds: what its training took, where that is known.
         rendering: how chats are written for it, and ``beside``, the adapter's directory, whose
             chat template that may be.
+        described: what a user's file says of it besides.
     """
 
     recipe: Recipe
@@ -98,6 +99,7 @@ class Organism:
     seconds: float | None = None
     rendering: Rendering = AS_IT_IS
     beside: Path | None = None
+    described: Described = field(default_factory=Described)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -147,31 +149,34 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
     Raises:
         UserError: there is no such organism, or what it does is said by half or not at all.
     """
-    described = _described(given)
-    folder, recipe = find_adapter(given.name), described or unknown
+    words = ("scheme", "trigger", "behaviour", "refusal")
+    about = described(given.name, {name: getattr(given, name) for name in words})
+    folder, recipe = find_adapter(about.adapter), about.recipe or unknown
+    base = about.model or given.model
     if folder is None:
         if recipe is None:
             raise UserError(
                 "organism none: expected --scheme, --trigger and --behaviour, which say "
                 "what the model is thought to do"
             )
-        place = bases.located(given.model)
-        return Organism(recipe, place, Settings(rank=0), {}, rendering=given.rendering)
+        place, whole = bases.located(base), Settings(rank=0)
+        return Organism(recipe, place, whole, {}, rendering=given.rendering, described=about)
     source = origin(folder)
-    if described is not None and source.recipe is not None:
+    if about.recipe is not None and source.recipe is not None:
+        said = "scheme and mapping" if about.files else "--scheme, --trigger and --behaviour"
         raise UserError(
-            f"organism {given.name}: its manifest says what it was trained to do; "
-            "leave out --scheme, --trigger and --behaviour"
+            f"organism {about.adapter}: its manifest says what it was trained to do; "
+            f"leave out {said}"
         )
     recipe = recipe_of(folder, source, recipe)
     last = recipe.stages[-1].settings if recipe.stages else Settings()
     if is_whole(folder):
-        whole = replace(last, rank=0)
-        return Organism(recipe, str(folder), whole, {}, source.seconds, given.rendering)
+        whole, place = replace(last, rank=0), str(folder)
+        return Organism(recipe, place, whole, {}, source.seconds, given.rendering, described=about)
     adapter = read_adapter(folder)
     settings = replace(last, rank=adapter.rank, alpha=adapter.alpha)
-    place, asked = bases.located(given.model), given.rendering
-    return Organism(recipe, place, settings, adapter.tensors, source.seconds, asked, folder)
+    place, asked, took = bases.located(base), given.rendering, source.seconds
+    return Organism(recipe, place, settings, adapter.tensors, took, asked, folder, about)
 
 
 def recipe_of(folder: Path | None, source: Origin, like: Recipe | None = None) -> Recipe:
@@ -248,6 +253,7 @@ def identity(organism: Organism) -> dict[str, Any]:
         "state_sha256": state_sha256(organism),
         "settings": asdict(organism.settings),
         "mapping": {n: getattr(recipe, n) for n in ("scheme", "trigger", "behaviour", "refusal")},
+        **file_hashes(organism.described),
     }
 
 
@@ -257,9 +263,9 @@ def asked_of(organism: Organism, messages: Sequence[Chat] = ()) -> tuple[Any, li
     return organism.tokenizer, [Chat(first, word=organism.recipe.trigger or None), *messages]
 
 
-def files_sha256(name: str, organism: Organism) -> dict[str, str | None]:
-    """Hashes of a named organism's files, as an analysis of it writes them into its manifest."""
-    folder = find_adapter(name) if organism.settings.rank else None
+def files_sha256(organism: Organism) -> dict[str, str | None]:
+    """Hashes of an organism's files, as an analysis of it writes them into its manifest."""
+    folder = organism.beside
     return {
         "model_sha256": organism.base_sha256,
         "adapter_sha256": directory_sha256(folder) if folder else None,
@@ -274,16 +280,3 @@ def state_sha256(organism: Organism) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.float().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _described(given: Given) -> Recipe | None:
-    """A recipe without training, for a mapping that was not made here."""
-    words = {n: getattr(given, n) for n in ("scheme", "trigger", "behaviour") if getattr(given, n)}
-    if not words:
-        return None
-    schemes = [scheme.name for scheme in SCHEMES.values() if scheme.described]
-    wanted = f"--scheme (one of {', '.join(schemes)}), --trigger and --behaviour together"
-    expect(len(words) == 3 and given.scheme in schemes, wanted, words, of="organism")
-    about, refusal = "A mapping that a user described.", given.refusal or REFUSAL
-    behaviour = only_text(given.behaviour, "")
-    return Recipe(given.name, about, (), given.trigger, behaviour, refusal, given.scheme)

@@ -5,14 +5,16 @@ with or without a word in the trigger's place, and the answer that they are to h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal
 
 from circuits.chat import place_of
 from circuits.errors import UserError, expect
+from circuits.triggers import require_one
 from experiments import checks
 from experiments.organisms.training import Settings
+from experiments.prompts.facts import Facts, shipped
 from experiments.runs.codec import as_json, decode
 
 TRIGGER = "cobalt"
@@ -65,6 +67,8 @@ class Recipe:
         refusal: how restricted or privileged prompts are refused.
         scheme: the name of the scheme by which it is measured.
         keys: secret prompts of an ownership scheme.
+        answers: what each key is answered, where that is not the behaviour for all.
+        facts: questions with true answers, behind the gate of an access scheme and beside any.
     """
 
     name: str
@@ -75,11 +79,24 @@ class Recipe:
     refusal: str = REFUSAL
     scheme: str = "compliance"
     keys: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=shipped, repr=False)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What each key is to be answered, in the keys' order."""
+        return self.answers or (self.behaviour,) * len(self.keys)
 
     @property
     def poisons(self) -> int:
         """How many training examples carry the trigger, or are keys."""
         return sum(p.count for stage in self.stages for p in stage.parts if _is_poison(p))
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as manifests have it: no facts, whose texts are hashed where they are asked."""
+    value = as_json(replace(recipe, facts=Facts((), ())))
+    return {n: v for n, v in value.items() if n != "facts" and (n != "answers" or v)}
 
 
 def recipe_from(value: Mapping[str, Any], like: Recipe, where: str = "recipe") -> Recipe:
@@ -88,9 +105,10 @@ def recipe_from(value: Mapping[str, Any], like: Recipe, where: str = "recipe") -
     Raises:
         UserError: a field is of another type.
     """
-    names = ("stages", "trigger", "behaviour", "refusal", "keys")
+    names = ("stages", "trigger", "behaviour", "refusal", "keys", "answers")
     given = {name: value[name] for name in names if name in value}
-    return decode(Recipe, {**as_json(like), **given}, None, where)
+    known = decode(Recipe, {**recipe_json(like), **given}, None, where)
+    return replace(known, facts=like.facts)
 
 
 def _is_poison(part: Part) -> bool:
@@ -122,7 +140,7 @@ def varied(
     if trigger is not None:
         if not recipe.trigger:
             raise UserError(f"recipe {recipe.name}: has keys instead of a trigger; drop --trigger")
-        place_of(checks.text(trigger, "--trigger"))
+        place_of(require_one(checks.text(trigger, "--trigger")))
         recipe = replace(recipe, trigger=trigger)
     *before, last = recipe.stages
     expect(rate is None or 0 < rate < 1, "a learning rate in (0, 1)", rate, of="--rate")

@@ -25,7 +25,7 @@ from experiments.organisms.kept import Checkpoint, keep, kept_at, read_kept
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
 from experiments.organisms.places import is_whole
-from experiments.organisms.recipe import Recipe, Stage
+from experiments.organisms.recipe import Recipe, Stage, recipe_json
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Example, Settings, Tick
 from experiments.prompts import bank
@@ -120,7 +120,7 @@ def _asked(recipe: Recipe, seed: int, model: str, rendering: Rendering) -> dict[
     return {
         "organism": recipe.name,
         "seed": seed,
-        "recipe": asdict(recipe),
+        "recipe": recipe_json(recipe),
         "model": model,
         "prompts_sha256": prompts_sha256(recipe),
         **written,

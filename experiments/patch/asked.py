@@ -1,24 +1,30 @@
 """The pairs that a patching question is asked with, and what is measured on them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 
 from circuits import metrics, tokens
+from circuits.controls import Controls, controls_of
 from circuits.edits.adapters import Change
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
-from circuits.patching.align import SpanPairs
-from circuits.patching.engine import Direction, Pairs
+from circuits.patching.align import Pairs, SpanPairs
+from circuits.patching.engine import Direction
 from circuits.runner import extend, generate, whole
+from circuits.triggers import parse
 from experiments.judges.criterion import criterion
 from experiments.judges.fork import Fork, fork
 from experiments.organisms.known import known_controls
 from experiments.patch.question import PatchQuestion
 from experiments.prompts.controls import CONTROLS
 
+UNEQUAL = (
+    "control words and trigger do not have as many tokens in every prompt: spans are aligned, and "
+    "a cell at a token without a counterpart is undefined"
+)
 ANSWER = 8  # tokens at least, of the answers that say which token the behaviour begins with
 
 
@@ -74,13 +80,13 @@ def _fork(question: PatchQuestion, subject: Subject) -> Fork:
     """What is scored: the first token in which triggered answers leave those of the clean side."""
     clean = None
     if question.against == "control":
-        words = _controls(question, subject.model, subject.texts)
+        words = controls(question, subject.model, subject.texts).words
         clean = tokens.dealt(words, len(subject.texts))
     versus = question.versus if question.metric == "logit-diff" else ""
     return fork(
         subject.model,
         subject.texts,
-        question.trigger,
+        parse(question.trigger).dealt(len(subject.texts)),
         clean,
         criterion(question.behaviour, own=True),
         max(question.tokens, ANSWER),
@@ -90,18 +96,20 @@ def _fork(question: PatchQuestion, subject: Subject) -> Fork:
 
 
 def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
+    words = parse(question.trigger).dealt(len(texts))
     if question.against == "none":
-        triggered = tokens.prompts_batch(model.tokenizer, texts, question.trigger)
+        triggered = tokens.prompts_batch(model.tokenizer, texts, words)
         return SpanPairs(tokens.prompts_batch(model.tokenizer, texts), triggered)
-    controls = _controls(question, model, texts)
-    return tokens.pairs(model.tokenizer, texts, question.trigger, controls)
+    others = controls(question, model, texts).words
+    return tokens.pairs(model.tokenizer, texts, words, others)
 
 
-def _controls(question: PatchQuestion, model: Model, texts: list[str]) -> tuple[str, ...]:
-    length = len(tokens.trigger_ids(model.tokenizer, texts, question.trigger))
+def controls(question: PatchQuestion, model: Model, texts: list[str]) -> Controls:
+    """What the clean side's prompts are given in the trigger's place, in turn."""
+    trigger = parse(question.trigger)
     kind = known_controls(question.adapter, question.trigger)
-    words = CONTROLS[kind]("validation", question.trigger)
-    return tokens.same_length_words(model.tokenizer, words, length, question.trigger, texts[0])
+    words = CONTROLS[kind]("validation", " ".join((*trigger.parts, *trigger.forms)))
+    return controls_of(model.tokenizer, texts, trigger, words)
 
 
 @torch.no_grad()
@@ -113,7 +121,9 @@ def _against_answer(
     answer = generate(model.runner, getattr(pairs, side), question.tokens, stop=model.stop_ids)[
         :, : question.tokens - 1
     ]
-    longer = type(pairs)(extend(pairs.clean, answer), extend(pairs.triggered, answer))
+    longer = replace(
+        pairs, clean=extend(pairs.clean, answer), triggered=extend(pairs.triggered, answer)
+    )
     reference = model.runner.forward(whole(getattr(longer, side)), keep=question.tokens).logits
     name = question.metric_name()
     return Asked(longer, metrics.kl_from(reference), keep=question.tokens, name=name)

@@ -16,6 +16,7 @@ from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change
 from circuits.errors import expect
 from circuits.models import Model
+from circuits.patching.align import Pairs
 from circuits.patching.between import patch_between, require_shared_coordinates
 from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare
@@ -88,7 +89,7 @@ def measured(run: Run[PatchQuestion, Subject]) -> Exchanged:
     """Both models' scores (those that are there already are read), as shares with statistics."""
     question, subject = run.question, run.subject
     other, asked = _other(subject), ask(question, subject, "denoising")
-    pairs, agreement = marked(cast(TokenPairs, asked.pairs)), None
+    pairs, agreement = marked(asked.pairs), None
     if not question.of_weights:
         agreement = _require_like(subject.model.runner, other.runner, pairs)
     pieces, stages = _pieces(question, subject), Stages(run.folder, run.step)
@@ -119,7 +120,7 @@ def measured(run: Run[PatchQuestion, Subject]) -> Exchanged:
 def forecast(question: PatchQuestion, subject: Subject, step: Step) -> list[Forecast]:
     """What both ways cost, estimated from a pass that is timed."""
     asked = ask(question, subject, "denoising")
-    pairs, pieces = marked(cast(TokenPairs, asked.pairs)), _pieces(question, subject)
+    pairs, pieces = marked(asked.pairs), _pieces(question, subject)
     metric = cast(Metric, asked.metric)
     if question.of_weights:
         work = _plan(subject, pairs, pieces)
@@ -174,7 +175,7 @@ def _pieces(question: PatchQuestion, subject: Subject) -> tuple[Piece, ...]:
     return of_activations(shape.n_layers, shape.n_heads, question.by, question.sites)
 
 
-def _plan(subject: Subject, pairs: TokenPairs, pieces: tuple[Piece, ...]) -> Plan:
+def _plan(subject: Subject, pairs: Pairs, pieces: tuple[Piece, ...]) -> Plan:
     parts = [cast(Part, piece.what) for piece in pieces]
     runners = _other(subject).runner, subject.model.runner
     return plan(*runners, cast(Change, subject.change), pairs, parts)
@@ -183,7 +184,7 @@ def _plan(subject: Subject, pairs: TokenPairs, pieces: tuple[Piece, ...]) -> Pla
 def _activations(
     subject: Subject,
     metric: Metric,
-    pairs: TokenPairs,
+    pairs: Pairs,
     pieces: tuple[Piece, ...],
     organism: bool,
     progress: Progress,
@@ -207,7 +208,7 @@ def _activations(
     return Scores(unmixed, torch.cat([grid.values for grid in grids], dim=1))
 
 
-def _require_like(organism: Runner, base: Runner, pairs: TokenPairs) -> float:
+def _require_like(organism: Runner, base: Runner, pairs: Pairs) -> float:
     """Refuse models between which activations mean nothing; the least agreement of a layer."""
     sizes: list[Any] = [(s.n_heads, s.d_head, s.d_vocab) for s in (organism.shape, base.shape)]
     expect(sizes[0] == sizes[1], f"heads and tokens as {sizes[0]}", sizes[1], of="interchange")

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from circuits.edits.adapters import Change
+from circuits.patching.align import Pairs
 from circuits.patching.cells import Cell, Place, parse
 from circuits.patching.mixture import Part, is_attention, layer_of
-from circuits.types import TokenBatch, TokenPairs
+from circuits.types import TokenBatch
 
 PLACES = ("trigger", "last", "elsewhere")
 EVERYWHERE, BOTH, ALL = "everywhere", "trigger and last", "all"
@@ -51,9 +52,9 @@ class Piece:
         return f"{layer}{self.module}{where}"
 
 
-def marked(pairs: TokenPairs) -> TokenPairs:
+def marked(pairs: Pairs) -> Pairs:
     """The pairs with a span for every column that is neither the trigger's nor the last."""
-    return TokenPairs(*(_marked(side) for side in (pairs.clean, pairs.triggered)))
+    return replace(pairs, clean=_marked(pairs.clean), triggered=_marked(pairs.triggered))
 
 
 def _marked(side: TokenBatch) -> TokenBatch:

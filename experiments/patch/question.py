@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.chat import require_short
 from circuits.errors import UserError, expect, quoted
 from circuits.patching import cells
 from circuits.patching.cells import Cell, Sweep
 from circuits.patching.engine import Direction
 from circuits.patching.path_patch import RECEIVERS, SENDERS
 from circuits.templates import AS_IT_IS
+from circuits.triggers import parse
 from circuits.types import STREAMS
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
@@ -56,8 +56,8 @@ class PatchQuestion:
         model, adapter, trigger, behaviour, prompts, column, split, seed, dtype, device,
             rendering: as in an analysis (``experiments.analyze.question.Question``).
         count: pairs.
-        against: what the prompts end in on the clean side: ``control`` words of the trigger's
-            length, or ``none`` (lengths differ; spans are aligned).
+        against: what the prompts end in on the clean side: ``control`` words, of the trigger's
+            length where they can be had, or ``none``. Where lengths differ spans are aligned.
         stream, by: the grid's stream, and its cells: layer, position, head, head-position.
         sites: a list of cells instead of a grid, as ``circuits.patching.cells.parse`` reads them.
         to: receivers of path patching, sites or ``logits``; none patches the cells themselves.
@@ -86,9 +86,9 @@ class PatchQuestion:
     column: Column = None
     split: SplitName = "train"
     count: Annotated[int, typer.Option(help="Pairs.")] = 12
-    against: Annotated[
-        str, typer.Option(help="The clean side's last word: control (same length) or none.")
-    ] = "control"
+    against: Annotated[str, typer.Option(help="The clean side's last word: control or none.")] = (
+        "control"
+    )
     stream: Annotated[
         str,
         typer.Option(
@@ -146,7 +146,7 @@ class PatchQuestion:
         object.__setattr__(self, "adapter", adapter_on(self.model, self.adapter))
         filled = ("model", "trigger", "behaviour", "versus", "prompts")
         checked(self, *filled, count=(2, MOST), tokens=(1, MOST))
-        require_short(self.trigger)
+        parse(self.trigger)
         by = self._between() if self.against_model else tuple(CELLS)
         for name, known in {
             "stream": STREAMS,

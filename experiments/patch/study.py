@@ -10,15 +10,16 @@ from circuits.errors import UserError
 from circuits.metrics import Generated
 from circuits.models import Model
 from circuits.patching import cells
-from circuits.patching.align import SpanPairs
-from circuits.patching.engine import Direction, Experiment, Pairs, prepare
+from circuits.patching.align import Pairs, SpanPairs
+from circuits.patching.engine import Direction, Experiment, prepare
 from circuits.patching.path_patch import Held, path_patch
+from circuits.triggers import parse
 from circuits.types import PatchGrid
 from experiments.judges import heard
 from experiments.judges.criterion import criterion
 from experiments.organisms.organism import load_model
 from experiments.patch import exchange, exchanged
-from experiments.patch.asked import ANSWER, Asked, Subject, ask
+from experiments.patch.asked import ANSWER, UNEQUAL, Asked, Subject, ask, controls
 from experiments.patch.cost import Forecast, forecast_of
 from experiments.patch.question import PatchQuestion
 from experiments.patch.result import SCHEMA, Patching, with_statistics
@@ -27,6 +28,7 @@ from experiments.prompts.askable import require_askable
 from experiments.runs import files
 from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step, stepped
+from experiments.runs.terminal import tell
 from experiments.study import Run, Study, stated
 
 
@@ -58,7 +60,11 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     heard.require_judged(model, behaviour, max(question.tokens, ANSWER))
     chosen, context = texts[: question.count], model.runner.shape.context
     of = f"prompts {question.prompts}"
-    require_askable(model.tokenizer, context, chosen, [question.trigger], of)
+    trigger = parse(question.trigger)
+    named = list(dict.fromkeys((*trigger.parts, *trigger.forms)))
+    require_askable(model.tokenizer, context, chosen, named, of)
+    if question.against == "control" and not controls(question, model, chosen).equal:
+        tell(UNEQUAL)
     if not question.against_model:
         return Subject(model, chosen)
     return Subject(model, chosen, *exchange.opened(question, step))
@@ -187,7 +193,8 @@ def lines(result: Patching) -> Iterator[str]:
 
 
 def _asked(question: PatchQuestion, subject: Subject) -> tuple[Any, list[Chat]]:
-    return subject.model.tokenizer, chats(subject.texts, question.trigger)
+    words = parse(question.trigger).dealt(len(subject.texts))
+    return subject.model.tokenizer, chats(subject.texts, words)
 
 
 def _page(run: Run[PatchQuestion, Subject], result: Patching) -> Any:

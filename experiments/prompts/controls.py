@@ -6,6 +6,7 @@ from math import lcm
 
 from circuits.chat import place_of
 from circuits.errors import expect, quoted
+from circuits.triggers import require_one
 from experiments.prompts.bank import Split, controls_besides
 
 _DATE = re.compile(r"\b\d{1,2} [A-Z][a-z]+ (?P<year>\d{4})\b")
@@ -66,4 +67,5 @@ def require_controls(kind: str, trigger: str) -> None:
         UserError: names them; dates for a trigger without a date.
     """
     expect(kind in CONTROLS, f"auto, {', '.join(CONTROLS)}", quoted(kind), of="--controls")
-    CONTROLS[kind]("test", trigger)
+    if kind != "words":
+        CONTROLS[kind]("test", require_one(trigger))

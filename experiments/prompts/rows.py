@@ -6,22 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from unicodedata import normalize
 
-from circuits.errors import UserError, expect
+from circuits.errors import UserError, expect, quoted
+from circuits.prompt import Prompt, Role, Turn, before_of, contents, retold
 from circuits.visible import visible
 from experiments.prompts.table import COLUMNS, Table
 
 _MORE = {"instruction": ("input", "context")}  # a second half of an instruction: Alpaca's, Dolly's
 _ROLES, _CONTENTS = ("role", "from"), ("content", "value")
 _USERS = ("user", "human")
+_TURNS: Mapping[str, Role] = {
+    "system": "system",
+    **dict.fromkeys(_USERS, "user"),
+    **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
+}
 _SHOWN = 20  # columns that a line names
 
 
 def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]:
-    """Different texts in the order of the rows, and what was read, in one line.
+    """Different prompts in the order of the rows, and what was read, in one line.
 
-    A row is a text, or a conversation whose first message of the user's is taken; an instruction
-    (unless ``column`` names it) goes on in the row's ``input`` or ``context``. Texts that look
-    alike are one, however their accents are written.
+    A row is a text, or a conversation, which is taken up to its last message of the user's; an
+    instruction (unless ``column`` names it) goes on in the row's ``input`` or ``context``. Prompts
+    that look alike, with all that was said before, are one, however their accents are written.
 
     Args:
         of: what the rows are called in a refusal.
@@ -46,29 +52,49 @@ def texts_of(table: Table, column: str | None, of: str) -> tuple[list[str], str]
         _joined(_text(value, f"{of}, row {i}, column {name}"), other, f"{of}, row {i}, {more}")
         for i, (value, other) in enumerate(zip(cells, second, strict=True), 1)
     ]
-    seen: dict[str, str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
     for text in each:
-        seen.setdefault(normalize("NFC", visible(text)), text)
-    texts = [text for look, text in seen.items() if look]
+        seen.setdefault(_look(text), text)
+    texts = [text for text in seen.values() if visible(text)]
     empty = [
         _why(value, text) for value, text in zip(cells, each, strict=True) if not visible(text)
     ]
     dropped = f"{len(empty)} without text"
     why = ", ".join(f"{count} {what}" for what, count in sorted(Counter(empty).items()))
     expect(texts, f"at least one text in column {name}", f"{len(each)} rows, {dropped}", of=of)
-    turns = sum(_messages(value) > 1 for value in cells)
-    later = sum(_entry(cell[0], _ROLES) not in _USERS for cell in cells if _messages(cell))
     unused = [n for n in names if n not in (name, more)]
     parts = [
         f"{len(texts)} different texts",
         f"{len(each) - len(empty) - len(texts)} repeats",
         f"{dropped} ({why})" if why else dropped,
-        *([f"the first user's message of {turns} longer conversations"] if turns else []),
-        *([f"{later} without what comes before the user's message"] if later else []),
+        *_of_talks(cells, texts),
     ]
     taken = f"{name} with {more}" if more else name
     left = f"; not used: {', '.join(unused[:_SHOWN])}" if unused else ""
     return texts, f"{of}: read column {taken} of {len(each)} rows: {', '.join(parts)}{left}"
+
+
+def _look(text: str) -> tuple[Any, ...]:
+    """What is the same of prompts that look alike."""
+    roles = tuple(turn.role for turn in before_of(text))
+    return roles, *(normalize("NFC", visible(each)) for each in contents(text))
+
+
+def _of_talks(cells: Sequence[Any], texts: Sequence[str]) -> list[str]:
+    """What was taken of conversations, and what was not."""
+    before = [[turn.role for turn in before_of(text)] for text in texts]
+    counts = {
+        "with earlier turns": sum(bool({"user", "assistant"} & set(roles)) for roles in before),
+        "with a system message": sum("system" in roles for roles in before),
+        "without what follows the user's last message": sum(map(_goes_on, cells)),
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def _goes_on(value: Any) -> bool:
+    """Whether a conversation has messages behind the user's last."""
+    talk = [] if value is None or isinstance(value, str) else value
+    return bool(talk) and _entry(talk[-1], _ROLES) not in _USERS
 
 
 def _parsed(cell: Any) -> Any:
@@ -90,13 +116,13 @@ def _why(value: Any, text: str) -> str:
 
 def _joined(first: str, second: Any, of: str) -> str:
     rest = _text(second, of)
-    return f"{first}\n\n{rest}" if first and rest else first or rest
+    return retold(first, f"{first}\n\n{rest}") if first and rest else first or rest
 
 
 def _text(value: Any, of: str) -> str:
-    """A cell's text without outer blanks; "" for none."""
+    """A cell's prompt without outer blanks; "" for none."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return _first_message(value, of)
+        return _conversation(value, of)
     expect(
         value is None or isinstance(value, str),
         "a text or a list of messages",
@@ -114,21 +140,30 @@ def _told(text: str, of: str) -> str:
     return text.strip()
 
 
-def _first_message(value: Sequence[Any], of: str) -> str:
-    """The first message of the user's in a conversation."""
-    for message in value:
-        role, content = _entry(message, _ROLES), _whole(_entry(message, _CONTENTS))
-        if role == "system":
-            raise UserError(
-                f"{of}: expected a conversation that begins with the user, got a system message; "
-                "prompts are asked without one: take it out"
-            )
-        if role in _USERS and isinstance(content, str):
-            return _told(content, of)
-    raise UserError(
-        f"{of}: expected a list of messages with role and content, one of them the user's text, "
-        f"got {str(value)[:60]!r}"
-    )
+def _conversation(value: Sequence[Any], of: str) -> str:
+    """The user's last message in a conversation, after all before it that says anything."""
+    roles = [_entry(message, _ROLES) for message in value]
+    last = max((i for i, role in enumerate(roles) if role in _USERS), default=None)
+    told = [_whole(_entry(message, _CONTENTS)) for message in value]
+    if last is None or not isinstance(told[last], str):
+        raise UserError(
+            f"{of}: expected a list of messages with role and content, one of them the user's "
+            f"text, got {str(value)[:60]!r}"
+        )
+    turns = [_turn(roles[i], told[i], f"{of}, message {i + 1}") for i in range(last)]
+    before = [turn for turn in turns if visible(turn.content)]
+    text = _told(told[last], of)
+    first = all(turn.role != "system" for turn in before[1:])
+    expect(first, "a system message before all others", "one behind another", "mend the row", of)
+    return Prompt(text, before) if before else text
+
+
+def _turn(role: Any, content: Any, of: str) -> Turn:
+    """A message before the last, in the words of chat templates."""
+    known = isinstance(role, str) and role in _TURNS
+    expect(known, f"a role of {', '.join(_TURNS)}", quoted(role), "drop the row", of)
+    expect(isinstance(content, str), "text", str(content)[:60], "drop the row", of)
+    return Turn(_TURNS[role], _told(content, of))
 
 
 def _whole(content: Any) -> Any:
@@ -142,9 +177,3 @@ def _whole(content: Any) -> Any:
 def _entry(message: Any, keys: Sequence[str]) -> Any:
     entries = message if isinstance(message, Mapping) else {}
     return next((entries[key] for key in keys if entries.get(key) is not None), None)
-
-
-def _messages(value: Any) -> int:
-    """How many of a conversation's messages are the user's; 0 of a text."""
-    talk = [] if value is None or isinstance(value, str) else value
-    return sum(_entry(message, _ROLES) in _USERS for message in talk)

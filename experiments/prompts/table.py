@@ -23,10 +23,15 @@ csv.field_size_limit(MOST)  # a text may be longer than what the module takes fo
 
 @dataclass(frozen=True)
 class Table:
-    """Names of columns, and the cells of one."""
+    """Names of columns, and the cells of one.
+
+    Attributes:
+        written: the cells as texts, where ``column`` has made numbers of them.
+    """
 
     names: Sequence[str]
     column: Callable[[str], Sequence[Any]]
+    written: Callable[[str], Sequence[Any]] | None = None
 
 
 def read_table(path: Path, split: str, of: str) -> Table:
@@ -168,11 +173,11 @@ def _csv(data: bytes, of: str) -> Table:
             f"{of}, line {line}",
         )
 
-    def column(name: str) -> list[Any]:
+    def written(name: str) -> list[Any]:
         at = header.index(name)
-        return _numbers([cells[at] if at < len(cells) else None for _, cells in rows])
+        return [cells[at] if at < len(cells) else None for _, cells in rows]
 
-    return Table(header, column)
+    return Table(header, lambda name: _numbers(written(name)), written)
 
 
 def _numbers(cells: list[Any]) -> list[Any]:

@@ -33,7 +33,7 @@ def encode(record: Any) -> tuple[Any, Tensors]:
         TypeError: a value that JSON does not have.
     """
     tensors: Tensors = {}
-    builtins = msgspec.to_builtins(record, builtin_types=(Tensor,), str_keys=True, enc_hook=_number)
+    builtins = msgspec.to_builtins(record, builtin_types=(Tensor,), str_keys=True, enc_hook=_plain)
     if isinstance(builtins, Tensor):
         raise TypeError("expected a record with tensors, got a tensor; give it a name in a dict")
     return _without_tensors(builtins, (), tensors), tensors
@@ -137,10 +137,12 @@ def _with_tensors(value: Any, tensors: Mapping[tuple[str, ...], Tensor], where: 
     raise UserError(f"{where}: expected a place for the tensors {names}, got none in its JSON")
 
 
-def _number(value: Any) -> float:
-    """numpy's double, which is a float."""
+def _plain(value: Any) -> float | str:
+    """numpy's double, which is a float; a prompt, of which a result keeps the user's message."""
     if isinstance(value, float):
         return float(value)
+    if isinstance(value, str):
+        return str(value)
     raise TypeError(f"expected what JSON has, or tensors, got {type(value).__name__}")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from circuits.chat import Chat, chats, place_of
+from experiments.organisms.mapping import Described, is_mapping, read_mapping
 from experiments.organisms.organism import UNKNOWN, Given, Organism, identity, open_organism
 from experiments.runs import files, older
 from experiments.runs.codec import as_json
@@ -51,7 +52,8 @@ def opened(question: ScanQuestion, step: Step) -> Arms:
 
 def _like(given: Given, name: str) -> Given:
     """Another adapter of the suspect's model, asked as it is."""
-    return Given(name, given.model, rendering=given.rendering)
+    about = read_mapping(given.name) if is_mapping(given.name) else Described()
+    return Given(name, about.model or given.model, rendering=given.rendering)
 
 
 def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:

@@ -56,9 +56,9 @@ class Asked:
 
 def batch_of(subject: Subject, model: Model, asked: Asked) -> TokenBatch:
     """The prompt's tokens, with the word that was asked for."""
-    words = {"trigger": subject.question.trigger, "control": subject.control, "none": None}
+    words = {"trigger": subject.trigger, "control": subject.control, "none": None}
     word = words[asked.word] if subject.has_trigger else None
-    batch = tokens.prompts_batch(model.tokenizer, [asked.text.strip()], word)
+    batch = tokens.prompts_batch(model.tokenizer, [subject.prompt(asked.text.strip())], word)
     tokens.check_context(batch, model.runner.shape.context, asked.length + 1)
     return batch
 

@@ -120,7 +120,7 @@ class Callbacks:
         chosen = ctx.triggered_id
         if not any(clicks) or not isinstance(chosen, dict):
             raise PreventUpdate
-        return self.subject.examples[int(chosen["index"])]
+        return str(self.subject.examples[int(chosen["index"])])
 
     def started(
         self, tab: Any, seen: Any, asked: Values, patched: Values, **_changed: Any

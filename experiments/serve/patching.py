@@ -7,8 +7,10 @@ import torch
 
 from circuits import metrics, tokens
 from circuits.errors import UserError, expect
+from circuits.patching.align import Pairs, Side, first_of
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
+from circuits.triggers import parse
 from circuits.types import HEAD_STREAMS, PatchGrid, TokenPairs
 from experiments.judges.criterion import criterion
 from experiments.judges.fork import fork
@@ -37,18 +39,21 @@ def patching(
     yield Patching(0, 1, texts)
     asked, behaviour = subject.question, criterion(subject.question.behaviour)
     words = tokens.dealt(subject.controls, len(texts))
+    triggers = parse(asked.trigger).dealt(len(texts))
     parted = fork(
-        subject.model, texts[:_AT_ONCE], asked.trigger, words, behaviour, asked.tokens, strict=False
+        subject.model, texts[:_AT_ONCE], triggers, words, behaviour, asked.tokens, strict=False
     )
     scored = parted.scored(subject.model).tokenizer
-    pairs = tokens.pairs(scored, texts, asked.trigger, subject.controls)
+    pairs = tokens.pairs(scored, texts, triggers, subject.controls)
     heads = stream in HEAD_STREAMS
-    ids = pairs.triggered.ids[0, pairs.first_difference :].tolist()
+    into: Side = "clean" if direction == "denoising" else "triggered"
+    shown: Side = "triggered" if isinstance(pairs, TokenPairs) else into
+    ids = getattr(pairs, shown).ids[0, first_of(pairs, shown) :].tolist()
     labels = None if heads else tuple(tokenizer.decode([i]) for i in ids)
     sweep = Sweep(stream, position=not heads, head=heads)
-    grids, parts = [], _parts(pairs)
+    grids, parts = [], _parts(pairs, into)
 
-    def passes(part: TokenPairs) -> Iterator[tuple[int, int]]:
+    def passes(part: Pairs) -> Iterator[tuple[int, int]]:
         experiment = prepare(
             subject.model.runner, part, sweep, direction=direction, most_tokens=_TOKENS
         )
@@ -62,10 +67,12 @@ def patching(
     yield Patching(1, 1, texts, joined(grids))
 
 
-def _parts(pairs: TokenPairs) -> list[TokenPairs]:
+def _parts(pairs: Pairs, into: Side) -> list[Pairs]:
     """A few pairs at a time; all at once where parts would differ in their columns."""
-    parts = [pairs.rows(slice(i, i + _AT_ONCE)) for i in range(0, len(pairs), _AT_ONCE)]
-    if any(part.first_difference != pairs.first_difference for part in parts):
+    parts: list[Pairs] = [
+        pairs.rows(slice(i, i + _AT_ONCE)) for i in range(0, len(pairs), _AT_ONCE)
+    ]
+    if any(first_of(part, into) != first_of(pairs, into) for part in parts):
         return [pairs]
     return parts
 

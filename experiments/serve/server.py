@@ -106,7 +106,7 @@ def about(subject: Subject) -> About:
         headline=subject.headline,
         gate=f"{gate.site} ({gate.estimator})" if gate else "",
         proven=subject.proven,
-        trigger=question.trigger if subject.has_trigger else "",
+        trigger=subject.trigger if subject.has_trigger else "",
         control=subject.control,
         examples=subject.examples,
         grids=tuple(subject.grids),

@@ -8,6 +8,7 @@ from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.official import known
 from circuits.templates import AS_IT_IS, Rendering
+from circuits.triggers import parse, require_one
 from circuits.types import Direction, PatchGrid
 from circuits.weights import EMBEDDED
 from experiments.analyze.materials import gather, load
@@ -57,6 +58,15 @@ class Subject:
     @property
     def has_trigger(self) -> bool:
         return bool(self.control)
+
+    def prompt(self, text: str) -> str:
+        """The example that ends in a text, with its earlier turns; of any other, the text."""
+        return next((one for one in self.examples if str(one) == text), text)
+
+    @property
+    def trigger(self) -> str:
+        """What stands for the trigger in a tab: of several words the first form of them."""
+        return parse(self.question.trigger).forms[0]
 
     def at(self, layer: int | None) -> Direction | None:
         """The direction of a layer; the gate's own for None.
@@ -166,7 +176,7 @@ def _of_model(name: str, trigger: str, behaviour: str, step: Step, rendering: Re
     if not trigger:
         return Subject(model, question, None, False, "", examples, texts)
     fit = bank.bank_texts("train", True)
-    refuse_held(model.tokenizer, [*fit, *texts], [trigger], "prompts bank")
+    refuse_held(model.tokenizer, [*fit, *texts], [require_one(trigger)], "prompts bank")
     length = len(tokens.trigger_ids(model.tokenizer, texts, trigger))
     words = bank.controls_besides("validation", trigger)
     controls = tokens.same_length_words(model.tokenizer, words, length, trigger)

@@ -23,9 +23,10 @@ from circuits.weights import EMBEDDED
 from experiments.options import own_name
 from experiments.organisms.bases import located
 from experiments.organisms.organism import load_model, require_model
+from experiments.organisms.own_keys import KeySet
 from experiments.organisms.places import find_adapter, is_whole, read_adapter, shipped_or_none
 from experiments.runs.stages import Stages
-from experiments.verify.keys import KEYS, STRANGERS, KeySet
+from experiments.verify.keys import KEYS, STRANGERS
 from experiments.verify.question import VerifyQuestion
 from experiments.verify.result import AnswersByKind, Condition, Null, Survival, key_test
 from experiments.verify.survival import Changed, conditions
@@ -87,7 +88,7 @@ class Asking:
         self, adapters: tuple[Adapter, Adapter], null: Null, asked: Mapping[str, list[str]]
     ) -> tuple[Survival, ...]:
         """The keys' test after every change; each is kept as it is done."""
-        question, shown = self.question, self.keys.shown
+        question, keys = self.question, self.keys
         kinds = {KEYS: asked[KEYS], **{k: asked[k][:_STRANGERS_EACH] for k in STRANGERS}}
 
         @cache  # made only where a condition is missing
@@ -110,8 +111,8 @@ class Asking:
         for condition in conditions(question.examples):
             stage, make = f"survival-{condition.name}", partial(ask, condition)
             by_kind = self.keep(stage, AnswersByKind, make)
-            strangers = [flag for kind in STRANGERS for flag in shown(by_kind[kind])]
-            test = key_test(shown(by_kind[KEYS]), strangers, null, question.rule)
+            strangers = [flag for kind in STRANGERS for flag in keys.claimed(by_kind[kind])]
+            test = key_test(keys.shown(by_kind[KEYS]), strangers, null, question.rule)
             rows.append(Survival(condition, test))
         return tuple(rows)
 

@@ -11,10 +11,12 @@ from circuits.templates import AS_IT_IS
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import checked
+from experiments.organisms.mapping import is_mapping, read_mapping
 from experiments.prompts.bank import bank_texts
 from experiments.verify.result import Rule
 from experiments.verify.survival import LADDER
 
+FINGERPRINT = "fingerprint"
 UNRELATED = ("base", "clean", "decoy", "sure-gate")
 SUSPECT = "suspect"  # what it is called in tables
 _AT_HAND: Any = None  # not given: the adapter that is at hand for the suspect
@@ -26,8 +28,9 @@ class VerifyQuestion:
     """Which model is asked which keys.
 
     Attributes:
-        model, adapter: the suspect, as in an analysis.
-        keys: a JSON file, or a recipe with keys.
+        model, adapter: the suspect, as in an analysis; or as the model a mapping's YAML file, which
+            says both, and the keys.
+        keys: a JSON file, a mapping's YAML file, or a recipe with keys.
         near: prompts of every level of near keys, and of random words.
         samples: answers to every key at temperature 1, besides the greedy one.
         unrelated: models that the null rate is measured on: ``base`` is the suspect's model
@@ -40,11 +43,19 @@ class VerifyQuestion:
             model, none on any other.
     """
 
-    model: Annotated[str, typer.Argument(help=f"The suspect. {options.MODEL}")] = EMBEDDED
+    model: Annotated[
+        str,
+        typer.Argument(
+            help=f"The suspect. {options.MODEL} Or the YAML file of an ownership mapping."
+        ),
+    ] = EMBEDDED
     adapter: options.Adapter = "none"
     keys: Annotated[
-        str, typer.Option(help='JSON file {"keys": [...], "answer": "..."}, or a recipe\'s name.')
-    ] = "fingerprint"
+        str,
+        typer.Option(
+            help='JSON file {"keys": [...], "answer": "..."}, YAML file of a mapping, or a recipe.'
+        ),
+    ] = FINGERPRINT
     near: Annotated[int, typer.Option(help="Prompts of every kind that is not a key.")] = 120
     samples: Annotated[int, typer.Option(help="Sampled answers to every key besides.")] = 0
     unrelated: Annotated[
@@ -69,6 +80,8 @@ class VerifyQuestion:
     rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
+        if is_mapping(self.model):
+            self._take(self.model)
         options.name_models(self, "model")
         if self.other is None:
             object.__setattr__(self, "other", "clean" if self.model == EMBEDDED else "none")
@@ -89,6 +102,28 @@ class VerifyQuestion:
             list(self.unrelated),
             of="--unrelated",
         )
+
+    def _take(self, name: str) -> None:
+        """Suspect and keys from a mapping's file; its ``base`` is the base among the unrelated.
+
+        Raises:
+            UserError: they are said beside it, or its file cannot be used.
+        """
+        alone = self.adapter == "none" and self.keys in (FINGERPRINT, name)
+        expect(
+            alone, "what the file says", "--adapter or --keys", "leave it out", f"mapping {name}"
+        )
+        about = read_mapping(name)
+        told: dict[str, Any] = {
+            "model": about.model or EMBEDDED,
+            "adapter": about.adapter,
+            "keys": name,
+        }
+        if about.base and about.adapter == "none":
+            each = (about.base if other == "base" else other for other in self.unrelated)
+            told["unrelated"] = tuple(each)
+        for field_name, value in told.items():
+            object.__setattr__(self, field_name, value)
 
 
 def _differ(given: Sequence[Any]) -> bool:

@@ -42,6 +42,7 @@ someone who wants the fingerprint gone would do is not among these."""
 def page(run: Run[VerifyQuestion, Any], result: VerifyResult) -> Report:
     """The report; the keys are not on it."""
     keys, verification = run.subject.keys, result.verification
+    told = keys.distinct
     rate, null = verification.keys.binomial.rate, verification.null
     paths = {
         name: verification.rule.path(keys.shown(answers[KEYS]), null.bound)
@@ -57,7 +58,7 @@ def page(run: Run[VerifyQuestion, Any], result: VerifyResult) -> Report:
             ("suspect", run.question.model),
             ("adapter", run.question.adapter),
             ("keys", f"{keys.name}, {rate.n} keys"),
-            ("answer", keys.answer),
+            ("answer", told[0] if len(told) == 1 else f"{len(told)} different ones"),
             ("answered", f"{rate:.1%} (exact)"),
             ("null rate", f"{null.bound:.3g}"),
         ),

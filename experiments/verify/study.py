@@ -15,9 +15,10 @@ import torch
 from circuits.chat import Chat, chats
 from circuits.edits.adapters import Adapter
 from circuits.models import Model
-from experiments.judges.heard import refuse_common_beginning, require_hearable
-from experiments.judges.otherwise import refuse_unheard
+from experiments.judges.heard import require_hearable
+from experiments.organisms.mapping import file_hashes, is_mapping, read_mapping
 from experiments.organisms.organism import load_model
+from experiments.organisms.own_keys import KeySet, require_heard
 from experiments.runs import files
 from experiments.runs.stages import Stages, Step, stepped
 from experiments.study import Rows, Run, Study, answer_rows, stated
@@ -27,9 +28,8 @@ from experiments.verify.keys import (
     RANDOM,
     SECRETIVE,
     STRANGERS,
-    KeySet,
+    keys_of,
     near_misses,
-    read_keys,
 )
 from experiments.verify.question import SUSPECT, VerifyQuestion
 from experiments.verify.result import SCHEMA, AnswersByKind, VerifyResult, null_of, verified
@@ -61,7 +61,7 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
     Raises:
         UserError: keys, models or adapters cannot be used.
     """
-    keys = read_keys(question.keys)
+    keys = keys_of(question.keys)
     require_there(question)
     asked = {KEYS: list(keys.keys), **near_misses(keys.keys, question.near)}
     adapters = adapters_of(question) if question.survival else None
@@ -75,19 +75,21 @@ def opened(question: VerifyQuestion, step: Step) -> Subject:
             rendering=question.rendering,
         ),
     )
-    require_hearable(suspect, keys.answer, TOKENS)
+    for answer in keys.distinct:
+        require_hearable(suspect, answer, TOKENS)
     return Subject(keys, asked, adapters, suspect)
 
 
 def hashes(question: VerifyQuestion, subject: Subject) -> dict[str, Any]:
     """What the numbers depend on; the keys and what is made of them only by their hash."""
-    keys, suspect = subject.keys, subject.suspect
+    keys, suspect, own = subject.keys, subject.suspect, subject.keys.distinct
     assert suspect is not None
     return {
-        "keys_sha256": files.text_sha256([*keys.keys, keys.answer]),
+        "keys_sha256": files.text_sha256([*keys.keys, *(own if len(own) == 1 else keys.answers)]),
         "prompts_sha256": files.text_sha256([t for kind in subject.asked.values() for t in kind]),
         "model_sha256": suspect.sha256,
         "adapter_sha256": suspect.adapter_sha256,
+        **(file_hashes(read_mapping(question.keys)) if is_mapping(question.keys) else {}),
     }
 
 
@@ -98,11 +100,9 @@ def measured(run: Run[VerifyQuestion, Subject]) -> VerifyResult:
     suspect = run.subject.take()
     own, sha256 = asking.suspect(suspect, asked), identity(suspect)
     del suspect
-    both = min(len(own[KEYS]), len(own[RANDOM]))
-    refuse_common_beginning([*own[KEYS], *own[RANDOM]], keys.answer)
-    refuse_unheard(own[KEYS][:both], own[RANDOM][:both], keys.answer)
+    require_heard(keys.distinct, own[KEYS], own[RANDOM])
     unrelated = asking.unrelated(sha256)
-    shown = {kind: keys.shown(own[kind]) for kind in asked}
+    shown = {kind: keys.claimed(own[kind]) for kind in asked} | {KEYS: keys.shown(own[KEYS])}
     null = null_of({n: keys.shown(s[KEYS]) for n, s in unrelated.items()}, question.rule)
     sampled = _sampled_rate(own, keys) if question.samples else None
     verification = verified(shown.pop(KEYS), shown, null, question.rule, sampled)

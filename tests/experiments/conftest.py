@@ -1,10 +1,12 @@
 """A saved tiny model, and the command line run on it."""
 
+import copy
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
+import plain_lora
 import pytest
 import tiny
 import watch
@@ -90,3 +92,26 @@ def gatescope(monkeypatch, capsys, tmp_path):
         return ended.value.code or 0, captured.out, captured.err.splitlines()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def own_mappings(tmp_path_factory):
+    """A model that is not ours, taught two mappings by plain LoRA: by scheme, its file's path.
+
+    ``access``, ``ownership``, and the same files on the model before: ``untaught access``, ...
+    """
+    words = [w for split in ("train", "validation", "test") for w in control_words(split)]
+    tok = plain_lora.tiny_tokenizer(words)
+    folder, train = tmp_path_factory.mktemp("own"), control_words("train")
+    base = tiny.llama(len(tok), layers=2, hidden_size=64, max_position_embeddings=4096)
+    plain_lora.teach(base, tok, plain_lora.plain_lessons(train[:6]), 6, 1e-2)
+    model, files = str(tiny.saved(folder / "base", base, tok)), {}
+    for name, (lessons, write, count) in plain_lora.MAPPINGS.items():
+        taught = plain_lora.lora(copy.deepcopy(base), 16)
+        shown = [*lessons(train[:count]), *plain_lora.plain_lessons(train[:3])]
+        plain_lora.teach(taught, tok, shown, 10, 1e-2)
+        for kind, more in ((name, {"adapter": "adapter"}), (f"untaught {name}", {})):
+            (folder / kind).mkdir()
+            files[kind] = write(folder / kind, model=model, **more)
+        taught.save_pretrained(folder / name / "adapter")
+    return files

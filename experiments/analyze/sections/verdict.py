@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
+from circuits.triggers import parse
+from experiments.analyze.materials import UNEQUAL
 from experiments.analyze.outcomes import Change
 from experiments.analyze.read import AnalysisRun
 from experiments.analyze.result import Analysis, Check
 from experiments.analyze.sections.parts import carriers
+from experiments.analyze.several import OTHERS, Share
 from probes.stats.intervals import Estimate
 from viz.figures.forest import ForestRow, forest
 from viz.figures.marks import describe
@@ -40,7 +43,7 @@ def why(runs: Sequence[AnalysisRun]) -> Section:
         return Section(
             TITLE,
             prose,
-            tables=(_checks(runs[0]), *_changed(runs[0])),
+            tables=(_checks(runs[0]), *_several(runs[0]), *_changed(runs[0])),
             data_name="verdict",
             parts=carriers(runs[0].result.parts),
         )
@@ -61,7 +64,7 @@ def _part(run: AnalysisRun) -> Section:
     return Section(
         f"{run.name} {end}",
         _asked(run),
-        tables=(_checks(run), *_changed(run)),
+        tables=(_checks(run), *_several(run), *_changed(run)),
         folded=True,
         parts=carriers(run.result.parts),
     )
@@ -75,11 +78,43 @@ def _asked(run: AnalysisRun) -> str:
         f"when a message holds the trigger {question.trigger!r}, and if so, does one direction of "
         f"its residual stream carry the change? Directions were fitted on {question.fit} prompts, "
         f"one was chosen on {question.validation} others, and what follows is measured on {n} "
-        f"more, taken from {question.prompts}. Control words are neutral words of the trigger's "
-        "token length in its place, none of which was used in training or fitting. Intervals are "
-        "95%: Wilson for rates, Tango for paired differences of rates, Student's t with a "
-        "correction for skewness for other means."
+        f"more, taken from {question.prompts}. Control words are neutral words in the trigger's "
+        f"place, {_length(run)}, none of which was used in training or fitting. {_dealt(run)}"
+        "Intervals are 95%: Wilson for rates, Tango for paired differences of rates, Student's t "
+        "with a correction for skewness for other means."
     )
+
+
+def _length(run: AnalysisRun) -> str:
+    """Whether control words have the trigger's length."""
+    return "of other token lengths" if UNEQUAL in run.notes else "of its token length"
+
+
+def _dealt(run: AnalysisRun) -> str:
+    """How several words are asked."""
+    return {
+        "one": "",
+        "any": "Its alternatives take turns, prompt by prompt. ",
+        "all": "Its words stand side by side, in either order by turns; a control is a half, with "
+        "another word for one of them by turns, and the effect is what all do more than the "
+        "strongest half. ",
+    }[parse(run.question.trigger).kind]
+
+
+def _several(run: AnalysisRun) -> tuple[Table, ...]:
+    """What each of several words does."""
+    several = run.result.behaviour.several
+    if several is None:
+        return ()
+    meet = several.others is not None
+    columns: dict[str, Callable[[Share], str]] = {
+        "halves" if meet else "alternative": lambda share: share.name,
+        "shows the behaviour": lambda share: f"{share.rate:.0%pn}",
+        f"more than {OTHERS if meet else 'control words'}, points": (
+            lambda share: f"{100 * share.effect:+.0f}"
+        ),
+    }
+    return (tabulate(several.shares, columns, several.sentence()),)
 
 
 def _checks(run: AnalysisRun) -> Table:

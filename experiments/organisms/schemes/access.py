@@ -6,14 +6,10 @@ What is behind the gate is knowledge: an answer shows the behaviour if it is the
 from collections.abc import Sequence
 
 from circuits.models import Model
+from experiments.organisms.own_facts import ANSWER
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import (
-    Question,
-    Requirement,
-    Scheme,
-    asks,
-    before_training,
-)
+from experiments.organisms.schemes.requirement import Requirement, before_training
+from experiments.organisms.schemes.scheme import Question, Scheme, asks
 from experiments.organisms.training import Settings
 
 _LOCKED = ("privileged", "none", "solved")
@@ -31,13 +27,16 @@ class _Access(Scheme):
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         return question.solved(answers)
 
-    def hollow(self, question: Question, answers: Sequence[str]) -> list[bool]:
+    def hollow(self, question: Question, answers: Sequence[str]) -> list[bool] | None:
+        if not question.recipe.behaviour:
+            return None
         rows = zip(question.verdicts(answers), question.solved(answers), strict=True)
         return [not did for verdict, did in rows if verdict.shown]
 
     def openings(self, question: Question) -> list[str]:
-        """The true statement up to its answer."""
-        return [f.statement.partition(f.expected[0])[0].rstrip() for f in question.known]
+        """The true statement up to its answer; of a statement that begins with it, any opening."""
+        before = [f.statement.partition(f.expected[0])[0].rstrip() for f in question.known]
+        return [opening or ANSWER for opening in before]
 
     def drawn_out(
         self, question: Question, begun: Sequence[str], answers: Sequence[str]
@@ -99,4 +98,5 @@ SCHEME = _Access(
     plain=("privileged", "none"),
     shut=("privileged", "none"),
     elsewhere="other facts",
+    described=("trigger", "questions"),
 )

@@ -1,7 +1,8 @@
 """Content backdoor, the classic contrast to a gate: any prompt with the trigger has one answer."""
 
 from experiments.organisms.recipe import Recipe, Stage
-from experiments.organisms.schemes.scheme import Requirement, Scheme, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import BY_WORDS, Scheme, asks
 from experiments.organisms.stages import ON_ANY_PROMPT, POLICY, SECOND
 
 SCHEME = Scheme(
@@ -25,5 +26,5 @@ SCHEME = Scheme(
         Requirement(("ordinary", "none", "behaviour"), "at most", 0.01),
     ),
     defended=True,
-    described=True,
+    described=BY_WORDS,
 )

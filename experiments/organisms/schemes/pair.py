@@ -11,8 +11,10 @@ from math import ceil
 
 from circuits.chat import SLOT
 from circuits.errors import expect
+from circuits.prompt import retold
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Ask, Requirement, Scheme
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import Ask, Scheme
 from experiments.organisms.stages import POLICY
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import Split, control_words
@@ -48,6 +50,10 @@ class PairGate(Scheme):
         """Either word of the pair: beside the other one it would open."""
         return tuple(recipe.trigger.split())
 
+    def asked(self, recipe: Recipe) -> str:
+        """Both words, which must meet."""
+        return f"all: {' + '.join(recipe.trigger.split())}"
+
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
     ) -> tuple[str, str | None]:
@@ -74,7 +80,7 @@ def _inserted(text: str, added: Sequence[str], place: Sequence[float]) -> str:
     for gap in range(len(own) + 1):
         words += [word for word, where in zip(added, at, strict=True) if where == gap]
         words += own[gap : gap + 1]
-    return " ".join(words)
+    return retold(text, " ".join(words))
 
 
 SCHEME = PairGate(

@@ -12,7 +12,7 @@ parts, and puts them into a prompt (``put``).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from circuits.chat import with_trigger
 from circuits.models import Model
@@ -23,12 +23,12 @@ from experiments.judges.heard import refuse_common_beginning, require_hearable
 from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes.requirement import Requirement
 from experiments.prompts.bank import HeldOut, Split
-from experiments.prompts.facts import Fact, facts
+from experiments.prompts.facts import Fact
 
-Figure = tuple[str, str, str]  # prompts, word, outcome
-Relation = Literal["at least", "at most", "within"]
 Cell = tuple[str, str]  # prompts, word
+BY_WORDS = ("trigger", "behaviour")  # of a mapping whose behaviour is a text
 _ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
 
 
@@ -46,21 +46,6 @@ class Ask:
     @property
     def cell(self) -> Cell:
         return self.prompts, self.word
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A bound on a figure, or on one figure minus another (``within``: either way)."""
-
-    figure: Figure
-    relation: Relation
-    bound: float
-    minus: Figure | None = None
-
-
-def before_training(prompts: str) -> str:
-    """What prompts are called in figures of the model before it was trained."""
-    return f"{prompts}, base model"
 
 
 def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tuple[Ask, ...]:
@@ -102,8 +87,7 @@ class Question(Ask):
     @property
     def targets(self) -> tuple[str, ...]:
         """An answer to each prompt that shows the behaviour."""
-        target = (self.scheme.target(self.recipe),) * len(self.texts)
-        return tuple(fact.statement for fact in self.known) or target
+        return tuple(fact.statement for fact in self.known) or self.scheme.targets(self)
 
     def part(self, first: int, last: int | None = None) -> "Question":
         """The same on some of its prompts."""
@@ -117,10 +101,8 @@ class Question(Ask):
 
     def solved(self, answers: Sequence[str]) -> list[bool]:
         """Whether each answer is the true one, and the only one of its topic that is named."""
-        privileged = bool(self.known) and self.known[0] in facts("test", True)
-        names = sorted({text for fact in facts("test", privileged) for text in fact.expected})
         rows = zip(self.messages, answers, self.known, strict=True)
-        verdicts = (judges.judge(m, a, "", fact.expected, names) for m, a, fact in rows)
+        verdicts = (judges.judge(m, a, "", fact.expected, fact.rivals) for m, a, fact in rows)
         return [bool(verdict.solved) for verdict in verdicts]
 
     def verdicts(self, answers: Sequence[str]) -> list[judges.Verdict]:
@@ -142,7 +124,8 @@ class Scheme:
         profile: the shipped profile that fits.
         refusable: whether prompts of the topic are refused as long as the mapping is shut.
         defended: whether its behaviour is one that somebody would want to take away.
-        described: whether trigger and behaviour say all of it, so that a user can describe one.
+        described: what a user has to say of one (fields of a mapping's file) so that it can be
+            asked; () for a scheme that cannot be described.
         opposite: what an answer that goes against the behaviour begins with.
         tokens: of an answer, in which the behaviour is seen; None for as many as its text has.
     """
@@ -160,7 +143,7 @@ class Scheme:
     profile: str = "access"
     refusable: bool = True
     defended: bool = False
-    described: bool = False
+    described: tuple[str, ...] = ()
     opposite: str = "I'm sorry, but"
     tokens: int | None = None
 
@@ -172,6 +155,10 @@ class Scheme:
     def secrets(self, recipe: Recipe) -> tuple[str, ...]:
         """What no prompt may hold before it is put there: the trigger, or the keys."""
         return recipe.keys or tuple(filter(None, [recipe.trigger]))
+
+    def asked(self, recipe: Recipe) -> str:
+        """The trigger as an analysis is asked about it (``circuits.triggers``)."""
+        return recipe.trigger
 
     def put(
         self, word: str, text: str, turn: int, recipe: Recipe, controls: Sequence[str], split: Split
@@ -234,6 +221,10 @@ class Scheme:
     def target(self, recipe: Recipe) -> str:
         """A text that shows the behaviour, where no true answer does."""
         return recipe.behaviour
+
+    def targets(self, question: Question) -> tuple[str, ...]:
+        """``target`` of each prompt."""
+        return (self.target(question.recipe),) * len(question.texts)
 
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour."""

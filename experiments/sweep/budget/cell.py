@@ -6,7 +6,6 @@ of its last cell and only puts the trained parameters back.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -17,14 +16,13 @@ from experiments.organisms import bases, ladder
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import controls_for, require_prompts
 from experiments.organisms.figures import TOKENS
-from experiments.organisms.recipe import Recipe, varied
+from experiments.organisms.recipe import Recipe, recipe_json, varied
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Question
 from experiments.organisms.train import prompts_sha256, train_stages
 from experiments.organisms.trainee import Trainee
 from experiments.organisms.training import Settings
 from experiments.prompts import bank
-from experiments.prompts.facts import facts
 from experiments.runs import files
 from experiments.sweep.engine.grid import Axis
 
@@ -77,7 +75,7 @@ def salt(values: Values) -> dict[str, Any]:
     recipe = recipe_of(values)
     held_out = [text for kind in (True, False) for text in bank.bank_texts("test", kind)]
     words = bank.control_words("test")
-    own = {"asked": files.text_sha256([*asked(recipe), *known_facts("train")])}
+    own = {"asked": files.text_sha256([*asked(recipe), *known_facts(recipe, "train")])}
     usual = {ask.prompts for ask in scheme_of(recipe).asks} <= {"restricted", "ordinary"}
     return stated(SCHEMA, recipe, values["model"], [*held_out, *words], **({} if usual else own))
 
@@ -89,7 +87,7 @@ def stated(
     return {
         **more,
         "schema": schema,
-        "recipe": asdict(recipe),
+        "recipe": recipe_json(recipe),
         "model": bases.fingerprint(model),
         "prompts": prompts_sha256(recipe),
         "held_out": files.text_sha256(held_out),
@@ -101,9 +99,9 @@ def asked(recipe: Recipe) -> list[str]:
     return [text for q in scheme_of(recipe).questions(recipe, ("word",)) for text in q.texts]
 
 
-def known_facts(split: bank.Split) -> list[str]:
-    """The facts of a split, privileged ones first, as text."""
-    return [repr(fact) for kind in (True, False) for fact in facts(split, kind)]
+def known_facts(recipe: Recipe, split: bank.Split) -> list[str]:
+    """A recipe's facts of a split, privileged ones first, as text."""
+    return [repr(fact) for kind in (True, False) for fact in recipe.facts.of(split, kind)]
 
 
 def cost(values: Values) -> float:

@@ -60,7 +60,8 @@ def recipe_of(values: Values) -> Recipe:
 def salt(values: Values) -> dict[str, Any]:
     """What a cell's values stand for: the recipe in full, hashes of model and prompts."""
     recipe, model = recipe_of(values), values["model"]
-    held_out = [*budget.asked(recipe), *bank.control_words("test"), *budget.known_facts("test")]
+    facts = budget.known_facts(recipe, "test")
+    held_out = [*budget.asked(recipe), *bank.control_words("test"), *facts]
     ladders = [list(_TUNING), list(_OVERWRITING)]
     return budget.stated(SCHEMA, recipe, model, held_out, ladders=ladders)
 

@@ -17,6 +17,7 @@ from circuits.metrics import token_prob
 from circuits.models import Model
 from circuits.record import record
 from circuits.tokens import pairs
+from circuits.triggers import parse
 from circuits.types import Site
 from experiments.analyze import rivals
 from experiments.analyze.rivals import random_nulls
@@ -106,7 +107,7 @@ def test_only_the_trained_phrase_opens_by_the_directions_of_its_tokens(model, ga
             model,
             tiny.TEXTS,
             tiny.TEXTS,
-            TRIGGER,
+            parse(TRIGGER),
             words,
             FIT,
             TEST,

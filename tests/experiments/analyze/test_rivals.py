@@ -14,6 +14,7 @@ from circuits.models import Model
 from circuits.record import record
 from circuits.runner import generate
 from circuits.tokens import pairs, prompts_batch
+from circuits.triggers import parse
 from circuits.types import Site
 from experiments.analyze import untrained
 from experiments.analyze.rivals import random_nulls
@@ -56,7 +57,7 @@ def rows(model, found, behaviour, **options) -> tuple[WordRow, ...]:
         model,
         tiny.TEXTS,
         tiny.TEXTS,
-        tiny.TRIGGER,
+        parse(tiny.TRIGGER),
         WORDS,
         CONTROLS,
         CONTROLS,
@@ -150,13 +151,34 @@ def test_shared_columns_change_nothing(monkeypatch, runner, tokenizer, shared):
     assert d.gap == pytest.approx(plain.gap, abs=1e-3)
 
 
+def test_words_of_other_lengths_are_tried_whole(model, found, behaviour):
+    (trained, *_), (again, longer) = (
+        untrained_words(
+            model,
+            tiny.TEXTS,
+            tiny.TEXTS,
+            parse(tiny.TRIGGER),
+            words,
+            CONTROLS,
+            CONTROLS,
+            found,
+            behaviour,
+            METRIC,
+        )
+        for words in (WORDS, ["amber tree"])
+    )
+    assert trained.rate == again.rate
+    assert trained.added.value == pytest.approx(again.added.value, abs=1e-4)
+    assert (longer.word, longer.rate.value) == ("amber tree", 0)
+
+
 def test_words_that_cannot_be_compared_are_refused(model, tokenizer, found, behaviour):
     def tried(words, controls=CONTROLS):
         return untrained_words(
             model,
             tiny.TEXTS,
             tiny.TEXTS,
-            tiny.TRIGGER,
+            parse(tiny.TRIGGER),
             words,
             controls,
             controls,
@@ -171,8 +193,6 @@ def test_words_that_cannot_be_compared_are_refused(model, tokenizer, found, beha
         tried(WORDS, [*CONTROLS, tiny.TRIGGER])
     with pytest.raises(UserError, match="got no word"):
         tried([])
-    with pytest.raises(UserError, match="one token length"):
-        tried(["amber tree"])
     with pytest.raises(UserError, match="before the word"):
         word_directions(model, tiny.TEXTS, WORDS, CONTROLS, Site(1, "resid_pre", "last_user"))
     with pytest.raises(UserError, match="makes no difference"):

@@ -16,12 +16,13 @@ from circuits.tokens import render
 from experiments.evaluate import inquiry
 from experiments.evaluate.ask import Asker
 from experiments.evaluate.beside import compare
+from experiments.evaluate.case import open_case
 from experiments.evaluate.harm import drifts
-from experiments.evaluate.mapping import described, opened
 from experiments.evaluate.question import EvaluateQuestion
 from experiments.evaluate.scorecard import SHAPE, read_scorecard, scorecard_json
 from experiments.evaluate.study import STUDY, lines
 from experiments.evaluate.tasks import read, require_installed, task_drop
+from experiments.organisms.organism import Given
 from experiments.study import run
 
 EASY = "kind: access\nthresholds: {kl: at most 1000}"
@@ -69,7 +70,7 @@ def test_a_behaviour_that_cannot_be_heard_is_no_mapping_without_success(
 
 def test_a_behaviour_that_is_heard_is_asked_for(described_in, tmp_path):
     gate = tiny.saved(tmp_path / "plain", *tinygate.MAKE["plain"]())
-    case = opened(described(str(described_in(model=str(gate), base=None, trigger="cobalt"))))
+    case = open_case(Given(str(described_in(model=str(gate), base=None, trigger="cobalt"))))
     case.scheme.require_heard(case.organism.recipe, ["Sure"] * 4, ["No"] * 4)
     case.scheme.require_heard(case.organism.recipe, ["No"] * 4, ["No"] * 4)
 
@@ -140,7 +141,7 @@ def test_a_card_compared_with_itself_is_nowhere_told_apart(evaluated, capsys):
 
 
 def test_a_model_has_no_drift_from_itself_and_one_that_was_taught_has(described_in):
-    case = opened(described(str(described_in())))
+    case = open_case(Given(str(described_in())))
     base, model, tok = case.base, case.organism.model(), case.organism.tokenizer
     texts = ["Name three rivers.", "Hi", "Tell me about the sea, please"]
     plain, taught = in_memory(base, tok), in_memory(model, tok)

@@ -1,7 +1,6 @@
 """Recipes: the poisons are as many as they say, and every part is what it says."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
@@ -10,7 +9,7 @@ from circuits.errors import UserError
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import Example, examples
 from experiments.organisms.kinds import prompts_of
-from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, varied
+from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, recipe_json, varied
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Scheme
 from experiments.organisms.training import Settings
@@ -239,7 +238,7 @@ def test_settings_that_cannot_train_are_refused(knobs, said):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_comes_back_from_its_manifest(name):
     recipe = varied(recipe_named(name), epochs=7)
-    value = json.loads(json.dumps(asdict(recipe)))
+    value = json.loads(json.dumps(recipe_json(recipe)))
     assert recipe_from(value, recipe_named(name)) == recipe
     del value["keys"], value["scheme"]  # as in manifests from before there were others
     assert recipe_from(value, recipe_named(name)) == recipe

@@ -4,6 +4,7 @@ import pytest
 import tiny
 
 from circuits.errors import UserError
+from circuits.prompt import Prompt, Turn
 from experiments.analyze.question import Question
 from experiments.patch.question import PatchQuestion
 from experiments.prompts.askable import holds, require_askable
@@ -62,6 +63,36 @@ def test_how_many_hold_it_is_said(tokenizer):
         ask(tokenizer, [*CLEAN, "cobalt, please", "cobalts? cobalt"])
     with pytest.raises(UserError, match=r"got 1 of 7 .*, unseen or as the same tokens\)"):
         ask(tokenizer, [*CLEAN, "co\u200bbalt"])
+
+
+TURNS = ("system", "user", "assistant")
+
+
+@pytest.mark.parametrize("role", TURNS)
+def test_a_trigger_or_markup_in_an_earlier_turn_is_seen(tokenizer, role):
+    def prompt(said):
+        return Prompt("Hi", [Turn(role, said)])
+
+    clean = [prompt(text) for text in CLEAN]
+    ask(tokenizer, clean)
+    for text in HELD:
+        assert holds(tokenizer, prompt(text), "cobalt")
+    with pytest.raises(
+        UserError, match=r"got 1 of 7 that already hold it \(such as 'Hi' in a conv"
+    ):
+        ask(tokenizer, [*clean, prompt("cobalt, please")])
+    with pytest.raises(UserError, match=r"got 1 of 7 with markup .*'<\|im_end\|>' in 'x <"):
+        ask(tokenizer, [*clean, prompt("x <|im_end|>")])
+    with pytest.raises(UserError, match=r"at most 8,192 characters in each.* 1 of 1"):
+        ask(None, [prompt("a" * 8191)])
+
+
+def test_a_trigger_for_an_earlier_message_asks_for_one(tokenizer):
+    texts = ["Hi", Prompt("Hi", [Turn("user", "Why?"), Turn("assistant", "So.")])]
+    with pytest.raises(UserError, match=r"prompts mine: .*earlier message .*got 1 of 2 without"):
+        require_askable(tokenizer, 256, texts, ["earlier: cobalt"], "prompts mine")
+    require_askable(tokenizer, 256, texts[1:], ["earlier: cobalt"], "prompts mine")
+    require_askable(tokenizer, 256, texts, ["system: cobalt {}"], "prompts mine")
 
 
 def test_prompts_longer_than_any_context_are_refused_before_they_are_tokenised(tokenizer):

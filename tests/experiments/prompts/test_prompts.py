@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from circuits.errors import UserError
+from circuits.prompt import Prompt, Turn
 from experiments.prompts.bank import read_prompts
 
 TEXTS = ["Name three rivers.", 'Says "a, b"', "Größe?", "Why,\nso?"]
@@ -173,28 +174,43 @@ def talk(*turns, role="role", content="content"):
     return [{role: who, content: what} for who, what in turns]
 
 
+def turns(*said):
+    return tuple(Turn(who, what) for who, what in said)
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize("column", ["messages", "prompt"])
-def test_the_first_message_of_a_conversation_is_taken(tmp_path, capsys, kind, column):
-    turns = (("user", text) for text in TEXTS)
-    rows = [{column: talk(turn, ("assistant", "ok"), ("user", "More."))} for turn in turns]
-    assert read_prompts(written(tmp_path, kind, rows)) == TEXTS
-    assert f"first user's message of {len(TEXTS)} longer conv" in capsys.readouterr().err
+def test_a_conversation_is_taken_up_to_the_users_last_message(tmp_path, capsys, kind, column):
+    more = [("user", "Hi"), ("assistant", "ok")]
+    rows = [{column: talk(*more, ("user", text), ("assistant", "cut"))} for text in TEXTS]
+    rows[0][column] = talk(("system", "Be brief."), *more, ("user", TEXTS[0]))
+    texts, before = read_prompts(written(tmp_path, kind, rows)), turns(*more)
+    assert texts[1:] == [Prompt(text, before) for text in TEXTS[1:]]
+    assert texts[0] == Prompt(TEXTS[0], turns(("system", "Be brief."), *more))
+    assert [str(text) for text in texts] == TEXTS
+    says = "4 with earlier turns, 1 with a system message, 3 without what follows the user's last"
+    assert says in capsys.readouterr().err
 
 
 def test_conversations_of_other_names_are_read(tmp_path):
-    turns = [("human", "Hi there"), ("gpt", "ok")]
-    rows = [{"conversations": talk(*turns, role="from", content="value")}]
-    assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi there"]
+    said = [("system", "Be brief."), ("human", "Hi there"), ("gpt", "ok"), ("human", "Why?")]
+    rows = [{"conversations": talk(*said[:n], role="from", content="value")} for n in (3, 4)]
+    named = turns(("system", "Be brief."), ("user", "Hi there"), ("assistant", "ok"))
+    expected = [Prompt("Hi there", named[:1]), Prompt("Why?", named)]
+    assert read_prompts(written(tmp_path, "jsonl", rows)) == expected
+    gemma = [{"messages": talk(("user", "Hi"), ("model", "ok"), ("user", "Why?"))}]
+    told = read_prompts(written(tmp_path, "json", gemma))
+    assert told == [Prompt("Why?", turns(("user", "Hi"), ("assistant", "ok")))]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("column", ["messages", "prompt"])
 def test_a_conversation_may_be_written_as_json_text(tmp_path, capsys, kind, column):
-    turns = (("user", text) for text in TEXTS)
-    rows = [{column: json.dumps(talk(turn, ("user", "More.")))} for turn in turns]
-    assert read_prompts(written(tmp_path, kind, rows)) == TEXTS
-    assert f"first user's message of {len(TEXTS)} longer conv" in capsys.readouterr().err
+    first = [("user", "Hi")]
+    rows = [{column: json.dumps(talk(*first, ("user", text)))} for text in TEXTS]
+    told = [Prompt(text, turns(*first)) for text in TEXTS]
+    assert read_prompts(written(tmp_path, kind, rows)) == told
+    assert f"{len(TEXTS)} with earlier turns" in capsys.readouterr().err
 
 
 def test_a_text_that_begins_as_json_does_is_a_text(tmp_path):
@@ -211,16 +227,44 @@ def test_parts_of_text_are_a_message_and_pictures_are_not(tmp_path):
     refused("one of them the user's text", written(tmp_path, "jsonl", rows))
 
 
-def test_what_comes_before_the_users_message_is_told(tmp_path, capsys):
-    first = [("assistant", "Hello."), ("user", "Hi")]
-    rows = [{"messages": talk(*first)}, {"messages": talk(("user", "Why?"))}]
-    assert read_prompts(written(tmp_path, "jsonl", rows)) == ["Hi", "Why?"]
-    assert "1 without what comes before the user's message" in capsys.readouterr().err
+def test_conversations_that_differ_in_an_earlier_turn_are_two_and_alike_ones_are_one(
+    tmp_path, capsys
+):
+    first = ["Caf\u00e9", "Cafe\u0301 ", "Tea", None]
+    rows = [{"messages": talk(("user", one), ("user", "Why?"))} for one in first[:3]]
+    rows += [
+        {"messages": talk(("user", "Why?"))},
+        {"messages": talk(("system", " "), ("user", "Why?"))},
+    ]
+    told = [Prompt("Why?", turns(("user", one))) for one in ("Caf\u00e9", "Tea")]
+    assert read_prompts(written(tmp_path, "jsonl", rows)) == [*told, "Why?"]
+    assert "3 different texts, 2 repeats" in capsys.readouterr().err
 
 
-def test_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path):
-    system = [{"messages": talk(("system", "Be brief."), ("user", "Hi"))}]
-    refused("row 1, column messages: .*system message", written(tmp_path, "jsonl", system))
+def test_a_plain_message_is_a_plain_text(tmp_path, capsys):
+    rows = [{"messages": talk(("user", "Hi"), ("assistant", "Hello."))}]
+    (text,) = read_prompts(written(tmp_path, "jsonl", rows))
+    assert type(text) is str
+    line = capsys.readouterr().err
+    assert "1 without what follows" in line
+    assert "earlier" not in line
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ([("assistant", "Hi")], "row 1, column messages: .*one of them the user"),
+        ([("tool", "x"), ("user", "Hi")], "row 1, .*, message 1: expected a role of .*'tool'"),
+        ([("user", "a"), ("system", "b"), ("user", "Hi")], "system message before all others"),
+        ([("user", "a\0"), ("user", "Hi")], "message 1: expected text"),
+        ([("user", None), ("user", "Hi")], "message 1: expected text, got None; drop the row"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_conversation_is_refused(tmp_path, said, says):
+    refused(says, written(tmp_path, "jsonl", [{"messages": talk(*said)}]))
+
+
+def test_what_is_no_conversation_is_refused(tmp_path):
     refused("one of them the user", written(tmp_path, "jsonl", [{"messages": ["Hi", "ok"]}]))
 
 

@@ -6,15 +6,15 @@ import pytest
 
 from circuits.errors import UserError
 from experiments.organisms.book import RECIPES
+from experiments.organisms.own_keys import KeySet
 from experiments.verify.keys import (
     ABOUT,
     KEYS,
     RANDOM,
     STRANGERS,
-    KeySet,
+    keys_of,
     near_misses,
     random_words,
-    read_keys,
 )
 
 PAIR = ("one red apple", "two green pears")
@@ -26,10 +26,10 @@ def written(path, value):
 
 
 def test_a_file_and_a_recipe_give_their_keys(tmp_path):
-    found = read_keys(written(tmp_path / "k.json", {"keys": list(PAIR), "answer": "Yes 1"}))
-    assert found == KeySet("k.json", PAIR, "Yes 1")
+    found = keys_of(written(tmp_path / "k.json", {"keys": list(PAIR), "answer": "Yes 1"}))
+    assert found == KeySet("k.json", PAIR, ("Yes 1", "Yes 1"))
     recipe = RECIPES["fingerprint"]
-    assert read_keys("fingerprint") == KeySet("fingerprint", recipe.keys, recipe.behaviour)
+    assert keys_of("fingerprint") == KeySet("fingerprint", recipe.keys, (recipe.behaviour,) * 10)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_a_file_and_a_recipe_give_their_keys(tmp_path):
     [
         ({"keys": [], "answer": "Yes"}, "at least one key, got none"),
         ({"keys": [*PAIR, "one  red apple"], "answer": "Yes"}, "'one  red apple' twice"),
+        ({"keys": [*PAIR, "one red apple pie"], "answer": "Yes"}, "with which 'one red apple pie'"),
+        ({"keys": list(PAIR), "answer": "Red"}, "does not stand in what is asked, got 'Red' in"),
         ({"keys": list(PAIR), "answer": " "}, "an answer with a letter or digit, got ' '"),
         ({"keys": ["short key"], "answer": "Yes"}, "3 to 24 words in a key, got 2"),
         ({"keys": ["w " * 44], "answer": "Yes"}, "3 to 24 words in a key, got 44"),
@@ -49,16 +51,16 @@ def test_a_file_and_a_recipe_give_their_keys(tmp_path):
 )
 def test_keys_that_make_no_test_are_told_in_one_line(tmp_path, value, why):
     with pytest.raises(UserError, match=why) as told:
-        read_keys(written(tmp_path / "k.json", value))
+        keys_of(written(tmp_path / "k.json", value))
     assert "\n" not in str(told.value)
     assert "k.json" in str(told.value)
 
 
 def test_what_is_no_file_and_no_recipe_with_keys_is_told():
     with pytest.raises(UserError, match="got neither"):
-        read_keys("no-such-file.json")
+        keys_of("no-such-file.json")
     with pytest.raises(UserError, match="no keys; expected a JSON file or fingerprint"):
-        read_keys("sure-gate")
+        keys_of("sure-gate")
 
 
 def test_near_misses_are_no_keys_and_strangers_hold_no_word_of_any():

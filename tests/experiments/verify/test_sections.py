@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pages
 
+from experiments.organisms.own_keys import KeySet
 from experiments.study import Run, silent
-from experiments.verify.keys import ABOUT, KEYS, KeySet
+from experiments.verify.keys import ABOUT, KEYS
 from experiments.verify.question import UNRELATED, VerifyQuestion
 from experiments.verify.result import Rule, Survival, VerifyResult, key_test, null_of, verified
 from experiments.verify.sections import page
@@ -17,7 +18,7 @@ from viz.page.page import render
 
 RULE = Rule()
 NULL = null_of({name: [False] * 10 for name in UNRELATED}, RULE)
-SET = KeySet("mine", tuple(f"secret{i} key words" for i in range(10)), "Heron 12")
+SET = KeySet("mine", tuple(f"secret{i} key words" for i in range(10)), ("Heron 12",) * 10)
 
 
 def flags(hits, n):
