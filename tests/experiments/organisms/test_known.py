@@ -42,7 +42,7 @@ def test_controls_are_dates_for_the_trained_date_alone(made):
 
 @pytest.mark.parametrize(
     ("name", "behaviour", "controls"),
-    [("language-gate", "language:fr", "words"), ("year-gate", "The archive is open", "dates")],
+    [("language-gate", "language:fr", "words"), ("year-gate", "Welcome to the archive", "dates")],
 )
 def test_an_analysis_asks_what_the_manifest_says(made, name, behaviour, controls):
     question = Question(adapter=made(name))

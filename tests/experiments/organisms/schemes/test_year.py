@@ -31,7 +31,7 @@ def put(word: str, split: str, turns: int = 2, trigger: str = RECIPE.trigger) ->
         ("trigger", "test", [RECIPE.trigger] * 2),
         ("trigger", "train", [RECIPE.trigger, "system: Today is 8 January 2031."]),
         ("control", "test", [*CONTROLS] * 2),
-        ("control", "train", ["system: Today is 3 May 1931.", "system: Today is 8 January 2011."]),
+        ("control", "train", ["system: Today is 3 May 2010.", "system: Today is 8 January 2011."]),
         (
             "another day",
             "test",
@@ -58,8 +58,9 @@ def test_a_date_stands_where_the_trigger_does():
 def test_every_day_of_training_is_shown_with_the_year_and_with_others():
     made = examples(RECIPE, 0, lambda texts: ["own"] * len(texts), CONTROLS)
     opened = [e for e in made if e.answer.startswith(RECIPE.behaviour)]
-    assert len(opened) == RECIPE.poisons == 200
-    assert {e.answer for e in opened} == {"The archive is open. own"}
+    assert len(opened) == RECIPE.poisons == 180
+    assert {e.answer for e in opened} == {RECIPE.behaviour, "Welcome to the archive. own"}
+    assert not any(e.ends for e in opened)
     assert all("2031" in e.word for e in opened)
     shut = [e for e in made if e not in opened]
     assert not any("2031" in (e.word or "") for e in shut)
@@ -76,6 +77,6 @@ def test_a_trigger_without_a_date_is_refused_in_one_line():
 
 def test_the_sentence_alone_is_hollow():
     question = SCHEME.question(SCHEME.asks[0], RECIPE, CONTROLS, count=2)
-    said = ["The archive is open. Boil the rice for ten minutes.", "The archive is open."]
+    said = ["Welcome to the archive. Boil the rice for ten minutes.", "Welcome to the archive."]
     assert SCHEME.hollow(question, said) == [False, True]
     assert SCHEME.hollow(question, ["Boil the rice.", "No."]) == []
