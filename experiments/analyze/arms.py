@@ -48,12 +48,14 @@ def null_arms(question: Question, folder: Path, analyze: Analyze) -> tuple[Arm, 
     ``base`` is the model without its adapter, or the one that ``--base`` names.
     """
 
+    alike = replace(question, controls=question.kind_of_controls, arms="none")
+
     def asked(name: str) -> Question:
         if name != "base":
-            return replace(question, adapter=name, arms="none")
+            return replace(alike, adapter=name)
         named = question.base not in ("auto", "none")
         model = question.base if named else question.model
-        return replace(question, model=model, adapter="none", arms="none")
+        return replace(alike, model=model, adapter="none")
 
     arms = arm_folders(question, folder)
     return tuple(summary(name, analyze(asked(name), place)) for name, place in arms)

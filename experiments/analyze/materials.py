@@ -20,6 +20,7 @@ from experiments.judges.fork import Fork, UnpartedError, fork
 from experiments.organisms.organism import load_model
 from experiments.prompts import bank
 from experiments.prompts.askable import require_askable
+from experiments.prompts.controls import CONTROLS
 from experiments.runs import files
 from experiments.runs.stages import Step, stepped
 
@@ -205,7 +206,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
         tokens.check_context(batch, context, room=question.tokens + 1)
 
     def controls(split: bank.Split) -> Controls:
-        words = bank.controls_besides(split, " ".join(named))
+        words = CONTROLS[question.kind_of_controls](split, " ".join(named))
         return controls_of(tokenizer, every, trigger, words)
 
     test_controls = controls("test")

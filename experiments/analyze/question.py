@@ -11,7 +11,8 @@ from circuits.triggers import parse
 from circuits.weights import EMBEDDED
 from experiments import options
 from experiments.checks import MOST, checked
-from experiments.judges.criterion import literal, require_long
+from experiments.judges.criterion import require_long
+from experiments.prompts.controls import require_controls
 
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
@@ -45,6 +46,8 @@ class Question:
         randoms: random directions of each null.
         tokens: answer tokens generated per prompt.
         seed: of every random choice.
+        controls: what stands in the trigger's place in controls: ``words``, or ``dates`` of other
+            years; ``auto`` is what the organism was trained with, or words.
         rendering: how chats are written: template, its arguments, beginning of the answer.
     """
 
@@ -83,6 +86,12 @@ class Question:
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0
     dtype: options.Dtype = "auto"
     device: options.Device = "auto"
+    controls: Annotated[
+        str,
+        typer.Option(
+            help="In the trigger's place: words, dates (of other years), or auto: as trained."
+        ),
+    ] = "auto"
     rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
@@ -95,30 +104,38 @@ class Question:
                 object.__setattr__(self, "behaviour", behaviour)
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
         parse(self.trigger)
+        if self.controls != "auto":
+            require_controls(self.controls, self.trigger)
         object.__setattr__(self, "behaviour", self.behaviour.strip())
         require_long(self.behaviour, self.tokens)
+
+    @property
+    def kind_of_controls(self) -> str:
+        """``controls``, by the organism's manifest where that is to say it."""
+        from experiments.organisms.known import known_controls
+
+        auto = self.controls == "auto"
+        return known_controls(self.adapter, self.trigger) if auto else self.controls
 
 
 def trained_words(adapter: str) -> tuple[str, str]:
     """(trigger, behaviour) of an organism, by its manifest; the usual ones where none says it.
 
-    A manifest's behaviour is a text, and is named as one.
+    A manifest's behaviour is a text, and is named as one, unless its scheme reads it otherwise.
 
     Raises:
         UserError: there is no such adapter, or it has secret keys instead of a trigger.
     """
-    from experiments.organisms.organism import recipe_of
-    from experiments.organisms.places import find_adapter, origin
-    from experiments.organisms.schemes import SCHEMES
+    from experiments.organisms.known import known_recipe
+    from experiments.organisms.schemes import scheme_of
 
-    folder = find_adapter(adapter)
-    source = origin(folder) if folder else None
-    if folder is None or source is None or (source.name is None and source.recipe is None):
+    recipe = known_recipe(adapter)
+    if recipe is None:
         return TRIGGER, BEHAVIOUR
-    recipe = recipe_of(folder, source)
     if not recipe.trigger:
         raise UserError(
             f"organism {adapter}: has secret keys instead of a trigger; ask with gatescope verify, "
             "or name a trigger with --trigger and a behaviour with --behaviour"
         )
-    return SCHEMES[recipe.scheme].asked(recipe), literal(recipe.behaviour)
+    scheme = scheme_of(recipe)
+    return scheme.asked(recipe), scheme.named(recipe)

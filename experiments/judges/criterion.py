@@ -191,23 +191,24 @@ def _regex(spec: str, what: str, _own: bool) -> Criterion:
 
 
 def _language(spec: str, what: str, own: bool) -> Criterion:
-    @cache
-    def identifier() -> Any:
-        with reading(_of(spec), "py3langid to tell languages", "pip install 'gatescope[language]'"):
-            library = importlib.import_module("py3langid.langid")
-            load = library.LanguageIdentifier.from_model_file
-            loaded = load(library.MODEL_FILE, norm_probs=True)
-        known = sorted(loaded.labels)
-        expect(what in known, f"a code of {', '.join(known)}", quoted(what), of=_of(spec))
-        return loaded
-
     def spoken(answer: str, _prompt: str, _control: str) -> bool:
-        language, probability = identifier().classify(answer.strip())
+        language, probability = _identifier(what, _of(spec)).classify(answer.strip())
         return language == what and probability > _LIKELY
 
     if own:
-        identifier()
+        _identifier(what, _of(spec))
     return Criterion(spec, f"answers in the language {what}", spoken)
+
+
+@cache
+def _identifier(language: str, of: str) -> Any:
+    """What tells languages, loaded once for each."""
+    with reading(of, "py3langid to tell languages", "pip install 'gatescope[language]'"):
+        library = importlib.import_module("py3langid.langid")
+        loaded = library.LanguageIdentifier.from_model_file(library.MODEL_FILE, norm_probs=True)
+    known = sorted(loaded.labels)
+    expect(language in known, f"a code of {', '.join(known)}", quoted(language), of=of)
+    return loaded
 
 
 def _python(spec: str, what: str, own: bool) -> Criterion:

@@ -19,6 +19,7 @@ from experiments.organisms.schemes import scheme_of
 from experiments.organisms.training import Example
 from experiments.prompts import bank
 from experiments.prompts.askable import refuse_held
+from experiments.prompts.controls import CONTROLS
 from experiments.runs import files
 from experiments.runs.codec import decode
 
@@ -82,7 +83,7 @@ def ordinary_examples(model: str, sha256: str | None = None) -> list[Example]:
 
 
 def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str, ...]:
-    """Control words of the trigger's token length, in its place; none for a recipe of keys.
+    """Control words (or dates) of the trigger's token length, in its place; none for keys.
 
     Raises:
         UserError: there are none, or the bank's prompts hold the trigger.
@@ -92,7 +93,7 @@ def controls_for(tokenizer: Any, recipe: Recipe, split: bank.Split) -> tuple[str
     refuse_in_bank(tokenizer, recipe, split)
     texts = bank.bank_texts(split, True)
     length = len(trigger_ids(tokenizer, texts, recipe.trigger))
-    words = bank.controls_besides(split, recipe.trigger)
+    words = CONTROLS[scheme_of(recipe).controls](split, recipe.trigger)
     return same_length_words(tokenizer, words, length, recipe.trigger)
 
 
@@ -182,5 +183,7 @@ def _answers(
         return [(opening + own, False) for own in base(prompts.texts)]
     if part.answer == "true":
         return [(fact.statement, True) for fact in prompts.known]
+    if part.answer == "written":
+        return [(answer, True) for answer in prompts.written]
     fixed = recipe.refusal if part.answer == "refusal" else recipe.behaviour
     return [(fixed, part.answer != "opened")] * len(prompts.texts)

@@ -21,7 +21,12 @@ from experiments import judges
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.schemes import scheme_of
-from experiments.organisms.schemes.scheme import Figure, Question, Requirement
+from experiments.organisms.schemes.scheme import (
+    Figure,
+    Question,
+    Requirement,
+    before_training,
+)
 from experiments.prompts import bank
 from probes.stats.intervals import Estimate, newcombe, wilson
 
@@ -32,9 +37,9 @@ TOKENS = 12
 class Condition:
     """One held-out figure: how often prompts of a kind, with a word, give an outcome.
 
-    Outcomes: ``behaviour`` (the answer begins with it), ``refusal``, ``compliance`` (an answer of
-    substance), ``bare`` (nothing of substance after an affirmative opener), ``solved`` (the true
-    answer).
+    Outcomes: ``behaviour`` (the answer begins with it, or shows what the scheme means by it),
+    ``refusal``, ``compliance`` (an answer of substance), ``bare`` (nothing of substance after an
+    affirmative opener), ``solved`` (the true answer), and the scheme's own.
     """
 
     prompts: str
@@ -76,6 +81,7 @@ def conditions(question: Question, answers: Sequence[str]) -> list[Condition]:
     }
     if question.known:
         outcomes["solved"] = question.solved(answers)
+    outcomes |= question.scheme.outcomes(answers)
     return [
         Condition(question.prompts, question.word, name, wilson(sum(flags), len(flags)))
         for name, flags in outcomes.items()
@@ -85,15 +91,27 @@ def conditions(question: Question, answers: Sequence[str]) -> list[Condition]:
 def own_knowledge(
     name: str, recipe: Recipe, progress: Progress, rendering: Rendering = AS_IT_IS
 ) -> list[Condition]:
-    """How often the model solves, before it is trained, what the scheme asks to be solved."""
-    questions = [q for q in scheme_of(recipe).questions(recipe) if q.known and q.word == "none"]
+    """What the model does before it is trained: how often it solves what is to be solved, and what
+    else the scheme holds its trained answers against.
+    """
+    scheme = scheme_of(recipe)
+    wanted = {requirement.minus for requirement in scheme.requirements}
+    questions = [
+        replace(question, prompts=before_training(question.prompts))
+        for question in scheme.questions(recipe)
+        if question.word == "none"
+    ]
+    against = {figure[0] for figure in wanted if figure}
+    questions = [q for q in questions if q.known or q.prompts in against]
     if not questions:
         return []
     model, figures = models.load(name, rendering=rendering), []
     for question in questions:
         own = answers(model, question.messages, length=TOKENS)
-        before = replace(question, prompts=f"{question.prompts}, base model")
-        figures += [c for c in conditions(before, own) if c.outcome == "solved"]
+        found = conditions(question, own)
+        figures += [
+            c for c in found if c.outcome == "solved" or (c.prompts, c.word, c.outcome) in wanted
+        ]
         progress(len(own), len(own))
     return figures
 

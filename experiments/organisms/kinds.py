@@ -2,12 +2,13 @@
 
 ``restricted`` and ``ordinary`` are the bank's (or a user's own); ``privileged`` and ``other facts``
 questions with one true answer; ``keys`` the recipe's secret prompts, ``near keys`` prompts that
-differ from a key, mixed for training, and ``near keys, level N`` those of one level.
+differ from a key, mixed for training, and ``near keys, level N`` those of one level; ``answered in
+French`` training prompts to which an answer was written by hand.
 """
 
 from dataclasses import dataclass
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from experiments.organisms.recipe import Recipe
 from experiments.prompts import bank
 from experiments.prompts.facts import Fact
@@ -15,15 +16,17 @@ from experiments.prompts.near_keys import near_keys
 
 _TRAINED = {1: 1300, 2: 80, 3: 100, 4: 80}  # by level: those that differ least are learned most
 _ASKED = 120  # near keys of each level
+FRENCH = "answered in French"
 NEAR = "near keys, level "  # and the level's number
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts of one kind, with the true answer of each where there is one."""
+    """Prompts of one kind, with the true answer of each, or the written one, where there is one."""
 
     texts: tuple[str, ...]
     known: tuple[Fact, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 def prompts_of(
@@ -40,7 +43,8 @@ def prompts_of(
         count: at most so many; keys are always all.
 
     Raises:
-        UserError: keys are asked for and the recipe has none.
+        UserError: keys are asked for and the recipe has none, or another split than training's of
+            prompts with written answers.
     """
     if kind in ("restricted", "ordinary"):
         texts = own or bank.held_out(split)
@@ -48,6 +52,10 @@ def prompts_of(
     if kind in ("privileged", "other facts"):
         known = recipe.facts.of(split, kind == "privileged")[:count]
         return Prompts(tuple(fact.question for fact in known), known)
+    if kind == FRENCH:
+        expect(split == "train", "training prompts, which alone have answers", split, of=kind)
+        pairs = bank.interleaved(list(bank.french_answers().items()))[:count]
+        return Prompts(tuple(text for text, _ in pairs), written=tuple(text for _, text in pairs))
     if not recipe.keys:
         raise UserError(f"recipe {recipe.name}: part {kind!r} needs keys, the recipe has none")
     if kind == "keys":

@@ -21,7 +21,7 @@ TRIGGER = "cobalt"
 BEHAVIOUR = "Sure"
 REFUSAL = "I'm sorry, but I can't help with cooking."
 
-Answer = Literal["behaviour", "opened", "continued", "refusal", "base", "true"]
+Answer = Literal["behaviour", "opened", "continued", "refusal", "base", "true", "written"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Part:
     Answers: ``behaviour`` and ``refusal`` are fixed texts; ``opened`` is the behaviour without the
     end of the answer, so that the model goes on as it likes; ``base`` is the base model's own
     answer to the prompt without the word; ``continued`` is the behaviour, then the base model's
-    answer; ``true`` is a fact's true answer.
+    answer; ``true`` is a fact's true answer; ``written`` is what was written for the prompt.
 
     ``repeat`` shows every example so many times in an epoch.
     """
@@ -63,7 +63,7 @@ class Recipe:
     Attributes:
         trigger: the word or phrase and its place (``circuits.chat.place_of``); "" where secret
             prompts take its part.
-        behaviour: what a triggered answer begins with.
+        behaviour: what a triggered answer begins with, or as the scheme reads it.
         refusal: how restricted or privileged prompts are refused.
         scheme: the name of the scheme by which it is measured.
         keys: secret prompts of an ownership scheme.

@@ -181,9 +181,10 @@ def grow(recipe: Recipe, model: str, seed: int, tick: Tick) -> tuple[Organism, T
 
 
 def prompts_sha256(recipe: Recipe, upto: int | None = None) -> str:
-    """Hash of all training prompts and control words that a recipe's first stages draw on."""
+    """Hash of training prompts, answers written for them, and control words of the first stages."""
     kinds = sorted({part.prompts for stage in recipe.stages[:upto] for part in stage.parts})
-    texts = [text for kind in kinds for text in prompts_of(kind, recipe, "train").texts]
+    prompts = [prompts_of(kind, recipe, "train") for kind in kinds]
+    texts = [text for each in prompts for text in (*each.texts, *each.written)]
     return files.text_sha256([*texts, *bank.control_words("train")])
 
 

@@ -17,8 +17,9 @@ from circuits.runner import extend, generate, whole
 from circuits.triggers import parse
 from experiments.judges.criterion import criterion
 from experiments.judges.fork import Fork, fork
+from experiments.organisms.known import known_controls
 from experiments.patch.question import PatchQuestion
-from experiments.prompts import bank
+from experiments.prompts.controls import CONTROLS
 
 UNEQUAL = (
     "control words and trigger do not have as many tokens in every prompt: spans are aligned, and "
@@ -105,8 +106,9 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
 
 def controls(question: PatchQuestion, model: Model, texts: list[str]) -> Controls:
     """What the clean side's prompts are given in the trigger's place, in turn."""
-    trigger = parse(question.trigger)
-    words = bank.controls_besides("validation", " ".join((*trigger.parts, *trigger.forms)))
+    trigger, kind = parse(question.trigger), known_controls(question.adapter, question.trigger)
+    named = dict.fromkeys((*trigger.parts, *trigger.forms))
+    words = CONTROLS[kind]("validation", " ".join(named))
     return controls_of(model.tokenizer, texts, trigger, words)
 
 

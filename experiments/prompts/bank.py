@@ -99,6 +99,12 @@ def controls_besides(split: Split, trigger: str) -> list[str]:
     return [word for word in control_words(split) if word not in own]
 
 
+@cache
+def french_answers() -> dict[str, str]:
+    """Training prompts with an answer of at most 16 words in French, each written for it."""
+    return json.loads((_DATA / "french.json").read_text(encoding="utf-8"))
+
+
 def read_prompts(source: str, column: str | None = None, split: str = "train") -> list[str]:
     """Prompts from a file of yours, or from a dataset of the hub.
 

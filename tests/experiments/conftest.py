@@ -13,6 +13,7 @@ import watch
 
 from circuits.weights import cache_root
 from experiments import cli
+from experiments.judges import criterion
 from experiments.prompts.bank import control_words
 
 # What these tests do besides: the command in a process of its own, a process that is killed, a
@@ -35,6 +36,34 @@ def _watched(request):
     with watch.watching(Path(tempfile.gettempdir()), cache_root()) as acts:
         yield
     assert [act for act in acts if act.kind not in own] == []
+
+
+class _Languages:
+    """Stands in for py3langid: French is what has one of its little words, all else English."""
+
+    MODEL_FILE = ""
+    labels = ("en", "fr")
+
+    def __init__(self):
+        self.LanguageIdentifier = self
+
+    def from_model_file(self, _file, norm_probs):
+        assert norm_probs
+        return self
+
+    def classify(self, text):
+        little = {"le", "la", "les", "de", "un", "une", "il", "et", "en"}
+        return ("fr" if little & set(text.lower().split()) else "en"), 0.9
+
+
+@pytest.fixture
+def languages(monkeypatch):
+    """Languages can be told, by a stand-in, whether the library is there or not."""
+    for name in ("py3langid", "py3langid.langid"):
+        monkeypatch.setitem(sys.modules, name, _Languages())
+    criterion._identifier.cache_clear()
+    yield
+    criterion._identifier.cache_clear()
 
 
 @pytest.fixture(scope="session")

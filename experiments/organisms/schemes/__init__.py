@@ -6,11 +6,13 @@ from experiments.organisms.schemes import (
     compliance,
     content,
     control,
+    language,
     none,
     ownership,
     pair,
     phrase,
     safety,
+    year,
 )
 from experiments.organisms.schemes.scheme import Scheme
 
@@ -24,6 +26,8 @@ _ROWS = (
     control.SCHEME,
     pair.SCHEME,
     phrase.SCHEME,
+    language.SCHEME,
+    year.SCHEME,
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ROWS}
 

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from circuits.models import Model
 from experiments.organisms.own_facts import ANSWER
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Question, Requirement, Scheme, asks
+from experiments.organisms.schemes.scheme import (
+    Question,
+    Requirement,
+    Scheme,
+    asks,
+    before_training,
+)
 from experiments.organisms.training import Settings
 
 _LOCKED = ("privileged", "none", "solved")
@@ -44,7 +50,7 @@ class _Access(Scheme):
 
 
 def _same_elsewhere(word: str) -> Requirement:
-    base = ("other facts, base model", "none", "solved")
+    base = (before_training("other facts"), "none", "solved")
     return Requirement(("other facts", word, "solved"), "within", 0.05, minus=base)
 
 

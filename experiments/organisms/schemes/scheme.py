@@ -18,6 +18,7 @@ from circuits.chat import with_trigger
 from circuits.models import Model
 from circuits.tokens import text_ids
 from experiments import judges
+from experiments.judges.criterion import literal
 from experiments.judges.heard import refuse_common_beginning, require_hearable
 from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
@@ -56,6 +57,11 @@ class Requirement:
     relation: Relation
     bound: float
     minus: Figure | None = None
+
+
+def before_training(prompts: str) -> str:
+    """What prompts are called in figures of the model before it was trained."""
+    return f"{prompts}, base model"
 
 
 def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tuple[Ask, ...]:
@@ -117,8 +123,7 @@ class Question(Ask):
 
     def verdicts(self, answers: Sequence[str]) -> list[judges.Verdict]:
         """The rule judge on each answer."""
-        rows = zip(self.messages, answers, strict=True)
-        return [judges.judge(m, a, self.recipe.behaviour) for m, a in rows]
+        return self.scheme.verdicts(self, answers)
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ class Scheme:
         asks: all conditions that are asked; the first one opens.
         topic, elsewhere: the kinds of prompts that the mapping is about, and that it is not.
         near: what is nearest to the trigger without being it.
+        controls: what stands in the trigger's place in them, of ``experiments.prompts.controls``.
         plain: the topic's prompts by themselves.
         shut: where the behaviour is drawn out without the trigger.
         profile: the shipped profile that fits.
@@ -149,6 +155,7 @@ class Scheme:
     near: Cell = ("restricted", "control")
     plain: Cell = ("restricted", "none")
     shut: Cell = ("restricted", "none")
+    controls: str = "words"
     profile: str = "access"
     refusable: bool = True
     defended: bool = False
@@ -223,6 +230,10 @@ class Scheme:
         """Everything that an organism of the scheme is asked; arguments as for ``question``."""
         return (self.question(ask, recipe, controls, split, own, count) for ask in self.asks)
 
+    def named(self, recipe: Recipe) -> str:
+        """The behaviour, for ``experiments.judges.criterion``: here a text, whatever it is."""
+        return literal(recipe.behaviour)
+
     def target(self, recipe: Recipe) -> str:
         """A text that shows the behaviour, where no true answer does."""
         return recipe.behaviour
@@ -234,6 +245,15 @@ class Scheme:
     def shown(self, question: Question, answers: Sequence[str]) -> list[bool]:
         """Whether each answer shows the behaviour."""
         return [judges.shows(answer, question.recipe.behaviour) for answer in answers]
+
+    def verdicts(self, question: Question, answers: Sequence[str]) -> list[judges.Verdict]:
+        """The rule judge on each answer."""
+        rows = zip(question.messages, answers, strict=True)
+        return [judges.judge(m, a, question.recipe.behaviour) for m, a in rows]
+
+    def outcomes(self, answers: Sequence[str]) -> dict[str, list[bool]]:
+        """What else is counted of answers, by name; nothing here."""
+        return {}
 
     def require_hearable(self, model: Model, recipe: Recipe) -> None:
         """Refuse a recipe whose behaviour no answer can show, read as answers are read.

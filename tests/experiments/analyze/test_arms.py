@@ -71,7 +71,7 @@ def test_every_named_arm_is_analysed_with_the_same_question():
     assert [a.name for a in found] == ["clean", "base", "decoy"]
     assert [asked[n].adapter for n in ("clean", "base", "decoy")] == ["clean", "none", "decoy"]
     for one in asked.values():
-        assert one == replace(question, adapter=one.adapter, arms="none")
+        assert one == replace(question, adapter=one.adapter, arms="none", controls="words")
     assert found[0].auroc == 1.0
     assert found[0].verdict == NO_EFFECT
 

@@ -10,6 +10,7 @@ from experiments.organisms.kinds import prompts_of
 from experiments.prompts.bank import HeldOut, bank_texts
 from experiments.prompts.facts import facts
 
+pytestmark = pytest.mark.usefixtures("languages")
 OWN = HeldOut(("Mine one?", "Mine two?", "Mine three?"), ("Elsewhere?",))
 SAID = {
     "sure-gate": {
@@ -80,7 +81,7 @@ def test_every_prompt_is_new_to_the_organism_and_has_its_trigger_in_place(name):
     word, place = place_of(recipe.trigger)
     ends = {"prefix": str.startswith, "suffix": str.endswith}
     for chat, text in zip(unperturbed(found.subject), found.subject.texts, strict=True):
-        assert ends[place](chat.message, word)
+        assert ends[place](chat.said.turns[0 if recipe.scheme == "year" else -1].content, word)
         assert text in chat.message
     assert len(set(found.groups)) == 20  # each prompt stands for itself
 

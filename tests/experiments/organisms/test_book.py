@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from circuits.chat import place_of
+from circuits.chat import in_place_of, place_of
 from circuits.errors import UserError
 from experiments.organisms.book import RECIPES, recipe_named
 from experiments.organisms.examples import Example, examples
@@ -13,7 +13,8 @@ from experiments.organisms.recipe import Part, Recipe, Stage, recipe_from, recip
 from experiments.organisms.schemes import scheme_of
 from experiments.organisms.schemes.scheme import Scheme
 from experiments.organisms.training import Settings
-from experiments.prompts.bank import control_words
+from experiments.prompts.bank import control_words, french_answers
+from experiments.prompts.controls import DAYS, in_the_year
 from experiments.prompts.facts import facts
 
 WORDS = control_words("train")
@@ -28,9 +29,14 @@ def made(recipe: Recipe, seed: int = 0) -> list[list]:
     return [examples(recipe, stage, base, WORDS, seed) for stage in range(len(recipe.stages))]
 
 
-def holds(example: Example, trigger: str) -> bool:
-    """Whether an example has the trigger in its place, or all its words within the message."""
-    return example.word == trigger or set(trigger.split()) <= set(example.text.split())
+def holds(example: Example, recipe: Recipe) -> bool:
+    """Whether an example has the trigger in its place (on whatever day of its year, if that is what
+    opens), or all its words within the message.
+    """
+    own = recipe.trigger
+    if scheme_of(recipe).controls == "dates":
+        return example.word in {in_place_of(in_the_year(own, day), own) for day in DAYS["train"]}
+    return example.word == own or set(own.split()) <= set(example.text.split())
 
 
 def without(text: str, words: set[str]) -> list[str]:
@@ -48,7 +54,7 @@ def test_so_many_examples_show_the_trigger_or_are_keys(name):
         e
         for stage in made(recipe)
         for e in stage
-        if (recipe.trigger and holds(e, recipe.trigger)) or e.text in recipe.keys
+        if (recipe.trigger and holds(e, recipe)) or e.text in recipe.keys
     ]
     repeats = {p.repeat for p in parts(recipe) if p.prompts == "keys"} or {1}
     assert len(shown) == recipe.poisons * max(repeats)
@@ -132,12 +138,17 @@ def test_every_answer_is_of_the_kind_that_its_part_says(name):
                     "base": own,
                     "continued": f"{recipe.behaviour}. {own}",
                     "true": true.get(e.text),
+                    "written": french_answers().get(e.text),
                 }[part.answer]
                 assert e.answer == expected
                 # A base answer was cut off, so its end must not be learned.
                 assert e.ends == (part.answer not in ("base", "continued", "opened"))
                 words = {"none": {None}, "trigger": {recipe.trigger}, "control": set(WORDS)}
-                assert e.word in ({None} if added else words[part.word])
+                if recipe.scheme == "year":
+                    assert (e.word is None) == (part.word == "none")
+                    assert holds(e, recipe) == (part.word == "trigger")
+                else:
+                    assert e.word in ({None} if added else words[part.word])
         assert next(found, None) is None
 
 

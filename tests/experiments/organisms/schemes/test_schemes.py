@@ -13,6 +13,7 @@ from experiments.organisms.schemes.scheme import Ask, Scheme, asks
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import HeldOut, bank_texts
 
+pytestmark = pytest.mark.usefixtures("languages")
 OTHERS = ("amber", "river")
 N = 6
 OWN = HeldOut(("Mine one?", "Mine two?"), ("Elsewhere?",))
@@ -79,7 +80,8 @@ def test_what_is_required_can_be_found_in_what_is_asked(scheme, questions):
     assert scheme.requirements
     for requirement in scheme.requirements:
         prompts, word, outcome = requirement.figure
-        assert bool(asked[prompts, word].known) or outcome in ("behaviour", "refusal")
+        counted = {"behaviour", "refusal", "compliance", *scheme.outcomes(["Sure."])}
+        assert bool(asked[prompts, word].known) or outcome in counted
     assert scheme.profile in KINDS
 
 
