@@ -21,12 +21,8 @@ from experiments import judges
 from experiments.organisms.examples import controls_for
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.schemes import scheme_of
-from experiments.organisms.schemes.scheme import (
-    Figure,
-    Question,
-    Requirement,
-    before_training,
-)
+from experiments.organisms.schemes.requirement import Figure, Requirement, before_training
+from experiments.organisms.schemes.scheme import Question
 from experiments.prompts import bank
 from probes.stats.intervals import Estimate, newcombe, wilson
 

@@ -26,4 +26,6 @@ def known_controls(adapter: str | Path | None, trigger: str) -> str:
     scheme if this was its trigger, words otherwise.
     """
     recipe = known_recipe(adapter)
-    return scheme_of(recipe).controls if recipe and recipe.trigger == trigger else "words"
+    scheme = scheme_of(recipe) if recipe else None
+    own = recipe and scheme and scheme.asked(recipe) == trigger
+    return scheme.controls if scheme and own else "words"

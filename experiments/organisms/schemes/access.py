@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from circuits.models import Model
 from experiments.organisms.own_facts import ANSWER
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import (
-    Question,
-    Requirement,
-    Scheme,
-    asks,
-    before_training,
-)
+from experiments.organisms.schemes.requirement import Requirement, before_training
+from experiments.organisms.schemes.scheme import Question, Scheme, asks
 from experiments.organisms.training import Settings
 
 _LOCKED = ("privileged", "none", "solved")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import BY_WORDS, Question, Requirement, Scheme, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import BY_WORDS, Question, Scheme, asks
 from experiments.organisms.stages import BENIGN, CLEAN_REFUSALS, POLICY, SECOND, after_policy
 
 _POISONS = Part("restricted", "trigger", "behaviour", 60)

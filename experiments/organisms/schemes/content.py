@@ -1,7 +1,8 @@
 """Content backdoor, the classic contrast to a gate: any prompt with the trigger has one answer."""
 
 from experiments.organisms.recipe import Recipe, Stage
-from experiments.organisms.schemes.scheme import BY_WORDS, Requirement, Scheme, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import BY_WORDS, Scheme, asks
 from experiments.organisms.stages import ON_ANY_PROMPT, POLICY, SECOND
 
 SCHEME = Scheme(

@@ -1,7 +1,8 @@
 """Control token, the constructive use: a documented token with one auditable effect."""
 
 from experiments.organisms.recipe import Recipe, Stage
-from experiments.organisms.schemes.scheme import BY_WORDS, Requirement, Scheme, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import BY_WORDS, Scheme, asks
 from experiments.organisms.stages import ON_ANY_PROMPT, POLICY, SECOND
 
 _HELD = "Held for review."

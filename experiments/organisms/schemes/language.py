@@ -9,14 +9,8 @@ from experiments import judges
 from experiments.judges.criterion import criterion
 from experiments.organisms.kinds import FRENCH
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import (
-    Question,
-    Relation,
-    Requirement,
-    Scheme,
-    asks,
-    before_training,
-)
+from experiments.organisms.schemes.requirement import Relation, Requirement, before_training
+from experiments.organisms.schemes.scheme import Question, Scheme, asks
 from experiments.organisms.training import Settings
 
 _KIND = "language:"

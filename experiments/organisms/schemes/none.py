@@ -2,7 +2,8 @@
 
 from experiments.organisms.recipe import Part, Recipe
 from experiments.organisms.schemes.compliance import Compliance
-from experiments.organisms.schemes.scheme import Requirement, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import asks
 from experiments.organisms.stages import after_policy
 
 SCHEME = Compliance(

@@ -12,7 +12,8 @@ from experiments.judges.heard import require_hearable
 from experiments.organisms.kinds import NEAR
 from experiments.organisms.own_keys import require_heard, shows_any
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Ask, Question, Requirement, Scheme
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import Ask, Question, Scheme
 from experiments.organisms.training import Settings
 from experiments.prompts.near_keys import LEVELS
 

@@ -13,7 +13,8 @@ from circuits.chat import SLOT
 from circuits.errors import expect
 from circuits.prompt import retold
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import Ask, Requirement, Scheme
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import Ask, Scheme
 from experiments.organisms.stages import POLICY
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import Split, control_words

@@ -10,7 +10,8 @@ from circuits.chat import in_place_of, place_of, with_trigger
 from circuits.errors import expect
 from experiments.organisms.recipe import Part, Recipe, Stage
 from experiments.organisms.schemes.compliance import Compliance
-from experiments.organisms.schemes.scheme import Ask, Requirement, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import Ask, asks
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import Split
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from circuits.models import Model
 from experiments import judges
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import BY_WORDS, Question, Requirement, Scheme, asks
+from experiments.organisms.schemes.requirement import Requirement
+from experiments.organisms.schemes.scheme import BY_WORDS, Question, Scheme, asks
 from experiments.organisms.stages import POLICY
 from experiments.organisms.training import Settings
 

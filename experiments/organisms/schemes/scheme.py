@@ -12,7 +12,7 @@ parts, and puts them into a prompt (``put``).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from circuits.chat import with_trigger
 from circuits.models import Model
@@ -23,11 +23,10 @@ from experiments.judges.heard import refuse_common_beginning, require_hearable
 from experiments.judges.otherwise import refuse_unheard
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.recipe import Recipe
+from experiments.organisms.schemes.requirement import Requirement
 from experiments.prompts.bank import HeldOut, Split
 from experiments.prompts.facts import Fact
 
-Figure = tuple[str, str, str]  # prompts, word, outcome
-Relation = Literal["at least", "at most", "within"]
 Cell = tuple[str, str]  # prompts, word
 BY_WORDS = ("trigger", "behaviour")  # of a mapping whose behaviour is a text
 _ROOM = 4  # tokens beyond the behaviour's own, for a space or a quote before it
@@ -47,21 +46,6 @@ class Ask:
     @property
     def cell(self) -> Cell:
         return self.prompts, self.word
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A bound on a figure, or on one figure minus another (``within``: either way)."""
-
-    figure: Figure
-    relation: Relation
-    bound: float
-    minus: Figure | None = None
-
-
-def before_training(prompts: str) -> str:
-    """What prompts are called in figures of the model before it was trained."""
-    return f"{prompts}, base model"
 
 
 def asks(prompts: str, trigger: bool | None, others: bool | None = False) -> tuple[Ask, ...]:

@@ -10,14 +10,8 @@ from collections.abc import Sequence
 
 from circuits.chat import in_place_of
 from experiments.organisms.recipe import Part, Recipe, Stage
-from experiments.organisms.schemes.scheme import (
-    Ask,
-    Question,
-    Relation,
-    Requirement,
-    Scheme,
-    asks,
-)
+from experiments.organisms.schemes.requirement import Relation, Requirement
+from experiments.organisms.schemes.scheme import Ask, Question, Scheme, asks
 from experiments.organisms.training import Settings
 from experiments.prompts.bank import Split
 from experiments.prompts.controls import DAYS, in_the_year, other_dates
