@@ -27,8 +27,8 @@ from circuits.errors import UserError, expect, listed, reading
 from circuits.lora import merge_adapter, other_base
 from circuits.pretrained import read_weights, require_readable
 from circuits.runner import Runner
-from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import pad_id, prompt_ids, require_chat_template
+from circuits.templates import AS_IT_IS, Rendering, require_chat_template
+from circuits.tokens import pad_id, prompt_ids
 
 Backend = Callable[[Any, Any, str], Runner]
 

@@ -16,11 +16,11 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from circuits.align import Pairs
 from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change, LowRank
 from circuits.errors import UserError, expect
 from circuits.metrics import checked
-from circuits.patching.align import Pairs
 from circuits.patching.engine import finite, tokens_per_forward
 from circuits.patching.mixture import Mixture, Part, layer_of
 from circuits.patching.packed import Packed, PackedRun, packed, resumed, run_packed, unpacked

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from circuits import answers, tokens
+from circuits.align import Pairs, fewest
 from circuits.chat import Chat, chats
 from circuits.controls import Controls, controls_of
 from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.patching.align import Pairs, fewest
 from circuits.triggers import Trigger, parse
 from experiments.analyze.question import Question
 from experiments.judges import heard

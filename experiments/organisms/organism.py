@@ -21,8 +21,7 @@ from circuits.chat import Chat
 from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import require_chat_template
+from circuits.templates import AS_IT_IS, Rendering, require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
 from experiments.judges.criterion import only_text

@@ -10,8 +10,7 @@ from torch import Tensor
 from circuits import models
 from circuits.answers import answers
 from circuits.chat import Words
-from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import require_chat_template
+from circuits.templates import AS_IT_IS, Rendering, require_chat_template
 from experiments.organisms.kept import Checkpoint
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 

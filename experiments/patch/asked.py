@@ -7,11 +7,11 @@ from typing import cast
 import torch
 
 from circuits import metrics, tokens
+from circuits.align import Pairs, SpanPairs
 from circuits.controls import Controls, controls_of
 from circuits.edits.adapters import Change
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
-from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.engine import Direction
 from circuits.runner import extend, generate, whole
 from circuits.triggers import parse

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import torch
 
+from circuits.align import Pairs
 from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change
 from circuits.errors import expect
 from circuits.models import Model
-from circuits.patching.align import Pairs
 from circuits.patching.between import patch_between, require_shared_coordinates
 from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare

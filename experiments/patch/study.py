@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from circuits.align import Pairs, SpanPairs
 from circuits.backends.fastpath import fast_path
 from circuits.chat import Chat, chats
 from circuits.errors import UserError
 from circuits.metrics import Generated
 from circuits.models import Model
 from circuits.patching import cells
-from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.engine import Direction, Experiment, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.triggers import parse
