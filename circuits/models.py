@@ -25,6 +25,7 @@ from circuits.checkpoint import require_loadable, require_safetensors
 from circuits.devices import resolve_device, resolve_dtype
 from circuits.errors import UserError, expect, listed, reading
 from circuits.lora import merge_adapter, other_base
+from circuits.memory import require_room
 from circuits.pretrained import read_weights, require_readable
 from circuits.runner import Runner
 from circuits.templates import AS_IT_IS, Rendering
@@ -182,14 +183,20 @@ def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, st
     return model, own, sha
 
 
-def _read(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
-    """The same with a tokenizer that may have more tokens, of which an adapter has the weights."""
+def _read(name: str, dtype: torch.dtype, device: str, twice: int = 0) -> tuple[Any, Any, str]:
+    """The same with a tokenizer that may have more tokens, of which an adapter has the weights.
+
+    Args:
+        twice: how many numbers will stand in memory a second time.
+    """
     folder, of = places.locate(name), f"model {name}"
     where, options = places.source(name, folder)
     advice = "save it again with save_pretrained"
     if options:
         require_safetensors(Path(where))
-        require_loadable(Path(where), of)
+        held = require_loadable(Path(where), of)
+        if held.built:  # of packed weights only their quantiser knows
+            require_room(held.load(dtype, twice), device, of)
     else:
         advice = "look at its name and the network"
     with reading(f"{of}, tokenizer", places.EXPECTED, advice):
