@@ -18,6 +18,7 @@ from circuits import weights
 from circuits.errors import UserError, expect, one_line, reading
 from circuits.lora_files import read_config, read_tensors, require_sizes
 from circuits.pretrained import require_same
+from circuits.shared import own
 
 # KL of next-token distributions, in nats, that merging may cause: in fp32 by the order of sums, in
 # half precision by rounding the merged weights.
@@ -27,6 +28,8 @@ _ROWS, _WIDTH = 4, 16
 
 def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tuple[Any, str]:
     """The model with a LoRA adapter merged into its weights, and the adapter's hash.
+
+    The modules given are changed, their tensors are not: a model that shares them stays as it is.
 
     Args:
         name: what the user called the model; ``sha256`` its hash, if it is to be compared with
@@ -40,9 +43,12 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
     require_sizes(config, stored, f"adapter {adapter}")
     if note := other_base(adapter, name, sha256):
         warnings.warn(note, stacklevel=2)
+    if isinstance(config.get("init_lora_weights"), str):  # such as OLoRA, which begins by writing
+        own(model, model.parameters())
     adapted = _adapted(model, adapter, stored, name)
     ids = _tokens(adapted, config)
     before = _log_probs(adapted, ids)
+    own(adapted, _written(adapted))
     with reading(f"adapter {adapter}", "one that PEFT merges", "merge it and give the whole model"):
         merged = adapted.merge_and_unload().eval()
     _require_equal(before, _log_probs(merged, ids), _EXACT.get(merged.dtype, 1e-4), adapter)
@@ -111,6 +117,14 @@ def _adapted(model: Any, adapter: Path, stored: Mapping[str, Tensor], name: str)
         "save it from the adapted model itself, not from a wrapper of it or another class",
     )
     return adapted
+
+
+def _written(adapted: Any) -> list[Tensor]:
+    """The parameters that merging writes to in place."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = (each for each in adapted.modules() if isinstance(each, BaseTunerLayer))
+    return [parameter for layer in layers for parameter in layer.get_base_layer().parameters()]
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

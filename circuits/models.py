@@ -4,6 +4,7 @@ A model that is loaded here is used only after its self-test (``circuits.backend
 has built or trained one in memory may run it through its own modules as it is (``in_memory``).
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +26,26 @@ from circuits.checkpoint import require_loadable, require_safetensors
 from circuits.devices import resolve_device, resolve_dtype
 from circuits.errors import UserError, expect, listed, reading
 from circuits.lora import merge_adapter, other_base
+from circuits.lora_files import changed_numbers, read_tensors
 from circuits.memory import require_room
 from circuits.pretrained import read_weights, require_readable
 from circuits.runner import Runner
+from circuits.shared import shared_copy
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import pad_id, prompt_ids, require_chat_template
 
 Backend = Callable[[Any, Any, str], Runner]
+
+
+@dataclass(frozen=True)
+class Before:
+    """A plain model before its adapter was merged, and its tokenizer with its own template.
+
+    What the adapter left alone stands in memory once, for both models.
+    """
+
+    hf_model: Any
+    tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Model:
         adapter: the adapter's directory, if any, and ``adapter_sha256`` its hash.
         selftest: what was checked, with the differences found.
         notes: what a reader of its figures must know.
+        before: what its adapter was merged into, where that was kept (``base_of``).
     """
 
     runner: Runner
@@ -56,6 +71,7 @@ class Model:
     adapter_sha256: str | None = None
     selftest: SelfTest = UNTESTED
     notes: tuple[str, ...] = ()
+    before: Before | None = None
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -79,6 +95,7 @@ def load(
     device: str = "auto",
     backend: str | Backend = "transformer_lens",
     rendering: Rendering = AS_IT_IS,
+    with_base: bool = False,
 ) -> Model:
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
@@ -91,15 +108,20 @@ def load(
         device: cpu, cuda, mps, or auto (a GPU if there is one).
         backend: transformer_lens, nnsight, or a factory of back-ends.
         rendering: how chats are written for it.
+        with_base: keep what the adapter is merged into, for ``base_of``.
 
     Raises:
-        UserError: there is no such model or back-end, or the adapter belongs to another model.
+        UserError: there is no such model or back-end, it does not fit into memory, or the adapter
+            belongs to another model.
         SelfTestError: hooks on this model cannot be trusted.
     """
     place = resolve_device(device)
     make = resolve_backend(backend)
     beside = Path(adapter) if adapter is not None else None
-    hf_model, own, sha = _read(name, resolve_dtype(dtype, place), place)
+    both = with_base and beside is not None
+    twice = changed_numbers(read_tensors(beside)) if both else 0
+    hf_model, own, sha = _read(name, resolve_dtype(dtype, place), place, twice)
+    before = Before(shared_copy(hf_model), copy.copy(own)) if both else None
     tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
     if beside is not None:
@@ -109,7 +131,25 @@ def load(
     _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
     model = wrap(hf_model, tokenizer, name, make)
     where = str(adapter) if adapter else None
-    return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes)
+    return replace(
+        model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes, before=before
+    )
+
+
+def base_of(
+    model: Model, rendering: Rendering = AS_IT_IS, backend: str | Backend = "transformer_lens"
+) -> Model:
+    """The model that an adapter was merged into, self-tested, as ``load`` gives it without one.
+
+    Args:
+        model: loaded ``with_base``.
+    """
+    assert model.before is not None
+    base = shared_copy(model.before.hf_model)  # which the back-end puts its hooks into
+    own = rendering.tokenizer(copy.copy(model.before.tokenizer), None, model.name)
+    tokenizer = _ready(own, model.name)
+    _require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    return replace(wrap(base, tokenizer, model.name, backend), sha256=model.sha256)
 
 
 def wrap(

@@ -15,7 +15,7 @@ import torch
 from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change
 from circuits.errors import expect
-from circuits.models import Model
+from circuits.models import Model, base_of
 from circuits.patching.between import patch_between, require_shared_coordinates
 from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare
@@ -36,8 +36,9 @@ from experiments.study import Run
 _WAYS = {"only": "only these", "without": "all but these"}  # by stage
 
 
-def opened(question: PatchQuestion, step: Step) -> tuple[Model, Change | None]:
-    """The model with which parts are exchanged, and the change from it where weights are.
+def opened(question: PatchQuestion, model: Model, step: Step) -> tuple[Model, Change | None]:
+    """The model with which parts of ``model`` are exchanged, and the change from it where weights
+    are.
 
     Raises:
         UserError: it is not there or not known, or the change is none that can be taken apart.
@@ -56,13 +57,17 @@ def opened(question: PatchQuestion, step: Step) -> tuple[Model, Change | None]:
             "--exchange weights",
         )
         change = read_adapter(cast(Path, folder)).change()
+    backend = "plain" if question.of_weights else question.backend
+    if model.before:
+        own = partial(base_of, model, question.rendering, backend)
+        return stepped(step, "load the other model", own), change
     load = partial(
         load_model,
         "none",
         name,
         dtype=question.dtype,
         device=question.device,
-        backend="plain" if question.of_weights else question.backend,
+        backend=backend,
         rendering=question.rendering,
     )
     return stepped(step, "load the other model", load), change

@@ -45,6 +45,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         device=question.device,
         backend="plain" if question.of_weights else question.backend,
         rendering=question.rendering,
+        with_base=question.against_model == "auto",
     )
     model = stepped(step, "load model", load)
     if question.prompts == "bank":
@@ -61,7 +62,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
     require_askable(model.tokenizer, context, chosen, [question.trigger], of)
     if not question.against_model:
         return Subject(model, chosen)
-    return Subject(model, chosen, *exchange.opened(question, step))
+    return Subject(model, chosen, *exchange.opened(question, model, step))
 
 
 def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """What surely cannot fit is refused before it is read, with what to do; what fits is read."""
 
-import os
-import subprocess
 import sys
 import warnings
 
@@ -174,13 +172,12 @@ def test_the_first_version_counts_memory_and_swap_together(tmp_path, monkeypatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
-def test_what_is_free_can_be_taken_and_is_less_then():
-    """The figure is of this machine: memory that is held is no longer free, given back it is."""
-    code = (
-        "import torch\nfrom circuits.free import free_bytes\n"
-        "before = free_bytes('cpu')\nheld = torch.ones(2**26)\nduring = free_bytes('cpu')\n"
-        "print(before - during)"
-    )
-    there = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    out = subprocess.run([sys.executable, "-c", code], env=there, capture_output=True, check=True)
-    assert abs(int(out.stdout) - 2**28) < 2**27  # others use memory meanwhile
+def test_what_is_held_is_no_longer_free():
+    """The figure is of this machine, where others take and give back memory meanwhile."""
+    size, apart = 2**28, []
+    for _ in range(10):
+        before = free.free_bytes("cpu")
+        held = torch.ones(size // 4)
+        apart.append(abs(before - free.free_bytes("cpu") - size))
+        del held
+    assert min(apart) < size / 4
