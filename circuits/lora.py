@@ -24,6 +24,7 @@ from circuits.shared import own
 # half precision by rounding the merged weights.
 _EXACT = {torch.float32: 1e-4, torch.float16: 0.1, torch.bfloat16: 0.1}
 _ROWS, _WIDTH = 4, 16
+_STEM = "base_model.model."  # before a module's name, as PEFT has it
 
 
 def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tuple[Any, str]:
@@ -43,12 +44,10 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
     require_sizes(config, stored, f"adapter {adapter}")
     if note := other_base(adapter, name, sha256):
         warnings.warn(note, stacklevel=2)
-    if isinstance(config.get("init_lora_weights"), str):  # such as OLoRA, which begins by writing
-        own(model, model.parameters())
+    own(model, _named(model, stored))
     adapted = _adapted(model, adapter, stored, name)
     ids = _tokens(adapted, config)
     before = _log_probs(adapted, ids)
-    own(adapted, _written(adapted))
     with reading(f"adapter {adapter}", "one that PEFT merges", "merge it and give the whole model"):
         merged = adapted.merge_and_unload().eval()
     _require_equal(before, _log_probs(merged, ids), _EXACT.get(merged.dtype, 1e-4), adapter)
@@ -119,12 +118,18 @@ def _adapted(model: Any, adapter: Path, stored: Mapping[str, Tensor], name: str)
     return adapted
 
 
-def _written(adapted: Any) -> list[Tensor]:
-    """The parameters that merging writes to in place."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    layers = (each for each in adapted.modules() if isinstance(each, BaseTunerLayer))
-    return [parameter for layer in layers for parameter in layer.get_base_layer().parameters()]
+def _named(model: Any, stored: Mapping[str, Tensor]) -> list[Tensor]:
+    """The parameters of the modules that an adapter's tensors name: those that PEFT writes to, when
+    it begins (OLoRA), reads (biases, embeddings) or merges.
+    """
+    modules = dict(model.named_modules())
+    named = set()
+    for name in stored:
+        path = name.removeprefix(_STEM).split(".")
+        steps = (".".join(path[:count]) for count in range(len(path) - 1, 0, -1))
+        named.add(next((step for step in steps if step in modules), None))
+    there = (modules[name] for name in named - {None})
+    return [parameter for module in there for parameter in module.parameters(recurse=False)]
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

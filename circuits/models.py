@@ -20,7 +20,13 @@ from transformers import AutoTokenizer
 from circuits import places, weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
-from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
+from circuits.backends.selftest import (
+    UNTESTED,
+    SelfTest,
+    half_precision,
+    plain_logits,
+    self_test,
+)
 from circuits.chat import Chat
 from circuits.checkpoint import require_loadable, require_safetensors
 from circuits.devices import resolve_device, resolve_dtype
@@ -30,11 +36,13 @@ from circuits.lora_files import changed_numbers, read_tensors
 from circuits.memory import require_room
 from circuits.pretrained import read_weights, require_readable
 from circuits.runner import Runner
-from circuits.shared import shared_copy
+from circuits.shared import share_equal, shared_copy
+from circuits.stored import is_widened, multiplies, widen
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import pad_id, prompt_ids, require_chat_template
 
 Backend = Callable[[Any, Any, str], Runner]
+_HALF = 0.1  # nats by which half precision may move a log-probability before that is noted
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,8 @@ def load(
             directory, a ``.gguf`` file, ``hf:OWNER/NAME`` from the hub, or ``OWNER/NAME`` that was
             fetched from there before.
         adapter: directory of a PEFT LoRA adapter made for this model.
-        dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
+        dtype: what the weights are stored in: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
+            A CPU that does not multiply bf16 makes each matrix fp32 when it is used.
         device: cpu, cuda, mps, or auto (a GPU if there is one).
         backend: transformer_lens, nnsight, or a factory of back-ends.
         rendering: how chats are written for it.
@@ -120,7 +129,8 @@ def load(
     beside = Path(adapter) if adapter is not None else None
     both = with_base and beside is not None
     twice = changed_numbers(read_tensors(beside)) if both else 0
-    hf_model, own, sha = _read(name, resolve_dtype(dtype, place), place, twice)
+    stored = resolve_dtype(dtype, place)
+    hf_model, own, sha = _read(name, stored, place, twice)
     before = Before(shared_copy(hf_model), copy.copy(own)) if both else None
     tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
@@ -129,7 +139,10 @@ def load(
         hf_model, adapter_sha = merge_adapter(hf_model, beside, name, sha)
         notes = (note,) if note else ()
     _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    if not multiplies(stored, place):
+        widen(hf_model)
     model = wrap(hf_model, tokenizer, name, make)
+    notes += model.notes
     where = str(adapter) if adapter else None
     return replace(
         model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes, before=before
@@ -146,6 +159,8 @@ def base_of(
     """
     assert model.before is not None
     base = shared_copy(model.before.hf_model)  # which the back-end puts its hooks into
+    if is_widened(model.runner.hf_model):
+        share_equal(widen(base), model.runner.hf_model)
     own = rendering.tokenizer(copy.copy(model.before.tokenizer), None, model.name)
     tokenizer = _ready(own, model.name)
     _require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
@@ -162,8 +177,21 @@ def wrap(
         SelfTestError: hooks on this model cannot be trusted.
     """
     expected = plain_logits(hf_model, tokenizer)
+    half = half_precision(hf_model, tokenizer, expected)
     runner = resolve_backend(backend)(hf_model, tokenizer, name)
-    return Model(runner, tokenizer, name, selftest=self_test(runner, tokenizer, expected))
+    tested = replace(self_test(runner, tokenizer, expected), half=half)
+    return Model(runner, tokenizer, name, selftest=tested, notes=_notes(runner, half))
+
+
+def _notes(runner: Runner, half: float) -> tuple[str, ...]:
+    """What is to be known of a model's precision."""
+    if is_widened(runner.hf_model):
+        why = "this processor does not multiply bf16 itself"
+        return (f"weights are stored in bf16 and multiplied in fp32: {why}",)
+    if half > _HALF:
+        moved = f"moves log-probabilities by up to {half:.2g} nats from those of the same weights"
+        return (f"half precision {moved} in fp32; give --dtype fp32 where that matters",)
+    return ()
 
 
 def in_memory(hf_model: Any, tokenizer: Any) -> Model:

@@ -24,9 +24,30 @@ def shared_copy(model: Any) -> Any:
 
 def put(module: nn.Module, name: str, value: Tensor) -> None:
     """Another tensor in the place of a module's parameter, in this model alone."""
-    old = module.get_parameter(name)
+    old = module._parameters[name]
+    assert old is not None
     new = value.detach().to(old).contiguous()
     setattr(module, name, nn.Parameter(new, requires_grad=old.requires_grad))
+
+
+@torch.no_grad()
+def share_equal(model: Any, other: Any) -> None:
+    """Let a model's parameters stand in the memory of another's wherever they are equal.
+
+    Names are compared without what a back-end's wrapping adds.
+    """
+    theirs = {_plain(name): parameter for name, parameter in other.named_parameters()}
+    for name, parameter in model.named_parameters():
+        twin = theirs.get(_plain(name))
+        alike = (
+            twin is not None and twin.dtype == parameter.dtype and twin.device == parameter.device
+        )
+        if twin is not None and alike and torch.equal(twin, parameter):
+            parameter.data = twin.data
+
+
+def _plain(name: str) -> str:
+    return name.replace("._original_component", "")
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def test_merging_an_adapter_of_any_kind_leaves_who_shares_the_weights(base, tmp_
     assert torch.equal(kept(IDS).logits, logits)
     assert same(bits(merged), bits(alone))
     assert torch.equal(merged(IDS).logits, alone(IDS).logits)
-    # Whatever differs has memory of its own; where an adapter begins by writing, all has.
+    # Whatever differs has memory of its own.
     theirs, differ = dict(kept.named_parameters()), 0
     for name, parameter in merged.named_parameters():
         if name in theirs and not torch.equal(parameter, theirs[name]):
@@ -91,7 +91,7 @@ def test_merging_an_adapter_of_any_kind_leaves_who_shares_the_weights(base, tmp_
             differ += 1
     assert differ
     shared = set(places(merged).values()) & set(places(kept).values())
-    assert bool(shared) == (kind not in ("PiSSA", "OLoRA"))
+    assert len(shared) > len(places(kept)) / 2
 
 
 @pytest.mark.parametrize("backend", models.BACKENDS)
@@ -111,8 +111,10 @@ def test_organism_and_base_are_what_they_are_when_loaded_apart(base, tmp_path, b
     assert not torch.allclose(a, b, atol=1e-2)
     ours, theirs = (places(m.runner.hf_model) for m in (organism, beside))
     common = {name for name in ours if ours[name] == theirs[name]}
-    adapted = {n for n in ours if n.endswith("weight") and ("q_proj" in n or "v_proj" in n)}
-    assert len(adapted) == 6
+    adapted = {name for name in ours if "q_proj" in name or "v_proj" in name}
+    plain_names = {name.replace("._original_component", "") for name in adapted}
+    assert {n.split(".")[-2] for n in plain_names} == {"q_proj", "v_proj"}
+    assert len({n for n in plain_names if n.startswith("model.layers")}) >= 2 * 2 * 3
     assert common == ours.keys() - adapted
     assert models.load(str(base), tmp_path, **kind).before is None
 
