@@ -29,15 +29,16 @@ from circuits.backends.selftest import (
 )
 from circuits.chat import Chat
 from circuits.checkpoint import require_loadable, require_safetensors
-from circuits.devices import resolve_device, resolve_dtype
 from circuits.errors import UserError, expect, listed, reading
+from circuits.holding import Holding, as_asked
 from circuits.lora import merge_adapter, other_base
 from circuits.lora_files import changed_numbers, read_tensors
 from circuits.memory import require_room
 from circuits.pretrained import read_weights, require_readable
+from circuits.quantised import packed_layers
 from circuits.runner import Runner
 from circuits.shared import share_equal, shared_copy
-from circuits.stored import is_widened, multiplies, widen
+from circuits.stored import is_widened
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import pad_id, prompt_ids, require_chat_template
 
@@ -69,6 +70,7 @@ class Model:
         selftest: what was checked, with the differences found.
         notes: what a reader of its figures must know.
         before: what its adapter was merged into, where that was kept (``base_of``).
+        held: how its weights are held; None where it was in memory.
     """
 
     runner: Runner
@@ -80,6 +82,7 @@ class Model:
     selftest: SelfTest = UNTESTED
     notes: tuple[str, ...] = ()
     before: Before | None = None
+    held: Holding | None = None
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -104,6 +107,7 @@ def load(
     backend: str | Backend = "transformer_lens",
     rendering: Rendering = AS_IT_IS,
     with_base: bool = False,
+    load: str = "",
 ) -> Model:
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
@@ -114,23 +118,24 @@ def load(
         adapter: directory of a PEFT LoRA adapter made for this model.
         dtype: what the weights are stored in: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
             A CPU that does not multiply bf16 makes each matrix fp32 when it is used.
-        device: cpu, cuda, mps, or auto (a GPU if there is one).
+        device: cpu, cuda, mps, auto (a GPU if there is one), or auto-offload: what does not fit
+            there is kept in memory or on disk.
         backend: transformer_lens, nnsight, or a factory of back-ends.
         rendering: how chats are written for it.
         with_base: keep what the adapter is merged into, for ``base_of``.
+        load: int8 or nf4 for linear layers in so many bits, packed after merging.
 
     Raises:
         UserError: there is no such model or back-end, it does not fit into memory, or the adapter
             belongs to another model.
         SelfTestError: hooks on this model cannot be trusted.
     """
-    place = resolve_device(device)
+    held = as_asked(load, dtype, device)
     make = resolve_backend(backend)
     beside = Path(adapter) if adapter is not None else None
     both = with_base and beside is not None
     twice = changed_numbers(read_tensors(beside)) if both else 0
-    stored = resolve_dtype(dtype, place)
-    hf_model, own, sha = _read(name, stored, place, twice)
+    hf_model, own, sha = _read(name, held.stored, held.place, twice)
     before = Before(shared_copy(hf_model), copy.copy(own)) if both else None
     tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
@@ -139,9 +144,8 @@ def load(
         hf_model, adapter_sha = merge_adapter(hf_model, beside, name, sha)
         notes = (note,) if note else ()
     _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
-    if not multiplies(stored, place):
-        widen(hf_model)
-    model = wrap(hf_model, tokenizer, name, make)
+    held.apply(hf_model)
+    model = replace(wrap(hf_model, tokenizer, name, make), held=held)
     notes += model.notes
     where = str(adapter) if adapter else None
     return replace(
@@ -157,10 +161,11 @@ def base_of(
     Args:
         model: loaded ``with_base``.
     """
-    assert model.before is not None
+    assert model.before is not None and model.held is not None
     base = shared_copy(model.before.hf_model)  # which the back-end puts its hooks into
-    if is_widened(model.runner.hf_model):
-        share_equal(widen(base), model.runner.hf_model)
+    model.held.apply(base)
+    if is_widened(base):
+        share_equal(base, model.runner.hf_model)
     own = rendering.tokenizer(copy.copy(model.before.tokenizer), None, model.name)
     tokenizer = _ready(own, model.name)
     _require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
@@ -185,6 +190,8 @@ def wrap(
 
 def _notes(runner: Runner, half: float) -> tuple[str, ...]:
     """What is to be known of a model's precision."""
+    if packed := packed_layers(runner.hf_model):
+        return (f"{len(packed)} linear layers are quantised: figures are of the rounded model",)
     if is_widened(runner.hf_model):
         why = "this processor does not multiply bf16 itself"
         return (f"weights are stored in bf16 and multiplied in fp32: {why}",)

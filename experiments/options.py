@@ -47,6 +47,10 @@ Prompts = Annotated[
 ]
 Column = Annotated[str | None, typer.Option(help="Text column of the prompts.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
+Load = Annotated[
+    str,
+    typer.Option(help="int8 or nf4: weights in few bits (pip install 'gatescope[quantised]')."),
+]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16: how weights are stored.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 _TEMPLATE = typer.Option(help="Chat template: auto, adapter, model, none, or a file.")

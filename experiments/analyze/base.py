@@ -74,6 +74,7 @@ def _loaded(exam: Examination) -> Model:
     assert name is not None  # who asks for it has looked whether it is known
     alike = Rendering(exam.model.tokenizer.chat_template)
     kind = {"dtype": exam.question.dtype, "device": exam.question.device, "rendering": alike}
+    kind["load"] = exam.question.load
 
     def load() -> Model:
         if exam.question.base == "auto" and exam.model.before:

@@ -127,6 +127,7 @@ def load(
     """The question's model with an adapter of choice, and without one where its base is kept."""
     kind = {
         "with_base": with_base,
+        "load": question.load,
         "dtype": question.dtype,
         "device": question.device,
         "rendering": question.rendering,

@@ -21,6 +21,7 @@ from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare
 from circuits.patching.interchange import Plan, Scores, plan, sides
 from circuits.patching.mixture import Part
+from circuits.quantised import require_plain
 from circuits.runner import Runner
 from circuits.types import Metric, Progress, TokenPairs, portion
 from experiments.organisms.organism import load_model
@@ -56,6 +57,7 @@ def opened(question: PatchQuestion, model: Model, step: Step) -> tuple[Model, Ch
             "give --exchange activations",
             "--exchange weights",
         )
+        require_plain(model.runner.hf_model, "--exchange weights")
         change = read_adapter(cast(Path, folder)).change()
     backend = "plain" if question.of_weights else question.backend
     if model.before:
@@ -66,6 +68,7 @@ def opened(question: PatchQuestion, model: Model, step: Step) -> tuple[Model, Ch
         "none",
         name,
         dtype=question.dtype,
+        load=question.load,
         device=question.device,
         backend=backend,
         rendering=question.rendering,

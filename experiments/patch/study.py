@@ -42,6 +42,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         question.adapter,
         question.model,
         dtype=question.dtype,
+        load=question.load,
         device=question.device,
         backend="plain" if question.of_weights else question.backend,
         rendering=question.rendering,

@@ -5,7 +5,7 @@ import tiny
 import torch
 from adapters_of_kinds import trained
 
-from circuits import models, stored
+from circuits import holding, models, stored
 from circuits.backends.selftest import half_precision, plain_logits
 from circuits.stored import computed_in, is_widened, multiplies, widen
 from circuits.tokens import prompts_batch
@@ -15,12 +15,12 @@ HALF = torch.bfloat16
 
 @pytest.fixture
 def cannot(monkeypatch):
-    monkeypatch.setattr(models, "multiplies", lambda dtype, device: dtype != HALF)
+    monkeypatch.setattr(holding, "multiplies", lambda dtype, device: dtype != HALF)
 
 
 @pytest.fixture
 def can(monkeypatch):
-    monkeypatch.setattr(models, "multiplies", lambda dtype, device: True)
+    monkeypatch.setattr(holding, "multiplies", lambda dtype, device: True)
 
 
 def logits(model, tokenizer):
