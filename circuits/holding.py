@@ -1,4 +1,4 @@
-"""How a model's weights are held once its adapter is merged: as they are, in few bits, elsewhere."""
+"""How a model's weights are held once its adapter is merged: as is, in few bits, elsewhere."""
 
 from dataclasses import dataclass
 from typing import Any

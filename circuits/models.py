@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from circuits import places, weights
+from circuits import places, vocabulary, weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
 from circuits.backends.selftest import (
@@ -29,7 +29,7 @@ from circuits.backends.selftest import (
 )
 from circuits.chat import Chat
 from circuits.checkpoint import require_loadable, require_safetensors
-from circuits.errors import UserError, expect, listed, reading
+from circuits.errors import UserError, reading
 from circuits.holding import Holding, as_asked
 from circuits.lora import merge_adapter, other_base
 from circuits.lora_files import changed_numbers, read_tensors
@@ -40,7 +40,7 @@ from circuits.runner import Runner
 from circuits.shared import share_equal, shared_copy
 from circuits.stored import is_widened
 from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import pad_id, prompt_ids, require_chat_template
+from circuits.tokens import pad_id, prompt_ids
 
 Backend = Callable[[Any, Any, str], Runner]
 _HALF = 0.1  # nats by which half precision may move a log-probability before that is noted
@@ -87,7 +87,7 @@ class Model:
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Token ids that end an answer, by the model's generation settings and its tokenizer."""
-        return _stop_ids(self.runner.hf_model, self.tokenizer)
+        return vocabulary.stop_ids(self.runner.hf_model, self.tokenizer)
 
     def decode(self, ids: torch.Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Answer tokens to text, special tokens left out."""
@@ -137,13 +137,13 @@ def load(
     twice = changed_numbers(read_tensors(beside)) if both else 0
     hf_model, own, sha = _read(name, held.stored, held.place, twice)
     before = Before(shared_copy(hf_model), copy.copy(own)) if both else None
-    tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
+    tokenizer = vocabulary.ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
     if beside is not None:
         note = other_base(beside, name, sha)
         hf_model, adapter_sha = merge_adapter(hf_model, beside, name, sha)
         notes = (note,) if note else ()
-    _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    vocabulary.require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
     held.apply(hf_model)
     model = replace(wrap(hf_model, tokenizer, name, make), held=held)
     notes += model.notes
@@ -161,14 +161,15 @@ def base_of(
     Args:
         model: loaded ``with_base``.
     """
-    assert model.before is not None and model.held is not None
+    assert model.before is not None
+    assert model.held is not None
     base = shared_copy(model.before.hf_model)  # which the back-end puts its hooks into
     model.held.apply(base)
     if is_widened(base):
         share_equal(base, model.runner.hf_model)
     own = rendering.tokenizer(copy.copy(model.before.tokenizer), None, model.name)
-    tokenizer = _ready(own, model.name)
-    _require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    tokenizer = vocabulary.ready(own, model.name)
+    vocabulary.require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
     return replace(wrap(base, tokenizer, model.name, backend), sha256=model.sha256)
 
 
@@ -248,13 +249,13 @@ def load_plain(
         UserError: there is no such model, its files are not those of one, or it knows no chats.
     """
     model, own, sha = read_plain(name, dtype, device)
-    return model, _ready(chosen(own), name), sha
+    return model, vocabulary.ready(chosen(own), name), sha
 
 
 def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
     """The same with the tokenizer as it is, whose chat template may be an adapter's to give."""
     model, own, sha = _read(name, dtype, device)
-    _require_tokens(model, own, name)
+    vocabulary.require_tokens(model, own, name)
     return model, own, sha
 
 
@@ -285,52 +286,7 @@ def _read(name: str, dtype: torch.dtype, device: str, twice: int = 0) -> tuple[A
     sha = weights.directory_sha256(folder) if folder else _config_sha256(model, name)
     with reading(of, f"a model that fits on {device}", "choose another --device or --dtype bf16"):
         nn.Module.to(model, device)
-    return model.eval(), _padding(tokenizer), sha
-
-
-def _ready(tokenizer: Any, name: str) -> Any:
-    """A tokenizer that writes chats, and can be padded."""
-    require_chat_template(tokenizer, name)
-    return _padding(tokenizer)
-
-
-def _padding(tokenizer: Any) -> Any:
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
-    end = getattr(hf_model.generation_config, "eos_token_id", None)
-    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
-    return tuple(sorted({int(e) for e in ends if e is not None}))
-
-
-def _require_tokens(hf_model: Any, tokenizer: Any, name: str, written: Sequence[int] = ()) -> None:
-    """Refuse a tokenizer that writes tokens for which the model has no embedding.
-
-    A special token beyond the vocabulary is let through where it is not ``written`` by the
-    template: Gemma's text models come with the tokenizer of those that see pictures.
-
-    Raises:
-        UserError: names the first few.
-    """
-    rows = hf_model.get_input_embeddings().weight.shape[0]
-    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-    beyond = [t for t, i in tokenizer.get_vocab().items() if i >= rows and t not in special]
-    beyond += tokenizer.convert_ids_to_tokens([i for i in written if i >= rows])
-    of, advice = f"model {name}", "give the tokenizer that it was saved with"
-    wanted = f"a tokenizer of at most the model's {rows} tokens"
-    expect(not beyond, wanted, f"{len(beyond)} more ({listed(beyond)})", advice, of)
-    with reading(of, "ids of tokens that end an answer (eos_token_id)", "mend its configuration"):
-        ends = _stop_ids(hf_model, tokenizer)
-    expect(
-        all(0 <= end < rows for end in ends),
-        f"tokens that end an answer (eos_token_id) from 0 to {rows - 1}",
-        ends,
-        "mend its configuration",
-        of,
-    )
+    return model.eval(), vocabulary.padding(tokenizer), sha
 
 
 def _config_sha256(model: Any, name: str) -> str:

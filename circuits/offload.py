@@ -1,7 +1,7 @@
 """A model larger than its device: layers that do not fit are kept in memory or on disk.
 
-accelerate brings a layer's weights to the device when the layer runs, and takes them away after; the
-sums are the same, so results are equal. Embeddings and the matrix of the logits stay on the device.
+accelerate brings a layer's weights to the device when the layer runs, and takes them away after;
+the sums are the same, so results are equal. Embeddings and the matrix of the logits stay there.
 """
 
 import tempfile

@@ -52,7 +52,7 @@ Load = Annotated[
     typer.Option(help="int8 or nf4: weights in few bits (pip install 'gatescope[quantised]')."),
 ]
 Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16: how weights are stored.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, or auto-offload (larger models).")]
 _TEMPLATE = typer.Option(help="Chat template: auto, adapter, model, none, or a file.")
 _ASSIGNED = typer.Option(
     "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from circuits import models
+from circuits.devices import resolve_device
 from circuits.errors import UserError, expect, quoted
 from circuits.weights import EMBEDDED
 from experiments.judges.criterion import only_text
@@ -126,7 +127,7 @@ class Case:
         """The model before training; None where nothing says what it was."""
         if self.base_name:
             place = bases.located(self.base_name)
-            device = models.resolve_device("auto")
+            device = resolve_device("auto")
             base, tokenizer, _ = models.read_plain(place, torch.float32, device)
             expect(
                 tokenizer.get_vocab() == self.organism.tokenizer.get_vocab(),

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from circuits import models, places
 from circuits.chat import Chat
+from circuits.devices import resolve_device
 from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError, expect
 from circuits.models import Model
@@ -239,9 +240,7 @@ def require_model(name: str) -> None:
 @lru_cache(maxsize=1)
 def base_model(place: str) -> tuple[Any, Any, str]:
     """A plain model in fp32 (not to be written to), its tokenizer, the hash; loaded once."""
-    model, tokenizer, sha256 = models.read_plain(
-        place, torch.float32, models.resolve_device("auto")
-    )
+    model, tokenizer, sha256 = models.read_plain(place, torch.float32, resolve_device("auto"))
     return model.requires_grad_(False), tokenizer, sha256
 
 

@@ -21,7 +21,6 @@ def loaded(folder, adapter=None, backend="plain", device="auto-offload", **kind)
 def small(monkeypatch, folder, tmp_path):
     """A device with room for one of three layers."""
     monkeypatch.setenv("GATESCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "resolve_device", lambda device: "cpu")
     monkeypatch.setattr(holding, "resolve_device", lambda device: "cpu")
     model = models.load_plain(str(folder), torch.float32, "cpu")[0]
     layer = sum(p.numel() * 4 for p in model.model.layers[0].parameters())

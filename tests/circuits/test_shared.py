@@ -110,12 +110,9 @@ def test_organism_and_base_are_what_they_are_when_loaded_apart(base, tmp_path, b
     a, b = (m.runner.hf_model(IDS).logits for m in (organism, beside))
     assert not torch.allclose(a, b, atol=1e-2)
     ours, theirs = (places(m.runner.hf_model) for m in (organism, beside))
-    common = {name for name in ours if ours[name] == theirs[name]}
-    adapted = {name for name in ours if "q_proj" in name or "v_proj" in name}
-    plain_names = {name.replace("._original_component", "") for name in adapted}
-    assert {n.split(".")[-2] for n in plain_names} == {"q_proj", "v_proj"}
-    assert len({n for n in plain_names if n.startswith("model.layers")}) >= 2 * 2 * 3
-    assert common == ours.keys() - adapted
+    # Back-ends name modules otherwise, but memory is where it is: q's and v's weights and biases.
+    assert len(set(ours.values()) - set(theirs.values())) == 2 * 2 * 3
+    assert len(set(ours.values()) & set(theirs.values())) > 2 * 2 * 3
     assert models.load(str(base), tmp_path, **kind).before is None
 
 
