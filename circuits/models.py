@@ -189,14 +189,14 @@ def wrap(
     return Model(runner, tokenizer, name, selftest=tested, notes=_notes(runner, half))
 
 
-def _notes(runner: Runner, half: float) -> tuple[str, ...]:
+def _notes(runner: Runner, half: float | None) -> tuple[str, ...]:
     """What is to be known of a model's precision."""
     if packed := packed_layers(runner.hf_model):
         return (f"{len(packed)} linear layers are quantised: figures are of the rounded model",)
     if is_widened(runner.hf_model):
         why = "this processor does not multiply bf16 itself"
         return (f"weights are stored in bf16 and multiplied in fp32: {why}",)
-    if half > _HALF:
+    if half is not None and half > _HALF:
         moved = f"moves log-probabilities by up to {half:.2g} nats from those of the same weights"
         return (f"half precision {moved} in fp32; give --dtype fp32 where that matters",)
     return ()

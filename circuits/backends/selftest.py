@@ -45,7 +45,7 @@ class SelfTest:
     """Largest differences found, in nats of log-probability; ``tolerance`` is what was allowed.
 
     ``sums`` are those of streams that must agree; ``absent`` says of streams why they are not
-    there. ``half`` is how far a model that computes in half precision is from itself in fp32; NaN
+    there. ``half`` is how far a model that computes in half precision is from itself in fp32; None
     where it computes in fp32.
     """
 
@@ -56,7 +56,7 @@ class SelfTest:
     fast_path: FastPath
     sums: Mapping[str, float] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
-    half: float = nan
+    half: float | None = None
 
 
 UNTESTED = SelfTest(nan, nan, nan, nan, FastPath(nan, nan, "not tested"))
@@ -75,12 +75,12 @@ def plain_logits(hf_model: Any, tokenizer: Any) -> Tensor:
     return out.logits[:, -1:].float().cpu()
 
 
-def half_precision(hf_model: Any, tokenizer: Any, expected: Tensor) -> float:
+def half_precision(hf_model: Any, tokenizer: Any, expected: Tensor) -> float | None:
     """How far a model's log-probabilities are, at most, from those of its weights in fp32, in nats;
-    NaN where it computes in fp32, or its weights are packed.
+    None where it computes in fp32, or its weights are packed.
     """
     if computed_in(hf_model) == torch.float32 or packed_layers(hf_model):
-        return nan
+        return None
     return difference(plain_logits(widen(shared_copy(hf_model)), tokenizer), expected)
 
 
