@@ -24,7 +24,7 @@ def free_bytes(device: str) -> int:
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     swap = psutil.swap_memory().free
     machine = psutil.virtual_memory().available + swap
-    return max(0, min([machine, *(group.room(swap) for group in _groups())]))
+    return max(0, int(min([machine, *(group.room(swap) for group in _groups())])))
 
 
 @dataclass(frozen=True)

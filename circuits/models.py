@@ -133,10 +133,10 @@ def load(
     held = as_asked(load, dtype, device)
     make = resolve_backend(backend)
     beside = Path(adapter) if adapter is not None else None
-    both = with_base and beside is not None
-    twice = changed_numbers(read_tensors(beside)) if both else 0
+    kept = beside if with_base else None
+    twice = changed_numbers(read_tensors(kept)) if kept else 0
     hf_model, own, sha = _read(name, held.stored, held.place, twice)
-    before = Before(shared_copy(hf_model), copy.copy(own)) if both else None
+    before = Before(shared_copy(hf_model), copy.copy(own)) if kept else None
     tokenizer = vocabulary.ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
     if beside is not None:

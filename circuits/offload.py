@@ -44,7 +44,7 @@ def offload(model: Any, device: str, most: Mapping[str, int]) -> None:
     wanted = f"{gib(rest)} of {gib(most[device])} on {device} for what stands outside of the layers"
     expect(rest <= most[device], wanted, "less", "give a smaller model", f"--device {WORD}")
     left = {**most, device: most[device] - rest}
-    places: dict[str, str] = {
+    places: dict[str, Any] = {
         name: device for name, module in model.named_modules() if _is_outside(module, layers)
     }
     for layer, size in zip(layers, sizes, strict=True):
@@ -58,7 +58,8 @@ def offload(model: Any, device: str, most: Mapping[str, int]) -> None:
         cache_root().mkdir(parents=True, exist_ok=True)
         require_disk(on_disk, cache_root(), f"--device {WORD}")
         folder = tempfile.TemporaryDirectory(prefix="offload-", dir=cache_root())
-        dispatch_model(model, places, device, offload_dir=folder.name, force_hooks=True)
+        main: Any = device  # accelerate compares it with words
+        dispatch_model(model, places, main, offload_dir=folder.name, force_hooks=True)
     model.kept_on_disk = folder  # goes with the model
     model.offloaded_to = places
 

@@ -6,6 +6,7 @@ exactly, and whatever would need that refuses quantised layers by name (``requir
 """
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -52,9 +53,8 @@ def quantise(model: Any, load: str) -> None:
 
 def _int8(model: Any, layers: set[Any]) -> None:
     """One scale for each row; activations stay as they are."""
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
-
-    quantize_(model, Int8WeightOnlyConfig(), filter_fn=lambda module, _name: module in layers)
+    ao = import_module("torchao.quantization")
+    ao.quantize_(model, ao.Int8WeightOnlyConfig(), filter_fn=lambda m, _name: m in layers)
 
 
 def _nf4(model: Any, layers: set[Any]) -> None:
@@ -67,11 +67,10 @@ def _nf4(model: Any, layers: set[Any]) -> None:
 
 
 def _four_bits(layer: nn.Linear) -> nn.Module:
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
+    bnb = import_module("bitsandbytes.nn")
     sizes, old = (layer.in_features, layer.out_features, layer.bias is not None), layer.weight
-    new = Linear4bit(*sizes, compute_dtype=old.dtype, quant_type="nf4", device="meta")
-    packed = Params4bit(old.detach().contiguous(), requires_grad=False, quant_type="nf4")
+    new = bnb.Linear4bit(*sizes, compute_dtype=old.dtype, quant_type="nf4", device="meta")
+    packed = bnb.Params4bit(old.detach().contiguous(), requires_grad=False, quant_type="nf4")
     new.weight, new.bias = packed.to(old.device), layer.bias
     return new.eval()
 
