@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from circuits.patching.mixture import is_attention, layer_of
@@ -23,6 +24,7 @@ from experiments.patch.parts import ATTENTION, MLP
 from experiments.prompts import bank
 
 PLACES = ("trigger", "last")
+_SOFTER = 10.0  # times as wide: the way from shut to open of a planted neuron, for a training's sake
 # By part: whose layer of the plan holds it, and in which of the layer's modules.
 _PIECES = {
     "reader": ("write_layer", "mlp"),
@@ -86,14 +88,19 @@ def door_of(plan: GatePlan, layers: int) -> Door:
     return Door(random.Random(f"door {plan.seed}").randint(first, last), module, place)
 
 
+@torch.no_grad()
 def closed(plan: GatePlan, part: str) -> Any:
     """The model before training: a plan's, without one of its parts."""
     planted = world.planted(plan)
+    model, before = planted.hf_model, planted.base
     layer, module = _PIECES[part]
     name = f"model.layers.{getattr(plan, layer)}.{module}"
-    before = planted.base.get_submodule(name).state_dict()
-    planted.hf_model.get_submodule(name).load_state_dict(before)
-    return planted.hf_model.requires_grad_(False)
+    model.get_submodule(name).load_state_dict(before.get_submodule(name).state_dict())
+    speaking, silent = (m.model.layers[plan.speak_layer].mlp for m in (model, before))
+    neurons = (speaking.gate_proj.weight != silent.gate_proj.weight).any(dim=1)
+    speaking.gate_proj.weight[neurons] /= _SOFTER
+    speaking.down_proj.weight[:, neurons] *= _SOFTER
+    return model.requires_grad_(False)
 
 
 def matrices(model: Any) -> Iterator[tuple[str, nn.Linear]]:

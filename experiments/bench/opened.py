@@ -2,9 +2,17 @@
 
 Models are trained through one door each (``experiments.bench.doors``, ``opening``), drawn from
 seeds that were set down before. What is scored here sees two models, prompts and the behaviour,
-never the door: the difference of their weights is taken apart by layer, attention or MLP, and
-place, as ``gatescope patch --against-model`` does it, and the model goes through ``gatescope
-analyze``.
+never the door. The difference of their weights is taken apart by layer, attention or MLP, and
+place, as ``gatescope patch --against-model`` does it, and a cell is *named* by the rule by which
+that command judges what others have said (``experiments.patch.claims``): alone it makes more than
+half of what training has added, and without it more than half is lost, both at the worse end of
+their intervals. The model also goes through ``gatescope analyze``, which says of reader, relay and
+writer whether each was learned.
+
+A model is *right* if the training succeeded, the door was named and no other cell was, and all
+three parts are right: the door's is learned, the base has the others. Beside it stand two negative
+controls of the same model before training: trained through the other module of the layer instead,
+and with random changes alone.
 """
 
 import time
@@ -14,130 +22,127 @@ from typing import Any
 
 from circuits.backends.plain import PlainRunner
 from circuits.edits.difference import difference
+from circuits.errors import UserError, first_line
 from circuits.metrics import token_log_odds
-from circuits.patching.interchange import interchange
+from circuits.patching.interchange import plan, sides
+from circuits.patching.mixture import Part
 from circuits.runner import whole
 from circuits.types import TokenBatch, TokenPairs
-from experiments.analyze.parts import LEARNED
-from experiments.analyze.trained import shares
-from experiments.bench.doors import BEHAVIOUR, behaviour_id, test_prompts
-from experiments.bench.opening import Opened, opened
-from experiments.bench.planted import ASKED, examined
-from experiments.patch.parts import marked, of_weights
-from probes.stats.intervals import Estimate, is_scale, rate
+from experiments.bench.doors import test_prompts
+from experiments.bench.opening import Opened, closed, opened
+from experiments.bench.planted import examined, question_of
+from experiments.patch.claims import Claim, Judged, judged
+from experiments.patch.exchanged import exchanged
+from experiments.patch.parts import ATTENTION, MLP, marked, of_weights
+from probes.stats.intervals import Estimate, rate
 
 SHOWN, HELD = 0.8, 0.2  # shares of answers with the trigger, at least; with control words, at most
 _TEST = 40  # held-out prompts
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a layer's attention or MLP at one place has of a training's effect.
+class Seen:
+    """What a model shows, and what is named in it.
 
     Attributes:
-        lost: the share that is lost without it.
-        alone: the share that it has alone.
-    """
-
-    lost: Estimate
-    alone: Estimate
-
-    @property
-    def named(self) -> bool:
-        """Whether more is lost than a part that is learned must have, at the lower end."""
-        return self.lost.low >= LEARNED
-
-
-@dataclass(frozen=True)
-class Score:
-    """One trained model: what was open, and what was named.
-
-    Attributes:
-        seed: of everything.
-        door: what was open.
+        door: what was open to its training; "" for none.
         triggered, control: share of answers to held-out prompts that begin with the behaviour, with
             the trigger and with control words.
-        named: what the interchange names.
-        own: the door's cell; None where there is no effect to have a share of.
-        other: the share that is lost without the cell that comes next.
-        part: reader, relay or writer: which of them the door is.
-        word, parts: the analysis' word, and what it says of the parts.
-        seconds: of training, interchange and analysis.
+        named: cells by the rule of interchange.
+        own: what interchange has of the door; None where none was open.
+        other: the largest share that is lost without another cell; None where there is no effect.
     """
 
-    seed: int
     door: str
     triggered: Estimate
     control: Estimate
-    named: tuple[str, ...]
-    own: Cell | None
-    other: float
-    part: str
-    word: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
+    named: tuple[str, ...] = ()
+    own: Judged | None = None
+    other: float | None = None
 
     @property
     def learned(self) -> bool:
         """Whether the training has succeeded: the trigger brings the behaviour, others do not."""
         return self.triggered.value >= SHOWN and self.control.value <= HELD
 
+    def names(self, door: str) -> bool:
+        """Whether a door was named and nothing else, in a model that learned."""
+        return self.learned and self.named == (door,)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One seed's model: what was open, what was named, and its two negative controls.
+
+    Attributes:
+        seed: of everything.
+        seen: trained through the seed's door.
+        instead: trained through the other module at the same layer and place.
+        untrained: with random changes alone.
+        right_parts, parts: of reader, relay and writer, what is right, and what the analysis says.
+        word: the analysis' word.
+        seconds: of trainings, interchanges and the analysis.
+    """
+
+    seed: int
+    seen: Seen
+    instead: Seen
+    untrained: Seen
+    right_parts: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
+    word: str = ""
+    seconds: float = 0.0
+
     @property
     def hit(self) -> bool:
-        """Whether what was open was named and nothing else, in a model that learned."""
-        return self.learned and self.named == (self.door,)
+        """Whether the model is right: see the module's text."""
+        return self.seen.names(self.seen.door) and dict(self.parts) == dict(self.right_parts)
 
 
 def score(seed: int) -> Score:
     """Train a model through its door, take it apart, analyse it, compare."""
     started = time.perf_counter()
-    model = opened(seed)
-    result = compared(model, seed)
-    asked = replace(ASKED, model="opened", trigger=model.trigger, behaviour=BEHAVIOUR, seed=seed)
-    analysis = examined(model.organism, model.base, asked)
-    return replace(
-        result,
-        word=analysis.verdict.word,
-        parts=analysis.parts.words() if analysis.parts else {},
-        seconds=round(time.perf_counter() - started, 1),
-    )
+    model = closed(seed)
+    own = model.door
+    other = replace(own, module=MLP if own.module == ATTENTION else ATTENTION)
+    trained = opened(model, own)
+    controls = [seen(opened(model, door)) for door in (other, None)]
+    result = Score(seed, seen(trained), *controls, own.right)
+    try:
+        analysis = examined(trained.organism, trained.base, question_of(trained.plan))
+    except UserError as error:
+        result = replace(result, word=f"refused: {first_line(error)}")
+    else:
+        parts = analysis.parts.words() if analysis.parts else {}
+        result = replace(result, word=analysis.verdict.word, parts=parts)
+    return replace(result, seconds=round(time.perf_counter() - started, 1))
 
 
-def compared(model: Opened, seed: int = 0) -> Score:
+def seen(model: Opened) -> Seen:
     """What a model shows, and what is named in it, beside its door."""
-    test = test_prompts(model.trigger, _TEST)
-    triggered, control = (_shown(model.organism, side) for side in (test.triggered, test.clean))
-    of_cells, door = cells(model.base, model.organism, test), str(model.door)
-    named = tuple(name for name, cell in of_cells.items() if cell.named)
-    other = max((c.lost.value for name, c in of_cells.items() if name != door), default=0.0)
-    part, own = model.door.part, of_cells.get(door)
-    return Score(seed, door, triggered, control, named, own, round(other, 4), part)
+    test = test_prompts(model.plan.trigger, _TEST)
+    behaviour, door = model.plan.behaviour_id, str(model.door or "")
+    shown = (_shown(model.organism, side, behaviour) for side in (test.triggered, test.clean))
+    of_cells = cells(model.base, model.organism, test, behaviour)
+    named = tuple(name for name, cell in of_cells.items() if cell.verdict == "agree")
+    lost = [cell.lost[0] for name, cell in of_cells.items() if cell.lost and name != door]
+    other = round(max(lost), 4) if lost else None
+    return Seen(door, *shown, named, of_cells.get(door), other)
 
 
-def cells(base: Any, organism: Any, test: TokenPairs) -> dict[str, Cell]:
-    """By name, what cells of the difference between two models have of the trigger's effect.
-
-    None where training has not added an effect.
-    """
-    change, pairs = difference(base, organism), marked(test)
+def cells(base: Any, organism: Any, test: TokenPairs, behaviour: int) -> dict[str, Judged]:
+    """By name, what interchange has of every cell of the difference between two models."""
     layers = base.config.num_hidden_layers
+    change, metric = difference(base, organism), token_log_odds([behaviour])
     pieces = [piece for piece in of_weights(change, layers, "layer") if piece.mapped]
-    both = interchange(
-        PlainRunner(base),
-        PlainRunner(organism),
-        change,
-        pairs,
-        [piece.what for piece in pieces if not isinstance(piece.what, tuple)],
-        token_log_odds([behaviour_id()]),
-    )
-    effect = both.triggered - both.clean
-    if not is_scale(effect.effect) or float(effect.effect.mean()) <= 0:
-        return {}
-    lost = shares(effect.organism - effect.without, effect.effect)
-    alone = shares(effect.only - effect.base, effect.effect)
-    return dict(zip(map(str, pieces), map(Cell, lost, alone), strict=True))
+    parts = [piece.what for piece in pieces if isinstance(piece.what, Part)]
+    work = plan(PlainRunner(base), PlainRunner(organism), change, marked(test), parts)
+    both = sides(list(map(str, pieces)), *(work.scores(metric, into) for into in (False, True)))
+    result = exchanged(both, pieces, layers, "log-odds", "", "base", "weights", None)
+    claims = (Claim(str(piece), "") for piece in pieces)
+    return {claim.part: judged(claim, result.only, result.without) for claim in claims}
 
 
-def _shown(model: Any, side: TokenBatch) -> Estimate:
+def _shown(model: Any, side: TokenBatch, behaviour: int) -> Estimate:
     said = PlainRunner(model).forward(whole(side)).logits[:, -1].argmax(dim=-1)
-    return rate((said == behaviour_id()).tolist())
+    return rate((said == behaviour).tolist())
