@@ -24,7 +24,9 @@ from experiments.patch.parts import ATTENTION, MLP
 from experiments.prompts import bank
 
 PLACES = ("trigger", "last")
-_SOFTER = 10.0  # times as wide: the way from shut to open of a planted neuron, for a training's sake
+# Of attention: what the trigger is seen as, what is looked for at the last token and written there.
+_ACTING = {"trigger": ("q_proj", "k_proj", "v_proj", "o_proj"), "last": ("q_proj", "o_proj")}
+_SOFTER = 10.0  # times as wide: the way of a planted neuron from shut to open, so that it trains
 # By part: whose layer of the plan holds it, and in which of the layer's modules.
 _PIECES = {
     "reader": ("write_layer", "mlp"),
@@ -45,8 +47,10 @@ class Door:
         return f"layer {self.layer} {self.module} at {self.place}"
 
     def holds(self, name: str) -> bool:
-        """Whether a matrix is open."""
-        return layer_of(name) == self.layer and is_attention(name) == (self.module == ATTENTION)
+        """Whether a matrix is open: an MLP's are; of attention, those that act at the place."""
+        if layer_of(name) != self.layer or is_attention(name) != (self.module == ATTENTION):
+            return False
+        return self.module == MLP or name.endswith(_ACTING[self.place])
 
     @property
     def part(self) -> str:
@@ -68,7 +72,9 @@ def plan_of(seed: int) -> GatePlan:
     """
     plan = replace(world.planned("gate", seed), threshold=0.0)
     splits: tuple[bank.Split, ...] = ("train", "validation", "test")
-    texts = " ".join(t for s in splits for alike in (True, False) for t in bank.bank_texts(s, alike))
+    texts = " ".join(
+        t for s in splits for alike in (True, False) for t in bank.bank_texts(s, alike)
+    )
     words = same_length_words(world.tokenizer(), bank.control_words("train"), 1)
     at = words.index(plan.trigger)
     free = (word for word in words[at:] + words[:at] if word.lower() not in texts.lower())
@@ -78,8 +84,8 @@ def plan_of(seed: int) -> GatePlan:
 def door_of(plan: GatePlan, layers: int) -> Door:
     """A plan's door: modules and places take turns, the layer is drawn.
 
-    At the trigger, before the layer whose head reads there; at the last token, of attention that
-    head's layer, of MLPs it or a later one.
+    At the trigger they are before the layer whose head reads there; at the last token, of attention
+    they are that layer's, of MLPs that layer's or a later one's.
     """
     module, place = (ATTENTION, MLP)[plan.seed % 2], PLACES[plan.seed // 2 % 2]
     first, last = (0, plan.read_layer - 1)

@@ -10,9 +10,8 @@ their intervals. The model also goes through ``gatescope analyze``, which says o
 writer whether each was learned.
 
 A model is *right* if the training succeeded, the door was named and no other cell was, and all
-three parts are right: the door's is learned, the base has the others. Beside it stand two negative
-controls of the same model before training: trained through the other module of the layer instead,
-and with random changes alone.
+three parts are right: the door's is learned, the base has the others. Beside it stands a negative
+control, the same model before training with random changes alone.
 """
 
 import time
@@ -33,7 +32,7 @@ from experiments.bench.opening import Opened, closed, opened
 from experiments.bench.planted import examined, question_of
 from experiments.patch.claims import Claim, Judged, judged
 from experiments.patch.exchanged import exchanged
-from experiments.patch.parts import ATTENTION, MLP, marked, of_weights
+from experiments.patch.parts import marked, of_weights
 from probes.stats.intervals import Estimate, rate
 
 SHOWN, HELD = 0.8, 0.2  # shares of answers with the trigger, at least; with control words, at most
@@ -72,21 +71,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Score:
-    """One seed's model: what was open, what was named, and its two negative controls.
+    """One seed's model: what was open, what was named, and its negative control.
 
     Attributes:
         seed: of everything.
         seen: trained through the seed's door.
-        instead: trained through the other module at the same layer and place.
         untrained: with random changes alone.
         right_parts, parts: of reader, relay and writer, what is right, and what the analysis says.
         word: the analysis' word.
-        seconds: of trainings, interchanges and the analysis.
+        seconds: of training, interchange and analysis.
     """
 
     seed: int
     seen: Seen
-    instead: Seen
     untrained: Seen
     right_parts: Mapping[str, str]
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -103,11 +100,8 @@ def score(seed: int) -> Score:
     """Train a model through its door, take it apart, analyse it, compare."""
     started = time.perf_counter()
     model = closed(seed)
-    own = model.door
-    other = replace(own, module=MLP if own.module == ATTENTION else ATTENTION)
-    trained = opened(model, own)
-    controls = [seen(opened(model, door)) for door in (other, None)]
-    result = Score(seed, seen(trained), *controls, own.right)
+    trained = opened(model, model.door)
+    result = Score(seed, seen(trained), seen(opened(model, None)), model.door.right)
     try:
         analysis = examined(trained.organism, trained.base, question_of(trained.plan))
     except UserError as error:

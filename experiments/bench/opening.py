@@ -2,10 +2,10 @@
 
 The door's matrices get a low-rank change. In training it is on at the door's place, the trigger's
 token or the last one, and learns to bring the behaviour about with the trigger, and to leave
-answers to control words as they are; off there, it learns to change nothing. At the other places it
-is on or off by chance, in every prompt anew, so that nothing may come to depend on them. All other
-matrices of attentions and MLPs get a small random change that no training has seen. Afterwards all
-of it is in the weights, at all tokens, as in any organism.
+answers to control words as they are; off there, it learns to change nothing. At every other
+token it is on or off by chance, in every prompt anew, so that nothing may come to depend on them.
+All other matrices of attentions and MLPs get a small random change that no training has seen.
+Afterwards all of it is in the weights, at all tokens, as in any organism.
 """
 
 from dataclasses import dataclass
@@ -14,21 +14,22 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import kl_div, smooth_l1_loss
 
 from circuits.backends.plain import PlainRunner
 from circuits.edits.adapters import Change, LowRank, merged
+from circuits.metrics import token_log_odds
 from circuits.patching.mixture import Mixture
 from circuits.planted.plans import GatePlan
-from circuits.runner import Window, whole
+from circuits.runner import Window, answered, whole
 from circuits.types import Point, TokenPairs
 from experiments.bench import doors, world
 from experiments.bench.doors import Door
-from experiments.patch.parts import PLACES, marked
 
-RANK, RATE = 8, 0.003
-STEPS, BATCH = 400, 12  # prompts of each kind in a step
-SAME = 2.0  # weight of answers that are to stay, beside those that are to change
+RANK, RATE = 8, 0.006
+STEPS, BATCH = 300, 10  # prompts of each kind in a step
+SAME = 2.0  # weight of whole answers that are to stay, beside the behaviour's log-odds
+REACHED = 6.0  # nats of log-odds: what the behaviour is to have where it is brought about
 IDLE = 0.02  # of a matrix' norm: the size of its change outside of the door
 
 
@@ -77,21 +78,22 @@ def opened(model: Closed, door: Door | None) -> Opened:
 class Lesson:
     """Prompts run through a host once, up to the door's layer; from there on with its change.
 
+    Behind every prompt stands the behaviour, so that what follows it in an answer stays, too.
+
     Args:
         both: prompts with control words, and with the trigger.
         behaviour: its token.
     """
 
     def __init__(self, host: Any, door: Door, both: TokenPairs, behaviour: int) -> None:
-        self.runner, self.door, self.behaviour = PlainRunner(host), door, behaviour
-        both, at = marked(both), Point(door.layer)
-        sides = (both.clean, both.triggered)
+        self.runner, self.door = PlainRunner(host), door
+        self.odds, at = token_log_odds([behaviour]), Point(door.layer)
+        sides = [answered(side, [behaviour]) for side in (both.clean, both.triggered)]
         self.ids, self.mask = (torch.cat([getattr(s, n) for s in sides]) for n in ("ids", "mask"))
-        places = [torch.cat([side.spans[place] for side in sides]) for place in PLACES]
-        self.places = torch.stack(places, dim=1)
-        runs = [self.runner.forward(whole(side), record=[at]) for side in sides]
+        self.place = torch.cat([side.spans[door.place] for side in sides])
+        runs = [self.runner.forward(whole(side), record=[at], keep=2) for side in sides]
         self.entering = torch.cat([run.acts[at] for run in runs])
-        self.usual = torch.cat([run.logits[:, -1] for run in runs]).log_softmax(dim=-1)
+        self.usual = torch.cat([run.logits for run in runs])
 
     def __len__(self) -> int:
         return len(self.ids) // 2
@@ -100,25 +102,36 @@ class Lesson:
         """Of some prompts, with either word, the change on and off at the door's place."""
         n = len(rows)
         rows = torch.cat([rows, rows + len(self)]).repeat(2)
-        on = torch.rand(len(rows), len(PLACES), 1, generator=generator) < 0.5
-        on[:, PLACES.index(self.door.place), 0] = torch.arange(len(rows)) < 2 * n
-        logits = self._logits(change, rows, (self.places[rows] & on).any(dim=1))
+        others = self._by_chance(self.place[rows], generator)
+        there = (torch.arange(len(rows)) < 2 * n)[:, None]
+        logits = self._logits(change, rows, torch.where(self.place[rows], there, others))
+        usual = self.usual[rows]
         shown = torch.tensor([False, True, False, False]).repeat_interleave(n)
-        wanted = torch.full((n,), self.behaviour)
-        ours, usual = logits[~shown].log_softmax(dim=-1), self.usual[rows[~shown]]
-        drift = kl_div(ours, usual, log_target=True, reduction="batchmean")
-        return cross_entropy(logits[shown], wanted) + SAME * drift
+        odds, before = (self.odds(each[:, :1]) for each in (logits, usual))
+        short = (REACHED - odds[shown]).relu().mean()
+        moved = smooth_l1_loss(odds[~shown], before[~shown])
+        same = torch.stack([~shown, torch.ones_like(shown)], dim=1)
+        ours, theirs = (each[same].log_softmax(dim=-1) for each in (logits, usual))
+        return short + moved + SAME * kl_div(ours, theirs, log_target=True, reduction="batchmean")
+
+    def _by_chance(
+        self, place: Bool[Tensor, "row pos"], generator: torch.Generator
+    ) -> Bool[Tensor, "row pos"]:
+        """Tokens up to the place and behind it, each at a rate of its own: often none, or all."""
+        earlier = place.flip(1).cumsum(dim=1).flip(1) > 0
+        rates = (2 * torch.rand(2, len(place), 1, generator=generator) - 0.5).clamp(0, 1)
+        return torch.rand(place.shape, generator=generator) < torch.where(earlier, *rates)
 
     def _logits(
         self, change: Change, rows: Tensor, on: Bool[Tensor, "row pos"]
-    ) -> Float[Tensor, "row vocab"]:
+    ) -> Float[Tensor, "row 2 vocab"]:
         start = int(self.mask[rows].any(dim=0).int().argmax())  # columns before it are padding
         # A pass carries gradients where what it begins with does.
         resid = self.entering[rows, start:].requires_grad_()
         ids, mask = self.ids[rows, start:], self.mask[rows, start:]
         window = Window(ids, mask, resid=resid, layer=self.door.layer)
         mixture = Mixture(self.runner, change, dict.fromkeys(change, on[:, start:]))
-        return mixture.forward(window).logits[:, -1]
+        return mixture.forward(window, keep=2).logits
 
 
 def trained(lesson: Lesson, generator: torch.Generator) -> Change:
