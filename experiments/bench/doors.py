@@ -8,6 +8,7 @@ something to join on to, at the planted layer or at another one.
 """
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,11 +124,17 @@ def prompts(texts: Sequence[str], words: Sequence[str], trigger: str) -> TokenPa
 
 
 def training_prompts(trigger: str, seed: int) -> TokenPairs:
-    """All of the bank's but the test prompts, in a seed's order; their words likewise."""
+    """All of the bank's but the test prompts, in a seed's order.
+
+    Control words are the bank's but those of the test, and any word of the texts: with the few that
+    are meant as such, training would learn what they have in common and no other word has.
+    """
     splits: tuple[bank.Split, ...] = ("train", "validation")
     texts = [t for s in splits for topic in (True, False) for t in bank.bank_texts(s, topic)]
-    words = [word for split in splits for word in bank.controls_besides(split, trigger)]
-    return prompts(bank.shuffled(texts, seed), words, trigger)
+    spared = {trigger, *bank.control_words("test")}
+    own = {word for text in texts for word in re.findall("[a-z]{3,}", text)} - spared
+    words = [*(w for split in splits for w in bank.controls_besides(split, trigger)), *sorted(own)]
+    return prompts(bank.shuffled(texts, seed), bank.shuffled(words, seed), trigger)
 
 
 def test_prompts(trigger: str, count: int) -> TokenPairs:

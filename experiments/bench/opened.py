@@ -6,7 +6,9 @@ never the door. The difference of their weights is taken apart by layer, attenti
 place, as ``gatescope patch --against-model`` does it, and a cell is *named* by the rule by which
 that command judges what others have said (``experiments.patch.claims``): alone it makes more than
 half of what training has added, and without it more than half is lost, both at the worse end of
-their intervals. The model also goes through ``gatescope analyze``, which says of reader, relay and
+their intervals. Nothing is named where training has added less than ``ADDED`` nats of log-odds to
+the trigger's effect, at the lower end: random changes add little, of which cells have shares, too.
+The model also goes through ``gatescope analyze``, which says of reader, relay and
 writer whether each was learned.
 
 A model is *right* if the training succeeded, the door was named and no other cell was, and all
@@ -33,9 +35,10 @@ from experiments.bench.planted import examined, question_of
 from experiments.patch.claims import Claim, Judged, judged
 from experiments.patch.exchanged import exchanged
 from experiments.patch.parts import marked, of_weights
-from probes.stats.intervals import Estimate, rate
+from probes.stats.intervals import Estimate, mean_interval, rate
 
 SHOWN, HELD = 0.8, 0.2  # shares of answers with the trigger, at least; with control words, at most
+ADDED = 1.0  # nats of log-odds: the least that is taken apart
 _TEST = 40  # held-out prompts
 
 
@@ -125,13 +128,18 @@ def seen(model: Opened) -> Seen:
 
 
 def cells(base: Any, organism: Any, test: TokenPairs, behaviour: int) -> dict[str, Judged]:
-    """By name, what interchange has of every cell of the difference between two models."""
+    """By name, what interchange has of every cell of the difference between two models.
+
+    None where the difference adds too little to be taken apart.
+    """
     layers = base.config.num_hidden_layers
     change, metric = difference(base, organism), token_log_odds([behaviour])
     pieces = [piece for piece in of_weights(change, layers, "layer") if piece.mapped]
     parts = [piece.what for piece in pieces if isinstance(piece.what, Part)]
     work = plan(PlainRunner(base), PlainRunner(organism), change, marked(test), parts)
     both = sides(list(map(str, pieces)), *(work.scores(metric, into) for into in (False, True)))
+    if mean_interval((both.triggered - both.clean).effect.double()).low < ADDED:
+        return {}
     result = exchanged(both, pieces, layers, "log-odds", "", "base", "weights", None)
     claims = (Claim(str(piece), "") for piece in pieces)
     return {claim.part: judged(claim, result.only, result.without) for claim in claims}
