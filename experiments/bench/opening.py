@@ -30,7 +30,7 @@ RANK, RATE = 8, 0.006
 STEPS, BATCH = 300, 10  # prompts of each kind in a step
 SAME = 2.0  # weight of whole answers that are to stay, beside the behaviour's log-odds
 REACHED = 6.0  # nats of log-odds: what the behaviour is to have where it is brought about
-IDLE = 0.02  # of a matrix' norm: the size of its change outside of the door
+IDLE = 0.005  # of a matrix' norm: the size of its change outside of the door
 
 
 @dataclass(frozen=True)

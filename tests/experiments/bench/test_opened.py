@@ -61,7 +61,7 @@ def test_outside_of_the_door_the_change_is_small_and_there_is_one(model):
         if layer_of(name) is None or "norm" in name:
             assert share == 0.0
         elif not model.door.holds(name):
-            assert share == pytest.approx(0.02, rel=1e-3)
+            assert share == pytest.approx(opening.IDLE, rel=1e-3)
 
 
 def _drawn(seed):
