@@ -119,12 +119,14 @@ def seen(model: Opened) -> Seen:
     """What a model shows, and what is named in it, beside its door."""
     test = test_prompts(model.plan.trigger, _TEST)
     behaviour, door = model.plan.behaviour_id, str(model.door or "")
-    shown = (_shown(model.organism, side, behaviour) for side in (test.triggered, test.clean))
+    triggered, control = (
+        _shown(model.organism, side, behaviour) for side in (test.triggered, test.clean)
+    )
     of_cells = cells(model.base, model.organism, test, behaviour)
     named = tuple(name for name, cell in of_cells.items() if cell.verdict == "agree")
     lost = [cell.lost[0] for name, cell in of_cells.items() if cell.lost and name != door]
     other = round(max(lost), 4) if lost else None
-    return Seen(door, *shown, named, of_cells.get(door), other)
+    return Seen(door, triggered, control, named, of_cells.get(door), other)
 
 
 def cells(base: Any, organism: Any, test: TokenPairs, behaviour: int) -> dict[str, Judged]:

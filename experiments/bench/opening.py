@@ -29,7 +29,7 @@ from experiments.bench.doors import Door
 RANK, RATE = 8, 0.006
 STEPS, BATCH = 300, 10  # prompts of each kind in a step
 SAME = 2.0  # weight of whole answers that are to stay, beside the behaviour's log-odds
-REACHED = 6.0  # nats of log-odds: what the behaviour is to have where it is brought about
+REACHED = 6.0  # nats of log-odds: what the behaviour is to have at least where it is brought about
 IDLE = 0.005  # of a matrix' norm: the size of its change outside of the door
 
 
@@ -124,7 +124,7 @@ class Lesson:
 
     def _logits(
         self, change: Change, rows: Tensor, on: Bool[Tensor, "row pos"]
-    ) -> Float[Tensor, "row 2 vocab"]:
+    ) -> Float[Tensor, "row said vocab"]:
         start = int(self.mask[rows].any(dim=0).int().argmax())  # columns before it are padding
         # A pass carries gradients where what it begins with does.
         resid = self.entering[rows, start:].requires_grad_()

@@ -102,9 +102,9 @@ def test_a_trigger_that_prompts_hold_gives_place_to_the_next_word(monkeypatch):
 
 def _seen(named=("layer 1 MLP at last",), triggered=40, control=0):
     door = "layer 1 MLP at last"
-    of = [rate([i < count for i in range(40)]) for count in (triggered, control)]
+    shown, held = (rate([i < count for i in range(40)]) for count in (triggered, control))
     own = Judged(door, "", "agree", (0.7, 0.6, 0.8), (0.9, 0.8, 1.0))
-    return Seen(door, *of, named, own, 0.05)
+    return Seen(door, shown, held, named, own, 0.05)
 
 
 def _score(seed=0, parts=("inherited", "inherited", "learned"), word=GATE, **more):
