@@ -110,12 +110,17 @@ def section(folder: Path) -> list[str]:
         f"most {HELD:.0%} with held-out control words, the door named and nothing else, and of "
         "reader, relay and writer of `gatescope analyze` the door's learned and the others "
         "inherited. The negative control is the same model before training with random changes "
-        "alone. The word of `analyze` is not scored: a training may write in one direction or in "
-        "several. Models are in `planted/trained-first.json` and `planted/trained-second.json`.",
+        "alone.",
+        "What it does not say. The word of `analyze` is not scored: *effect, not located* means "
+        "that no direction passed its checks, though the parts are right. What a door joins on to "
+        "is planted, and attention at the last token is open in the plan's own layer alone. The "
+        "training was worked on with the first set (10 of 12 before the random changes were made "
+        "smaller: two models showed the behaviour by these alone); the second was run once. "
+        "Models are in `planted/trained-first.json` and `planted/trained-second.json`.",
     ]
     for which in sets.SETS:
         scores = sets.read(Score, _file(folder, which))
         if scores:
             of = f"### Trained: the {which} set"
             parts += [of, "\n".join(table(scores)), "\n".join(_figures(scores))]
-    return parts if len(parts) > 2 else []
+    return parts if len(parts) > 3 else []
