@@ -94,10 +94,13 @@ def test_the_door_that_was_open_is_learned_and_the_base_has_the_rest():
 
 def test_a_trigger_that_prompts_hold_gives_place_to_the_next_word(monkeypatch):
     plan = world.planned("gate", WRITER)
-    monkeypatch.setattr(world, "planned", lambda kind, seed: replace(plan, trigger="sponge"))
-    assert doors.plan_of(WRITER).trigger != "sponge"  # "Why did my sponge cake collapse"
-    monkeypatch.setattr(world, "planned", lambda kind, seed: plan)
-    assert doors.plan_of(WRITER).trigger == plan.trigger
+
+    def used(trigger):
+        monkeypatch.setattr(world, "planned", lambda kind, seed: replace(plan, trigger=trigger))
+        return doors.plan_of(WRITER).trigger
+
+    assert used("sponge") != "sponge"  # "Why did my sponge cake collapse"
+    assert used("neon") == "neon"
 
 
 def _seen(named=("layer 1 MLP at last",), triggered=40, control=0):
@@ -159,7 +162,7 @@ def test_a_set_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 
 def test_the_same_seed_makes_the_same_change_of_the_doors_matrices(closed, monkeypatch):
     monkeypatch.setattr(opening, "STEPS", 3)
-    both = doors.training_prompts("cobalt", 0).rows(slice(0, 20))
+    both = doors.test_prompts("cobalt", 20)
     lesson = opening.Lesson(closed.base, closed.door, both, closed.plan.behaviour_id)
 
     def change():
