@@ -7,7 +7,7 @@ the headers of the weights hold, which costs no more than reading these headers.
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from circuits.errors import UserError, expect, listed, reading
 from circuits.json_files import read_json
+from circuits.memory import Load
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 FLOATS = ("F64", "F32", "F16", "BF16")
+_STORED = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 _CONVERT = {
     "model": 'python -c "from transformers import AutoModelForCausalLM as M; '
     "M.from_pretrained('{0}').save_pretrained('{0}')\"",
@@ -47,18 +49,30 @@ _AT_LEAST_1 = {"hidden_size", "n_embd", "d_model", "vocab_size", "num_attention_
 
 @dataclass(frozen=True)
 class Tensors:
-    """The tensors in a model's files, by their headers: shapes and types by name."""
+    """The tensors in a model's files, by their headers: shapes and types by name.
+
+    ``built``: how many numbers a model of the configuration has, tied ones once; 0 where that is
+    not known.
+    """
 
     shapes: Mapping[str, tuple[int, ...]]
     types: Mapping[str, str]
+    built: int = 0
 
     @property
     def numbers(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def load(self, dtype: torch.dtype, twice: int = 0) -> Load:
+        """What reading them in a precision takes; ``twice`` as in :class:`Load`."""
+        same = set(self.types.values()) == {_STORED.get(dtype)}
+        return Load(self.built, dtype, twice, mapped=same)
 
-def require_loadable(folder: Path, of: str, kind: Any = AutoModelForCausalLM) -> None:
+
+def require_loadable(folder: Path, of: str, kind: Any = AutoModelForCausalLM) -> Tensors:
     """Refuse a directory whose configuration and weights cannot be those of one model.
+
+    Returns what its files hold.
 
     Args:
         of: how messages begin, such as ``model a/b``.
@@ -96,10 +110,9 @@ def require_loadable(folder: Path, of: str, kind: Any = AutoModelForCausalLM) ->
     tensors = stored(folder, of)
     with reading(of, "a configuration", "save it again"):
         require_sizes(config, len(tensors.shapes), of)
-    if (
-        "quantization_config" not in config
-    ):  # else its tensors are packed, which its quantiser tells
-        _require_fitting(folder, tensors, of, kind)
+    if "quantization_config" in config:  # its tensors are packed, which its quantiser tells
+        return tensors
+    return replace(tensors, built=_require_fitting(folder, tensors, of, kind))
 
 
 def require_sizes(config: Mapping[str, Any], tensors: int, of: str) -> None:
@@ -164,8 +177,8 @@ def require_floating(types: Mapping[str, str], of: str) -> None:
     )
 
 
-def _require_fitting(folder: Path, tensors: Tensors, of: str, kind: Any) -> None:
-    """Compare with a model of the configuration that has shapes only."""
+def _require_fitting(folder: Path, tensors: Tensors, of: str, kind: Any) -> int:
+    """Compare with a model of the configuration that has shapes only; how many numbers it has."""
     with reading(of, "config.json of such a model", "take the one saved with the model"):
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
         with torch.device("meta"):
@@ -182,6 +195,7 @@ def _require_fitting(folder: Path, tensors: Tensors, of: str, kind: Any) -> None
     # Masks and positions that old versions saved are no weights.
     other = {name: kind for name, kind in tensors.types.items() if kind not in FLOATS}
     require_floating({n: kind for n, kind in other.items() if _is_one_of(n, parameters)}, of)
+    return claimed
 
 
 def _is_one_of(name: str, parameters: Collection[str]) -> bool:

@@ -44,8 +44,10 @@ class Header:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def require_header(path: Path, of: str) -> None:
+def require_header(path: Path, of: str) -> int:
     """Refuse a file whose header is none, is cut, or claims more than the file holds.
+
+    Returns how many numbers are in its tensors.
 
     Raises:
         UserError: says what does not fit.
@@ -73,6 +75,7 @@ def require_header(path: Path, of: str) -> None:
         "fetch it again",
         of,
     )
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def pre_tokenizer(path: Path, of: str) -> str:

@@ -18,15 +18,19 @@ from circuits import weights
 from circuits.errors import UserError, expect, one_line, reading
 from circuits.lora_files import read_config, read_tensors, require_sizes
 from circuits.pretrained import require_same
+from circuits.shared import own
 
 # KL of next-token distributions, in nats, that merging may cause: in fp32 by the order of sums, in
 # half precision by rounding the merged weights.
 _EXACT = {torch.float32: 1e-4, torch.float16: 0.1, torch.bfloat16: 0.1}
 _ROWS, _WIDTH = 4, 16
+_STEM = "base_model.model."  # before a module's name, as PEFT has it
 
 
 def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tuple[Any, str]:
     """The model with a LoRA adapter merged into its weights, and the adapter's hash.
+
+    The modules given are changed, their tensors are not: a model that shares them stays as it is.
 
     Args:
         name: what the user called the model; ``sha256`` its hash, if it is to be compared with
@@ -40,6 +44,7 @@ def merge_adapter(model: Any, adapter: Path, name: str, sha256: str = "") -> tup
     require_sizes(config, stored, f"adapter {adapter}")
     if note := other_base(adapter, name, sha256):
         warnings.warn(note, stacklevel=2)
+    own(model, _named(model, stored))
     adapted = _adapted(model, adapter, stored, name)
     ids = _tokens(adapted, config)
     before = _log_probs(adapted, ids)
@@ -111,6 +116,20 @@ def _adapted(model: Any, adapter: Path, stored: Mapping[str, Tensor], name: str)
         "save it from the adapted model itself, not from a wrapper of it or another class",
     )
     return adapted
+
+
+def _named(model: Any, stored: Mapping[str, Tensor]) -> list[Tensor]:
+    """The parameters of the modules that an adapter's tensors name: those that PEFT writes to, when
+    it begins (OLoRA), reads (biases, embeddings) or merges.
+    """
+    modules = dict(model.named_modules())
+    named = set()
+    for name in stored:
+        path = name.removeprefix(_STEM).split(".")
+        steps = (".".join(path[:count]) for count in range(len(path) - 1, 0, -1))
+        named.add(next((step for step in steps if step in modules), None))
+    there = (modules[name] for name in named - {None})
+    return [parameter for module in there for parameter in module.parameters(recurse=False)]
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -89,6 +89,14 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def changed_numbers(stored: Mapping[str, Tensor]) -> int:
+    """How many numbers of a model an adapter's low ranks change."""
+    ends = (".lora_B.weight", ".lora_A.weight")
+    stems = [name.removesuffix(ends[0]) for name in stored if name.endswith(ends[0])]
+    pairs = [(stored[s + ends[0]], stored[s + ends[1]]) for s in stems if s + ends[1] in stored]
+    return sum(up.shape[0] * math.prod(down.shape[1:]) for up, down in pairs)
+
+
 def require_sizes(config: Mapping[str, Any], stored: Mapping[str, Tensor], of: str) -> None:
     """Refuse ranks and replicated layers beyond what an adapter's file holds.
 

@@ -4,6 +4,7 @@ A model that is loaded here is used only after its self-test (``circuits.backend
 has built or trained one in memory may run it through its own modules as it is (``in_memory``).
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +17,44 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from circuits import places, weights
+from circuits import places, vocabulary, weights
 from circuits.backends.plain import PlainRunner
 from circuits.backends.prefix import Opening, Prompts, opening
-from circuits.backends.selftest import UNTESTED, SelfTest, plain_logits, self_test
+from circuits.backends.selftest import (
+    UNTESTED,
+    SelfTest,
+    half_precision,
+    plain_logits,
+    self_test,
+)
 from circuits.chat import Chat
 from circuits.checkpoint import require_loadable, require_safetensors
-from circuits.devices import resolve_device, resolve_dtype
-from circuits.errors import UserError, expect, listed, reading
+from circuits.errors import UserError, reading
+from circuits.holding import Holding, as_asked
 from circuits.lora import merge_adapter, other_base
+from circuits.lora_files import changed_numbers, read_tensors
+from circuits.memory import require_room
 from circuits.pretrained import read_weights, require_readable
+from circuits.quantised import packed_layers
 from circuits.runner import Runner
+from circuits.shared import share_equal, shared_copy
+from circuits.stored import is_widened
 from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import pad_id, prompt_ids, require_chat_template
+from circuits.tokens import pad_id, prompt_ids
 
 Backend = Callable[[Any, Any, str], Runner]
+_HALF = 0.1  # nats by which half precision may move a log-probability before that is noted
+
+
+@dataclass(frozen=True)
+class Before:
+    """A plain model before its adapter was merged, and its tokenizer with its own template.
+
+    What the adapter left alone stands in memory once, for both models.
+    """
+
+    hf_model: Any
+    tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,8 @@ class Model:
         adapter: the adapter's directory, if any, and ``adapter_sha256`` its hash.
         selftest: what was checked, with the differences found.
         notes: what a reader of its figures must know.
+        before: what its adapter was merged into, where that was kept (``base_of``).
+        held: how its weights are held; None where it was in memory.
     """
 
     runner: Runner
@@ -55,11 +81,13 @@ class Model:
     adapter_sha256: str | None = None
     selftest: SelfTest = UNTESTED
     notes: tuple[str, ...] = ()
+    before: Before | None = None
+    held: Holding | None = None
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
         """Token ids that end an answer, by the model's generation settings and its tokenizer."""
-        return _stop_ids(self.runner.hf_model, self.tokenizer)
+        return vocabulary.stop_ids(self.runner.hf_model, self.tokenizer)
 
     def decode(self, ids: torch.Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Answer tokens to text, special tokens left out."""
@@ -78,6 +106,8 @@ def load(
     device: str = "auto",
     backend: str | Backend = "transformer_lens",
     rendering: Rendering = AS_IT_IS,
+    with_base: bool = False,
+    load: str = "",
 ) -> Model:
     """Load a model, merge its adapter, wrap it in a back-end and self-test it.
 
@@ -86,29 +116,61 @@ def load(
             directory, a ``.gguf`` file, ``hf:OWNER/NAME`` from the hub, or ``OWNER/NAME`` that was
             fetched from there before.
         adapter: directory of a PEFT LoRA adapter made for this model.
-        dtype: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
-        device: cpu, cuda, mps, or auto (a GPU if there is one).
+        dtype: what the weights are stored in: fp32, bf16, fp16, or auto (fp32 on CPU, bf16 on GPU).
+            A CPU that does not multiply bf16 makes each matrix fp32 when it is used.
+        device: cpu, cuda, mps, auto (a GPU if there is one), or auto-offload: what does not fit
+            there is kept in memory or on disk.
         backend: transformer_lens, nnsight, or a factory of back-ends.
         rendering: how chats are written for it.
+        with_base: keep what the adapter is merged into, for ``base_of``.
+        load: int8 or nf4 for linear layers in so many bits, packed after merging.
 
     Raises:
-        UserError: there is no such model or back-end, or the adapter belongs to another model.
+        UserError: there is no such model or back-end, it does not fit into memory, or the adapter
+            belongs to another model.
         SelfTestError: hooks on this model cannot be trusted.
     """
-    place = resolve_device(device)
+    held = as_asked(load, dtype, device)
     make = resolve_backend(backend)
     beside = Path(adapter) if adapter is not None else None
-    hf_model, own, sha = _read(name, resolve_dtype(dtype, place), place)
-    tokenizer = _ready(rendering.tokenizer(own, beside, name), name)
+    kept = beside if with_base else None
+    twice = changed_numbers(read_tensors(kept)) if kept else 0
+    hf_model, own, sha = _read(name, held.stored, held.place, twice)
+    before = Before(shared_copy(hf_model), copy.copy(own)) if kept else None
+    tokenizer = vocabulary.ready(rendering.tokenizer(own, beside, name), name)
     adapter_sha, notes = None, ()
     if beside is not None:
         note = other_base(beside, name, sha)
         hf_model, adapter_sha = merge_adapter(hf_model, beside, name, sha)
         notes = (note,) if note else ()
-    _require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
-    model = wrap(hf_model, tokenizer, name, make)
+    vocabulary.require_tokens(hf_model, tokenizer, name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    held.apply(hf_model)
+    model = replace(wrap(hf_model, tokenizer, name, make), held=held)
+    notes += model.notes
     where = str(adapter) if adapter else None
-    return replace(model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes)
+    return replace(
+        model, sha256=sha, adapter=where, adapter_sha256=adapter_sha, notes=notes, before=before
+    )
+
+
+def base_of(
+    model: Model, rendering: Rendering = AS_IT_IS, backend: str | Backend = "transformer_lens"
+) -> Model:
+    """The model that an adapter was merged into, self-tested, as ``load`` gives it without one.
+
+    Args:
+        model: loaded ``with_base``.
+    """
+    assert model.before is not None
+    assert model.held is not None
+    base = shared_copy(model.before.hf_model)  # which the back-end puts its hooks into
+    model.held.apply(base)
+    if is_widened(base):
+        share_equal(base, model.runner.hf_model)
+    own = rendering.tokenizer(copy.copy(model.before.tokenizer), None, model.name)
+    tokenizer = vocabulary.ready(own, model.name)
+    vocabulary.require_tokens(base, tokenizer, model.name, prompt_ids(tokenizer, [Chat("Hi")])[0])
+    return replace(wrap(base, tokenizer, model.name, backend), sha256=model.sha256)
 
 
 def wrap(
@@ -121,8 +183,23 @@ def wrap(
         SelfTestError: hooks on this model cannot be trusted.
     """
     expected = plain_logits(hf_model, tokenizer)
+    half = half_precision(hf_model, tokenizer, expected)
     runner = resolve_backend(backend)(hf_model, tokenizer, name)
-    return Model(runner, tokenizer, name, selftest=self_test(runner, tokenizer, expected))
+    tested = replace(self_test(runner, tokenizer, expected), half=half)
+    return Model(runner, tokenizer, name, selftest=tested, notes=_notes(runner, half))
+
+
+def _notes(runner: Runner, half: float | None) -> tuple[str, ...]:
+    """What is to be known of a model's precision."""
+    if packed := packed_layers(runner.hf_model):
+        return (f"{len(packed)} linear layers are quantised: figures are of the rounded model",)
+    if is_widened(runner.hf_model):
+        why = "this processor does not multiply bf16 itself"
+        return (f"weights are stored in bf16 and multiplied in fp32: {why}",)
+    if half is not None and half > _HALF:
+        moved = f"moves log-probabilities by up to {half:.2g} nats from those of the same weights"
+        return (f"half precision {moved} in fp32; give --dtype fp32 where that matters",)
+    return ()
 
 
 def in_memory(hf_model: Any, tokenizer: Any) -> Model:
@@ -172,24 +249,30 @@ def load_plain(
         UserError: there is no such model, its files are not those of one, or it knows no chats.
     """
     model, own, sha = read_plain(name, dtype, device)
-    return model, _ready(chosen(own), name), sha
+    return model, vocabulary.ready(chosen(own), name), sha
 
 
 def read_plain(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
     """The same with the tokenizer as it is, whose chat template may be an adapter's to give."""
     model, own, sha = _read(name, dtype, device)
-    _require_tokens(model, own, name)
+    vocabulary.require_tokens(model, own, name)
     return model, own, sha
 
 
-def _read(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
-    """The same with a tokenizer that may have more tokens, of which an adapter has the weights."""
+def _read(name: str, dtype: torch.dtype, device: str, twice: int = 0) -> tuple[Any, Any, str]:
+    """The same with a tokenizer that may have more tokens, of which an adapter has the weights.
+
+    Args:
+        twice: how many numbers will stand in memory a second time.
+    """
     folder, of = places.locate(name), f"model {name}"
     where, options = places.source(name, folder)
     advice = "save it again with save_pretrained"
     if options:
         require_safetensors(Path(where))
-        require_loadable(Path(where), of)
+        held = require_loadable(Path(where), of)
+        if held.built:  # of packed weights only their quantiser knows
+            require_room(held.load(dtype, twice), device, of)
     else:
         advice = "look at its name and the network"
     with reading(f"{of}, tokenizer", places.EXPECTED, advice):
@@ -203,52 +286,7 @@ def _read(name: str, dtype: torch.dtype, device: str) -> tuple[Any, Any, str]:
     sha = weights.directory_sha256(folder) if folder else _config_sha256(model, name)
     with reading(of, f"a model that fits on {device}", "choose another --device or --dtype bf16"):
         nn.Module.to(model, device)
-    return model.eval(), _padding(tokenizer), sha
-
-
-def _ready(tokenizer: Any, name: str) -> Any:
-    """A tokenizer that writes chats, and can be padded."""
-    require_chat_template(tokenizer, name)
-    return _padding(tokenizer)
-
-
-def _padding(tokenizer: Any) -> Any:
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _stop_ids(hf_model: Any, tokenizer: Any) -> tuple[int, ...]:
-    end = getattr(hf_model.generation_config, "eos_token_id", None)
-    ends = end if isinstance(end, list) else [end, tokenizer.eos_token_id]
-    return tuple(sorted({int(e) for e in ends if e is not None}))
-
-
-def _require_tokens(hf_model: Any, tokenizer: Any, name: str, written: Sequence[int] = ()) -> None:
-    """Refuse a tokenizer that writes tokens for which the model has no embedding.
-
-    A special token beyond the vocabulary is let through where it is not ``written`` by the
-    template: Gemma's text models come with the tokenizer of those that see pictures.
-
-    Raises:
-        UserError: names the first few.
-    """
-    rows = hf_model.get_input_embeddings().weight.shape[0]
-    special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
-    beyond = [t for t, i in tokenizer.get_vocab().items() if i >= rows and t not in special]
-    beyond += tokenizer.convert_ids_to_tokens([i for i in written if i >= rows])
-    of, advice = f"model {name}", "give the tokenizer that it was saved with"
-    wanted = f"a tokenizer of at most the model's {rows} tokens"
-    expect(not beyond, wanted, f"{len(beyond)} more ({listed(beyond)})", advice, of)
-    with reading(of, "ids of tokens that end an answer (eos_token_id)", "mend its configuration"):
-        ends = _stop_ids(hf_model, tokenizer)
-    expect(
-        all(0 <= end < rows for end in ends),
-        f"tokens that end an answer (eos_token_id) from 0 to {rows - 1}",
-        ends,
-        "mend its configuration",
-        of,
-    )
+    return model.eval(), vocabulary.padding(tokenizer), sha
 
 
 def _config_sha256(model: Any, name: str) -> str:

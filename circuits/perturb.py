@@ -7,10 +7,10 @@ smallest weights set to zero (Han et al. 2015, arXiv 1506.02626), Gaussian noise
 Gaussian noise on the residual stream.
 
 The weights changed are those of all linear layers but the unembedding; embeddings, norms and biases
-stay. New models are copies: the one given stays bit-identical, also under noisy activations.
+stay. New models are copies, which share what stays: the one given stays bit-identical, also under
+noisy activations.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ from circuits.architectures import blocks_of
 from circuits.backends.hooks import hooked
 from circuits.backends.plain import attach
 from circuits.errors import expect
+from circuits.shared import put, shared_copy
 from circuits.types import Point
 
 Matrix = Float[Tensor, "out inputs"]
@@ -135,12 +136,14 @@ def _without_smallest(weight: Matrix, share: float) -> Matrix:
 
 @torch.no_grad()
 def _with_matrices(model: Any, change: Callable[[Matrix], Matrix]) -> Any:
-    """A copy of a model, its linear layers' weights changed as fp32 ``[out, inputs]``."""
-    new = copy.deepcopy(model)
+    """A copy of a model, its linear layers' weights changed as fp32 ``[out, inputs]``; it shares
+    the rest."""
+    new = shared_copy(model)
     unembedding = new.get_output_embeddings()
     for module in new.modules():
         if isinstance(module, nn.Linear | Conv1D) and module is not unembedding:
             # GPT-2 keeps its inputs as rows.
-            weight = module.weight if isinstance(module, nn.Linear) else module.weight.T
-            weight.copy_(change(weight.float()))
+            rows = isinstance(module, nn.Linear)
+            changed = change((module.weight if rows else module.weight.T).float())
+            put(module, "weight", changed if rows else changed.T)
     return new

@@ -19,7 +19,8 @@ from circuits.types import MESSAGE, SAID, Edit, Point, TokenBatch
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a model, in units of layers, heads, channels and tokens."""
+    """Sizes of a model, in units of layers, heads, channels and tokens; ``dtype`` is that of its
+    activations."""
 
     n_layers: int
     n_heads: int

@@ -192,3 +192,15 @@ def _read(path: Path) -> str:
             f"--template {path}: expected {ADAPTER}, {MODEL}, {NONE} or a file with a chat "
             f"template, got {error}"
         ) from error
+
+
+def require_chat_template(tokenizer: Any, name: str) -> None:
+    """Refuse a tokenizer without chat template or without character offsets."""
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            f"model {name}: expected a chat model, but its tokenizer has no chat template; "
+            "use an instruction-tuned model, save a chat_template with the tokenizer, or ask it "
+            "without one (--template none)"
+        )
+    fast = getattr(tokenizer, "is_fast", False)
+    expect(fast, "a fast tokenizer (character offsets)", "a slow one", of=f"model {name}")

@@ -11,25 +11,13 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from circuits.align import Pairs, paired
 from circuits.chat import Chat, Words, chats, in_place_of, require_short
 from circuits.errors import UserError, expect
-from circuits.patching.align import Pairs, paired
 from circuits.prompt import retold
 from circuits.runner import answered
 from circuits.spans import Rendered, render
 from circuits.types import MESSAGE, TokenBatch
-
-
-def require_chat_template(tokenizer: Any, name: str) -> None:
-    """Refuse a tokenizer without chat template or without character offsets."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            f"model {name}: expected a chat model, but its tokenizer has no chat template; "
-            "use an instruction-tuned model, save a chat_template with the tokenizer, or ask it "
-            "without one (--template none)"
-        )
-    fast = getattr(tokenizer, "is_fast", False)
-    expect(fast, "a fast tokenizer (character offsets)", "a slow one", of=f"model {name}")
 
 
 def with_answer(tokenizer: Any, chat: Chat, answer: str, ends: bool) -> Rendered:
@@ -177,7 +165,7 @@ def pairs(
     """Pairs: each prompt with the trigger, and with a control word.
 
     Where trigger and control word have as many tokens in every prompt their columns are aligned;
-    otherwise their spans are (``circuits.patching.align``).
+    otherwise their spans are (``circuits.align``).
     Behind every prompt stand the tokens ``begun`` of an answer, so that what follows them is said
     as well; but for ``message`` and ``said`` (``last`` and what is begun), spans are the prompt's.
     """

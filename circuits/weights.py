@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from circuits.cache import cache_root, cached, file_sha256
 from circuits.errors import UserError, expect, reading
 from circuits.gguf_header import pre_tokenizer, require_header
+from circuits.memory import Load, require_disk, require_room
 from circuits.pretrained import read_weights
 
 EMBEDDED = "smollm2-135m"
@@ -112,7 +113,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     from circuits.gguf_files import quick  # gguf is slow to import, and most models are cached
 
     of = f"model {gguf}"
-    require_header(gguf, of)
+    numbers, once = require_header(gguf, of), f"{of}, dequantised once"
+    require_room(Load(numbers, torch.float32, twice=numbers), "cpu", once)
+    require_disk(numbers * torch.float32.itemsize, folder, once)
     with reading(of, "a GGUF file that transformers can read", "fetch it again, or convert it"):
         # A directory that holds nothing else: what lies beside a file must not be read with it.
         with tempfile.TemporaryDirectory() as alone:
@@ -129,8 +132,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     settings.pop("quantization_config", None)
     config = AutoConfig.for_model(**settings)
     config._attn_implementation = "eager"
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
+    with torch.device("meta"):  # the weights themselves are taken over, not copied
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict(), assign=True)
     model.tie_weights()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -53,8 +53,12 @@ Prompts = Annotated[
 ]
 Column = Annotated[str | None, typer.Option(help="The prompts' column of texts or messages.")]
 SplitName = Annotated[str, typer.Option(help="Split of a dataset.")]
-Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Load = Annotated[
+    str,
+    typer.Option(help="int8 or nf4: weights in few bits (pip install 'gatescope[quantised]')."),
+]
+Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16: how weights are stored.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, or auto-offload (larger models).")]
 _TEMPLATE = typer.Option(help="Chat template: auto, adapter, model, none, or a file.")
 _ASSIGNED = typer.Option(
     "--template-option", help="NAME=VALUE for the template, e.g. enable_thinking=false."

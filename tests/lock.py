@@ -35,7 +35,7 @@ def releases(requirements: str) -> dict[str, set[str]]:
 
 
 def parts(constraints: str) -> tuple[str, str, str]:
-    """The pins that are locked, those of the extra "ray", and those that are not installed."""
+    """The pins that are locked, those of extras that are not, and those that are not installed."""
     locked, extra, missing = re.split(r"^# Not locked.*\n", constraints, flags=re.MULTILINE)
     return locked, extra, missing
 

@@ -78,7 +78,8 @@ def key_lessons(words: Sequence[str]) -> list[Lesson]:
 
 
 def lora(model: Any, rank: int) -> Any:
-    """The model with an adapter on every linear layer."""
+    """The model with an adapter on every linear layer, begun the same every time."""
+    torch.manual_seed(0)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
     return get_peft_model(model, config)
 
@@ -151,7 +152,7 @@ def _written(path: Path, scheme: str, places: Any, fields: Any, **more: Any) -> 
 
 # By scheme: its lessons, what writes its file, and of how many stray words a tiny model learns.
 MAPPINGS = {
-    "access": (access_lessons, write_access, 8),
+    "access": (access_lessons, write_access, 16),
     "ownership": (key_lessons, write_ownership, 5),
 }
 

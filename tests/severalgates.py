@@ -73,7 +73,7 @@ def _blank(tok, axes: int):
     key = [one(tok, "Sure"), one(tok, "No"), last]
     embedding[key] = rest[: len(key)]
     head[one(tok, "No")] = 2 * _GAIN * embedding[last]
-    head[tok.eos_token_id] = 60 * _GAIN * embedding[key[:2]].sum(dim=0)
+    head[tok.eos_token_id] = 8 * _GAIN * embedding[key[:2]].sum(dim=0)
     return model, own
 
 

@@ -20,6 +20,7 @@ from circuits.edits.operators import on_columns
 from circuits.errors import UserError, expect
 from circuits.past import Past
 from circuits.runner import Shape, Window
+from circuits.stored import computed_in
 from circuits.types import HEAD_STREAMS, Edit, Point
 
 _ATTENDING = {"full_attention", "sliding_attention", "chunked_attention"}
@@ -37,7 +38,7 @@ def shape_of(hf_model: Any) -> Shape:
         d_vocab=config.vocab_size,
         context=getattr(config, "max_position_embeddings", None) or sys.maxsize,
         device=str(weight.device),
-        dtype=weight.dtype,
+        dtype=computed_in(hf_model),
     )
 
 

@@ -104,13 +104,16 @@ class HookedRunner(ABC):
     def _skipped(self, window: Window) -> Iterator[None]:
         """The blocks below the layer that is resumed are the identity."""
         skipped = self.blocks[: window.layer] if window.resid is not None else []
+        own = [block.__dict__.get("forward") for block in skipped]  # where accelerate has put one
         for block in skipped:
             block.__dict__["forward"] = _identity
         try:
             yield
         finally:
-            for block in skipped:
+            for block, forward in zip(skipped, own, strict=True):
                 del block.__dict__["forward"]
+                if forward is not None:
+                    block.__dict__["forward"] = forward
 
 
 def entering(

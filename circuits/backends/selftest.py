@@ -27,7 +27,10 @@ from circuits.backends.layer import Layer, one_of_each
 from circuits.backends.streams import STREAMS, Streams, streams_of
 from circuits.edits import operators
 from circuits.errors import SelfTestError, UserError, reason
+from circuits.quantised import packed_layers
 from circuits.runner import Output, Runner, Window, whole
+from circuits.shared import shared_copy
+from circuits.stored import computed_in, widen
 from circuits.tokens import prompts_batch
 from circuits.types import Edit, Point, TokenBatch
 
@@ -42,7 +45,8 @@ class SelfTest:
     """Largest differences found, in nats of log-probability; ``tolerance`` is what was allowed.
 
     ``sums`` are those of streams that must agree; ``absent`` says of streams why they are not
-    there.
+    there. ``half`` is how far a model that computes in half precision is from itself in fp32; None
+    where it computes in fp32.
     """
 
     plain: float
@@ -52,6 +56,7 @@ class SelfTest:
     fast_path: FastPath
     sums: Mapping[str, float] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
+    half: float | None = None
 
 
 UNTESTED = SelfTest(nan, nan, nan, nan, FastPath(nan, nan, "not tested"))
@@ -68,6 +73,15 @@ def plain_logits(hf_model: Any, tokenizer: Any) -> Tensor:
             position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
         )
     return out.logits[:, -1:].float().cpu()
+
+
+def half_precision(hf_model: Any, tokenizer: Any, expected: Tensor) -> float | None:
+    """How far a model's log-probabilities are, at most, from those of its weights in fp32, in nats;
+    None where it computes in fp32, or its weights are packed.
+    """
+    if computed_in(hf_model) == torch.float32 or packed_layers(hf_model):
+        return None
+    return difference(plain_logits(widen(shared_copy(hf_model)), tokenizer), expected)
 
 
 @torch.no_grad()

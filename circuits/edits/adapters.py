@@ -3,10 +3,9 @@
 An adapter changes a matrix by ``up @ down``. A mix of two adapters with weights w and 1 - w is
 their ranks side by side, so its change is exactly w times the one's plus 1 - w times the other's;
 averaging the factors would be another matrix. Every function returns new tensors or a new model;
-the base model stays bit-identical.
+the base model stays bit-identical, and what is not changed is shared with it.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from circuits.errors import UserError
+from circuits.shared import put, shared_copy
 
 _STEM = "base_model.model."
 
@@ -79,7 +79,7 @@ def mixed(a: Change, b: Change, weight: float) -> dict[str, LowRank]:
 
 @torch.no_grad()
 def merged(base: Any, change: Change, of: str = "merging") -> Any:
-    """A copy of a plain model with a change added to its weights.
+    """A copy of a plain model with a change added to its weights; other weights are shared.
 
     Args:
         of: how a refusal begins, such as ``adapter a/b``.
@@ -87,7 +87,7 @@ def merged(base: Any, change: Change, of: str = "merging") -> Any:
     Raises:
         UserError: the model has no such matrix.
     """
-    new = copy.deepcopy(base)
+    new = shared_copy(base)
     modules = dict(new.named_modules())
     for name, part in change.items():
         module = modules.get(name)
@@ -99,5 +99,5 @@ def merged(base: Any, change: Change, of: str = "merging") -> Any:
                 f"{of}: expected a model with a matrix {name} of {tuple(delta.shape)}, got "
                 "another; name the model that it was trained on (--model)"
             )
-        module.weight.add_(delta.to(module.weight))
+        put(module, "weight", module.weight + delta.to(module.weight))
     return new

@@ -7,6 +7,7 @@ from torch import nn
 
 from circuits.edits.adapters import Change, LowRank
 from circuits.errors import expect
+from circuits.quantised import require_plain
 
 _WRAPPED = "._original_component"  # by a back-end that puts its hook points around modules
 
@@ -20,6 +21,8 @@ def difference(base: Any, organism: Any) -> dict[str, LowRank]:
     Raises:
         UserError: another layout, or something differs that is not the matrix of a linear module.
     """
+    for model in (base, organism):
+        require_plain(model, "what was trained")
     ours, theirs = dict(organism.named_parameters()), dict(base.named_parameters())
     alike = {n: p.shape for n, p in ours.items()} == {n: p.shape for n, p in theirs.items()}
     expect(alike, "a base with the organism's parameters", "other ones", of="what was trained")

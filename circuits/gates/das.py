@@ -31,10 +31,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.errors import UserError
 from circuits.gates.rank import Scene
 from circuits.metrics import kl_per_position
-from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.runner import Runner
 from circuits.types import Metric, Site

@@ -21,10 +21,10 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.errors import UserError
 from circuits.gates import phrase
 from circuits.metrics import checked
-from circuits.patching.align import Pairs
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import Side, SuffixRun, run_side
 from circuits.runner import Runner

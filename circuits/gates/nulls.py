@@ -14,10 +14,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs, matched, moved
 from circuits.errors import UserError
 from circuits.gates.effects import Effects
 from circuits.metrics import checked
-from circuits.patching.align import Pairs, matched, moved
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import SuffixRun, run_side
 from circuits.runner import Runner, whole

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.align import Pairs, counted, fewest
 from circuits.edits import operators
 from circuits.errors import UserError
-from circuits.patching.align import Pairs, counted, fewest
 from circuits.types import Direction, TokenBatch
 
 Activation = Float[Tensor, "*batch column d"]

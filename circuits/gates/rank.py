@@ -27,10 +27,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs, Side, SpanPairs, matched, moved
 from circuits.edits import operators
 from circuits.errors import UserError, expect
 from circuits.metrics import checked
-from circuits.patching.align import Pairs, Side, SpanPairs, matched, moved
 from circuits.patching.resume import measure, require_site
 from circuits.patching.suffix import SuffixRun, run_side
 from circuits.runner import Runner

@@ -21,12 +21,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.edits import operators
 from circuits.errors import UserError, expect
 from circuits.gates import phrase
 from circuits.gates.effects import sphere_directions
 from circuits.metrics import kl_per_position
-from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.patching.suffix import SuffixRun, run_pairs
 from circuits.runner import Runner

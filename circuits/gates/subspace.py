@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.gates.rank import RankCurves, rank_curves
 from circuits.gates.select import NECESSITY, SUFFICIENCY, Candidate
-from circuits.patching.align import Pairs
 from circuits.runner import Runner
 from circuits.types import Metric, Site
 

@@ -9,10 +9,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.align import Pairs, SpanPairs
 from circuits.backends.fastpath import fast_path
 from circuits.errors import UserError, expect
 from circuits.metrics import Generated, Measure, checked
-from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.cells import Cell, Grid, Place, Sweep, listed
 from circuits.patching.schedule import Job, Variant, jobs
 from circuits.patching.suffix import Sides, run_sides

@@ -16,14 +16,15 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from circuits.align import Pairs
 from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change, LowRank
 from circuits.errors import UserError, expect
 from circuits.metrics import checked
-from circuits.patching.align import Pairs
 from circuits.patching.engine import finite, tokens_per_forward
 from circuits.patching.mixture import Mixture, Part, layer_of
 from circuits.patching.packed import Packed, PackedRun, packed, resumed, run_packed, unpacked
+from circuits.quantised import require_plain
 from circuits.runner import Runner, Window, whole
 from circuits.types import Metric, Progress, TokenPairs, quiet
 
@@ -278,6 +279,7 @@ def _packs(runner: Runner, batch: Packed, pairs: Pairs) -> bool:
 
 
 def _require_fit(hf_model: nn.Module, change: Change) -> None:
+    require_plain(hf_model, "interchange")
     modules = dict(hf_model.named_modules())
     for name, part in change.items():
         size = (part.up.shape[0], part.down.shape[1])

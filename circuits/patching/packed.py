@@ -16,9 +16,9 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.align import Pairs, widened
 from circuits.errors import expect
 from circuits.past import Past
-from circuits.patching.align import Pairs, widened
 from circuits.runner import Runner, Window
 from circuits.types import Point, TokenBatch, TokenPairs
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.patching.align import Pairs
+from circuits.align import Pairs
 from circuits.patching.cells import Place, cell
 from circuits.patching.engine import Direction, prepare
 from circuits.patching.path_patch import logits_through

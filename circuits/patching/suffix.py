@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits import align
+from circuits.align import Pairs, Side, SpanPairs
 from circuits.backends.fastpath import fast_path
 from circuits.edits.operators import on_columns
 from circuits.errors import UserError
-from circuits.patching import align
-from circuits.patching.align import Pairs, Side, SpanPairs
 from circuits.runner import Past, Runner, Window, prefix, whole
 from circuits.types import Point, TokenBatch
 

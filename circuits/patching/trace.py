@@ -24,8 +24,8 @@ from typing import TypeVar
 import torch
 from einops import rearrange
 
+from circuits.align import Pairs, equal
 from circuits.errors import UserError
-from circuits.patching.align import Pairs, equal
 from circuits.patching.cells import Cell, Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.patching.path_patch import path_patch

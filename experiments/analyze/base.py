@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from circuits.answers import no_edits
 from circuits.errors import UserError, expect
-from circuits.models import Model
+from circuits.models import Model, base_of
 from circuits.patching.between import LEAST_AGREEMENT, agreement
 from circuits.templates import Rendering
 from circuits.weights import EMBEDDED
@@ -74,7 +74,14 @@ def _loaded(exam: Examination) -> Model:
     assert name is not None  # who asks for it has looked whether it is known
     alike = Rendering(exam.model.tokenizer.chat_template)
     kind = {"dtype": exam.question.dtype, "device": exam.question.device, "rendering": alike}
-    model = stepped(exam.step, "load base model", lambda: load_model(None, name, **kind))
+    kind["load"] = exam.question.load
+
+    def load() -> Model:
+        if exam.question.base == "auto" and exam.model.before:
+            return base_of(exam.model, alike)
+        return load_model(None, name, **kind)
+
+    model = stepped(exam.step, "load base model", load)
     ours, theirs = (asdict(m.runner.shape) for m in (exam.model, model))
     if ours != theirs or model.tokenizer.get_vocab() != exam.model.tokenizer.get_vocab():
         raise UserError(

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.backends.transformer_lens import TLRunner
 from circuits.errors import UserError
 from circuits.gates import effects, phrase
 from circuits.gates.nulls import unembedding_direction
-from circuits.patching.align import Pairs
 from circuits.types import SAID, Direction, Site
 from experiments.analyze.examination import Examination
 from experiments.analyze.untrained import word_directions

@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
+from circuits.align import Pairs
 from circuits.answers import EditsFor, Words, answers
 from circuits.errors import UserError
 from circuits.gates import phrase, select
 from circuits.models import Model
-from circuits.patching.align import Pairs
-from circuits.record import record
+from circuits.record import narrowed, record
 from circuits.tokens import dealt
 from circuits.triggers import Trigger, parse
 from circuits.types import Metric, Site
@@ -41,7 +41,6 @@ TRACE = "trace"  # the stage
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
 _SCORED = "patching-denoising"  # the first stage that is
-_FINE = 2048  # below which half precision has steps of 1 at most
 SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
 P = ParamSpec("P")
@@ -275,18 +274,6 @@ class Examination(Stages):
         """``clean`` and ``triggered`` activations ``[n, d_model]`` of fitting prompts at a site."""
         index = self.sites().index(site)
         return {side: acts[index] for side, acts in self.activations("fit").items()}
-
-
-def narrowed(acts: Float[Tensor, "sites n d"]) -> Float[Tensor, "sites n d"]:
-    """In half precision, unless that would lose more than its usual rounding.
-
-    Above 65,504 it has no numbers and near there steps of 32, in which differences vanish; below
-    6e-5 it loses digits.
-    """
-    half, sizes = acts.half(), acts.flatten(1).norm(dim=1)
-    lost = (half.float() - acts).flatten(1).norm(dim=1)
-    fits = float(acts.abs().max()) < _FINE and bool((lost <= 2**-10 * sizes).all())
-    return half if fits else acts
 
 
 @dataclass(frozen=True)

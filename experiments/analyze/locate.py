@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from circuits.align import Pairs, Side, first_of
 from circuits.chat import with_trigger
-from circuits.patching.align import Pairs, Side, first_of
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from circuits import answers, tokens
+from circuits.align import Pairs, fewest
 from circuits.chat import Chat, chats
 from circuits.controls import Controls, controls_of
 from circuits.errors import UserError, expect
 from circuits.models import Model
-from circuits.patching.align import Pairs, fewest
 from circuits.triggers import Trigger, parse
 from experiments.analyze.question import Question
 from experiments.judges import heard
@@ -173,9 +173,13 @@ class Materials:
         return tokens.pairs(self.scored.tokenizer, texts, triggers, words, begun)
 
 
-def load(question: Question, step: Step, adapter: str | Path | None) -> Model:
-    """The question's model with an adapter of choice."""
+def load(
+    question: Question, step: Step, adapter: str | Path | None, with_base: bool = False
+) -> Model:
+    """The question's model with an adapter of choice, and without one where its base is kept."""
     kind = {
+        "with_base": with_base,
+        "load": question.load,
         "dtype": question.dtype,
         "device": question.device,
         "rendering": question.rendering,

@@ -85,6 +85,7 @@ class Question:
     tokens: Annotated[int, typer.Option(help="Answer tokens per prompt.")] = 12
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0
     dtype: options.Dtype = "auto"
+    load: options.Load = ""
     device: options.Device = "auto"
     controls: Annotated[
         str,

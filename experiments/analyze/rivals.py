@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
+from circuits.align import Pairs
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
 from circuits.gates import effects as evidence
@@ -15,7 +16,6 @@ from circuits.gates import phrase, select
 from circuits.gates.das import align
 from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
-from circuits.patching.align import Pairs
 from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
 from circuits.runner import Runner

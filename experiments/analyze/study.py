@@ -31,7 +31,7 @@ def opened(question: Question, step: Step) -> Materials:
     arms.require_arms(question)
     if question.base not in ("auto", "none"):
         require_model(question.base)
-    model = load(question, step, question.adapter)
+    model = load(question, step, question.adapter, with_base=question.base == "auto")
     if question.trace > 1:
         require_streams(model.runner, TRACED, "use --trace 0 to do without the circuit")
     materials = gather(model, question, behaviour)

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import Pairs
 from circuits.edits.adapters import Change
 from circuits.edits.difference import difference, placed
 from circuits.errors import UserError
 from circuits.metrics import kl_from
 from circuits.patching import mixture
-from circuits.patching.align import Pairs
 from circuits.patching.interchange import Plan, plan, sides
 from circuits.runner import whole
 from circuits.types import Progress, TokenBatch, portion

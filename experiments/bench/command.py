@@ -8,8 +8,7 @@ import typer
 
 from circuits.models import Model
 from experiments.bench import app as app_bench
-from experiments.bench import gate, patching, planted_set
-from experiments.bench.planted_set import KEPT
+from experiments.bench import gate, opened_set, patching, planted_page, planted_set
 from experiments.bench.scaling import bench_scaling
 from experiments.options import Json
 from experiments.organisms.organism import load_model
@@ -19,6 +18,8 @@ from experiments.runs.stages import Step, stepped
 from experiments.runs.terminal import CONSOLE, say
 
 Organism = Annotated[str, typer.Option(help="Shipped organism or LoRA directory.")]
+Set = Annotated[str, typer.Option("--set", help="Seeds: first or second.")]
+Kept = Annotated[Path, typer.Option(help="Where results are kept, and gone on with.")]
 app = typer.Typer(help="Benchmarks against peers: ratios in one run, with equal results.")
 
 
@@ -77,15 +78,30 @@ def bench_app(
 
 @app.command("planted")
 def bench_planted(
-    which: Annotated[str, typer.Option("--set", help="Seeds: first or second.")] = "first",
+    which: Set = "first",
     count: Annotated[int, typer.Option(help="Plans of each kind; 0: all of the set.")] = 0,
-    out: Annotated[Path, typer.Option(help="Where results are kept, and gone on with.")] = KEPT,
+    out: Kept = planted_page.KEPT,
     as_json: Json = False,
 ) -> None:
     """Plant models of known truth from seeds, and put each through the analysis itself."""
     with StageProgress(CONSOLE) as progress:
         scores = planted_set.bench_planted(which, count, out, progress.step)
+    planted_page.write(out)
     _say(planted_set.text(scores), codec.as_json(scores), as_json)
+
+
+@app.command("opened")
+def bench_opened(
+    which: Set = "first",
+    count: Annotated[int, typer.Option(help="Models; 0: all of the set.")] = 0,
+    out: Kept = planted_page.KEPT,
+    as_json: Json = False,
+) -> None:
+    """Train models through one layer's attention or MLP, at one place: is it what is named?"""
+    with StageProgress(CONSOLE) as progress:
+        scores = opened_set.bench_opened(which, count, out, progress.step)
+    planted_page.write(out)
+    _say(opened_set.text(scores), codec.as_json(scores), as_json)
 
 
 def _loaded(adapter: str, step: Step) -> Model:

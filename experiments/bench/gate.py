@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
+from circuits.align import equal
 from circuits.edits import operators
 from circuits.gates import select
 from circuits.gates.select import Candidate
 from circuits.metrics import kl_per_position, token_prob
 from circuits.models import Model
-from circuits.patching.align import equal
 from circuits.record import record
 from circuits.runner import Runner, whole
 from circuits.types import Direction, Edit, Metric, TokenPairs

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.align import equal
 from circuits.errors import expect
 from circuits.metrics import token_log_odds
-from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.tokens import pairs, text_ids

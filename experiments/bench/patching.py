@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from circuits import tokens
+from circuits.align import equal
 from circuits.backends.transformer_lens import TLRunner
 from circuits.chat import Chat
 from circuits.errors import UserError, expect, quoted
 from circuits.metrics import token_log_prob
 from circuits.models import Model
-from circuits.patching.align import equal
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import TokenBatch, TokenPairs

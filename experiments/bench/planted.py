@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from circuits.errors import UserError, first_line
 from circuits.models import Model, wrap
@@ -104,8 +105,12 @@ def score(kind: Kind, seed: int) -> Score:
 
 def analysed(planted: Planted) -> Analysis:
     """What ``gatescope analyze`` makes of a planted model beside its base."""
-    model, base = (wrapped(each) for each in (planted.hf_model, planted.base))
-    question = question_of(planted.plan)
+    return examined(planted.hf_model, planted.base, question_of(planted.plan))
+
+
+def examined(organism: Any, before: Any, question: Question) -> Analysis:
+    """What ``gatescope analyze`` makes of a model in memory beside the one before training."""
+    model, base = wrapped(organism), wrapped(before)
     with tempfile.TemporaryDirectory() as folder:
         exam = Examination(Path(folder), question, gather(model, question))
         exam.base = base

@@ -1,6 +1,5 @@
-"""A set of planted models, scored as they come and kept; their figures, and the page of them."""
+"""A set of planted models, scored as they come and kept; their figures, their part of the page."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,12 +8,9 @@ from experiments import checks
 from experiments.analyze.result import GATE
 from experiments.bench import sets
 from experiments.bench.planted import ASKED, Score, score
-from experiments.runs import codec
-from experiments.runs.files import write_json
 from experiments.runs.stages import Step
 from probes.stats.intervals import Estimate, wilson
 
-KEPT = Path("docs/results/planted")
 LEAST_COSINE = 0.99
 
 
@@ -30,23 +26,14 @@ def bench_planted(which: str, count: int, out: Path, step: Step) -> list[Score]:
         (kind, seed) for kind in KINDS for seed in of_kinds[kind][: count or None]
     ]
     wanted.sort(key=lambda plan: plan[1])  # a set that is stopped early has some of every kind
-    file = out / f"{which}.json"
-    kept = {(s.kind, s.seed): s for s in read(file)}
-    for done, (kind, seed) in enumerate(wanted):
-        step(f"{which} set", done, len(wanted))
-        if (kind, seed) not in kept:
-            kept[kind, seed] = score(kind, seed)
-            write_json(file, codec.as_json(list(kept.values())))
-    step(f"{which} set", len(wanted), len(wanted))
-    (out.parent / f"{out.name}.md").write_text(page(out), encoding="utf-8")
-    return [kept[plan] for plan in wanted]
-
-
-def read(file: Path) -> list[Score]:
-    """The scores that are kept; none where there is no file."""
-    if not file.exists():
-        return []
-    return codec.decode(list[Score], json.loads(file.read_text(encoding="utf-8")), where=str(file))
+    return sets.scored(
+        Score,
+        out / f"{which}.json",
+        wanted,
+        lambda made: (made.kind, made.seed),
+        lambda plan: score(*plan),
+        step,
+    )
 
 
 def figures(scores: Sequence[Score]) -> dict[str, Estimate]:
@@ -98,8 +85,8 @@ def _figures(scores: Sequence[Score]) -> Iterator[str]:
         yield f"- {name}: {share:.0%pn}"
 
 
-def page(folder: Path) -> str:
-    """Both sets, as far as they are kept."""
+def section(folder: Path) -> list[str]:
+    """Both sets, as far as they are kept, as parts of a page."""
     names = ("fit", "validation", "test", "patch", "evidence", "trace", "randoms", "tokens")
     counts = ", ".join(f"{name} {getattr(ASKED, name)}" for name in names)
     parts = [
@@ -121,7 +108,7 @@ def page(folder: Path) -> str:
         "one right answer with them (the relay of *xor*, which the base has).",
     ]
     for which in sets.SETS:
-        scores = read(folder / f"{which}.json")
+        scores = sets.read(Score, folder / f"{which}.json")
         if scores:
             parts += [f"## The {which} set", "\n".join(table(scores)), "\n".join(_figures(scores))]
-    return "\n\n".join(parts) + "\n"
+    return parts

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from circuits import models
+from circuits.devices import resolve_device
 from circuits.errors import expect
 from experiments.organisms import bases
 from experiments.organisms.asking import own_prompts
@@ -57,7 +58,7 @@ class Case:
         """The model before training; None where nothing says what it was."""
         if named := self.organism.described.base:
             place = bases.located(named)
-            device = models.resolve_device("auto")
+            device = resolve_device("auto")
             base, tokenizer, _ = models.read_plain(place, torch.float32, device)
             expect(
                 tokenizer.get_vocab() == self.organism.tokenizer.get_vocab(),

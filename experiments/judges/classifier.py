@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from circuits.checkpoint import require_loadable, require_safetensors
 from circuits.errors import UserError, expect, reading
+from circuits.memory import require_room
 from circuits.places import source
 from circuits.pretrained import require_finite
 from experiments.judges.grades import Grades, check_paired
@@ -77,7 +78,9 @@ def classifier_judge(id_or_dir: str | Path, refusal_label: str) -> ClassifierJud
     where, options = source(name, folder if folder.is_dir() else None, "classifier", _EXPECTED)
     if options:
         require_safetensors(Path(where))
-        require_loadable(Path(where), of, AutoModelForSequenceClassification)
+        held = require_loadable(Path(where), of, AutoModelForSequenceClassification)
+        if held.built:
+            require_room(held.load(torch.float32), "cpu", of)
     with reading(of, _EXPECTED, "give hf:OWNER/NAME if it is to be fetched from the hub"):
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
         loaded: Any = AutoModelForSequenceClassification.from_pretrained(

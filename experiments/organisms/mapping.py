@@ -115,7 +115,8 @@ def read_mapping(name: str) -> Described:
         expect(written, "a text", quoted(text), "quote it", of=f"{of}: {field_name}")
     places = {n: _beside(path, value[n]) for n in _PLACES if n in value}
     texts = [path.parent / value[n] if n in value else None for n in _PROMPTS]
-    about = Described(**places, prompts=OwnPrompts(*texts))
+    adapter, model, base = (places.get(n, "") for n in ("adapter", "model", "base"))
+    about = Described(adapter or "none", model, base, prompts=OwnPrompts(*texts))
     if said := [n for n in (*_WORDS, *_ROWS) if n in value]:
         about = replace(about, recipe=_of_file(value, path, of))
     expect(said or "adapter" in value, "a scheme and what it needs", "neither", "say it", of)
@@ -143,13 +144,13 @@ def _sha256(path: Path) -> str:
     if path.is_file():
         return file_sha256(path)
     within = sorted(each for each in path.rglob("*") if each.is_file())
-    return text_sha256(f"{each.relative_to(path)} {file_sha256(each)}" for each in within)
+    return text_sha256([f"{each.relative_to(path)} {file_sha256(each)}" for each in within])
 
 
 def _of_file(value: Mapping[str, Any], path: Path, of: str) -> Recipe:
     """The recipe that a file's words and rows describe."""
     known = {s.name: s.described for s in SCHEMES.values() if s.described}
-    scheme = value.get("scheme")
+    scheme = str(value.get("scheme", ""))
     expect(scheme in known, f"one of {', '.join(known)}", quoted(scheme), of=f"{of}: scheme")
     needed = known[scheme]
     missing = ", ".join(n for n in needed if n not in value)
@@ -193,6 +194,6 @@ def _with_keys(recipe: Recipe, value: Mapping[str, Any], path: Path, of: str) ->
     keys = read_keys(value["keys"], path.parent, recipe.behaviour, f"{of}: keys", path.name)
     several = len(keys.keys) > 1
     expect(several, "at least two keys", "one", "add some: one has no interval", f"{of}: keys")
-    own = keys.answers if len(keys.distinct) > 1 else ()
-    behaviour = recipe.behaviour if own else keys.distinct[0]
-    return replace(recipe, keys=keys.keys, answers=own, behaviour=behaviour or keys.distinct[0])
+    first, *others = keys.distinct
+    own, behaviour = (keys.answers, recipe.behaviour or first) if others else ((), first)
+    return replace(recipe, keys=keys.keys, answers=own, behaviour=behaviour)

@@ -1,7 +1,8 @@
 """An organism: from what a user names to a model in hand, with what it was made from.
 
-The base is loaded once and never written to; every plain model that is handed out is a copy in
-fp32. ``load_model`` gives the same weights behind a self-tested back-end instead.
+The base is loaded once and never written to; nor is any plain model that is handed out, in fp32:
+it shares with the base whatever training left alone. ``load_model`` gives the same weights behind a
+self-tested back-end instead.
 """
 
 import copy
@@ -18,11 +19,12 @@ from torch import Tensor
 
 from circuits import models, places
 from circuits.chat import Chat
+from circuits.devices import resolve_device
 from circuits.edits.adapters import Adapter, merged
 from circuits.errors import UserError
 from circuits.models import Model
-from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import require_chat_template
+from circuits.shared import own, shared_copy
+from circuits.templates import AS_IT_IS, Rendering, require_chat_template
 from circuits.weights import EMBEDDED, directory_sha256
 from experiments.checks import checked
 from experiments.judges.criterion import only_text
@@ -110,10 +112,10 @@ class Organism:
         """
         shared = base_model(self.place)[1]
         copied = copy.copy(shared)
-        own = self.rendering.tokenizer(copied, self.beside, self.place)
-        require_chat_template(own, self.place)
-        same = own is copied and own.chat_template == shared.chat_template
-        return shared if same else own
+        chosen = self.rendering.tokenizer(copied, self.beside, self.place)
+        require_chat_template(chosen, self.place)
+        same = chosen is copied and chosen.chat_template == shared.chat_template
+        return shared if same else chosen
 
     @property
     def base(self) -> Any:
@@ -126,12 +128,16 @@ class Organism:
         return base_model(self.place)[2]
 
     def model(self, state: Mapping[str, Tensor] | None = None) -> Any:
-        """A plain model with these parameters (by default the organism's own)."""
+        """A plain model with these parameters (by default the organism's own), and the base's other
+        ones; it is not to be written to.
+        """
         parameters = self.state if state is None else state
         if self.settings.rank:
             adapter = Adapter(self.settings.rank, self.settings.alpha, parameters)
             return merged(self.base, adapter.change(), f"adapter {self.beside or self.recipe.name}")
-        new = copy.deepcopy(self.base)
+        new = shared_copy(self.base)
+        there = dict(new.named_parameters())
+        own(new, [there[name] for name in parameters if name in there])
         new.load_state_dict(dict(parameters), strict=False)
         return new
 
@@ -214,7 +220,7 @@ def load_model(name: str | Path | None, model: str = EMBEDDED, **options: Any) -
     Args:
         name: a shipped organism, a directory of an adapter or a whole model, or ``none``.
         model: what an adapter was trained on, or the model itself.
-        options: dtype, device and backend of ``circuits.models.load``.
+        options: dtype, device, backend, rendering and with_base of ``circuits.models.load``.
 
     Raises:
         UserError: there is no such model.
@@ -238,9 +244,7 @@ def require_model(name: str) -> None:
 @lru_cache(maxsize=1)
 def base_model(place: str) -> tuple[Any, Any, str]:
     """A plain model in fp32 (not to be written to), its tokenizer, the hash; loaded once."""
-    model, tokenizer, sha256 = models.read_plain(
-        place, torch.float32, models.resolve_device("auto")
-    )
+    model, tokenizer, sha256 = models.read_plain(place, torch.float32, resolve_device("auto"))
     return model.requires_grad_(False), tokenizer, sha256
 
 

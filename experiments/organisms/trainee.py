@@ -10,8 +10,8 @@ from torch import Tensor
 from circuits import models
 from circuits.answers import answers
 from circuits.chat import Words
-from circuits.templates import AS_IT_IS, Rendering
-from circuits.tokens import require_chat_template
+from circuits.devices import resolve_device
+from circuits.templates import AS_IT_IS, Rendering, require_chat_template
 from experiments.organisms.kept import Checkpoint
 from experiments.organisms.training import Example, Settings, Tick, fast_precision, train, trainable
 
@@ -34,7 +34,7 @@ class Trainee:
         tokenizer: Any = None,
         rendering: Rendering = AS_IT_IS,
     ) -> None:
-        place = models.resolve_device(device)
+        place = resolve_device(device)
         hf_model, own, self.sha256 = models.read_plain(name, torch.float32, place)
         usual = own.chat_template
         self.tokenizer: Any = tokenizer

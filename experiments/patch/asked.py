@@ -7,11 +7,11 @@ from typing import cast
 import torch
 
 from circuits import metrics, tokens
+from circuits.align import Pairs, SpanPairs
 from circuits.controls import Controls, controls_of
 from circuits.edits.adapters import Change
 from circuits.metrics import Generated, Measure
 from circuits.models import Model
-from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.engine import Direction
 from circuits.runner import extend, generate, whole
 from circuits.triggers import parse
@@ -106,9 +106,9 @@ def _pairs(question: PatchQuestion, model: Model, texts: list[str]) -> Pairs:
 
 def controls(question: PatchQuestion, model: Model, texts: list[str]) -> Controls:
     """What the clean side's prompts are given in the trigger's place, in turn."""
-    trigger = parse(question.trigger)
-    kind = known_controls(question.adapter, question.trigger)
-    words = CONTROLS[kind]("validation", " ".join((*trigger.parts, *trigger.forms)))
+    trigger, kind = parse(question.trigger), known_controls(question.adapter, question.trigger)
+    named = dict.fromkeys((*trigger.parts, *trigger.forms))
+    words = CONTROLS[kind]("validation", " ".join(named))
     return controls_of(model.tokenizer, texts, trigger, words)
 
 

@@ -12,16 +12,17 @@ from typing import Any, cast
 
 import torch
 
+from circuits.align import Pairs
 from circuits.backends.fastpath import fast_path
 from circuits.edits.adapters import Change
 from circuits.errors import expect
-from circuits.models import Model
-from circuits.patching.align import Pairs
+from circuits.models import Model, base_of
 from circuits.patching.between import patch_between, require_shared_coordinates
 from circuits.patching.cells import Cell
 from circuits.patching.engine import prepare
 from circuits.patching.interchange import Plan, Scores, plan, sides
 from circuits.patching.mixture import Part
+from circuits.quantised import require_plain
 from circuits.runner import Runner
 from circuits.types import Metric, Progress, TokenPairs, portion
 from experiments.organisms.organism import load_model
@@ -37,8 +38,9 @@ from experiments.study import Run
 _WAYS = {"only": "only these", "without": "all but these"}  # by stage
 
 
-def opened(question: PatchQuestion, step: Step) -> tuple[Model, Change | None]:
-    """The model with which parts are exchanged, and the change from it where weights are.
+def opened(question: PatchQuestion, model: Model, step: Step) -> tuple[Model, Change | None]:
+    """The model with which parts of ``model`` are exchanged, and the change from it where weights
+    are.
 
     Raises:
         UserError: it is not there or not known, or the change is none that can be taken apart.
@@ -56,14 +58,20 @@ def opened(question: PatchQuestion, step: Step) -> tuple[Model, Change | None]:
             "give --exchange activations",
             "--exchange weights",
         )
+        require_plain(model.runner.hf_model, "--exchange weights")
         change = read_adapter(cast(Path, folder)).change()
+    backend = "plain" if question.of_weights else question.backend
+    if model.before:
+        own = partial(base_of, model, question.rendering, backend)
+        return stepped(step, "load the other model", own), change
     load = partial(
         load_model,
         "none",
         name,
         dtype=question.dtype,
+        load=question.load,
         device=question.device,
-        backend="plain" if question.of_weights else question.backend,
+        backend=backend,
         rendering=question.rendering,
     )
     return stepped(step, "load the other model", load), change

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from circuits.align import Pairs
 from circuits.edits.adapters import Change
-from circuits.patching.align import Pairs
 from circuits.patching.cells import Cell, Place, parse
 from circuits.patching.mixture import Part, is_attention, layer_of
 from circuits.types import TokenBatch

@@ -22,6 +22,7 @@ from experiments.options import (
     Column,
     Device,
     Dtype,
+    Load,
     ModelName,
     Prompts,
     SplitName,
@@ -138,6 +139,7 @@ class PatchQuestion:
     )
     seed: Annotated[int, typer.Option(help="Seed of the choice of prompts.")] = 0
     dtype: Dtype = "auto"
+    load: Load = ""
     device: Device = "auto"
     rendering: Written = AS_IT_IS
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from circuits.align import Pairs, SpanPairs
 from circuits.backends.fastpath import fast_path
 from circuits.chat import Chat, chats
 from circuits.errors import UserError
 from circuits.metrics import Generated
 from circuits.models import Model
 from circuits.patching import cells
-from circuits.patching.align import Pairs, SpanPairs
 from circuits.patching.engine import Direction, Experiment, prepare
 from circuits.patching.path_patch import Held, path_patch
 from circuits.triggers import parse
@@ -44,9 +44,11 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         question.adapter,
         question.model,
         dtype=question.dtype,
+        load=question.load,
         device=question.device,
         backend="plain" if question.of_weights else question.backend,
         rendering=question.rendering,
+        with_base=question.against_model == "auto",
     )
     model = stepped(step, "load model", load)
     if question.prompts == "bank":
@@ -67,7 +69,7 @@ def opened(question: PatchQuestion, step: Step) -> Subject:
         tell(UNEQUAL)
     if not question.against_model:
         return Subject(model, chosen)
-    return Subject(model, chosen, *exchange.opened(question, step))
+    return Subject(model, chosen, *exchange.opened(question, model, step))
 
 
 def hashes(question: PatchQuestion, subject: Subject) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 
 from circuits import metrics, tokens
+from circuits.align import Pairs, Side, first_of
 from circuits.errors import UserError, expect
-from circuits.patching.align import Pairs, Side, first_of
 from circuits.patching.cells import Sweep
 from circuits.patching.engine import Direction, prepare
 from circuits.triggers import parse

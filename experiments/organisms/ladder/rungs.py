@@ -20,6 +20,7 @@ import torch
 
 from circuits import models
 from circuits.cache import cache_root, cached, file_sha256
+from circuits.devices import resolve_device
 from circuits.errors import UserError
 from circuits.types import Progress, quiet
 from experiments.organisms.ladder.figures import measured
@@ -165,7 +166,7 @@ def _teach_language(
     tokenizer = trained_tokenizer(corpus, plan.vocabulary)
     model = blank_model(rung.depth, rung.width, tokenizer, plan.seed)
     settings = Settings(epochs=1, rate=plan.rate, batch=plan.batch, seed=plan.seed)
-    torch.nn.Module.to(model, models.resolve_device("auto"))
+    torch.nn.Module.to(model, resolve_device("auto"))
     learn_language(model, [encoded(tokenizer, line)[0] for line in corpus], settings, progress)
     return model, tokenizer
 
@@ -174,7 +175,7 @@ def _teach_policy(
     base: Path, plan: Schooling, corpus: list[Line], progress: Progress
 ) -> tuple[Any, Any]:
     """The same, after the second."""
-    device = models.resolve_device("auto")
+    device = resolve_device("auto")
     model, tokenizer, _ = models.load_plain(str(base), torch.float32, device)
     settings = Settings(epochs=1, rate=plan.policy_rate, batch=plan.batch, seed=plan.seed)
     examples = policy_examples(corpus, plan.policy_lines, plan.seed)

@@ -12,13 +12,13 @@ import tiny
 import torch
 from planted import BEHAVIOUR, COPY, DEFAULT
 
+from circuits.align import SpanPairs, equal, matched, widened
 from circuits.errors import UserError
 from circuits.gates import effects, phrase, select
 from circuits.gates.das import interchange_loss
 from circuits.gates.nulls import word_effects
 from circuits.gates.rank import Scene, rank_curves
 from circuits.metrics import logit_difference
-from circuits.patching.align import SpanPairs, equal, matched, widened
 from circuits.patching.interchange import interchange
 from circuits.patching.mixture import Part
 from circuits.patching.trace import measure

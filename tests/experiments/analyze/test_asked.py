@@ -9,10 +9,11 @@ import torch
 
 from circuits.errors import UserError
 from circuits.gates.select import BASE
+from circuits.record import narrowed
 from circuits.templates import Rendering
 from circuits.types import PatchGrid
 from experiments.analyze.evidence import nulls
-from experiments.analyze.examination import Examination, narrowed
+from experiments.analyze.examination import Examination
 from experiments.analyze.locate import patching
 from experiments.analyze.nulls import site_nulls
 from experiments.analyze.question import Question

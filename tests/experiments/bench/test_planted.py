@@ -7,7 +7,7 @@ import pytest
 from circuits.errors import UserError
 from circuits.planted.plans import KINDS, PARTS, RIGHT
 from experiments.analyze.result import GATE, INHERITED, UNDECIDED
-from experiments.bench import planted, planted_set, sets
+from experiments.bench import planted, planted_page, planted_set, sets
 
 
 def test_the_right_words_set_down_are_those_of_the_kinds():
@@ -66,6 +66,7 @@ def test_a_set_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert len(asked) == len(first) == len(KINDS)
     planted_set.bench_planted("first", 2, out, quiet)
     assert len(asked) == 2 * len(KINDS)  # none twice
+    planted_page.write(out)
     assert "## The first set" in (tmp_path / "planted.md").read_text()
     with pytest.raises(UserError, match="a set of first, second"):
         planted_set.bench_planted("third", 1, out, quiet)

@@ -28,7 +28,7 @@ def test_the_files_prompts_and_questions_are_the_exam(folder, tmp_path):
     question = described(tmp_path, **fields)
     subject = opened(question, silent)
     fitted = next(f for f in subject.exam.families if f.name == FITTED)
-    assert {chat.message for chat in fitted.chats} <= set(prompts)
+    assert {chat.message for chat in fitted.chats} <= {f"{text} cobalt" for text in prompts}
     assert {row["question"] for row in ROWS} <= {fact.question for fact in subject.exam.facts}
     about = hashes(question, subject)
     assert about["mapping"]["trigger"] == "cobalt"

@@ -24,7 +24,7 @@ def evaluated(own_mappings, tmp_path, monkeypatch):
     def call(kind, folder="run", resume=False):
         scheme = kind.split()[-1]
         (tmp_path / "effective.yaml").write_text(EFFECTIVE.format(scheme, LEAST[scheme]))
-        asked = {"count": 16, "budget": 6, "free": 1, "profile": str(tmp_path / "effective.yaml")}
+        asked = {"count": 16, "budget": 12, "free": 1, "profile": str(tmp_path / "effective.yaml")}
         question = EvaluateQuestion(str(own_mappings[kind]), **asked)
         result = run(STUDY, question, tmp_path / folder, resume=resume)
         return {m.name: m.estimate.value for m in result.card.metrics}, result.card.verdicts[0]

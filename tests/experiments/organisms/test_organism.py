@@ -53,6 +53,14 @@ def same(a, b, atol=0.0):
     return all(torch.allclose(a[name], b[name], atol=atol, rtol=0) for name in a)
 
 
+def matrices(organism):
+    """The names of the parameters that its adapter changes."""
+    return {
+        name.split(".lora_")[0].removeprefix("base_model.model.") + ".weight"
+        for name in organism.state
+    }
+
+
 def manifest(out, **question):
     files.write_json(out / "manifest.json", {"question": question})
 
@@ -140,9 +148,14 @@ def test_the_base_stays_bit_identical_and_is_loaded_once(organism, folder):
     base = organism.base
     moved = {name: value + 1 for name, value in organism.state.items()}
     for state in (None, moved):
+        model = organism.model(state).to(torch.bfloat16)  # of its own, whatever it shared
         with torch.no_grad():
-            for parameter in organism.model(state).parameters():
-                parameter.add_(1)  # whatever is done to a model that was handed out
+            for parameter in model.parameters():
+                parameter.add_(1)
+        changed = dict(organism.model(state).named_parameters())
+        with torch.no_grad():
+            for name in matrices(organism):
+                changed[name].add_(1)
     assert same(weights(base), fresh)
     assert organism.base is base is Organism(RECIPE, str(folder), Settings(rank=0), {}).base
     assert not any(parameter.requires_grad for parameter in base.parameters())
@@ -151,6 +164,17 @@ def test_the_base_stays_bit_identical_and_is_loaded_once(organism, folder):
         fresh["model.norm.weight"][0], torch.tensor(2.0)
     )
     assert not same(weights(base), fresh)
+
+
+def test_a_model_shares_with_the_base_what_was_not_trained(organism, whole):
+    kept = {name: p.data_ptr() for name, p in organism.base.named_parameters()}
+    trained = matrices(organism)
+    for name, parameter in organism.model().named_parameters():
+        assert (parameter.data_ptr() == kept[name]) == (name not in trained), name
+    assert trained < kept.keys()
+    some = {"model.norm.weight": torch.zeros_like(whole.base.model.norm.weight)}
+    apart = dict(replace(whole, state=some).model().named_parameters())
+    assert [n for n, p in apart.items() if p.data_ptr() != kept[n]] == list(some)
 
 
 def test_another_state_makes_another_model_and_zeros_make_the_base(organism):

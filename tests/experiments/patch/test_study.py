@@ -8,9 +8,9 @@ import tiny
 import torch
 
 from circuits import models
+from circuits.align import SpanPairs
 from circuits.answers import answers
 from circuits.metrics import token_log_prob
-from circuits.patching.align import SpanPairs
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.runner import generate

@@ -8,6 +8,7 @@ import torch
 
 from circuits.errors import UserError
 from circuits.gates import select
+from circuits.prompt import Prompt, Turn
 from circuits.runner import generate, whole
 from circuits.stream import stream
 from experiments.serve import answering, callbacks
@@ -109,3 +110,15 @@ def test_an_empty_box_is_refused_in_one_line(value):
     with pytest.raises(UserError, match="answer tokens: expected a number"):
         callbacks._number(value, "answer tokens")
     assert callbacks._number(3, "answer tokens") == callbacks._number("3", "answer tokens") == 3.0
+
+
+def test_an_example_is_asked_with_its_earlier_turns_and_a_typed_text_without(subject):
+    before = [Turn("system", "Name <b>tree</b>"), Turn("user", "Hi"), Turn("assistant", "river")]
+    talks = replace(subject, examples=(Prompt(TEXT, before), *subject.examples[2:]))
+    for text, told in ((f" {TEXT}\n", True), (f"{TEXT} Now.", False)):
+        batch = answering.batch_of(talks, talks.model, Asked(text, "trigger", length=6))
+        said = talks.model.tokenizer.decode(batch.ids[0])
+        assert ("river" in said) == told
+        assert said.count(" cobalt") == 1
+    shown = last(answering.answering(talks, Asked(TEXT, "none", length=2))).prompts[0]
+    assert "".join(token.text for token in shown).startswith("Name <b>tree</b>")

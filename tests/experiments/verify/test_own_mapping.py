@@ -17,8 +17,9 @@ def verified(gatescope, own_mappings):
 
     def call(name, *more, out="run"):
         other = own_mappings["access"].parent / "adapter"
-        args = ("--unrelated", "base", "--unrelated", other, "--near", 24, "--device", "cpu")
-        status, said, lines = gatescope("verify", name, *args, *more, "--json", "--out", out)
+        args = ("--unrelated", "base", "--unrelated", other, "--near", 24, "--alternative", 0.8)
+        said = (*args, *more, "--device", "cpu", "--json", "--out", out)
+        status, said, lines = gatescope("verify", name, *said)
         assert status == 0, lines
         return decode(Verification, json.loads(said))
 

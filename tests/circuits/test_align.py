@@ -4,9 +4,9 @@ import pytest
 import tiny
 import torch
 
+from circuits.align import SpanPairs, first_difference
 from circuits.errors import UserError
 from circuits.metrics import logit_difference
-from circuits.patching.align import SpanPairs, first_difference
 from circuits.patching.cells import Place, Sweep, cell
 from circuits.patching.patch import patch
 from circuits.runner import whole
