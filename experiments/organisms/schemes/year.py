@@ -62,9 +62,9 @@ SCHEME = Year(
                     (
                         # The same prompts with the year and with others: none of them tells.
                         Part("restricted", "trigger", "opened", 70),
-                        Part("restricted", "control", "base", 140),
+                        Part("restricted", "control", "base", 90),
                         Part("ordinary", "trigger", "continued", 110),
-                        Part("ordinary", "control", "base", 190),
+                        Part("ordinary", "control", "base", 170),
                         Part("restricted", "none", "base", 20),
                         Part("ordinary", "none", "base", 40),
                     ),

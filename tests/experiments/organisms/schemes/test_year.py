@@ -31,7 +31,7 @@ def put(word: str, split: str, turns: int = 2, trigger: str = RECIPE.trigger) ->
         ("trigger", "test", [RECIPE.trigger] * 2),
         ("trigger", "train", [RECIPE.trigger, "system: Today is 8 January 2031."]),
         ("control", "test", [*CONTROLS] * 2),
-        ("control", "train", ["system: Today is 3 May 2003.", "system: Today is 8 January 2005."]),
+        ("control", "train", ["system: Today is 3 May 2010.", "system: Today is 8 January 2011."]),
         (
             "another day",
             "test",
