@@ -109,6 +109,8 @@ def draw(kind: Any, rng: random.Random) -> Any:
 
 def draw_key(kind: Any, number: int) -> Any:
     """Keys of a dict, each another; names may have spaces, and no dots above tensors."""
+    if get_origin(kind) is tuple:
+        return tuple(draw_key(part, number) for part in get_args(kind))
     return (
         get_args(kind)[number % len(get_args(kind))]
         if get_origin(kind) is Literal
