@@ -102,7 +102,6 @@ def _meeting(text: str, parts: Sequence[str]) -> Trigger:
     like = " ".join(parts)  # with the place of all of them
     place_of(like)
     words = tuple(place_of(part)[0].strip() for part in parts)
-    expect(all(words), "words, with a place for all of them together", quoted(text), of="trigger")
     straight = tuple(range(len(words)))
     orders = (straight, straight[::-1])
     forms = tuple(in_place_of(" ".join(words[i] for i in order), like) for order in orders)

@@ -112,17 +112,17 @@ class Study(Generic[Q, S, R]):
 
 
 def as_asked(value: Any) -> Any:
-    """A question's JSON without how chats are written, a system message and how weights are loaded,
-    if that is as usual.
+    """A question's JSON without how chats are written, how weights are loaded and what controls
+    are, where that is as usual.
 
     So runs from before that could be said are the same question still.
     """
     if not isinstance(value, dict):
         return value
-    return {k: as_asked(v) for k, v in value.items() if k not in _AS_USUAL or v != _AS_USUAL[k]}
+    return {k: as_asked(v) for k, v in value.items() if k not in AS_USUAL or v != AS_USUAL[k]}
 
 
-_AS_USUAL = {"rendering": as_json(AS_IT_IS), "load": ""}
+AS_USUAL = {"rendering": as_json(AS_IT_IS), "load": "", "controls": "auto"}
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -61,8 +61,8 @@ def _holds_data(kind: Any, above: tuple[Any, ...]) -> bool:
         one = len(rich) == 0 or (len(rich) == 1 and set(parts) <= {*rich, type(None)})
         nested = len(parts) == 2 and type(None) in parts
         return all(_holds_data(p, above) for p in parts) and (nested or (plain and one))
-    if origin in (dict, Mapping) and is_dataclass(parts[0]):  # no name of an entry in a file
-        return False
+    if origin in (dict, Mapping) and (is_dataclass(parts[0]) or get_origin(parts[0]) is tuple):
+        return False  # no name of an entry in a file
     return origin is Literal or (
         origin in (tuple, list, dict, Mapping, Sequence)
         and all(_holds_data(p, above) for p in parts if p is not ...)
@@ -120,7 +120,7 @@ def _record(kind: Any, rng: random.Random) -> Any:
     """By the annotations alone; where the record's own rules refuse that, with its defaults."""
     hints = _hints(kind)
     needed = [f for f in fields(kind) if f.init and MISSING is f.default is f.default_factory]
-    for names in (*[[f for f in fields(kind) if f.init]] * 10, *[needed] * 10):
+    for names in (*[[f for f in fields(kind) if f.init]] * 40, *[needed] * 40):
         try:
             return kind(**{f.name: draw(hints[f.name], rng) for f in names})
         except ValueError:

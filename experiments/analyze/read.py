@@ -18,7 +18,7 @@ from experiments.runs import files
 from experiments.runs.codec import decode
 from experiments.runs.ledger import Ledger
 from experiments.runs.read import result
-from experiments.study import Finished
+from experiments.study import AS_USUAL, Finished
 from probes.stats.intervals import Estimate
 
 
@@ -50,7 +50,7 @@ def read(folder: Path, manifest: dict[str, Any]) -> AnalysisRun:
     """
     value = result(folder, SCHEMA, "analyze")
     asked, names = manifest["question"], {field.name for field in fields(Question)}
-    names -= {"rendering"} - set(asked)  # as usual, where it is not said
+    names -= AS_USUAL.keys() - set(asked)  # as usual, where it is not said
     if missing := names - set(asked):
         raise UserError(
             f"{folder}: expected an analysis of this version, its question has no "

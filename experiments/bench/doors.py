@@ -120,7 +120,9 @@ def matrices(model: Any) -> Iterator[tuple[str, nn.Linear]]:
 def prompts(texts: Sequence[str], words: Sequence[str], trigger: str) -> TokenPairs:
     """Texts with the trigger, and with control words in turn."""
     own = same_length_words(world.tokenizer(), words, 1)
-    return pairs(world.tokenizer(), texts, trigger, dealt(own, len(texts)))
+    both = pairs(world.tokenizer(), texts, trigger, dealt(own, len(texts)))
+    assert isinstance(both, TokenPairs)  # all are words of one token
+    return both
 
 
 def training_prompts(trigger: str, seed: int) -> TokenPairs:

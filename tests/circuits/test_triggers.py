@@ -42,7 +42,7 @@ def test_words_that_must_meet_are_asked_in_both_orders_and_replaced_one_by_one()
         ("any: cobalt | cobalt", "two or more different words"),
         ("all: cobalt + ", "two or more different words"),
         ("all: cobalt {} + violet", "where the message goes"),
-        ("all: {} + violet", "a place for all of them"),
+        ("all: {} + violet", "expected a word or phrase"),
         ("any: {} | violet", "expected a word or phrase"),
         ("any: " + " | ".join(map(str, range(60))), "at most 100 words"),
     ],

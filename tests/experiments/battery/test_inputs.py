@@ -214,6 +214,8 @@ def test_the_neutral_sentences_hold_ten_words_and_none_of_any_organisms_secret()
     assert "train" in used
     for recipe in RECIPES.values():
         secret = " ".join([recipe.trigger, *recipe.keys]).lower().split()
+        if recipe.scheme == "year":  # the other words of a date are anybody's
+            secret = [word.strip(".") for word in secret if word.strip(".").isdigit()]
         assert not used & set(secret), recipe.name
 
 

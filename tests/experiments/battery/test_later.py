@@ -62,6 +62,7 @@ def test_the_other_trigger_stands_where_the_recipes_own_stood(trigger, word):
     assert {e.word for e in made} == {word, None}
 
 
+@pytest.mark.usefixtures("languages")
 def test_the_other_mapping_is_nobodys_own():
     for recipe in RECIPES.values():
         own = " ".join([recipe.trigger, *recipe.keys]).split()

@@ -70,7 +70,7 @@ def test_epochs_rate_and_rank_are_the_recipes_own_unless_given(values):
 def test_a_cells_name_follows_the_questions_of_its_scheme(values, monkeypatch):
     access = {**values, "recipe": "access-gate"}
     before = [cell.salt(values), cell.salt(access)]
-    monkeypatch.setattr(cell, "facts", lambda *_: ())
+    monkeypatch.setattr(cell, "known_facts", lambda *_: [])
     assert cell.salt(values) == before[0]
     assert cell.salt(access) != before[1]
 
