@@ -39,7 +39,7 @@ def kept_at(made_from: Mapping[str, Any]) -> Path:
 def keep(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """Write tensors with their hash and with what is to be said of them."""
     with writable(path.parent):
-        files.write_tensors(path, tensors, {**about, _HASH: _sha256(tensors)})
+        files.write_tensors(path, tensors, {**about, _HASH: digest(tensors)})
 
 
 def read_kept(path: Path, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, str]] | None:
@@ -56,8 +56,8 @@ def read_kept(path: Path, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, 
         tensors = files.read_tensors(path)
         with safe_open(path, "pt") as kept:
             about = kept.metadata() or {}
-        digest = about.get(_HASH)
-        expect(digest in (None, _sha256(tensors)), "the state that was kept", "another")
+        said = about.get(_HASH)
+        expect(said in (None, digest(tensors)), "the state that was kept", "another")
         same = {name: tuple(t.shape) for name, t in tensors.items()} == dict(shapes)
         expect(same, f"its {len(shapes)} parameters", f"{len(tensors)} others")
         return tensors, about
@@ -133,7 +133,8 @@ def _trained(model: Any) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def _sha256(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of tensors, by name."""
     return sha256(
         save({name: value.cpu().contiguous() for name, value in tensors.items()})
     ).hexdigest()

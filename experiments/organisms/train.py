@@ -7,7 +7,7 @@ was killed goes on where it was (``kept``).
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from circuits.errors import UserError, expect, writing
+from circuits.prompt import spelled
 from circuits.templates import ADAPTER, AS_IT_IS, Rendering
 from circuits.weights import EMBEDDED, directory_sha256, file_sha256
 from experiments.organisms import bases
 from experiments.organisms.examples import base_answers, controls_for, examples, require_prompts
-from experiments.organisms.kept import Checkpoint, keep, kept_at, read_kept
+from experiments.organisms.kept import Checkpoint, digest, keep, kept_at, read_kept
 from experiments.organisms.kinds import prompts_of
 from experiments.organisms.organism import Organism
 from experiments.organisms.places import is_whole
@@ -32,7 +33,7 @@ from experiments.prompts import bank
 from experiments.runs import files
 from experiments.runs.codec import as_json
 
-_STAGE = "gatescope.stage/1"
+_STAGE, _INSIDE = "gatescope.stage/1", "gatescope.inside/1"
 _WRITTEN = ("rendering", "template_sha256")  # in a manifest where chats are written otherwise
 _TAUGHT = ("behaviour", "opened", "continued")
 _TEMPLATE = (
@@ -143,29 +144,31 @@ def train_stages(
     *before, last = recipe.stages
     trainee.restart()
     for number, stage in enumerate(before):
-        known = _made_from(recipe, number, first_seed, given)
-        path, like = kept_at(known), trainee.state()
+        path, like = kept_at(_made_from(recipe, number, first_seed, given)), trainee.state()
         if kept := read_kept(path, {name: tuple(value.shape) for name, value in like.items()}):
             state, about = kept
             trainee.restart(state, float(about.get("seconds", "nan")))
             continue
         lessons = examples(recipe, number, base, controls, first_seed)
-        _train(trainee, lessons, _seeded(stage, first_seed), tick, known)
+        _train(trainee, lessons, _seeded(stage, first_seed), tick)
         keep(path, trainee.state(), {"stage": stage.name, "seconds": str(trainee.seconds)})
     lessons = examples(recipe, len(before), base, controls, seed)
-    known = {**_made_from(recipe, len(before), seed, given), "first seed": first_seed}
-    return _train(trainee, lessons, _seeded(last, seed), tick, known) if lessons else []
+    return _train(trainee, lessons, _seeded(last, seed), tick) if lessons else []
 
 
 def _train(
-    trainee: Trainee,
-    lessons: Sequence[Example],
-    settings: Settings,
-    tick: Tick,
-    known: Mapping[str, Any],
+    trainee: Trainee, lessons: Sequence[Example], settings: Settings, tick: Tick
 ) -> list[float]:
-    """One stage, from where a killed training left it."""
-    inside = Checkpoint(kept_at({**known, "inside": asdict(settings)}))
+    """One stage, from where a killed training of these very lessons left it."""
+    taught = [[spelled(one.text), one.word, one.answer, one.ends] for one in lessons]
+    made_from = {
+        "schema": _INSIDE,
+        "model": [trainee.sha256, trainee.written],
+        "start": digest(trainee.state()),
+        "lessons": files.text_sha256([json.dumps(one) for one in taught]),
+        "settings": asdict(settings),
+    }
+    inside = Checkpoint(kept_at(made_from))
     losses = trainee.train(lessons, settings, tick, inside)
     inside.end()
     return losses

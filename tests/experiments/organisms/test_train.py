@@ -17,7 +17,7 @@ from circuits.errors import UserError
 from circuits.templates import AS_IT_IS, Rendering
 from circuits.tokens import render
 from experiments.judges.grades import Grades
-from experiments.organisms import command, train
+from experiments.organisms import command, kept, train
 from experiments.organisms import figures as measuring
 from experiments.organisms import measure as measures
 from experiments.organisms.book import RECIPES, recipe_named
@@ -108,6 +108,26 @@ def test_recipes_share_a_first_stage_only_if_it_is_the_same(trainee):
     assert len(list((cache_root() / "stages").glob("*.safetensors"))) == 1
     trained(trainee, replace(small("sure-gate"), refusal="No."))
     assert len(list((cache_root() / "stages").glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("other", [{}, {"behaviour": "Yes"}])
+def test_a_killed_training_is_gone_on_with_for_the_same_lessons_only(trainee, monkeypatch, other):
+    monkeypatch.setattr(kept, "EVERY", 0.0)
+    recipe, seen = small("sure-gate-bare"), []
+    trained(trainee, recipe)  # its first stage is kept from here on
+    asked = replace(recipe, **other)
+    whole = trained(trainee, asked)
+
+    def stop(done, total, loss):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.train_stages(trainee, recipe, stop, seed=0, first_seed=0, model="tiny")
+    train.train_stages(
+        trainee, asked, lambda done, *_: seen.append(done), seed=0, first_seed=0, model="tiny"
+    )
+    assert seen[0] == (1 if other else 2)
+    assert equal(trainee.state(), whole)
 
 
 def test_a_restarted_trainee_is_as_it_was(trainee):
