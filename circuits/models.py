@@ -283,7 +283,7 @@ def _read(name: str, dtype: torch.dtype, device: str, twice: int = 0) -> tuple[A
     except UserError as error:
         require_readable(where, name, error)
         raise
-    sha = weights.directory_sha256(folder) if folder else _config_sha256(model, name)
+    sha = weights.model_sha256(folder) if folder else _config_sha256(model, name)
     with reading(of, f"a model that fits on {device}", "choose another --device or --dtype bf16"):
         nn.Module.to(model, device)
     return model.eval(), vocabulary.padding(tokenizer), sha

@@ -58,6 +58,18 @@ def directory_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def model_sha256(folder: Path) -> str:
+    """What the model in a directory is known by; where a GGUF was dequantised, that file's hash.
+
+    What is written beside its weights (configuration, tokenizer) is as the installed libraries
+    write it: the same GGUF makes other files with others of them. Only the cache is believed about
+    what a directory was made of, whose files are verified on use.
+    """
+    if folder.parent != _dequantised_root():
+        return directory_sha256(folder)
+    return str(json.loads((folder / _INDEX).read_text(encoding="utf-8"))["gguf"])
+
+
 def _files(folder: Path) -> dict[str, Path]:
     """What decides what a model is, by its place in the folder; links are followed."""
     files: dict[str, Path] = {}
@@ -76,9 +88,13 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
+def _dequantised_root() -> Path:
+    return cache_root() / "gguf"
+
+
 def is_dequantised(sha256: str) -> bool:
     """Whether the cache has the weights of a GGUF with this hash; they are verified on use."""
-    return any((cache_root() / "gguf").glob(f"{sha256[:32]}*/{_INDEX}"))
+    return any(_dequantised_root().glob(f"{sha256[:32]}*/{_INDEX}"))
 
 
 def dequantised(gguf: Path, sha256: str = "") -> Path:
@@ -106,7 +122,7 @@ def dequantised(gguf: Path, sha256: str = "") -> Path:
     composed = pre_tokenizer(gguf, of) in _COMPOSED
     # Their own name, so that what was cached before characters were composed is not used.
     name = key[:32] + "-nfc" * composed
-    return cached(cache_root() / "gguf" / name, _INDEX, build)
+    return cached(_dequantised_root() / name, _INDEX, build)
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:

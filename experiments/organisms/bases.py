@@ -6,7 +6,7 @@ from functools import lru_cache
 from circuits import places
 from circuits.cache import file_sha256
 from circuits.errors import UserError
-from circuits.weights import EMBEDDED, directory_sha256, embedded_gguf
+from circuits.weights import EMBEDDED, embedded_gguf, model_sha256
 from experiments.organisms import ladder
 from experiments.organisms.recipe import Recipe
 from experiments.organisms.stages import POLICY
@@ -39,4 +39,4 @@ def fingerprint(name: str) -> str:
     if places.own_name(name) == EMBEDDED:
         return file_sha256(embedded_gguf())
     folder = places.locate(located(name))
-    return directory_sha256(folder) if folder else name
+    return model_sha256(folder) if folder else name

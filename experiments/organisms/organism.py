@@ -25,7 +25,7 @@ from circuits.errors import UserError
 from circuits.models import Model
 from circuits.shared import own, shared_copy
 from circuits.templates import AS_IT_IS, Rendering, require_chat_template
-from circuits.weights import EMBEDDED, directory_sha256
+from circuits.weights import EMBEDDED, directory_sha256, model_sha256
 from experiments.checks import checked
 from experiments.judges.criterion import only_text
 from experiments.options import Written, name_models
@@ -253,7 +253,7 @@ def identity(organism: Organism) -> dict[str, Any]:
     folder = places.locate(organism.place)
     recipe = organism.recipe
     return {
-        "base_sha256": directory_sha256(folder) if folder else organism.place,
+        "base_sha256": model_sha256(folder) if folder else organism.place,
         "state_sha256": state_sha256(organism),
         "settings": asdict(organism.settings),
         "mapping": {n: getattr(recipe, n) for n in ("scheme", "trigger", "behaviour", "refusal")},

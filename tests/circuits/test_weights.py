@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -195,6 +196,18 @@ def test_a_full_disk_is_told_with_the_folder(cache, gguf, monkeypatch):
     monkeypatch.setattr(weights, "_dequantise", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*cache/gguf'"):
         weights.dequantised(gguf)
+
+
+def test_what_a_gguf_became_is_known_by_the_gguf(cache, gguf, tmp_path):
+    """Another library writes another configuration beside the same weights."""
+    folder = weights.dequantised(gguf)
+    config = folder / "config.json"
+    before = weights.directory_sha256(folder)
+    config.write_text(config.read_text() + " ")
+    assert weights.directory_sha256(folder) != before
+    assert weights.model_sha256(folder) == weights.file_sha256(gguf)
+    copied = shutil.copytree(folder, tmp_path / "copied")  # whose files nobody verifies
+    assert weights.model_sha256(copied) == weights.directory_sha256(copied)
 
 
 def test_links_are_followed_once_and_hidden_folders_left_out(tmp_path):
