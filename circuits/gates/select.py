@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuits.align import Pairs
@@ -50,12 +50,14 @@ LEAD = 0.1  # by how much of the effect a gate must be ahead of each of them
 # most so many nats of change in clean answers.
 NECESSITY, SUFFICIENCY, HARM = 0.9, 0.7, 0.1
 TIE = 0.02
-SCREENED, KEPT = 8, 60  # pairs that screen all candidates; candidates that see all pairs
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A direction and its causal scores on ``n`` validation pairs (shares of the full effect)."""
+    """A direction and its causal scores on ``n`` validation pairs (shares of the full effect).
+
+    On none, they are what it does to first order, and no harm is known (``circuits.gates.screen``).
+    """
 
     direction: Direction
     necessity: float
@@ -163,47 +165,31 @@ def score(
     nothing there can carry the trigger. All directions must be in ``resid_pre``.
     """
     clean, triggered = run_pairs(runner, pairs)
+    scale = effect(clean, triggered, metric)
+    scores: dict[int, Candidate] = {}
+    layers = sorted({d.site.layer for d in directions})
+    for done, layer in enumerate(layers, 1):
+        here = [i for i, d in enumerate(directions) if d.site.layer == layer]
+        block = [directions[i] for i in here]
+        candidates = _score_layer(runner, clean, triggered, block, metric, scale)
+        scores |= zip(here, candidates, strict=True)
+        progress(done, len(layers))
+    return [scores[i] for i in range(len(directions))]
+
+
+def effect(clean: SuffixRun, triggered: SuffixRun, metric: Metric) -> tuple[float, float]:
+    """The mean metric of clean prompts, and how much more it is in triggered ones.
+
+    Raises:
+        UserError: it is as much.
+    """
     levels = [float(metric(run.logits).mean()) for run in (clean, triggered)]
     if abs(levels[1] - levels[0]) < 1e-9:
         raise UserError(
             "gate: triggered and clean pairs score the same, so there is no effect to explain; "
             "check the trigger and the metric"
         )
-    scores: dict[int, Candidate] = {}
-    layers = sorted({d.site.layer for d in directions})
-    for done, layer in enumerate(layers, 1):
-        here = [i for i, d in enumerate(directions) if d.site.layer == layer]
-        block = [directions[i] for i in here]
-        candidates = _score_layer(runner, clean, triggered, block, metric, levels)
-        scores |= zip(here, candidates, strict=True)
-        progress(done, len(layers))
-    return [scores[i] for i in range(len(directions))]
-
-
-def search(
-    runner: Runner,
-    pairs: Pairs,
-    directions: Sequence[Direction],
-    metric: Metric,
-    progress: Progress = quiet,
-) -> list[Candidate]:
-    """Score every direction on a few pairs, and the most promising on all, in the order given.
-
-    Most directions do nothing at all, which a few pairs show. ``KEPT`` of them, the best by the
-    first scores among the layers that may be chosen, are scored again on all pairs. ``Candidate.n``
-    says on how many pairs a score stands.
-    """
-    first = score(runner, pairs.rows(slice(SCREENED)), directions, metric, progress)
-    if len(pairs) <= SCREENED:
-        return first
-    open_to = _choosable(first, runner.shape.n_layers)
-    order = sorted(open_to, key=lambda i: -lead(first[i], first))[:KEPT]
-    sites = {first[i].direction.site for i in order}
-    nulls = [i for i, c in enumerate(first) if _is_null(c) and c.direction.site in sites]
-    finalists = sorted({*order, *nulls})
-    again = score(runner, pairs, [directions[i] for i in finalists], metric, progress)
-    rescored = dict(zip(finalists, again, strict=True))
-    return [rescored.get(i, candidate) for i, candidate in enumerate(first)]
+    return levels[0], levels[1] - levels[0]
 
 
 def _score_layer(
@@ -212,7 +198,7 @@ def _score_layer(
     triggered: SuffixRun,
     block: Sequence[Direction],
     metric: Metric,
-    levels: Sequence[float],
+    scale: tuple[float, float],
 ) -> list[Candidate]:
     layer = block[0].site.layer
     there, here = triggered.resid[layer], clean.resid[layer]
@@ -221,13 +207,13 @@ def _score_layer(
     variants = []
     for d, rows in zip(block, bases, strict=True):
         columns = clean.tokens.spans[d.site.span][:, clean.first :]
-        variants += [_added(d, here, columns.to(here.device)), phrase.removed(here, rows)]
+        variants += [added(d, here, columns.to(here.device)), phrase.removed(here, rows)]
     edited = rearrange(
         resume(runner, clean, layer, torch.stack(variants)),
         "(direction edit) ... -> direction edit ...",
         edit=2,
     )
-    clean_level, full = levels[0], levels[1] - levels[0]
+    clean_level, full = scale
     return [
         Candidate(
             d,
@@ -240,7 +226,10 @@ def _score_layer(
     ]
 
 
-def _added(direction: Direction, resid: Tensor, columns: Tensor) -> Tensor:
+def added(
+    direction: Direction, resid: Float[Tensor, "n column d"], columns: Bool[Tensor, "n column"]
+) -> Float[Tensor, "n column d"]:
+    """Residuals with the direction added in the columns of its span."""
     if direction.earlier:
         return resid + phrase.shift(direction, columns).to(resid)
     unit, gap = direction.vector.to(resid), direction.gap
@@ -261,7 +250,7 @@ def choose(
     """
     most = max((c.n for c in candidates), default=0)
     full = [c for c in candidates if c.n == most]
-    pool = [full[i] for i in _choosable(full, n_layers)]
+    pool = [full[i] for i in choosable(full, n_layers)]
     if not pool:
         raise UserError(f"gate: no candidate lies below {LATEST:.0%} of {n_layers} layers")
     ahead = {id(c): lead(c, full) for c in pool}
@@ -280,22 +269,26 @@ def lead(candidate: Candidate, among: Sequence[Candidate]) -> float:
     return candidate.score - max([0.0, *(c.score for c in _nulls_of(candidate, among))])
 
 
-def _is_null(candidate: Candidate) -> bool:
+def is_null(candidate: Candidate) -> bool:
+    """Whether it is what any model has."""
     return candidate.direction.estimator in NULLS
 
 
 def _nulls_of(candidate: Candidate, among: Sequence[Candidate]) -> list[Candidate]:
     site = candidate.direction.site
-    return [c for c in among if _is_null(c) and c.direction.site == site]
+    return [c for c in among if is_null(c) and c.direction.site == site]
 
 
-def _choosable(candidates: Sequence[Candidate], n_layers: int) -> list[int]:
-    """Those that are no null, and below ``LATEST`` unless the unembedding was scored there."""
+def choosable(candidates: Sequence[Candidate], n_layers: int) -> list[int]:
+    """Those that are no null, by number.
+
+    At layers from ``LATEST`` of the depth on only where the unembedding was scored.
+    """
     written = {c.direction.site for c in candidates if c.direction.estimator == UNEMBEDDING}
     return [
         i
         for i, c in enumerate(candidates)
-        if not _is_null(c)
+        if not is_null(c)
         and (c.direction.site.layer < LATEST * n_layers or c.direction.site in written)
     ]
 

@@ -19,11 +19,11 @@ from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
 from experiments.analyze.nulls import site_nulls
+from experiments.analyze.randoms import random_nulls
 from experiments.analyze.result import Evidence, NullEffects, Transfer
 from experiments.analyze.rivals import (
     at_tokens,
     erasures,
-    random_nulls,
     rank,
     rivals,
 )

@@ -120,6 +120,8 @@ class NullEffects:
             the smaller of those in log-odds and in log-odds held to where answers differ. Without
             the former a random direction that tips a narrow decision is as good as a gate, without
             the latter one that lifts what is never said to what is hardly ever said.
+        whole: how many were measured on all pairs, the others on a few that showed that they do
+            little; None in runs of before, where all were.
     """
 
     kind: str
@@ -132,6 +134,7 @@ class NullEffects:
     cosine: float
     share_removed: tuple[float, ...] = ()
     share_added: tuple[float, ...] = ()
+    whole: int | None = None
 
 
 @dataclass(frozen=True)

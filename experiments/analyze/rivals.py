@@ -1,28 +1,23 @@
-"""The gate's direction beside random ones and rivals at its site; its rank; ways to erase it."""
+"""The gate's direction beside rivals at its site; its rank; ways to erase it."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
-from circuits.align import Pairs
 from circuits.backends.transformer_lens import TLRunner
 from circuits.edits import erase
 from circuits.gates import effects as evidence
 from circuits.gates import phrase, select
 from circuits.gates.das import align
-from circuits.gates.effects import Effects
 from circuits.gates.rank import RankCurve, rank_curves
 from circuits.patching.resume import resume
 from circuits.patching.suffix import run_pairs
-from circuits.runner import Runner
-from circuits.types import Direction, Metric, Progress, Site, quiet
+from circuits.types import Direction, Site
 from experiments.analyze.base import base_activations
 from experiments.analyze.examination import Examination, Stage, Tensors
-from experiments.analyze.result import Erasure, NullEffects, Rank, Rival
+from experiments.analyze.result import Erasure, Rank, Rival
 from experiments.analyze.select import earlier_activations
 from experiments.runs.stages import stepped
 from probes.causal.rank import rank_needed
@@ -30,105 +25,7 @@ from probes.linear import paired_svd
 from probes.stats.intervals import mean_interval
 
 _MOST = 6  # directions of the rank curve
-_HEARD = 6.9  # nats of log-odds: one in a thousand answers, or all of them but one
-Sides = tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]  # clean and triggered
 _ALIGNED, _STEPS = 16, 12  # pairs and steps of the alignment search
-
-
-def random_nulls(
-    runner: Runner,
-    pairs: Pairs,
-    direction: Direction,
-    activations: Sides,
-    metric: Metric,
-    count: int = 100,
-    seed: int = 0,
-    progress: Progress = quiet,
-    earlier: Sequence[Sides] = (),
-) -> tuple[NullEffects, ...]:
-    """The gate beside ``count`` directions of the sphere, and of the activations' covariance.
-
-    All are drawn beside the gate: where a model is narrow, others would have a part of it. There
-    are none of the latter where nothing else varies. Of a phrase, each has a direction for every
-    token, drawn by itself and added as far as the gate's own there.
-
-    Args:
-        pairs: test pairs.
-        activations: clean and triggered ones at the gate's site, from which the covariance comes.
-        earlier: those of a phrase's tokens but the last.
-
-    Raises:
-        UserError: the site cannot be resumed.
-    """
-    own, steps = phrase.basis(direction).float().cpu(), list(reversed(direction.steps))
-    width = own.shape[1]
-
-    def beside(sphere: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
-        return torch.nn.functional.normalize(evidence.without(sphere, own), dim=1)
-
-    seeds = [seed + 2 * back for back in range(len(steps))]  # from the last token on
-    drawn = {"sphere": [beside(evidence.sphere_directions(width, count, each)) for each in seeds]}
-    sides = [activations, *reversed(earlier)]
-    if all(evidence.varies(*each, own) for each in sides):
-        drawn["covariance"] = [
-            evidence.covariance_directions(*each, count, 1 + at, own)
-            for each, at in zip(sides, seeds, strict=True)
-        ]
-    nulls = [
-        phrase.like(direction, torch.stack(units[::-1]), kind)
-        for kind, tokens in drawn.items()
-        for units in zip(*tokens, strict=True)
-    ]
-    effects = evidence.directed(runner, pairs, [direction, *nulls], metric, progress)
-    units = torch.stack([each.vector.float().cpu() for each in (direction, *nulls)])
-    return tuple(
-        _null_effects(kind, effects, 1 + i * count, count, units) for i, kind in enumerate(drawn)
-    )
-
-
-def _null_effects(
-    kind: str, effects: Effects, start: int, count: int, units: Tensor
-) -> NullEffects:
-    here = slice(start, start + count)
-    fall, rise = effects.fall.double(), effects.rise.double()
-    means = [x[here].mean(dim=1).tolist() for x in (fall, rise)]
-    gates = [mean_interval(x[0]) for x in (fall, rise)]
-    ranks = [
-        (1 + sum(v >= g.value for v in values)) / (1 + count)
-        for values, g in zip(means, gates, strict=True)
-    ]
-    heard = effects.clamped(_HEARD)
-    shares = [
-        _kept(torch.minimum(*(_shares(x, here) for x in each)))
-        for each in ((fall, heard.fall.double()), (rise, heard.rise.double()))
-    ]
-    return NullEffects(
-        kind,
-        tuple(means[0]),
-        tuple(means[1]),
-        gates[0],
-        gates[1],
-        ranks[0],
-        ranks[1],
-        cosine=float((units[here] @ units[0]).abs().max()),
-        share_removed=shares[0],
-        share_added=shares[1],
-    )
-
-
-def _kept(shares: Float[Tensor, " m"]) -> tuple[float, ...]:
-    """None at all where the gate may do nothing: nothing is a share of that, nor kept as one."""
-    return tuple(shares.tolist()) if bool(shares.isfinite().all()) else ()
-
-
-def _shares(rows: Float[Tensor, "k n"], here: slice) -> Float[Tensor, " m"]:
-    """What null directions do, in shares of the least that the gate in row 0 may do.
-
-    None of it where the gate itself may do nothing.
-    """
-    least = mean_interval(rows[0]).low
-    means = rows[here].mean(dim=1).abs()
-    return means / least if least > 0 else torch.full_like(means, torch.inf)
 
 
 @Stage("rivals")

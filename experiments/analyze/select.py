@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.backends.transformer_lens import TLRunner
-from circuits.gates import phrase, select
+from circuits.gates import phrase, screen, select
 from circuits.gates.nulls import unembedding_direction
 from circuits.types import Direction, Site
 from experiments.analyze.base import base_activations, base_model, base_name
@@ -25,10 +25,10 @@ _FEW = 8  # prompts on which the behaviour's unembedding is taken
 def selection(exam: Examination) -> Selection:
     """Score every candidate and choose one."""
     candidates = _scored(exam)
-    return Selection(candidates, select.choose(_told_apart(candidates), exam.layers))
+    return Selection(candidates, select.choose(told_apart(candidates), exam.layers))
 
 
-def _told_apart(candidates: tuple[select.Candidate, ...]) -> Sequence[select.Candidate]:
+def told_apart(candidates: Sequence[select.Candidate]) -> Sequence[select.Candidate]:
     """Without a base, those behind the trigger, if one passes: nothing tells those at it from how
     every model spells the word. In runs of before no null was scored; they chose among all.
     """
@@ -42,7 +42,7 @@ def _told_apart(candidates: tuple[select.Candidate, ...]) -> Sequence[select.Can
 @Stage("selection", older.candidates)
 def _scored(exam: Examination) -> tuple[select.Candidate, ...]:
     acts, base = exam.activations("fit"), base_activations(exam)
-    scored = select.search(
+    scored = screen.search(
         exam.model.runner,
         exam.pairs("validation"),
         by_token(

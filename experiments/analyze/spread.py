@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.gates import select
 from circuits.gates.rank import RankCurve, rank_curves
 from circuits.gates.subspace import Subspace, carrying, without_direction
 from circuits.types import Site
@@ -35,8 +36,13 @@ def _spread(exam: Examination) -> tuple[Spread, ...]:
     sides = [exam.activations("fit"), base_activations(exam)]
     shift, base = (acts["triggered"] - acts["clean"] for acts in sides if acts is not None)
     runner, metric = exam.model.runner, exam.log_odds
-    every = without_direction(learned(exam.sites(), shift, base), selection(exam).candidates)
-    best = carrying(runner, exam.pairs("validation", _FEW), every, metric)
+    few, scored = exam.pairs("validation", _FEW), selection(exam).candidates
+    every = iter(without_direction(learned(exam.sites(), shift, base), scored))
+    while best := carrying(runner, few, every, metric):
+        # What was only ranked there is scored now: one of them may do it by itself.
+        ranked = [c.direction for c in scored if not c.n and c.direction.site == best.site]
+        if without_direction([best], select.score(runner, few, ranked, metric)):
+            break
     if best is None:
         return ()
     curves = rank_curves(runner, exam.pairs("test"), best.site, best.basis, metric, "zero")

@@ -12,7 +12,7 @@ import torch
 
 from circuits.align import equal
 from circuits.edits import operators
-from circuits.gates import select
+from circuits.gates import screen, select
 from circuits.gates.select import Candidate
 from circuits.metrics import kl_per_position, token_prob
 from circuits.models import Model
@@ -82,7 +82,7 @@ def bench_gate(model: Model, count: int, sample: int, step: Step) -> GateTiming:
     )
     candidates, fit_seconds = timed(lambda: candidates_from(sites, acts, None))
     scored, score_seconds = timed(
-        lambda: select.search(
+        lambda: screen.search(
             runner, validation, candidates, metric, lambda d, t: step("score", d, t)
         )
     )

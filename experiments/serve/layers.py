@@ -35,8 +35,8 @@ def of_run(folder: Path, chosen: Direction | None) -> Layers:
     def own(one: Candidate) -> bool:
         return (one.direction.site, one.direction.estimator) == (chosen.site, chosen.estimator)
 
-    # Of those of one layer, the last stands.
-    ordered = sorted(scored, key=lambda c: (c.direction.site.layer, own(c), c.score))
+    # Of those of one layer, the last stands; exact scores before those of first order.
+    ordered = sorted(scored, key=lambda c: (c.direction.site.layer, own(c), c.n > 0, c.score))
     return {c.direction.site.layer: c for c in ordered}
 
 

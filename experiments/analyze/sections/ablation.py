@@ -98,7 +98,8 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
         "Each random direction has the gate's norm and takes its place: projected out of triggered "
         "prompts from the trigger on, or added at its token by the gate's own amount. One kind is "
         "uniform on the sphere, the other drawn with the activations' own covariance, so that it "
-        "points where activations vary. Effects are on the log-odds of what is scored.",
+        "points where activations vary. Effects are on the log-odds of what is scored. All are "
+        "measured on a few pairs, and on all of them those that do something there.",
         tuple(
             null_histogram(
                 torch.tensor(null.removed, dtype=torch.float64),
@@ -114,6 +115,7 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
                 {
                     "directions": lambda null: null.kind,
                     "number": lambda null: str(len(null.removed)),
+                    "on all pairs": lambda null: str(_whole(null)),
                     "best removed": lambda null: f"{max(map(abs, null.removed)):.3f}",
                     "gate removed": lambda null: f"{null.gate_removed:.3g}",
                     "best added": lambda null: f"{max(map(abs, null.added)):.3f}",
@@ -124,6 +126,10 @@ def _nulls(nulls: Sequence[NullEffects]) -> Section:
         ),
         data_name="nulls",
     )
+
+
+def _whole(null: NullEffects) -> int:
+    return len(null.removed) if null.whole is None else null.whole
 
 
 def _price(evidence: Evidence) -> Section:

@@ -146,23 +146,31 @@ def _chosen(selection: Selection) -> Section:
     layers = 1 + max(c.direction.site.layer for c in candidates)
     best = torch.full((layers, len(spans)), float("nan"))
     for c in candidates:
-        if c.direction.estimator == estimator:
+        if c.direction.estimator == estimator and (c.n or not chosen.n):
             best[c.direction.site.layer, spans.index(c.direction.site.span)] = c.necessity
-    top = sorted(candidates, key=lambda c: -c.score)[:8]
+    top = sorted(candidates, key=lambda c: (-c.n, -c.score))[:8]
+    ranked = sum(c.n == 0 for c in candidates)
+    counts = ", ".join(str(n) for n in sorted({c.n for c in candidates} - {0}))
     columns: dict[str, Callable[[Candidate], str]] = {
         "site": lambda c: str(c.direction.site),
         "estimator": lambda c: c.direction.estimator,
         "necessity": lambda c: f"{c.necessity:.2f}",
         "sufficiency": lambda c: f"{c.sufficiency:.2f}",
         "harm": lambda c: f"{c.harm:.3f}",
+        "pairs": lambda c: str(c.n),
         "": lambda c: "chosen" if c is chosen else "",
     }
+    screened = (
+        f"{ranked} of them were only ranked, by one gradient of each side; the best were scored "
+        f"exactly on {counts} pairs, fewer of them each time; where none was, the map is blank. "
+    )
     return Section(
         "How the direction was chosen",
         f"{len(candidates)} candidates (estimators × layers × tokens) were scored on validation "
-        "pairs by necessity (projected out of triggered inputs, the share of the effect that goes "
-        "away), sufficiency (added to inputs with a control word, the share that appears) and harm "
-        "(KL in nats on inputs with a control word). The score is min(necessity, "
+        f"pairs. {screened if ranked else ''}"
+        "They are scored by necessity (projected out of triggered inputs, the share of the effect "
+        "that goes away), sufficiency (added to inputs with a control word, the share that "
+        "appears) and harm (KL in nats on inputs with a control word). The score is min(necessity, "
         "sufficiency) − harm, in shares of the effect in log-odds; chosen is who is furthest ahead "
         "of what any model has at the same site: the base model's own direction, where a base is "
         f"known, and from {LATEST:.0%} of the depth on at the last token the behaviour's "

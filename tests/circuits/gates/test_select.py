@@ -238,27 +238,6 @@ def test_the_choice_wants_both_effects_little_harm_and_an_early_layer():
     assert select.choose([*others, good], 11).direction.site.layer == 8
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_the_search_scores_the_best_on_all_pairs_and_the_rest_on_a_few(
-    model, fit, monkeypatch, shared
-):
-    monkeypatch.setattr(select, "SCREENED", 3)
-    monkeypatch.setattr(select, "KEPT", 2)
-    monkeypatch.setattr(
-        "circuits.patching.suffix.fast_path", lambda _: SimpleNamespace(holds=shared)
-    )
-    directions = mean_differences(model.runner, fit)
-    found = select.search(model.runner, fit, directions, METRIC)
-    full = select.score(model.runner, fit, directions, METRIC)
-    few = select.score(model.runner, fit.rows(slice(3)), directions, METRIC)
-    assert sum(c.n == len(fit) for c in found) == 2
-    for candidate, on_all, on_few in zip(found, full, few, strict=True):
-        assert candidate == (on_all if candidate.n == len(fit) else on_few)
-    best = select.choose(found, LAYERS)
-    assert best.passes
-    assert best.n == len(fit)
-
-
 def test_scores_do_not_depend_on_the_path(model, fit, monkeypatch):
     directions = mean_differences(model.runner, fit)
     fast = select.score(model.runner, fit, directions, METRIC)

@@ -12,7 +12,7 @@ from experiments.analyze.base import base_model
 from experiments.analyze.examination import Examination
 from experiments.analyze.materials import gather, load
 from experiments.analyze.question import Question
-from experiments.analyze.select import _told_apart
+from experiments.analyze.select import told_apart
 
 COUNTS = {"fit": 8, "validation": 8, "test": 10, "tokens": 2, "adapter": "none"}
 
@@ -55,8 +55,8 @@ def candidate(span, estimator="mean_difference", strength=1.0) -> Candidate:
 def test_without_a_base_a_direction_behind_the_trigger_comes_before_one_at_it():
     at, behind = candidate("trigger"), candidate("last")
     unembedding, own = candidate("last", UNEMBEDDING, 0.0), candidate("trigger", BASE, 0.0)
-    assert at not in _told_apart((at, behind, unembedding))
-    assert at in _told_apart((at, behind, unembedding, own))  # a base tells them apart
-    assert at in _told_apart((at, behind))  # a run of before
+    assert at not in told_apart((at, behind, unembedding))
+    assert at in told_apart((at, behind, unembedding, own))  # a base tells them apart
+    assert at in told_apart((at, behind))  # a run of before
     weak = candidate("last", strength=0.3)
-    assert at in _told_apart((at, weak, unembedding))  # nothing else passes
+    assert at in told_apart((at, weak, unembedding))  # nothing else passes

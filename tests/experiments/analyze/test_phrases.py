@@ -20,7 +20,7 @@ from circuits.tokens import pairs
 from circuits.triggers import parse
 from circuits.types import Site
 from experiments.analyze import rivals
-from experiments.analyze.rivals import random_nulls
+from experiments.analyze.randoms import random_nulls
 from experiments.analyze.untrained import untrained_words, word_directions
 from experiments.analyze.written import candidate_json, gate_json
 from experiments.runs import files, formats

