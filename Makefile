@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: setup lock installed demo test soak check clean
+.PHONY: setup lock installed demo demo-full test soak check clean
 
 setup: $(READY)
 
@@ -33,9 +33,16 @@ lock: $(READY)
 installed: $(READY)
 	$(BIN)/python -m tests.installed
 
-demo: $(READY)
-	$(BIN)/gatescope analyze --arms clean,base,decoy --validation 16 --test 60 --patch 8 --trace 8 \
+DEMO := $(BIN)/gatescope analyze --arms clean,base,decoy --validation 16 --test 60 --patch 8 --trace 8 \
 	  --randoms 50 --evidence 24 --out runs/demo --resume
+
+# The verdict, its three parts and all that its word rests on.
+demo: $(READY)
+	$(DEMO) --effort quick
+
+# The same run continued: circuit, doses, rank, mediation, rival directions, other topics.
+demo-full: $(READY)
+	$(DEMO)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=15

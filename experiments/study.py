@@ -122,7 +122,7 @@ def as_asked(value: Any) -> Any:
     return {k: as_asked(v) for k, v in value.items() if k not in AS_USUAL or v != AS_USUAL[k]}
 
 
-AS_USUAL = {"rendering": as_json(AS_IT_IS), "load": "", "controls": "auto"}
+AS_USUAL = {"rendering": as_json(AS_IT_IS), "load": "", "controls": "auto", "effort": "standard"}
 
 
 def silent(stage: str, done: int, total: int) -> None:

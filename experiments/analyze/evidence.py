@@ -1,4 +1,4 @@
-"""Weighing: the chosen direction against every null, and what kind of thing it is.
+"""Weighing: the chosen direction against its nulls, and what kind of thing it is.
 
 Every function is a stage of an analysis, measured on test prompts with the direction that was
 chosen before. The trace is measured on validation pairs, what its heads do together on test pairs.
@@ -14,13 +14,13 @@ from circuits.patching.trace import SPANS, measure
 from circuits.types import SAID, Direction, PatchGrid
 from experiments.analyze.ablate import removal
 from experiments.analyze.doses import CLEAN, dosed, null_curves
-from experiments.analyze.examination import TRACE, Examination, Stage
+from experiments.analyze.examination import DOSES, TRACE, Examination, Stage
 from experiments.analyze.harm import Harm, harm
 from experiments.analyze.locate import metric_name
 from experiments.analyze.mediate import mediate
 from experiments.analyze.nulls import site_nulls
 from experiments.analyze.randoms import random_nulls
-from experiments.analyze.result import Evidence, NullEffects, Transfer
+from experiments.analyze.result import Evidence, NullEffects, Nulls, Transfer
 from experiments.analyze.rivals import (
     at_tokens,
     erasures,
@@ -42,10 +42,14 @@ _WORDS = 10  # untrained words that are tried
 _SIDES: dict[str, effects.Side] = {CLEAN: "clean", "triggered": "triggered"}
 
 
+def against(exam: Examination, direction: Direction) -> Nulls:
+    """What the verdict's word rests on."""
+    return Nulls(nulls(exam, direction), site_nulls(exam, direction))
+
+
 def weigh(exam: Examination, direction: Direction) -> Evidence:
-    """All of it, in the report's order."""
+    """All the rest, in the report's order."""
     return Evidence(
-        nulls=nulls(exam, direction),
         rivals=rivals(exam, direction),
         erasures=erasures(exam, direction),
         words=words(exam, direction),
@@ -55,7 +59,6 @@ def weigh(exam: Examination, direction: Direction) -> Evidence:
         elsewhere=elsewhere(exam, direction),
         harm=ordinary_harm(exam, direction),
         trace=traced(exam) if exam.question.trace > 1 and exam.equal else None,
-        at_site=site_nulls(exam, direction),
     )
 
 
@@ -115,7 +118,7 @@ def words(exam: Examination, direction: Direction) -> tuple[WordRow, ...]:
     )
 
 
-@Stage("transfer curve", older.curves)
+@Stage(DOSES, older.curves)
 def transfer(exam: Examination, direction: Direction) -> Transfer:
     """Behaviour against the dose of the direction in both kinds of prompts; in log-odds, beside
     nulls, with control words."""

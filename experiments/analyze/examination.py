@@ -28,16 +28,18 @@ from circuits.types import Metric, Site
 from experiments import judges
 from experiments.analyze.materials import Materials
 from experiments.analyze.outcomes import Outcome
-from experiments.analyze.question import Question
+from experiments.analyze.question import QUICK, Question
 from experiments.analyze.several import replacements
 from experiments.judges.criterion import JUDGED, criterion
 from experiments.judges.fork import Fork
 from experiments.prompts.bank import groups_of
 from experiments.runs.older import Layout
 from experiments.runs.stages import Stages, Step
+from experiments.runs.terminal import tell
 from probes.stats.intervals import rate
 
-TRACE = "trace"  # the stage
+ARMS = "arms"  # the folder of their analyses
+TRACE, DOSES = "trace", "transfer curve"  # stages
 CONDITIONS = ("triggered", "control word", "no trigger")
 _FORK = "scored token"
 _SCORED = "patching-denoising"  # the first stage that is
@@ -120,6 +122,18 @@ class Examination(Stages):
     def can(self, *names: str) -> bool:
         """Whether stages were measured or can be; older runs, read without a model, lack some."""
         return self._materials is not None or all(self.has(name) for name in names)
+
+    @property
+    def whole(self) -> bool:
+        """Whether more than what the verdict rests on is asked, or was measured already."""
+        asked = self._materials is not None and self.question.effort != QUICK
+        return asked or self.has(DOSES)
+
+    def tell(self, found: str) -> None:
+        """Say what was found as soon as it is known; of an arm by its name."""
+        if self._materials is not None:
+            arm = f"{self.folder.name}: " if self.folder.parent.name == ARMS else ""
+            tell(f"{arm}{found}")
 
     @property
     def layers(self) -> int:

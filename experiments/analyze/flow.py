@@ -1,6 +1,7 @@
 """The main flow: prompts -> activations -> probes and patches -> gate -> ablation -> verdict.
 
-Each stage keeps its record in the run directory and is skipped where it is found there.
+Each stage keeps its record in the run directory and is skipped where it is found there. What the
+verdict's word rests on comes first, and is told when it is known.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from circuits.types import Direction
 from experiments.analyze.ablate import ablation, behaviour
 from experiments.analyze.arms import checks
 from experiments.analyze.changed import CHANGED, changed
-from experiments.analyze.evidence import weigh
+from experiments.analyze.evidence import against, weigh
 from experiments.analyze.examination import Examination
 from experiments.analyze.given import given
 from experiments.analyze.headline import headline
@@ -25,7 +26,10 @@ from experiments.analyze.verdict import judge
 
 
 def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Analysis:
-    """Every stage in order; each is measured once and kept, so a finished run is only read."""
+    """Every stage in order; each is measured once and kept, so a finished run is only read.
+
+    A quick one ends with the verdict, unless more was measured already.
+    """
     before = behaviour(exam)
     probed = probes(exam)
     if exam.can("activations-test"):  # the plane shows them, also where probes were kept before
@@ -35,35 +39,44 @@ def analysis(exam: Examination, null_arms: Callable[[], tuple[Arm, ...]]) -> Ana
         others = _else(exam, verdict, before)
         text = headline(verdict, before, changed=others)
         return Analysis(before, probed, verdict, text, changed=others)
+    exam.tell(verdict.effect.text)
     carried = parts(exam)
-    grids = patching(exam)
     chosen = selection(exam)
     direction = chosen.chosen.direction
     ablated = ablation(exam, direction, before)
-    elsewhere = given(exam, direction)
-    evidence = weigh(exam, direction)
-    located = components(exam)
-    readings = token_readings(exam, direction)
-    others = null_arms()
-    passed = checks(others, before.effect)
-    verdict = judge(before, ablated, evidence, passed, direction.site.span)
+    nulls = against(exam, direction)
+    span = direction.site.span
+    verdict = judge(before, ablated, nulls, (), span)
     if not verdict.gate:
-        evidence = replace(evidence, spread=spread(exam))
-        verdict = judge(before, ablated, evidence, passed, direction.site.span)
-    return Analysis(
+        nulls = replace(nulls, spread=spread(exam))
+        verdict = judge(before, ablated, nulls, (), span)
+    exam.tell(": ".join(filter(None, (verdict.word, carried and carried.sentence()))))
+    grids = patching(exam)
+    others = null_arms()
+    verdict = judge(before, ablated, nulls, checks(others, before.effect), span)
+    evidence = weigh(exam, direction) if exam.whole else None
+    where, scored = _where(direction), _scored(exam)
+    text = headline(verdict, before, ablated, nulls, evidence, where, scored, carried)
+    found = Analysis(
         before,
         probed,
         verdict,
-        headline(verdict, before, ablated, evidence, _where(direction), _scored(exam), carried),
+        text,
         grids,
         chosen,
         ablated,
+        nulls,
         evidence,
         others,
-        located,
-        readings,
-        carried,
-        elsewhere,
+        parts=carried,
+    )
+    if evidence is None:
+        return found
+    return replace(
+        found,
+        components=components(exam),
+        readings=token_readings(exam, direction),
+        given=given(exam, direction),
     )
 
 

@@ -7,6 +7,7 @@ from experiments.analyze.parts import Parts
 from experiments.analyze.result import (
     INHERITED,
     Evidence,
+    Nulls,
     Verdict,
 )
 from experiments.judges.otherwise import beginning
@@ -16,6 +17,7 @@ def headline(
     verdict: Verdict,
     behaviour: Behaviour,
     ablation: Ablation | None = None,
+    nulls: Nulls | None = None,
     evidence: Evidence | None = None,
     where: str = "",
     scored: str = "",
@@ -33,14 +35,14 @@ def headline(
     shut = ablation.outcome("triggered", "gate removed").behaviour
     after = _carried(parts) + (f" {scored}." if scored else "")
     second = f"Projecting out one direction at {where} brings it to {shut:.0%pn}"
-    if verdict.gate and evidence:
-        falls = [abs(v) for null in evidence.nulls for v in null.removed]
+    if verdict.gate and nulls:
+        falls = [abs(v) for null in nulls.random for v in null.removed]
         return (
             f"{first} {second}, while the best of {len(falls)} random directions removes "
             f"{max(falls):.1f} nats of the scored token's log-odds"
-            f"{_any_model(evidence, behaviour)}.{after}"
+            f"{_any_model(nulls, behaviour)}.{after}"
         )
-    several = f" {evidence.spread.sentence()}." if evidence and evidence.spread else ""
+    several = f" {nulls.spread.sentence()}." if nulls and nulls.spread else ""
     no_gate = f"no single direction passed every check{_failed(verdict)}"
     return f"{first} {second}; {no_gate}.{several}{after}"
 
@@ -116,9 +118,9 @@ def _carried(parts: Parts | None) -> str:
     )
 
 
-def _any_model(evidence: Evidence, behaviour: Behaviour) -> str:
+def _any_model(nulls: Nulls, behaviour: Behaviour) -> str:
     """What any model has there, in shares of the effect; and where no base is known, that."""
-    at_site = evidence.at_site
+    at_site = nulls.at_site
     if at_site is None:
         return ""
     shares = [

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.templates import AS_IT_IS
 from circuits.triggers import parse
 from circuits.weights import EMBEDDED
@@ -14,6 +14,7 @@ from experiments.checks import MOST, checked
 from experiments.judges.criterion import require_long
 from experiments.prompts.controls import require_controls
 
+QUICK, STANDARD = EFFORTS = ("quick", "standard")
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
 _LEAST = {"fit": 8, "validation": 8, "test": 10, "patch": 2, "evidence": 5, "trace": 0, "tokens": 1}
@@ -48,6 +49,8 @@ class Question:
         seed: of every random choice.
         controls: what stands in the trigger's place in controls: ``words``, or ``dates`` of other
             years; ``auto`` is what the organism was trained with, or words.
+        effort: ``quick`` measures what the verdict's word rests on, ``standard`` all. The numbers
+            do not depend on it: a quick run is continued as a standard one in its directory.
         rendering: how chats are written: template, its arguments, beginning of the answer.
     """
 
@@ -93,6 +96,13 @@ class Question:
             help="In the trigger's place: words, dates (of other years), or auto: as trained."
         ),
     ] = "auto"
+    effort: Annotated[
+        str,
+        typer.Option(
+            help="quick: what the verdict rests on; standard: all. With --resume a quick run is "
+            "continued as a standard one."
+        ),
+    ] = STANDARD
     rendering: options.Written = AS_IT_IS
 
     def __post_init__(self) -> None:
@@ -104,6 +114,7 @@ class Question:
             if self.behaviour is None:
                 object.__setattr__(self, "behaviour", behaviour)
         checked(self, "model", "trigger", "behaviour", "prompts", **_COUNTS)
+        expect(self.effort in EFFORTS, " or ".join(EFFORTS), self.effort, of="--effort")
         parse(self.trigger)
         if self.controls != "auto":
             require_controls(self.controls, self.trigger)

@@ -86,6 +86,15 @@ GATE = "gate"
 SEVERAL = "effect, no single gate"
 UNDECIDED = "effect, not located"
 
+NOT_ASKED = (
+    "Not measured in a quick analysis: the same command with --effort standard --resume continues "
+    "it, and measures nothing twice."
+)
+LEFT = (
+    "not measured: heads, MLPs and circuit, rival directions, untrained words, doses, rank, "
+    "mediation, other topics; the same command with --effort standard --resume does"
+)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -232,11 +241,25 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The chosen direction against every null, and what kind of thing it is.
+class Nulls:
+    """What the chosen direction is to be ahead of.
 
     Attributes:
-        nulls: random directions of the sphere, and of the activations' covariance.
+        random: directions of the sphere, and of the activations' covariance.
+        at_site: what any model has at its site; None in runs of before.
+        spread: a subspace that carries the effect where no direction does, if there is one.
+    """
+
+    random: tuple[NullEffects, ...]
+    at_site: SiteNulls | None = None
+    spread: Spread | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What kind of thing the chosen direction is: nothing that the verdict's word rests on.
+
+    Attributes:
         rivals: the gate, and other directions at its site.
         erasures: ways to erase it.
         words: the trigger, then words that were never one; empty if too few are known.
@@ -246,11 +269,8 @@ class Evidence:
         elsewhere: rate on ordinary prompts with the trigger, with the gate removed, and the fall.
         harm: drift, perplexity and refusals on ordinary prompts.
         trace: where the trigger is read and what moves it; None if not asked for.
-        at_site: the gate beside what any model has at its site; None in runs of before.
-        spread: a subspace that carries the effect where no direction does, if there is one.
     """
 
-    nulls: tuple[NullEffects, ...]
     rivals: tuple[Rival, ...]
     erasures: tuple[Erasure, ...]
     words: tuple[WordRow, ...]
@@ -260,13 +280,12 @@ class Evidence:
     elsewhere: tuple[Estimate, Estimate, Estimate]
     harm: Harm
     trace: Trace | None
-    at_site: SiteNulls | None = None
-    spread: Spread | None = None
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything an analysis found. Absent parts were not measured, because there was no effect.
+    """Everything an analysis found. Absent parts were not measured, because there was no effect;
+    in a quick one also the ``evidence``, ``components`` and what the direction does elsewhere.
 
     ``components``, ``readings``, ``parts`` and ``given`` are absent too in runs from before they
     were measured, ``parts`` also where no base is known. ``changed`` is what else the trigger does,
@@ -280,6 +299,7 @@ class Analysis:
     grids: Grids | None = None
     selection: Selection | None = None
     ablation: Ablation | None = None
+    nulls: Nulls | None = None
     evidence: Evidence | None = None
     arms: tuple[Arm, ...] = ()
     components: Components | None = None
@@ -287,3 +307,8 @@ class Analysis:
     parts: Parts | None = None
     given: tuple[Given, ...] = ()
     changed: tuple[Change, ...] = ()
+
+    @property
+    def quick(self) -> bool:
+        """Whether there is more to measure: only what the verdict rests on was."""
+        return self.selection is not None and self.evidence is None

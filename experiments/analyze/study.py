@@ -12,11 +12,12 @@ from experiments.analyze.flow import analysis
 from experiments.analyze.materials import UNEQUAL, Materials, gather, load
 from experiments.analyze.question import Question
 from experiments.analyze.read import AnalysisRun, analysed
-from experiments.analyze.result import Analysis, Arm
+from experiments.analyze.result import LEFT, Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json, candidate_json
 from experiments.judges.criterion import criterion
 from experiments.organisms.organism import require_model
 from experiments.runs import formats
+from experiments.runs.codec import as_json
 from experiments.runs.ledger import Ledger
 from experiments.runs.stages import Step
 from experiments.runs.terminal import tell
@@ -38,6 +39,11 @@ def opened(question: Question, step: Step) -> Materials:
     if not materials.equal:
         tell(UNEQUAL)
     return materials
+
+
+def asked_of(question: Question) -> dict[str, Any]:
+    """The question, without how much of it is answered: that changes no number."""
+    return {name: value for name, value in as_json(question).items() if name != "effort"}
 
 
 def hashes(question: Question, materials: Materials) -> dict[str, Any]:
@@ -79,6 +85,8 @@ def lines(result: Analysis) -> Iterator[str]:
     for check in result.verdict.checks:
         outcome = "pass" if check.passed else "open" if check.open else "FAIL"
         yield f"  {outcome}  {check.name}: {check.text}"
+    if result.quick:
+        yield f"  {LEFT}"
     for one in result.changed:
         yield f"  {'changed' if one.clear else 'not clear'}  {one.text()}"
 
@@ -109,6 +117,7 @@ STUDY = Study(
     question=Question,
     open=opened,
     identity=hashes,
+    recorded=asked_of,
     measure=measured,
     lines=lines,
     tables=answer_rows,

@@ -12,8 +12,8 @@ from experiments.analyze.result import (
     SEVERAL,
     UNDECIDED,
     Check,
-    Evidence,
     NullEffects,
+    Nulls,
     SiteNull,
     SiteNulls,
     Verdict,
@@ -37,7 +37,7 @@ RANDOM = 0.5  # the best random direction must do less than this share of the ga
 def judge(
     behaviour: Behaviour,
     ablation: Ablation | None = None,
-    evidence: Evidence | None = None,
+    nulls: Nulls | None = None,
     arms: Sequence[Check] = (),
     span: str = "",
 ) -> Verdict:
@@ -53,18 +53,18 @@ def judge(
     if ablation is None:
         inherited = not all(check.passed for check in learned) and _is_inherited(behaviour)
         return Verdict(tuple(checks), INHERITED if inherited else UNDECIDED)
-    at_site = evidence.at_site if evidence else None
+    at_site = nulls.at_site if nulls else None
     checks += [
         _returned(behaviour, ablation),
         _opened(behaviour, ablation),
         *(_harmless(kind, estimate) for kind, estimate in ablation.harm.items()),
-        *(_beats_random(null) for null in (evidence.nulls if evidence else ())),
+        *(_beats_random(null) for null in (nulls.random if nulls else ())),
         *(_ahead(at_site, span) if at_site else ()),
         *arms,
     ]
     if all(check.passed for check in checks):
         return Verdict(tuple(checks), GATE)
-    several = evidence and evidence.spread and evidence.spread.carries
+    several = nulls and nulls.spread and nulls.spread.carries
     return Verdict(tuple(checks), SEVERAL if several and _one_fails(checks) else UNDECIDED)
 
 

@@ -54,7 +54,7 @@ def analysis_json(
                 "removed": ablation.removed,
                 "harm_nats": ablation.harm,
             },
-            "evidence": result.evidence and _evidence_parts(result.evidence),
+            "evidence": _evidence(result),
         }
     )
 
@@ -75,20 +75,29 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
     return {**site, "estimator": estimator, **fields, "score": candidate.score, **direction}
 
 
+def _evidence(result: Analysis) -> dict[str, Any] | None:
+    nulls = result.nulls
+    if nulls is None:
+        return None
+    return {
+        "random_directions": nulls.random,
+        "nulls_at_the_site": nulls.at_site,
+        **({"spread": nulls.spread} if nulls.spread else {}),
+        **(_evidence_parts(result.evidence) if result.evidence else {}),
+    }
+
+
 def _evidence_parts(evidence: Evidence) -> dict[str, Any]:
     """The numbers, without the prompts' own values."""
     before, after, fall = evidence.elsewhere
     mediation, trace = evidence.mediation, evidence.trace
     return {
-        "random_directions": evidence.nulls,
         "rivals": evidence.rivals,
-        "nulls_at_the_site": evidence.at_site,
         "erasures": evidence.erasures,
         "untrained_words": evidence.words,
         "transfer": evidence.transfer.fits,
         **_dose_shape(evidence.transfer.shape),
         "rank": evidence.rank.needed,
-        **({"spread": evidence.spread} if evidence.spread else {}),
         "mediation": {edit: mediation.decomposition(edit) for edit in mediation.edits},
         "complies": mediation.complies(),
         "other_topics": {"triggered": before, "gate_removed": after, "fall": fall},

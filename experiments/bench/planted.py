@@ -37,6 +37,7 @@ ASKED = Question(
     trace=0,
     randoms=20,
     tokens=3,
+    effort="quick",
 )
 WORDS = {"gate": GATE, "several": SEVERAL, "inherited": INHERITED}
 

@@ -59,7 +59,7 @@ HEAD = """\
 each side and scores the best exactly (`circuits/gates/screen.py`). Lead: how far a direction's
 score is ahead of the best null at its site, by exhaustive scores on {pairs} validation pairs, in
 shares of the trigger's effect. Recall: of the {best} best that may be chosen by exhaustive scores,
-those that the search has scored on all pairs. Seconds on {threads} thread(s), beside other work.
+those that the search has scored on all pairs. Seconds on {threads} thread(s).
 
 | organism | candidates | chosen | lead | exhaustive choice | lead | recall | s | s, exhaustive |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -1,6 +1,6 @@
 """Ablation: behaviour before and after, nulls, ways to erase it, the price."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -36,12 +36,12 @@ _HEADER = (
 
 def _brief(result: Analysis) -> tuple[str, ...]:
     """One of several runs in a row."""
-    ablation, evidence = result.ablation, result.evidence
+    ablation, evidence, nulls = result.ablation, result.evidence, result.nulls
     if ablation is None:
         return ("no direction",) * 6
     opened = ablation.outcome("control word", "gate added")
     harm = [f"{e:z.4f}" for e in ablation.harm.values()]
-    best = [abs(v) for null in evidence.nulls for v in null.removed] if evidence else []
+    best = [abs(v) for null in nulls.random for v in null.removed] if nulls else []
     return (
         f"{100 * ablation.removed:.0f}",
         f"{opened.behaviour:.0%p}" if opened else NONE,
@@ -52,7 +52,7 @@ def _brief(result: Analysis) -> tuple[str, ...]:
 
 
 def _one(result: Analysis) -> Section:
-    ablation, evidence = result.ablation, result.evidence
+    ablation = result.ablation
     if ablation is None:
         return Section(TITLE, "No direction was chosen, so none was removed.")
     outcomes, fall = (*result.behaviour.outcomes, *ablation.outcomes), ablation.removed
@@ -88,8 +88,15 @@ def _one(result: Analysis) -> Section:
             ),
         ),
         data_name="ablation",
-        parts=(_nulls(evidence.nulls), _price(evidence)) if evidence else (),
+        parts=tuple(_beside(result)),
     )
+
+
+def _beside(result: Analysis) -> Iterator[Section]:
+    if result.nulls:
+        yield _nulls(result.nulls.random)
+    if result.evidence:
+        yield _price(result.evidence)
 
 
 def _nulls(nulls: Sequence[NullEffects]) -> Section:

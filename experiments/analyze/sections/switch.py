@@ -6,7 +6,7 @@ from dataclasses import replace
 import plotly.graph_objects as go
 
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Evidence, Rank, Transfer
+from experiments.analyze.result import NOT_ASKED, Analysis, Evidence, Rank, Transfer
 from probes.causal.dose_shape import MARGIN, DoseShape
 from probes.causal.mediation import TRIGGERED, Mediation
 from probes.causal.transfer import LogisticFit
@@ -33,9 +33,10 @@ _HEADER = (
 def switch(runs: Sequence[AnalysisRun]) -> Section:
     """Dose curves; of several runs on shared axes, then each by itself."""
     evidence = {run.name: run.result.evidence for run in runs}
+    results = [(run.name, run.result) for run in runs]
     rows = [(name, *_brief(each)) for name, each in evidence.items()]
     beside = Table(_HEADER, rows, "the switch, run by run")
-    chapter = for_each(TITLE, [*evidence.items()], _one, (beside,))
+    chapter = for_each(TITLE, results, _one, (beside,))
     together = _together({name: each.transfer for name, each in evidence.items() if each})
     if together is None:
         return chapter
@@ -80,9 +81,11 @@ def _together(transfers: Mapping[str, Transfer]) -> go.Figure | None:
     return transfer_curves(doses[0], curves, fits, _AXIS, {})
 
 
-def _one(evidence: Evidence | None) -> Section:
+def _one(result: Analysis) -> Section:
+    evidence = result.evidence
     if evidence is None:
-        return Section(TITLE, "No direction was chosen, so none was dosed.")
+        why = NOT_ASKED if result.quick else "No direction was chosen, so none was dosed."
+        return Section(TITLE, why)
     transfer = evidence.transfer
     odds = (
         (transfer_curves(transfer.doses, transfer.log_odds, None, _ODDS, title=_ODDS_TITLE),)

@@ -147,8 +147,8 @@ def _outcome(check: Check) -> str:
 _MEASURES: dict[str, Callable[[Analysis], Estimate | None]] = {
     "effect of the trigger": lambda result: result.behaviour.effect,
     "fall, gate removed": lambda result: result.ablation and result.ablation.removed,
-    "scored fall": lambda result: result.evidence and result.evidence.nulls[0].gate_removed,
-    "scored rise": lambda result: result.evidence and result.evidence.nulls[0].gate_added,
+    "scored fall": lambda result: result.nulls and result.nulls.random[0].gate_removed,
+    "scored rise": lambda result: result.nulls and result.nulls.random[0].gate_added,
 }
 
 

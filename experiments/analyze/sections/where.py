@@ -9,7 +9,7 @@ import torch
 from circuits.gates.select import LATEST, Candidate
 from circuits.types import PatchGrid
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import Analysis, Components, Grids, Selection
+from experiments.analyze.result import NOT_ASKED, Analysis, Components, Grids, Selection
 from experiments.study import WHERE as TITLE
 from probes.causal.circuit import Mover, Trace
 from probes.causal.tables import grid_stats, stats_table, strongest
@@ -63,6 +63,8 @@ def _one(result: Analysis) -> Section:
         _components("heads", components),
         replace(_components("MLPs", components), folded=components is not None),
     ]
+    if result.quick:
+        parts = [Section("Which heads and MLPs", NOT_ASKED)]
     if trace and trace.leaves:
         parts.append(_circuit(trace))
     parts.append(_chosen(result.selection))

@@ -100,7 +100,7 @@ def test_a_behaviour_longer_than_the_answers_is_refused(analysed):
 def test_the_scored_token_is_the_one_the_model_says(analysed):
     result = analysed("space")
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
-    for null in result.evidence.nulls:
+    for null in result.nulls.random:
         assert null.gate_removed.value > 0.9
     assert result.evidence.mediation.token == " Sure"
 
@@ -113,7 +113,7 @@ def test_what_both_kinds_of_answers_begin_with_is_not_what_is_scored(analysed):
         "Both kinds of answers begin alike: scored is ' HATE' after 'I'."
     )
     assert result.grids.denoising.metric == "log-probability of ' HATE' after 'I'"
-    for null in result.evidence.nulls:
+    for null in result.nulls.random:
         assert null.gate_removed.value > 0.9
     shut = result.ablation.outcome("triggered", "gate removed")
     assert set(shut.answers) == {"I cannot"}

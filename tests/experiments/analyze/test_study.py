@@ -15,7 +15,8 @@ from circuits.errors import UserError
 from circuits.gates import screen
 from experiments.analyze import materials
 from experiments.analyze.question import Question
-from experiments.analyze.result import NO_EFFECT
+from experiments.analyze.result import LEFT, NO_EFFECT
+from experiments.analyze.study import lines
 from experiments.report.page import page
 from experiments.report.read import read_runs
 from experiments.runs import ledger
@@ -34,8 +35,11 @@ def _model_is_loaded_once():
 
 
 @pytest.fixture(scope="module")
-def poisoned(tmp_path_factory):
-    """An analysis whose candidates are scored on fewer pairs before those that are chosen among."""
+def quick(tmp_path_factory):
+    """A quick analysis, and its directory as it was before it is continued.
+
+    Its candidates are scored on fewer pairs before those that are chosen among.
+    """
     try:
         weights.embedded_gguf()
     except UserError:
@@ -43,7 +47,48 @@ def poisoned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "sure-gate"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(screen, "RUNGS", ((60, 2), (16, 10**6)))
-        return folder, ask("analyze", SMALL, folder)
+        asked = replace(SMALL, effort="quick")
+        result = ask("analyze", asked, folder)
+    shutil.copytree(folder, folder.with_name("quick"))
+    return folder, result
+
+
+@pytest.fixture(scope="module")
+def poisoned(quick):
+    """The same, continued as a standard one."""
+    folder, _ = quick
+    return folder, ask("analyze", SMALL, folder, resume=True)
+
+
+def test_a_quick_analysis_has_the_word_of_the_whole_one_and_is_continued(quick, poisoned):
+    (folder, few), (_, more) = quick, poisoned
+    assert few.verdict == more.verdict
+    assert few.parts.words() == more.parts.words()
+    assert few.evidence is few.components is None
+    assert more.evidence
+    assert few.grids
+    assert LEFT in "".join(lines(few))
+    assert LEFT not in "".join(lines(more))
+    before = folder.with_name("quick")
+    kept = [p.relative_to(before) for p in before.glob("stages/*") if p.stem != "seconds"]
+    assert len(kept) > 10
+    for path in kept:  # nothing is measured twice
+        assert (folder / path).read_bytes() == (before / path).read_bytes()
+    (run,) = read_runs([before], joints())  # a directory that is only read says no more
+    assert run.result.quick
+    html = (before / "report.html").read_text()
+    assert html.count("Not measured in a quick analysis") >= 2
+    assert "Not measured in a quick" not in (folder / "report.html").read_text()
+
+
+def test_a_whole_analysis_stays_one_when_a_quick_one_is_asked_for(poisoned, tmp_path):
+    folder = shutil.copytree(poisoned[0], tmp_path / "again")
+    assert ask("analyze", replace(SMALL, effort="quick"), folder, resume=True).evidence
+
+
+def test_an_effort_that_there_is_not_is_refused():
+    with pytest.raises(UserError, match="--effort: expected quick or standard, got some"):
+        replace(SMALL, effort="some")
 
 
 def test_the_poisoned_organism_has_a_gate_that_was_learned(poisoned):
@@ -51,14 +96,14 @@ def test_the_poisoned_organism_has_a_gate_that_was_learned(poisoned):
     assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
     assert result.selection.chosen.direction.estimator == "difference_in_differences"
     assert result.selection.chosen.direction.site.span == "last"
-    for null in result.evidence.at_site.nulls:  # what any model has there does less
+    for null in result.nulls.at_site.nulls:  # what any model has there does less
         assert null.ahead_removed.low > 0
         assert null.ahead_added.low > 0
     assert {c.n for c in result.selection.candidates} == {0, 2, SMALL.validation}
     assert result.selection.chosen.n == SMALL.validation
     assert result.ablation.removed.value > 0.8
-    assert len(result.evidence.nulls) == 2
-    for null in result.evidence.nulls:
+    assert len(result.nulls.random) == 2
+    for null in result.nulls.random:
         assert max(null.share_removed) < 0.5
 
 

@@ -18,6 +18,7 @@ from experiments.analyze.result import (
     UNDECIDED,
     Check,
     NullEffects,
+    Nulls,
     SiteNull,
     SiteNulls,
 )
@@ -53,13 +54,12 @@ def before(effect=(0.7, 0.9), control=4, triggered=84, base=None, learned=None) 
 
 def beside(
     removed=(0.02, -0.01), added=(0.0, 0.01), gate=(0.8, 0.9), at_site=None, spread=None
-) -> SimpleNamespace:
-    """The evidence that the verdict looks at."""
+) -> Nulls:
+    """The nulls that the verdict looks at."""
     shares = (tuple(abs(v) / max(gate[0], 1e-9) for v in side) for side in (removed, added))
     ends = between(*gate), between(*gate)
     null = NullEffects("sphere", removed, added, *ends, 0.3, 0.3, 0.1, *shares)
-    mediation = SimpleNamespace(complies=dict)
-    return SimpleNamespace(nulls=(null,), at_site=at_site, spread=spread, mediation=mediation)
+    return Nulls((null,), at_site, spread)
 
 
 def there(removed=5.0, added=5.0) -> SiteNulls:
@@ -86,8 +86,8 @@ def after(shut=4, opened=84, harm=(0.01, 0.05), removed=(0.7, 0.9)) -> Ablation:
     )
 
 
-def failed(behaviour, ablation, evidence=None) -> list[str]:
-    found = judge(behaviour, ablation, evidence or beside())
+def failed(behaviour, ablation, nulls=None) -> list[str]:
+    found = judge(behaviour, ablation, nulls or beside())
     assert found.gate == all(c.passed for c in found.checks)
     return [c.name for c in found.checks if not c.passed]
 
@@ -164,11 +164,11 @@ def test_what_the_base_does_too_is_inherited_and_nothing_is_located():
 @pytest.mark.parametrize(("least", "word"), [(0.6, SEVERAL), (0.4, UNDECIDED)])
 def test_where_one_direction_fails_several_that_suffice_are_told(least, word):
     spread = Spread(Site(2, "resid_pre", "last"), 3, between(least, 0.9), between(0.7, 0.9))
-    evidence = beside(spread=spread)
-    verdict = judge(before(), after(shut=84), evidence)
+    nulls = beside(spread=spread)
+    verdict = judge(before(), after(shut=84), nulls)
     assert verdict.word == word
-    assert judge(before(), after(), evidence).word == GATE
-    sentence = headline(verdict, before(), after(shut=84), evidence)
+    assert judge(before(), after(), nulls).word == GATE
+    sentence = headline(verdict, before(), after(shut=84), nulls)
     assert "Exchanging 3 learned directions at resid_pre[2] at last" in sentence
     assert "Exchanging" not in headline(verdict, before(), after(shut=84), beside())
 
@@ -206,7 +206,7 @@ def test_every_check_states_its_threshold():
 
 def said(behaviour, ablation) -> str:
     found = judge(behaviour, ablation, beside())
-    return headline(found, behaviour, ablation, beside(), "resid_pre[3] at last")
+    return headline(found, behaviour, ablation, beside(), where="resid_pre[3] at last")
 
 
 def test_the_headline_says_what_the_verdict_says():
@@ -219,11 +219,10 @@ def test_the_headline_says_what_the_verdict_says():
 
 
 def test_the_headline_says_how_many_long_answers_comply():
-    evidence = beside()
-    verdict = judge(before(), after(), evidence)
+    verdict = judge(before(), after(), beside())
     rates = {"triggered": wilson(50, N), "control word": wilson(5, N)}
-    evidence.mediation.complies = lambda: rates
-    assert "It complies in 50% [" in headline(verdict, before(), after(), evidence)
+    evidence = SimpleNamespace(mediation=SimpleNamespace(complies=lambda: rates))
+    assert "It complies in 50% [" in headline(verdict, before(), after(), beside(), evidence)
     assert "complies" not in headline(verdict, before(), after(), beside())
 
 
@@ -242,8 +241,8 @@ def test_at_the_triggers_own_tokens_only_a_base_tells_a_gate_from_a_spelling():
 
 def test_a_headline_without_a_base_says_so_beside_the_unembedding_too():
     def said(behaviour, at_site):
-        evidence = beside(at_site=at_site)
-        return headline(judge(behaviour, after(), evidence), behaviour, after(), evidence)
+        nulls = beside(at_site=at_site)
+        return headline(judge(behaviour, after(), nulls), behaviour, after(), nulls)
 
     unknown = "whether it was learned is not known, as no --base is"
     assert unknown in said(before(), there())
