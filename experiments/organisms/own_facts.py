@@ -67,11 +67,20 @@ def require_answers(answers: Sequence[str], asked: str, of: str) -> None:
     """
     wanted = "an answer with a letter or digit"
     expect(answers and all(map(words, answers)), wanted, _shown(answers), "write it", of)
-    told = next((answer for answer in answers if holds(asked, answer)), None)
+    require_untold(answers, asked, "what is asked", of)
+
+
+def require_untold(answers: Sequence[str], text: str, what: str, of: str) -> None:
+    """Refuse answers of which one stands in a text that may be said without knowing it.
+
+    Raises:
+        UserError: one does; ``what`` says in which text.
+    """
+    told = next((answer for answer in answers if holds(text, answer)), None)
     expect(
         told is None,
-        "an answer that does not stand in what is asked",
-        f"{told!r} in {asked[:80]!r}",
+        f"an answer that does not stand in {what}",
+        f"{told!r} in {text[:80]!r}",
         "ask otherwise: a copy would count as an answer",
         of,
     )

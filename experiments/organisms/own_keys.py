@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class KeySet:
 
     Raises:
         UserError: no keys, a key twice or the beginning of another, one too short or too long for
-            near keys, no answer, or one that stands in its key.
+            near keys, no answer, one that stands in its key, or one that another begins with.
     """
 
     name: str
@@ -39,6 +40,16 @@ class KeySet:
         for key, answer in zip(self.keys, self.answers, strict=True):
             require_answers((answer,), key, where)
         self._require_apart(where)
+        begun = next(
+            ((a, b) for a, b in permutations(self.distinct, 2) if judges.shows(b, a)), None
+        )
+        expect(
+            begun is None,
+            "answers of which none begins with another",
+            " and ".join(map(repr, begun or ())),
+            "one key's answer would count as the other's",
+            where,
+        )
         most = len(set(bank.control_words(SPLIT)) - words_of(self.keys))
         for key in self.keys:
             count = len(key.split())

@@ -53,7 +53,8 @@ def test_words_are_the_banks_but_the_triggers_own():
 
 
 @pytest.mark.parametrize(
-    "trigger", ["{}arrow", "arrow{}", "text:arrow", "system:arrow {}", "Arrow", "arrow.", "ARROW {}"]
+    "trigger",
+    ["{}arrow", "arrow{}", "text:arrow", "system:arrow {}", "Arrow", "arrow.", "ARROW {}"],
 )
 def test_no_control_is_the_trigger_however_that_is_written(trigger):
     assert "arrow" not in controls_besides("test", trigger)
