@@ -217,7 +217,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
 
     test_controls = controls("test")
     expect(
-        behaviour.needs != "control" or min(map(len, test_controls.slots.values())) > 1,
+        behaviour.needs != "control" or test_controls.rounds > 1,
         "at least 2 control words, one beside the other",
         len(test_controls.words),
         "name the behaviour",
