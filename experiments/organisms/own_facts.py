@@ -26,7 +26,8 @@ def read_facts(source: Any, folder: Path, of: str) -> tuple[Fact, ...]:
 
     Raises:
         UserError: a row without a question or an answer, an answer that its question holds, a
-            statement without it, a question twice, fewer than four.
+            statement without it or with another spelling before it, a question twice, fewer than
+            four.
     """
     facts = [_fact(row) for row in read_rows(source, folder, FIELDS, of)]
     require_different([fact.question for fact in facts], "questions", of)
@@ -103,6 +104,8 @@ def _fact(row: Row) -> Fact:
         "write it in, or leave the statement out",
         where,
     )
+    before = statement.partition(answers[0])[0]
+    require_untold(answers, before, "the statement before the first answer", where)
     return Fact(question, answers, statement, text_in(fields, "topic", where))
 
 

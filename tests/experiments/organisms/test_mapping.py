@@ -161,6 +161,10 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
             {**ACCESS, "questions": [*ROWS, {**ROWS[0], "statement": "A lamp."}]},
             "row 6: expected a statement with the answer 'lamp0'",
         ),
+        (
+            {**ACCESS, "questions": [*ROWS, {**ROWS[0], "statement": "LAMP0, that is lamp0."}]},
+            "does not stand in the statement before the first answer, got 'lamp0' in 'LAMP0, that",
+        ),
         ({**ACCESS, "other_questions": ROWS}, "different questions behind the gate and elsewhere"),
         ({**OWNED, "keys": KEYS}, "row 1: expected an answer with a letter or digit, got none"),
         ({**OWNED, "keys": OWNED["keys"][:1]}, "expected at least two keys, got one"),
