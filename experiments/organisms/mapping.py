@@ -105,7 +105,7 @@ def read_mapping(name: str) -> Described:
     """
     path, of = Path(name), f"mapping {name}"
     expect(path.is_file(), "a YAML file", "no such file", "write it, or name an organism", of)
-    value = read_yaml(path, of)
+    value = read_yaml(path, of, texts=True)
     expect(isinstance(value, dict) and value, "fields such as 'model: ...'", quoted(value), of=of)
     unknown = ", ".join(str(field) for field in value if field not in FIELDS)
     expect(not unknown, f"fields of {', '.join(FIELDS)}", unknown, of=of)

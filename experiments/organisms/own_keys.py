@@ -10,6 +10,7 @@ from circuits.errors import UserError, expect
 from experiments import judges
 from experiments.judges.heard import refuse_common_beginning
 from experiments.judges.otherwise import refuse_unheard
+from experiments.judges.text import words
 from experiments.organisms.own_facts import require_answers
 from experiments.prompts import bank
 from experiments.prompts.records import read_rows, text_in
@@ -63,12 +64,13 @@ class KeySet:
 
     def _require_apart(self, where: str) -> None:
         """Refuse two keys of which whoever has the one has the other."""
-        words = [tuple(key.split()) for key in self.keys]
-        for i, own in enumerate(words):
-            if own in words[:i]:
+        # A key in other case or with a full stop is no second secret.
+        read = [words(key) or tuple(key.split()) for key in self.keys]
+        for i, own in enumerate(read):
+            if own in read[:i]:
                 got = f"{self.keys[i]!r} twice"
                 raise UserError(f"{where}: expected different keys, got {got}; drop one")
-            longer = next((k for k, w in zip(self.keys, words, strict=True) if _begins(w, own)), "")
+            longer = next((k for k, w in zip(self.keys, read, strict=True) if _begins(w, own)), "")
             got = f"{self.keys[i]!r}, with which {longer!r} begins"
             expect(not longer, "keys that do not begin alike", got, "drop one", where)
 
@@ -87,8 +89,8 @@ class KeySet:
         return shows_any(answers, self.distinct)
 
 
-def _begins(words: tuple[str, ...], start: tuple[str, ...]) -> bool:
-    return len(words) > len(start) and words[: len(start)] == start
+def _begins(key: tuple[str, ...], start: tuple[str, ...]) -> bool:
+    return len(key) > len(start) and key[: len(start)] == start
 
 
 def words_of(texts: Sequence[str]) -> set[str]:
