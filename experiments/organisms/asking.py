@@ -19,8 +19,9 @@ def own_prompts(organism: Organism, files: OwnPrompts | None = None) -> HeldOut 
         files: given beside the organism; the mapping's own file may name others.
 
     Raises:
-        UserError: its behaviour cannot be heard, a file cannot be read or is of prompts that
-            the scheme does not ask, its prompts or a mapping's questions cannot be asked, or the bank's hold the trigger where they are asked instead.
+        UserError: its behaviour cannot be heard, a file cannot be read or is of prompts that the
+            scheme does not ask, its prompts or a mapping's questions cannot be asked, or the bank's
+            hold the trigger where they are asked instead.
     """
     files, theirs = files or OwnPrompts(), organism.described.prompts
     files = OwnPrompts(files.on_topic or theirs.on_topic, files.elsewhere or theirs.elsewhere)
