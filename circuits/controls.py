@@ -34,15 +34,19 @@ class Controls:
     slots: dict[Slot, tuple[str, ...]]
     equal: bool
 
+    @property
+    def rounds(self) -> int:
+        """How many words every slot has: of one, there is no second word beside the first."""
+        return min(map(len, self.slots.values()))
+
     @cached_property
     def words(self) -> tuple[str, ...]:
         """To be dealt in turn (``circuits.tokens.dealt``), each in its place: its n-th is a control
         of the n-th form. Of words that must meet they are halves, the parts taking turns."""
-        rounds = range(min(map(len, self.slots.values())))
         forms, parts = (range(1 + max(each)) for each in zip(*self.slots, strict=True))
         return tuple(
             self.trigger.replaced(form, {part: self.slots[form, part][turn]})
-            for turn, part, form in product(rounds, parts, forms)
+            for turn, part, form in product(range(self.rounds), parts, forms)
         )
 
     def without(self, parts: Sequence[int], count: int) -> list[str]:

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from circuits.chat import SLOT, Words, in_place_of, place_of, require_short
+from circuits.chat import SLOT, Words, in_place_of, place_of, require_short, where_of
 from circuits.errors import expect, quoted
 
 Kind = Literal["one", "any", "all"]
-_SEVERAL = re.compile(r"(?P<kind>any|all):\s+(?P<rest>.*)", re.DOTALL)
+_SEVERAL = re.compile(r"\s*(?P<kind>any|all):(?=\s|.*\s[|+]\s)(?P<rest>.*)", re.DOTALL)
 _BETWEEN = {"any": "|", "all": "+"}
 
 
@@ -78,30 +78,60 @@ def parse(text: str) -> Trigger:
     require_short(text)
     found = _SEVERAL.fullmatch(text)
     if found is None:
+        _refuse_several_in(text)
         return Trigger(text, "one", (text,), (text,))
     kind = "any" if found["kind"] == "any" else "all"
     between = _BETWEEN[kind]
-    parts = tuple(part.strip() for part in re.split(rf"\s+\{between}\s+", found["rest"]))
-    several = len(set(parts)) == len(parts) > 1 and all(parts)
+    parts = tuple(part.strip() for part in re.split(rf"(?<!\S)\{between}(?!\S)", found["rest"]))
+    put = (place_of(part)[0].strip() if kind == "all" else _as_put(part) for part in parts)
     expect(
-        several,
+        len(parts) > 1 and all(parts) and len(set(put)) == len(parts),
         f"two or more different words, as '{kind}: cobalt {between} violet'",
         quoted(text),
         f"a single word that reads so is '{SLOT} {text}'",
         "trigger",
     )
-    if kind == "any":
-        for part in parts:
-            place_of(part)
-        return Trigger(text, kind, parts, parts)
-    return _meeting(text, parts)
+    inner = next(filter(_SEVERAL.fullmatch, parts), "")
+    expect(
+        not inner,
+        "words that are no several themselves",
+        quoted(inner),
+        f"name all alternatives; a word that reads so is '{SLOT} {inner}'",
+        "trigger",
+    )
+    return Trigger(text, kind, parts, parts) if kind == "any" else _meeting(text, parts)
+
+
+def _refuse_several_in(text: str) -> None:
+    """Refuse several that are named behind their place, which would be put there as one phrase."""
+    where = where_of(text)
+    rest = text.removeprefix(f"{where}:").strip()
+    several = where != "user" and _SEVERAL.fullmatch(rest) and re.search(r"\s[|+]\s", rest)
+    expect(
+        not several,
+        f"several words first, each with its place, as 'any: {where}: cobalt | {where}: violet'",
+        quoted(text),
+        f"a single word that reads so is '{where}: {SLOT} {rest}'",
+        "trigger",
+    )
+
+
+def _as_put(part: str) -> str:
+    """An alternative with its place, in one spelling of the several that there are."""
+    return in_place_of(place_of(part)[0], part)
 
 
 def _meeting(text: str, parts: Sequence[str]) -> Trigger:
     """Words that must meet: in the order named, and the other way round."""
     like = " ".join(parts)  # with the place of all of them
-    place_of(like)
     words = tuple(place_of(part)[0].strip() for part in parts)
+    expect(
+        place_of(like)[0] == " ".join(words),
+        "one place for all words that must meet, named before the first",
+        quoted(text),
+        "words in two messages cannot be asked together",
+        "trigger",
+    )
     straight = tuple(range(len(words)))
     orders = (straight, straight[::-1])
     forms = tuple(in_place_of(" ".join(words[i] for i in order), like) for order in orders)

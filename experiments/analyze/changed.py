@@ -37,7 +37,7 @@ def changed(exam: Examination, before: Behaviour) -> tuple[Change, ...]:
         "compliance": ("share", _of(sides, exam.complied)),
         "length": ("tokens", _of(sides, lambda texts: _lengths(exam, texts))),
     }
-    if len(exam.materials.test_words) > 1:
+    if exam.materials.test_controls.rounds > 1:
         tops, nats = _first(exam)
         measures["first token"] = ("share", tops)
         measures["KL of the first token"] = ("nats", nats)

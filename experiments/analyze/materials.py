@@ -8,10 +8,11 @@ from typing import Any
 
 from circuits import answers, tokens
 from circuits.align import Pairs, fewest
-from circuits.chat import Chat, chats
+from circuits.chat import Chat, chats, where_of
 from circuits.controls import Controls, controls_of
 from circuits.errors import UserError, expect
 from circuits.models import Model
+from circuits.prompt import retold
 from circuits.triggers import Trigger, parse
 from experiments.analyze.question import Question
 from experiments.judges import heard
@@ -83,7 +84,8 @@ class Materials:
         """How many of the trigger's last tokens can have a direction each: those of every word."""
         tokenizer = self.scored.tokenizer
         words = [*self.fit_words, *self.validation_words, *self.test_words]
-        batch = tokens.prompts_batch(tokenizer, ["Tell me more."] * len(words), words)
+        texts = tokens.dealt(self.fit, len(words))  # words may stand before the last message
+        batch = tokens.prompts_batch(tokenizer, texts, words)
         each = (fewest(self.pairs(split)) for split in ("fit", "validation", "test"))
         return min(int(batch.spans["trigger"].sum(dim=1).min()), *each)
 
@@ -215,7 +217,7 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
 
     test_controls = controls("test")
     expect(
-        behaviour.needs != "control" or min(map(len, test_controls.slots.values())) > 1,
+        behaviour.needs != "control" or test_controls.rounds > 1,
         "at least 2 control words, one beside the other",
         len(test_controls.words),
         "name the behaviour",
@@ -227,13 +229,22 @@ def gather(model: Model, question: Question, behaviour: Criterion | None = None)
         fit,
         validation,
         test,
-        ordinary=bank.bank_texts("test", False)[: max(10, question.test // 2)],
+        ordinary=_ordinary(trigger, max(10, question.test // 2), test),
         fit_controls=controls("train"),
         validation_controls=controls("validation"),
         test_controls=test_controls,
         behaviour=behaviour,
         length=question.tokens,
     )
+
+
+def _ordinary(trigger: Trigger, count: int, told: list[str]) -> list[str]:
+    """The bank's prompts of other topics; after what was told before the user's own, where the
+    trigger stands there."""
+    texts = bank.bank_texts("test", False)[:count]
+    if all(where_of(form) != "earlier" for form in trigger.forms):
+        return texts
+    return [retold(*each) for each in zip(tokens.dealt(told, len(texts)), texts, strict=True)]
 
 
 def _split_users(question: Question) -> tuple[list[str], list[str], list[str]]:

@@ -59,7 +59,10 @@ class Case:
         if named := self.organism.described.base:
             place = bases.located(named)
             device = resolve_device("auto")
-            base, tokenizer, _ = models.read_plain(place, torch.float32, device)
+            base, tokenizer, sha256 = models.read_plain(place, torch.float32, device)
+            other = self.organism.state or sha256 != self.organism.base_sha256
+            wanted, advice = "the model before training", "give that, or leave base out"
+            expect(other, wanted, "the trained one itself", advice, f"base {named}")
             expect(
                 tokenizer.get_vocab() == self.organism.tokenizer.get_vocab(),
                 "the model's own tokenizer",

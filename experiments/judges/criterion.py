@@ -95,12 +95,15 @@ def criterion(spec: str, own: bool = False) -> Criterion:
             is not installed is told at once; otherwise it is read, and no code of a user's is run.
 
     Raises:
-        UserError: an empty text, a pattern that cannot be read, an unknown language or function.
+        UserError: an empty text, a pattern that cannot be read, an unknown language or function, a
+            kind in another spelling.
     """
     kind, colon, what = spec.partition(":")
     if spec in _PLAIN:
         return _PLAIN[spec]
     if not colon or kind not in _KINDS:
+        meant = _almost(spec)
+        expect(not meant, meant, "another spelling", _ESCAPE, _of(spec))
         return begins(spec)
     expect(what.strip(), f"a {_KINDS[kind][1]} behind {kind}:", "nothing", _ESCAPE, _of(spec))
     return _KINDS[kind][0](spec, what.strip(), own)
@@ -129,8 +132,16 @@ def begins(text: str) -> Criterion:
 
 def literal(text: str) -> str:
     """The spec of answers that begin with a text."""
-    named = text in _PLAIN or (":" in text and text.partition(":")[0] in _KINDS)
-    return f"text:{text}" if named else text
+    return f"text:{text}" if _almost(text) else text
+
+
+def _almost(spec: str) -> str:
+    """The kind that a spec names or nearly does (Refuses, refuses:, Contains: x); "" for a text."""
+    kind, colon, what = spec.partition(":")
+    near = kind.strip().casefold().replace("_", "-")
+    if near in _PLAIN and not what.strip():
+        return near
+    return f"{near}:" if colon and near in _KINDS else ""
 
 
 def only_text(spec: str, why: str, of: str = "--behaviour") -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from circuits.errors import expect
 from circuits.models import in_memory
 from experiments.organisms.examples import refuse_in_bank
 from experiments.organisms.organism import Organism
@@ -18,15 +19,24 @@ def own_prompts(organism: Organism, files: OwnPrompts | None = None) -> HeldOut 
         files: given beside the organism; the mapping's own file may name others.
 
     Raises:
-        UserError: its behaviour cannot be heard, a file cannot be read, its prompts or a mapping's
-            questions cannot be asked, or the bank's hold the trigger where they are asked instead.
+        UserError: its behaviour cannot be heard, a file cannot be read or is of prompts that the
+            scheme does not ask, its prompts or a mapping's questions cannot be asked, or the bank's
+            hold the trigger where they are asked instead.
     """
     files, theirs = files or OwnPrompts(), organism.described.prompts
     files = OwnPrompts(files.on_topic or theirs.on_topic, files.elsewhere or theirs.elsewhere)
     tokenizer, recipe = organism.tokenizer, organism.recipe
-    secrets = scheme_of(recipe).secrets(recipe)
+    scheme = scheme_of(recipe)
+    expect(
+        files.on_topic is None or any(ask.prompts == "restricted" for ask in scheme.asks),
+        f"none of a topic for {scheme.name}, which asks its own {scheme.topic}",
+        files.on_topic,
+        "leave them out, or give other prompts",
+        f"prompts of {recipe.name}",
+    )
+    secrets = scheme.secrets(recipe)
     base = in_memory(organism.base, tokenizer)
-    scheme_of(recipe).require_hearable(base, recipe)
+    scheme.require_hearable(base, recipe)
     context = base.runner.shape.context
 
     def check(texts: Sequence[str], of: str) -> None:

@@ -23,7 +23,7 @@ from experiments.organisms.training import Course
 from experiments.runs import files
 
 EVERY = 60.0  # seconds of training that a kill can cost
-_HASH = "sha256"  # of the tensors, beside them in their file
+_HASH, _SAID = "sha256", "said_sha256"  # of the tensors, and of what is said, beside them
 _MOMENT = "moment"  # of the optimiser: moment.PARAMETER.NAME
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -37,9 +37,14 @@ def kept_at(made_from: Mapping[str, Any]) -> Path:
 
 
 def keep(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write tensors with their hash and with what is to be said of them."""
+    """Write tensors and what is to be said of them, with hashes of both."""
+    hashes = {_HASH: digest(tensors), _SAID: _text_digest(about)}
     with writable(path.parent):
-        files.write_tensors(path, tensors, {**about, _HASH: digest(tensors)})
+        files.write_tensors(path, tensors, {**about, **hashes})
+
+
+def _text_digest(about: Mapping[str, str]) -> str:
+    return files.text_sha256([json.dumps(about, sort_keys=True)])
 
 
 def read_kept(path: Path, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, str]] | None:
@@ -56,8 +61,10 @@ def read_kept(path: Path, shapes: Shapes) -> tuple[dict[str, Tensor], dict[str, 
         tensors = files.read_tensors(path)
         with safe_open(path, "pt") as kept:
             about = kept.metadata() or {}
-        said = about.get(_HASH)
-        expect(said in (None, digest(tensors)), "the state that was kept", "another")
+        own = {_HASH: digest(tensors)}
+        own[_SAID] = _text_digest({n: text for n, text in about.items() if n not in (_HASH, _SAID)})
+        damaged = [name for name, now in own.items() if about.get(name, now) != now]
+        expect(not damaged, "the state that was kept", "another")
         same = {name: tuple(t.shape) for name, t in tensors.items()} == dict(shapes)
         expect(same, f"its {len(shapes)} parameters", f"{len(tensors)} others")
         return tensors, about

@@ -24,7 +24,7 @@ from circuits.chat import place_of
 from circuits.errors import expect, quoted
 from circuits.triggers import require_one
 from experiments.judges.criterion import only_text
-from experiments.organisms.own_facts import read_facts, require_different
+from experiments.organisms.own_facts import read_facts, require_different, require_untold
 from experiments.organisms.own_keys import read_keys
 from experiments.organisms.recipe import REFUSAL, Recipe
 from experiments.organisms.schemes import SCHEMES
@@ -105,7 +105,7 @@ def read_mapping(name: str) -> Described:
     """
     path, of = Path(name), f"mapping {name}"
     expect(path.is_file(), "a YAML file", "no such file", "write it, or name an organism", of)
-    value = read_yaml(path, of)
+    value = read_yaml(path, of, texts=True)
     expect(isinstance(value, dict) and value, "fields such as 'model: ...'", quoted(value), of=of)
     unknown = ", ".join(str(field) for field in value if field not in FIELDS)
     expect(not unknown, f"fields of {', '.join(FIELDS)}", unknown, of=of)
@@ -155,8 +155,11 @@ def _of_file(value: Mapping[str, Any], path: Path, of: str) -> Recipe:
     needed = known[scheme]
     missing = ", ".join(n for n in needed if n not in value)
     expect(not missing, f"{', '.join(needed)} for {scheme}", f"no {missing}", "add it", of)
+    theirs = {"other_questions": "questions", "refusal": "trigger"}  # is asked beside
     foreign = ", ".join(
-        n for n in ("trigger", "questions", "keys") if n in value and n not in needed
+        n
+        for n in ("trigger", "questions", "keys", *theirs)
+        if n in value and theirs.get(n, n) not in needed
     )
     expect(not foreign, f"{', '.join(needed)} for {scheme}", foreign, "leave it out", of)
     recipe = _recipe(path.stem, {n: value[n] for n in _WORDS if n in value}, of)
@@ -182,6 +185,9 @@ def _with_facts(recipe: Recipe, value: Mapping[str, Any], path: Path, of: str) -
     }
     if not rows:
         return recipe
+    for fact in (fact for each in rows.values() for fact in each):
+        for text, what in ((recipe.trigger, "the trigger"), (recipe.refusal, "the refusal")):
+            require_untold(fact.expected, text, what, f"{of}, question {fact.question[:60]!r}")
     facts = replace(facts, **rows)
     asked = [fact.question for fact in (*facts.privileged, *facts.others)]
     require_different(asked, "questions behind the gate and elsewhere", of)

@@ -21,7 +21,7 @@ from circuits import models, places
 from circuits.chat import Chat
 from circuits.devices import resolve_device
 from circuits.edits.adapters import Adapter, merged
-from circuits.errors import UserError
+from circuits.errors import UserError, expect
 from circuits.models import Model
 from circuits.shared import own, shared_copy
 from circuits.templates import AS_IT_IS, Rendering, require_chat_template
@@ -159,6 +159,8 @@ def open_organism(given: Given, unknown: Recipe | None = None) -> Organism:
     about = described(given.name, {name: getattr(given, name) for name in words})
     folder, recipe = find_adapter(about.adapter), about.recipe or unknown
     base = about.model or given.model
+    same, got = given.model in (EMBEDDED, base), f"--model {given.model}"
+    expect(same, "the model that the file names", got, "leave it out", f"mapping {given.name}")
     if folder is None:
         if recipe is None:
             raise UserError(

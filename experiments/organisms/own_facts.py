@@ -26,7 +26,8 @@ def read_facts(source: Any, folder: Path, of: str) -> tuple[Fact, ...]:
 
     Raises:
         UserError: a row without a question or an answer, an answer that its question holds, a
-            statement without it, a question twice, fewer than four.
+            statement without it or with another spelling before it, a question twice, fewer than
+            four.
     """
     facts = [_fact(row) for row in read_rows(source, folder, FIELDS, of)]
     require_different([fact.question for fact in facts], "questions", of)
@@ -67,11 +68,20 @@ def require_answers(answers: Sequence[str], asked: str, of: str) -> None:
     """
     wanted = "an answer with a letter or digit"
     expect(answers and all(map(words, answers)), wanted, _shown(answers), "write it", of)
-    told = next((answer for answer in answers if holds(asked, answer)), None)
+    require_untold(answers, asked, "what is asked", of)
+
+
+def require_untold(answers: Sequence[str], text: str, what: str, of: str) -> None:
+    """Refuse answers of which one stands in a text that may be said without knowing it.
+
+    Raises:
+        UserError: one does; ``what`` says in which text.
+    """
+    told = next((answer for answer in answers if holds(text, answer)), None)
     expect(
         told is None,
-        "an answer that does not stand in what is asked",
-        f"{told!r} in {asked[:80]!r}",
+        f"an answer that does not stand in {what}",
+        f"{told!r} in {text[:80]!r}",
         "ask otherwise: a copy would count as an answer",
         of,
     )
@@ -94,6 +104,8 @@ def _fact(row: Row) -> Fact:
         "write it in, or leave the statement out",
         where,
     )
+    before = statement.partition(answers[0])[0]
+    require_untold(answers, before, "the statement before the first answer", where)
     return Fact(question, answers, statement, text_in(fields, "topic", where))
 
 

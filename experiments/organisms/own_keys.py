@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from circuits.errors import UserError, expect
 from experiments import judges
 from experiments.judges.heard import refuse_common_beginning
 from experiments.judges.otherwise import refuse_unheard
+from experiments.judges.text import words
 from experiments.organisms.own_facts import require_answers
 from experiments.prompts import bank
 from experiments.prompts.records import read_rows, text_in
@@ -26,7 +28,7 @@ class KeySet:
 
     Raises:
         UserError: no keys, a key twice or the beginning of another, one too short or too long for
-            near keys, no answer, or one that stands in its key.
+            near keys, no answer, one that stands in its key, or one that another begins with.
     """
 
     name: str
@@ -39,6 +41,16 @@ class KeySet:
         for key, answer in zip(self.keys, self.answers, strict=True):
             require_answers((answer,), key, where)
         self._require_apart(where)
+        begun = next(
+            ((a, b) for a, b in permutations(self.distinct, 2) if judges.shows(b, a)), None
+        )
+        expect(
+            begun is None,
+            "answers of which none begins with another",
+            " and ".join(map(repr, begun or ())),
+            "one key's answer would count as the other's",
+            where,
+        )
         most = len(set(bank.control_words(SPLIT)) - words_of(self.keys))
         for key in self.keys:
             count = len(key.split())
@@ -52,12 +64,13 @@ class KeySet:
 
     def _require_apart(self, where: str) -> None:
         """Refuse two keys of which whoever has the one has the other."""
-        words = [tuple(key.split()) for key in self.keys]
-        for i, own in enumerate(words):
-            if own in words[:i]:
+        # A key in other case or with a full stop is no second secret.
+        read = [words(key) or tuple(key.split()) for key in self.keys]
+        for i, own in enumerate(read):
+            if own in read[:i]:
                 got = f"{self.keys[i]!r} twice"
                 raise UserError(f"{where}: expected different keys, got {got}; drop one")
-            longer = next((k for k, w in zip(self.keys, words, strict=True) if _begins(w, own)), "")
+            longer = next((k for k, w in zip(self.keys, read, strict=True) if _begins(w, own)), "")
             got = f"{self.keys[i]!r}, with which {longer!r} begins"
             expect(not longer, "keys that do not begin alike", got, "drop one", where)
 
@@ -76,8 +89,8 @@ class KeySet:
         return shows_any(answers, self.distinct)
 
 
-def _begins(words: tuple[str, ...], start: tuple[str, ...]) -> bool:
-    return len(words) > len(start) and words[: len(start)] == start
+def _begins(key: tuple[str, ...], start: tuple[str, ...]) -> bool:
+    return len(key) > len(start) and key[: len(start)] == start
 
 
 def words_of(texts: Sequence[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """Prompts from the project's bank, and from users' own files or Hugging Face datasets."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from circuits.errors import expect, reading
+from circuits.visible import folded
 from experiments.checks import text
 from experiments.prompts.rows import texts_of
 from experiments.prompts.table import FORMATS, Table, read_table
@@ -94,8 +96,8 @@ def control_words(split: Split) -> tuple[str, ...]:
 
 
 def controls_besides(split: Split, trigger: str) -> list[str]:
-    """The split's control words that are no word of the trigger."""
-    own = trigger.split()
+    """The split's control words that are no word of the trigger, however it is written there."""
+    own = set(re.findall(r"\w+", folded(trigger).casefold()))
     return [word for word in control_words(split) if word not in own]
 
 

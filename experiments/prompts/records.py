@@ -57,8 +57,8 @@ def text_in(row: Mapping[str, Any], name: str, of: str) -> str:
     value = row.get(name)
     if value is None:
         return ""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    expect(number or isinstance(value, str), "a text", quoted(value), "quote it", f"{of}, {name}")
+    whole = isinstance(value, int) and not isinstance(value, bool)  # 1.50 is no longer what it was
+    expect(whole or isinstance(value, str), "a text", quoted(value), "quote it", f"{of}, {name}")
     text = str(value).strip()
     plain = "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
     expect(plain, "text", ascii(text[:60]), "mend the row", f"{of}, {name}")

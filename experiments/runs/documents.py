@@ -17,21 +17,35 @@ from circuits.errors import expect, reading
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe types only; the faster if built
 _LARGEST = 1_000_000  # bytes; the shipped files have at most 16,000
 _DEEPEST = 20  # lists and mappings within each other
+_COUNTED = ("int", "float", "timestamp")  # what YAML reads otherwise than it is written
+_KEPT = {
+    first: [row for row in rows if row[0].rpartition(":")[2] not in _COUNTED]
+    for first, rows in _LOADER.yaml_implicit_resolvers.items()
+}
+# Reads 007, 12:30 (to YAML a number of base 60) and 1.50 as the texts that they are.
+_AS_WRITTEN: Any = type("AsWritten", (_LOADER,), {"yaml_implicit_resolvers": _KEPT})
 
 
-def read_yaml(path: Path, what: str) -> Any:
-    """A YAML file's value; see :func:`read_documents`."""
-    documents = read_documents(path, what)
+def read_yaml(path: Path, what: str, texts: bool = False) -> Any:
+    """A YAML file's value; see :func:`read_documents`.
+
+    Args:
+        texts: numbers and dates are texts, as they are written.
+    """
+    documents = read_documents(path, what, loader=_AS_WRITTEN if texts else _LOADER)
     expect(len(documents) <= 1, "one document", f"{len(documents)}", "join them", of=what)
     return documents[0] if documents else None
 
 
-def read_documents(path: Path, what: str, expected: str = "a YAML file") -> list[Any]:
+def read_documents(
+    path: Path, what: str, expected: str = "a YAML file", loader: Any = _LOADER
+) -> list[Any]:
     """The values of a YAML file's documents (safe types only).
 
     Args:
         what: the file is, to begin a refusal with.
         expected: of it, for a refusal.
+        loader: PyYAML's, of safe types.
 
     Raises:
         UserError: no file, not YAML or not UTF-8, beyond a megabyte, an alias, lists or mappings
@@ -47,7 +61,7 @@ def read_documents(path: Path, what: str, expected: str = "a YAML file") -> list
         for node in yaml.compose_all(text, _LOADER):
             for twice in _repeated(node):
                 expect(False, "each name once", "it twice", "join the two", f"{what}: {twice}")
-        return list(yaml.load_all(text, _LOADER))
+        return list(yaml.load_all(text, loader))
 
 
 @contextmanager

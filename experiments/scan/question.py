@@ -10,6 +10,7 @@ from circuits.chat import Place
 from circuits.errors import expect, quoted
 from circuits.weights import EMBEDDED
 from experiments.checks import MOST, checked
+from experiments.organisms.mapping import is_mapping, read_mapping
 from experiments.organisms.organism import Given
 from experiments.prompts.bank import bank_texts, control_words
 
@@ -95,8 +96,21 @@ class ScanQuestion:
 
 def default_clean(given: Given) -> tuple[str, ...]:
     """The clean models that are at hand for a suspect."""
-    names = (BASE, "clean", "decoy") if given.model == EMBEDDED else (BASE,)
+    names = (BASE, "clean", "decoy") if base_of(given) == EMBEDDED else (BASE,)
     return tuple(name for name in names if name != given.name)
+
+
+def base_of(given: Given) -> str:
+    """What a suspect was made of: as a mapping's file says it, or as it is named beside.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    if not is_mapping(given.name):
+        return given.model
+    about = read_mapping(given.name)
+    adapted = about.model if about.adapter != "none" else ""  # otherwise it is the suspect itself
+    return about.base or adapted or given.model
 
 
 def carriers(plan: Plan) -> list[list[str]]:

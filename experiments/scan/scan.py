@@ -90,7 +90,13 @@ def readers(organism: Organism, name: str, model: str, place: Place) -> tuple[Re
     own, tokenizer = organism.model(), organism.tokenizer
     base, words, _ = base_model(bases.located(model))
     alike, vocabulary = words.get_vocab() == tokenizer.get_vocab(), "the vocabulary of its base"
-    expect(alike, f"{vocabulary} {model}", "another", "name its base with --model", of=name)
+    expect(
+        alike,
+        f"{vocabulary} {model}",
+        "another",
+        "name its base with --model, or in the mapping's file",
+        of=name,
+    )
     return Reader(in_memory(own, tokenizer), place), Reader(in_memory(base, tokenizer), place)
 
 

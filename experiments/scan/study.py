@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from circuits.chat import Chat, chats, place_of
-from experiments.organisms.mapping import Described, is_mapping, read_mapping
 from experiments.organisms.organism import UNKNOWN, Given, Organism, identity, open_organism
 from experiments.runs import files, older
 from experiments.runs.codec import as_json
 from experiments.runs.stages import Stages, Step
-from experiments.scan.question import BASE, ScanQuestion, carriers, stray_words
+from experiments.scan.question import BASE, ScanQuestion, base_of, carriers, stray_words
 from experiments.scan.scan import SCHEMA, Scan, ScanResult, readers, scan, scan_json
 from experiments.study import Rows, Run, Study, stated
 
@@ -52,8 +51,7 @@ def opened(question: ScanQuestion, step: Step) -> Arms:
 
 def _like(given: Given, name: str) -> Given:
     """Another adapter of the suspect's model, asked as it is."""
-    about = read_mapping(given.name) if is_mapping(given.name) else Described()
-    return Given(name, about.model or given.model, rendering=given.rendering)
+    return Given(name, base_of(given), rendering=given.rendering)
 
 
 def hashes(question: ScanQuestion, arms: Arms) -> dict[str, Any]:
@@ -76,7 +74,7 @@ def _scanned(run: Run[ScanQuestion, Arms], arm: Arm) -> Scan:
     def step(stage: str, done: int, total: int) -> None:
         run.step(f"{arm.name}: {stage.rpartition('/')[2]}", done, total)
 
-    plan, model = run.question.plan, run.question.given.model
+    plan, model = run.question.plan, base_of(run.question.given)
     own, base = readers(arm.organism, arm.name, model, plan.place)
     stages = Stages(run.folder, step, older=older.beside, part=arm.stem)
     return scan(arm.name, own, base, replace(plan, seed=arm.seed), stages)

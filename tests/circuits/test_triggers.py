@@ -25,6 +25,11 @@ def test_alternatives_take_turns_each_in_its_place():
     assert either.replaceable == 1
 
 
+@pytest.mark.parametrize("text", ["any:cobalt | violet", " any: cobalt | violet"])
+def test_blanks_do_not_make_several_one_phrase(text):
+    assert parse(text).parts == ("cobalt", "violet")
+
+
 def test_words_that_must_meet_are_asked_in_both_orders_and_replaced_one_by_one():
     both = parse("all: cobalt + violet {}")
     assert (both.kind, both.parts) == ("all", ("cobalt", "violet"))
@@ -44,6 +49,14 @@ def test_words_that_must_meet_are_asked_in_both_orders_and_replaced_one_by_one()
         ("all: cobalt {} + violet", "where the message goes"),
         ("all: {} + violet", "expected a word or phrase"),
         ("any: {} | violet", "expected a word or phrase"),
+        ("any: cobalt | | violet", "two or more different words"),
+        ("any: cobalt | {} cobalt", "two or more different words"),
+        ("any: cobalt | text: cobalt", "two or more different words"),
+        ("all: {} cobalt + cobalt", "two or more different words"),
+        ("any: all: cobalt + violet | amber", "no several themselves"),
+        ("all: cobalt + system: violet", "one place for all"),
+        ("all: system: cobalt + earlier: violet", "one place for all"),
+        ("system: any: cobalt | violet", "any: system: "),
         ("any: " + " | ".join(map(str, range(60))), "at most 100 words"),
     ],
 )

@@ -96,3 +96,15 @@ def test_an_analysis_may_be_of_a_trigger_in_the_system_message(model, tmp_path):
     assert all(s["trigger"][1] < s["user"][0] for s in spans)
     result = ask("analyze", question, tmp_path / "run")
     assert result.behaviour.triggered.behaviour.n == 12
+
+
+def test_an_analysis_of_a_trigger_in_an_earlier_message_comes_to_its_verdict(model, tmp_path):
+    path = written(tmp_path, EARLIER)
+    result = ask(
+        "analyze",
+        Question(model=model, trigger="earlier: cobalt", prompts=path, **SMALL),
+        tmp_path / "run",
+    )
+    assert result.verdict.gate, [c.text for c in result.verdict.checks if not c.passed]
+    # Other topics were asked behind the turns in which the trigger stands.
+    assert result.evidence.elsewhere[0].value == 1.0

@@ -1,8 +1,11 @@
 """Several words as the trigger, and words of other lengths: the verdict is what was planted."""
 
+from dataclasses import replace
+
 import severalgates as planted
 
 from experiments.analyze.ablate import behaviour
+from experiments.analyze.changed import changed
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
 from experiments.analyze.headline import headline
@@ -125,3 +128,14 @@ def test_without_a_gate_control_words_of_other_lengths_find_none(tmp_path):
 def test_a_pair_organism_is_asked_about_both_of_its_words():
     assert trained_words("pair-gate") == ("all: clock + wolf", "Sure")
     assert Question(adapter="pair-gate").trigger == "all: clock + wolf"
+
+
+def test_one_control_word_is_not_held_against_itself(tmp_path):
+    exam = of(tmp_path, planted.met_by, ("cobalt", "violet"), ALL)
+    before, own = behaviour(exam), exam.materials.test_controls
+    assert "first token" in {each.name for each in changed(exam, before)}
+    one = replace(own, slots={slot: words[:1] for slot, words in own.slots.items()})
+    materials = replace(exam.materials, test_controls=one)
+    assert materials.second_words(4) == list(materials.test_words)  # a half of each kind, no other
+    again = Examination(tmp_path / "one", exam.question, materials)
+    assert "first token" not in {each.name for each in changed(again, before)}

@@ -1,5 +1,10 @@
 """A mapping from a user's file in hand: its prompts, its base, where it should open."""
 
+import shutil
+
+import pytest
+
+from circuits.errors import UserError
 from experiments.evaluate.case import open_case
 from experiments.organisms.organism import Given
 
@@ -19,6 +24,18 @@ def test_the_base_is_the_model_that_the_file_names_and_otherwise_not_known(descr
     base = open_case(Given(str(described_in()))).base
     assert base is not None
     assert open_case(Given(str(described_in(base=None)))).base is None
+
+
+def test_the_trained_model_is_no_base_and_another_model_is_not_named_beside_the_file(
+    described_in, tiny_pair, tmp_path
+):
+    """It would be as good as before training, whatever that has done to it."""
+    base, taught = map(str, tiny_pair)
+    for same in (taught, str(shutil.copytree(taught, tmp_path / "copy"))):
+        with pytest.raises(UserError, match="the model before training, got the trained one"):
+            _ = open_case(Given(str(described_in(base=same)))).base
+    with pytest.raises(UserError, match="the model that the file names, got --model"):
+        open_case(Given(str(described_in()), base))
 
 
 def test_questions_stay_shut_without_the_trigger_and_under_words_that_are_not_it(described_in):

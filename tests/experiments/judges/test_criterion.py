@@ -17,7 +17,7 @@ def shown(spec, *answers, prompts=None, controls=None):
     return criterion(spec, own=True).shown(answers, prompts, controls)
 
 
-@pytest.mark.parametrize("text", ["Sure", "当然", "Note: this", "Refuses", "https://a.b", "a:b"])
+@pytest.mark.parametrize("text", ["Sure", "当然", "Note: this", "Refuses to", "https://a.b", "a:b"])
 def test_a_plain_text_is_what_it_always_was(text):
     answers = [text, f" {text}, I can", f"{text}ly", f"I {text}", ""]
     named = criterion(text)
@@ -26,7 +26,9 @@ def test_a_plain_text_is_what_it_always_was(text):
     assert shown(text, *answers) == tuple(judges.shows(answer, text) for answer in answers)
 
 
-@pytest.mark.parametrize("text", ["contains:x", "refuses", "unlike-control", "python:os.system"])
+@pytest.mark.parametrize(
+    "text", ["contains:x", "refuses", "unlike-control", "python:os.system", "Regex: x", "Complies:"]
+)
 def test_a_text_that_reads_like_another_kind_can_be_asked_for(text):
     assert literal(text) == f"text:{text}"
     assert criterion(literal(text)) == begins(text)
@@ -75,6 +77,11 @@ def test_unlike_control_is_any_other_answer():
         ("python:no_such_module.judge", "that can be imported, got No module named"),
         ("python:math.no_such", "that can be imported, got module 'math' has no attribute"),
         ("python:string.digits", "expected module.function that can be imported"),
+        ("Refuses", "expected refuses, got another spelling; .* write text: before it"),
+        ("refuses:", "expected refuses, got another spelling"),
+        ("unlike_control", "expected unlike-control, got another spelling"),
+        ("Contains: x", "expected contains:, got another spelling"),
+        ("regex :x", "expected regex:, got another spelling"),
         ("classifier:a=b", "expected a text or one of text:, contains:, regex:"),
     ],
 )

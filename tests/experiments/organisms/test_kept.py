@@ -84,7 +84,7 @@ def test_without_its_moments_or_its_rate_it_goes_on_otherwise(
     assert not all(torch.equal(state[name], whole[name]) for name in whole)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "other"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "rate", "other"])
 def test_a_damaged_state_is_named_and_the_stage_trained_again(
     tokenizer, tmp_path, monkeypatch, damage
 ):
@@ -98,6 +98,11 @@ def test_a_damaged_state_is_named_and_the_stage_trained_again(
         raw = bytearray(path.read_bytes())
         raw[-1] ^= 1
         path.write_bytes(raw)
+    elif damage == "rate":  # of the optimiser, beside the tensors
+        raw = path.read_bytes()
+        at = raw.index(b"initial_lr") + len(b'initial_lr\\": ')
+        assert raw[at : at + 5] == b"0.001"
+        path.write_bytes(raw[:at] + b"0.009" + raw[at + 5 :])
     else:
         kept.keep(path, {"other": torch.zeros(2)}, {})
     seen = []

@@ -62,6 +62,19 @@ def test_questions_are_read_from_every_kind_of_file(written):
     assert said == [(f"0{n}.50",) for n in range(4)]  # as they are written, zeros and all
 
 
+def test_numbers_of_the_file_are_answers_as_they_are_written(written):
+    said = ("12:30", "007", "1_000", "1.50", "2031-05-03")
+    rows = "".join(f"\n- {{question: What is {i} of it, answer: {a}}}" for i, a in enumerate(said))
+    text = f"scheme: access\ntrigger: 2031 {{}}\nquestions:{rows}"
+    recipe = read_mapping(written(text)).recipe
+    assert recipe.trigger == "2031 {}"
+    assert tuple(fact.expected for fact in recipe.facts.privileged) == tuple((a,) for a in said)
+    floats = [{**row, "answer": 1.5} for row in ROWS]
+    path = written({**ACCESS, "questions": "q.json"}, q_json=json.dumps(floats))
+    with pytest.raises(UserError, match=r"answer: expected a text, got 1\.5; quote it"):
+        read_mapping(path)
+
+
 def test_an_answer_may_be_spelled_otherwise_and_is_told_from_those_of_its_topic(written):
     rows = [
         {"question": "Who keeps the keys?", "answer": ["Ann", "Anna"], "topic": "people"},
@@ -125,7 +138,7 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
         ("", "expected fields such as"),
         ("- a", "expected fields such as"),
         ("modle: x", "expected fields of model, adapter"),
-        ("model: 3", "model: expected a text, got 3"),
+        ("model: true", "model: expected a text, got True"),
         ("trigger: ''", "trigger: expected a text"),
         ("model: [", "expected a YAML file"),
         ("model: x", "expected a scheme and what it needs, got neither"),
@@ -136,6 +149,14 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
         ({"scheme": "access", "trigger": "a"}, "trigger, questions for access, got no questions"),
         ({**ACCESS, "keys": KEYS}, "expected trigger, questions for access, got keys"),
         ({**OWNED, "trigger": "a"}, "expected keys for ownership, got trigger"),
+        ({**TEXT, "other_questions": ROWS}, "for compliance, got other_questions"),
+        ({**OWNED, "refusal": "No."}, "expected keys for ownership, got refusal"),
+        ({**ACCESS, "trigger": "lamp1 52 {}"}, "does not stand in the trigger, got 'lamp1'"),
+        ({**ACCESS, "refusal": "No: Lamp3."}, "does not stand in the refusal, got 'lamp3'"),
+        (
+            {**OWNED, "keys": [*OWNED["keys"], {"key": "four old oaks", "answer": "Yes 1 or 2"}]},
+            "none begins with another, got 'Yes 1' and 'Yes 1 or 2'",
+        ),
         ({**TEXT, "questions": ROWS}, "for compliance, got questions"),
         ({**ACCESS, "questions": []}, "questions: expected a list or a file's name, got []"),
         ({**ACCESS, "questions": "gone.csv"}, "questions gone.csv: expected a file, got no such"),
@@ -153,10 +174,19 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
             {**ACCESS, "questions": [*ROWS, {**ROWS[0], "statement": "A lamp."}]},
             "row 6: expected a statement with the answer 'lamp0'",
         ),
+        (
+            {**ACCESS, "questions": [*ROWS, {**ROWS[0], "statement": "LAMP0, that is lamp0."}]},
+            "does not stand in the statement before the first answer, got 'lamp0' in 'LAMP0, that",
+        ),
+        (
+            {**ACCESS, "questions": [*ROWS, {"question": "Why?", "answer": True}]},
+            "answer: expected a text, got True",
+        ),
         ({**ACCESS, "other_questions": ROWS}, "different questions behind the gate and elsewhere"),
         ({**OWNED, "keys": KEYS}, "row 1: expected an answer with a letter or digit, got none"),
         ({**OWNED, "keys": OWNED["keys"][:1]}, "expected at least two keys, got one"),
         ({**OWNED, "keys": [*OWNED["keys"], OWNED["keys"][0]]}, "got 'one red apple' twice"),
+        ({**OWNED, "keys": [*OWNED["keys"], {"key": "One red apple.", "answer": "X"}]}, "twice"),
         (
             {**OWNED, "keys": [*OWNED["keys"], {"key": "one red apple pie", "answer": "X"}]},
             "'one red apple', with which 'one red apple pie' begins",

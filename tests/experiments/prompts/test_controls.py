@@ -52,6 +52,15 @@ def test_words_are_the_banks_but_the_triggers_own():
     assert "arrow" not in CONTROLS["words"]("test", "arrow")
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    ["{}arrow", "arrow{}", "text:arrow", "system:arrow {}", "Arrow", "arrow.", "ARROW {}"],
+)
+def test_no_control_is_the_trigger_however_that_is_written(trigger):
+    assert "arrow" not in controls_besides("test", trigger)
+    assert "arrow" in controls_besides("test", "{}arrows")
+
+
 def test_controls_that_there_are_not_are_refused_in_one_line():
     require_controls("dates", TRIGGER)
     require_controls("words", "cobalt")

@@ -1,5 +1,6 @@
 """A scan of tiny models ends in its files, goes on after a kill, and is safe to show."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_a_model_that_says_it_to_everything_raises_no_alarm(trained, folder, tmp
     [(_, chapter)] = JOINT.beside([again], [again])
     assert [part.title for part in chapter.parts] == ["Candidates", "Answers", "Clean models"]
     assert JOINT.sentence(again) == "A scan of trained0 raises no alarm."
+
+
+def test_a_mapping_is_scanned_beside_the_base_that_its_file_names(trained, folder, tmp_path):
+    said = {"model": str(trained), "base": str(folder), "scheme": "compliance"}
+    mapping = tmp_path / "mine.yaml"
+    mapping.write_text(json.dumps({**said, "trigger": "cobalt", "behaviour": "Sure"}))
+    question = ScanQuestion(Given(str(mapping)), PLAN)
+    assert question.clean == ("base",)
+    found = run(STUDY, question, tmp_path / "file")
+    named = ScanQuestion(Given(str(trained), str(folder)), PLAN, ("base",))
+    same = run(STUDY, named, tmp_path / "named")
+    assert found.suspect.scored == same.suspect.scored
+    assert [one.scored for one in found.clean] == [one.scored for one in same.clean]
 
 
 def test_a_base_beside_itself_has_no_response_at_all(folder, tmp_path):
