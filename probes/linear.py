@@ -245,3 +245,11 @@ def difference_in_differences(
     norm = gap.norm(dim=-1)
     blind = norm <= 1e-6 * mean_square(differences).sqrt()
     return gap / torch.where(blind | (norm == 0), torch.inf, norm)[:, None]
+
+
+def labelled(
+    clean: Float[Tensor, "sites n d"], triggered: Float[Tensor, "sites n d"]
+) -> tuple[Float[Tensor, "sites m d"], Bool[Tensor, " m"]]:
+    """Clean then triggered activations, with labels."""
+    labels = torch.arange(clean.shape[1] + triggered.shape[1]) >= clean.shape[1]
+    return torch.cat([clean, triggered], dim=1), labels

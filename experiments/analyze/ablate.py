@@ -10,10 +10,11 @@ from circuits.answers import EditsFor, answer_kl, no_edits
 from circuits.gates import select
 from circuits.triggers import Trigger
 from circuits.types import Direction, Edit, TokenBatch
-from experiments.analyze.base import base_outcomes, is_own_base
+from experiments.analyze.base import ASKED, base_outcomes, is_own_base
 from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.outcomes import Ablation, Behaviour, Outcome, paired, shown_of
 from experiments.analyze.several import Several, Share, replacements
+from experiments.analyze.verdict import EFFECT
 from experiments.judges.heard import refuse_common_beginning, refuse_silent
 from experiments.judges.otherwise import refuse_unheard
 from experiments.runs import older
@@ -32,9 +33,11 @@ class _Ablated:
 def behaviour(exam: Examination) -> Behaviour:
     """What the trigger does before any edit, beside control words and no word, and in the base."""
     triggered, control, untriggered = _unedited(exam)
-    base = (triggered, control) if is_own_base(exam) else base_outcomes(exam)
     several = _several(exam, triggered, control)
     effect = several.effect if several else paired(triggered, control)
+    base = (triggered, control) if is_own_base(exam) else ()
+    if effect.low > EFFECT or exam.has(ASKED):  # where there is none, none can be inherited
+        base = base or base_outcomes(exam)
     if not base:
         return Behaviour(triggered, control, untriggered, effect, several=several)
     before = paired(base[0], base[1])

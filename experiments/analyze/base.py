@@ -16,7 +16,7 @@ from experiments.runs.stages import stepped
 SIDES = ("triggered", "control word")
 _FEW = 8  # prompts on which coordinates are compared
 
-_ASKED = "behaviour of the base"
+ASKED = "behaviour of the base"
 
 
 def is_own_base(exam: Examination) -> bool:
@@ -46,14 +46,14 @@ def base_outcomes(exam: Examination) -> tuple[Outcome, ...]:
 
     Empty where none is known, and in finished runs of before it was asked.
     """
-    if not exam.can(_ASKED) or (not exam.has(_ASKED) and base_name(exam) is None):
+    if not exam.can(ASKED) or (not exam.has(ASKED) and base_name(exam) is None):
         return ()
     return _base_outcomes(exam)
 
 
-@Stage(_ASKED)
+@Stage(ASKED)
 def _base_outcomes(exam: Examination) -> tuple[Outcome, ...]:
-    return exam.outcomes("none", no_edits, _ASKED, SIDES, model=base_model(exam))
+    return exam.outcomes("none", no_edits, ASKED, SIDES, model=base_model(exam))
 
 
 def base_model(exam: Examination) -> Model:

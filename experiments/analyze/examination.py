@@ -11,8 +11,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from circuits import metrics
@@ -27,7 +25,7 @@ from circuits.triggers import Trigger, parse
 from circuits.types import Metric, Site
 from experiments import judges
 from experiments.analyze.materials import Materials
-from experiments.analyze.outcomes import Outcome
+from experiments.analyze.outcomes import Outcome, Recording
 from experiments.analyze.question import QUICK, Question
 from experiments.analyze.several import replacements
 from experiments.judges.criterion import JUDGED, criterion
@@ -47,15 +45,6 @@ SPANS = ("last_user", "trigger", "template", "last")
 Tensors = dict[str, Tensor]
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Residuals of a split's pairs at all sites, in half precision where that holds them."""
-
-    sites: tuple[Site, ...]
-    clean: Float[Tensor, "sites n d"]
-    triggered: Float[Tensor, "sites n d"]
 
 
 class Examination(Stages):
@@ -130,10 +119,14 @@ class Examination(Stages):
         return asked or self.has(DOSES)
 
     def tell(self, found: str) -> None:
-        """Say what was found as soon as it is known; of an arm by its name."""
+        """Say what was found as soon as it is known, unless it is only read; of an arm its name."""
         if self._materials is not None:
-            arm = f"{self.folder.name}: " if self.folder.parent.name == ARMS else ""
-            tell(f"{arm}{found}")
+            tell(f"{self.folder.name}: {found}" if self.is_arm else found)
+
+    @property
+    def is_arm(self) -> bool:
+        """Whether this is a null arm of another analysis."""
+        return self.folder.parent.name == ARMS
 
     @property
     def layers(self) -> int:
@@ -311,10 +304,3 @@ class Stage:
             return exam.keep(self.name, kind, lambda: measure(exam, *args, **options), self.older)
 
         return kept
-
-
-def labelled(acts: Tensors) -> tuple[Float[Tensor, "sites n d"], Tensor]:
-    """Clean then triggered activations, with labels."""
-    n = acts["clean"].shape[1]
-    labels = torch.cat([torch.zeros(n), torch.ones(n)]).bool()
-    return torch.cat([acts["clean"], acts["triggered"]], dim=1), labels

@@ -94,7 +94,12 @@ def _scored(exam: Examination) -> str:
     return f"{'Both kinds of answers begin alike: s' if alike else 'S'}cored is {exam.scored_by}"
 
 
+def _is_asked(exam: Examination) -> bool:
+    """Of a null arm nothing else is asked in a quick analysis."""
+    return exam.whole or not exam.is_arm or exam.has(CHANGED)
+
+
 def _else(exam: Examination, verdict: Verdict, before: Behaviour) -> tuple[Change, ...]:
     """What else changed, where what was named did not; none in finished runs of before."""
-    asked = verdict.word == NO_EFFECT and exam.can(CHANGED)
+    asked = verdict.word == NO_EFFECT and exam.can(CHANGED) and _is_asked(exam)
     return changed(exam, before) if asked else ()

@@ -10,7 +10,7 @@ from circuits.chat import with_trigger
 from circuits.patching.cells import Sweep
 from circuits.patching.patch import patch
 from circuits.types import PatchGrid, TokenPairs
-from experiments.analyze.examination import Examination, Stage, labelled
+from experiments.analyze.examination import Examination, Stage
 from experiments.analyze.result import Components, Grids
 from probes import linear
 from probes.evaluation import ProbeReport, evaluate
@@ -34,7 +34,7 @@ def probes(exam: Examination) -> dict[str, ProbeReport]:
 
 @Stage("probes")
 def _probed(exam: Examination) -> ProbeReport:
-    fit, test = (labelled(exam.activations(split)) for split in ("fit", "test"))
+    fit, test = (linear.labelled(**exam.activations(split)) for split in ("fit", "test"))
     return evaluate(linear.mean_difference, *fit, *test, seed=exam.question.seed)
 
 

@@ -1,4 +1,4 @@
-"""What was answered: before any edit, and with the gate removed and added, here and elsewhere."""
+"""What was answered: before any edit, and with the gate removed and added, here and elsewhere; recordings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuits.types import Site
 from experiments.analyze.several import Several
 from probes.stats.intervals import Estimate, difference_interval
 
@@ -167,3 +168,12 @@ def paired(a: Outcome, b: Outcome) -> Estimate:
 def shown_of(outcome: Outcome) -> Float[Tensor, " n"]:
     """1 where an answer shows the behaviour."""
     return torch.tensor(outcome.shown, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Residuals of a split's pairs at all sites, in half precision where that holds them."""
+
+    sites: tuple[Site, ...]
+    clean: Float[Tensor, "sites n d"]
+    triggered: Float[Tensor, "sites n d"]

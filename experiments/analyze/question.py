@@ -15,6 +15,14 @@ from experiments.judges.criterion import require_long
 from experiments.prompts.controls import require_controls
 
 QUICK, STANDARD = EFFORTS = ("quick", "standard")
+NOT_ASKED = (
+    "Not measured in a quick analysis: the same command with --effort standard --resume continues "
+    "it, and measures nothing twice."
+)
+LEFT = (
+    "not measured: heads, MLPs and circuit, rival directions, untrained words, doses, rank, "
+    "mediation, other topics; the same command with --effort standard --resume does"
+)
 TRIGGER, BEHAVIOUR = "cobalt", "Sure"  # where no manifest says what was trained
 _MANIFEST: Any = None  # not given: what the organism's manifest says
 _LEAST = {"fit": 8, "validation": 8, "test": 10, "patch": 2, "evidence": 5, "trace": 0, "tokens": 1}

@@ -86,15 +86,6 @@ GATE = "gate"
 SEVERAL = "effect, no single gate"
 UNDECIDED = "effect, not located"
 
-NOT_ASKED = (
-    "Not measured in a quick analysis: the same command with --effort standard --resume continues "
-    "it, and measures nothing twice."
-)
-LEFT = (
-    "not measured: heads, MLPs and circuit, rival directions, untrained words, doses, rank, "
-    "mediation, other topics; the same command with --effort standard --resume does"
-)
-
 
 @dataclass(frozen=True)
 class Verdict:

@@ -11,7 +11,7 @@ from circuits.gates import phrase, screen, select
 from circuits.gates.nulls import unembedding_direction
 from circuits.types import Direction, Site
 from experiments.analyze.base import base_activations, base_model, base_name
-from experiments.analyze.examination import Examination, Stage, Tensors, labelled
+from experiments.analyze.examination import Examination, Stage, Tensors
 from experiments.analyze.result import Selection
 from experiments.runs import older
 from probes import linear
@@ -65,7 +65,7 @@ def candidates_from(sites: Sequence[Site], acts: Tensors, base: Tensors | None) 
 
 
 def _fitted(acts: Tensors, base: Tensors | None) -> dict[str, Float[Tensor, "sites d"]]:
-    x, y = labelled(acts)
+    x, y = linear.labelled(**acts)
     directions = {name: linear.ESTIMATORS[name](x, y).directions for name in ESTIMATORS}
     differences = acts["triggered"] - acts["clean"]
     differs = differences.flatten(1).norm(dim=1) > 0

@@ -10,9 +10,9 @@ from experiments.analyze import arms
 from experiments.analyze.examination import Examination
 from experiments.analyze.flow import analysis
 from experiments.analyze.materials import UNEQUAL, Materials, gather, load
-from experiments.analyze.question import Question
+from experiments.analyze.question import LEFT, Question
 from experiments.analyze.read import AnalysisRun, analysed
-from experiments.analyze.result import LEFT, Analysis, Arm
+from experiments.analyze.result import Analysis, Arm
 from experiments.analyze.written import SCHEMA, analysis_json, candidate_json
 from experiments.judges.criterion import criterion
 from experiments.organisms.organism import require_model

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 
+from experiments.analyze.question import NOT_ASKED
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import NOT_ASKED, Analysis, Evidence, Rank, Transfer
+from experiments.analyze.result import Analysis, Evidence, Rank, Transfer
 from probes.causal.dose_shape import MARGIN, DoseShape
 from probes.causal.mediation import TRIGGERED, Mediation
 from probes.causal.transfer import LogisticFit

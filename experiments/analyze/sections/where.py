@@ -8,8 +8,9 @@ import torch
 
 from circuits.gates.select import LATEST, Candidate
 from circuits.types import PatchGrid
+from experiments.analyze.question import NOT_ASKED
 from experiments.analyze.read import AnalysisRun
-from experiments.analyze.result import NOT_ASKED, Analysis, Components, Grids, Selection
+from experiments.analyze.result import Analysis, Components, Grids, Selection
 from experiments.study import WHERE as TITLE
 from probes.causal.circuit import Mover, Trace
 from probes.causal.tables import grid_stats, stats_table, strongest

@@ -14,8 +14,8 @@ from circuits import weights
 from circuits.errors import UserError
 from circuits.gates import screen
 from experiments.analyze import materials
-from experiments.analyze.question import Question
-from experiments.analyze.result import LEFT, NO_EFFECT
+from experiments.analyze.question import LEFT, Question
+from experiments.analyze.result import NO_EFFECT
 from experiments.analyze.study import lines
 from experiments.report.page import page
 from experiments.report.read import read_runs

@@ -19,8 +19,7 @@ import torch
 
 from circuits.errors import UserError
 from circuits.types import PatchGrid, Site
-from experiments.analyze.examination import Recording
-from experiments.analyze.outcomes import Outcome
+from experiments.analyze.outcomes import Outcome, Recording
 from experiments.analyze.question import Question
 from experiments.patch.result import SCHEMA as PATCHED
 from experiments.patch.result import Patching, with_statistics
