@@ -1,4 +1,4 @@
-"""What was answered: before any edit, and with the gate removed and added, here and elsewhere; recordings."""
+"""What was answered: before any edit, with the gate removed and added, elsewhere; recordings."""
 
 from dataclasses import dataclass
 from typing import Literal
