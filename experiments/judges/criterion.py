@@ -188,6 +188,8 @@ def _regex(spec: str, what: str, _own: bool) -> Criterion:
     expect(short, f"at most {_LONGEST} characters of a pattern", len(what), of=_of(spec))
     with reading(_of(spec), "a regular expression", _ESCAPE):
         pattern = regex.compile(what)
+    always = all(pattern.search(text, timeout=_SECONDS) for text in ("", "\0"))
+    expect(not always, "a pattern that some answers lack", "one that all have", of=_of(spec))
 
     def found(answer: str, _prompt: str, _control: str) -> bool:
         try:

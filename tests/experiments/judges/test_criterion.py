@@ -71,6 +71,7 @@ def test_unlike_control_is_any_other_answer():
         ("contains:  ", "expected a text behind contains:, got nothing"),
         ("text:", "expected a text behind text:, got nothing"),
         ("regex:(", r"expected a regular expression, got missing \)"),
+        ("regex:a*", "a pattern that some answers lack, got one that all have"),
         ("regex:" + "a" * 1001, "at most 1000 characters of a pattern, got 1001"),
         ("python:judge", "expected python:module.function, got 'judge'"),
         ("python:os;x.y", "expected python:module.function"),
