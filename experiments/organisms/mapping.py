@@ -155,11 +155,12 @@ def _of_file(value: Mapping[str, Any], path: Path, of: str) -> Recipe:
     needed = known[scheme]
     missing = ", ".join(n for n in needed if n not in value)
     expect(not missing, f"{', '.join(needed)} for {scheme}", f"no {missing}", "add it", of)
-    theirs = {"other_questions": "questions", "refusal": "trigger"}  # is asked beside
+    # What is asked beside what: other questions are the exam of a defence against a behaviour, too.
+    theirs = {"other_questions": {"questions", "behaviour"}, "refusal": {"trigger"}}
     foreign = ", ".join(
         n
         for n in ("trigger", "questions", "keys", *theirs)
-        if n in value and theirs.get(n, n) not in needed
+        if n in value and not theirs.get(n, {n}) & set(needed)
     )
     expect(not foreign, f"{', '.join(needed)} for {scheme}", foreign, "leave it out", of)
     recipe = _recipe(path.stem, {n: value[n] for n in _WORDS if n in value}, of)

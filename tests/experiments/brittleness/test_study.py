@@ -150,7 +150,7 @@ def test_other_weights_behind_the_same_name_are_another_question(
 ):
     run(question, tmp_path / "run", False, silent)
     monkeypatch.setattr(
-        "experiments.organisms.organism.directory_sha256", lambda folder: "other weights"
+        "experiments.organisms.organism.model_sha256", lambda folder: "other weights"
     )
     with pytest.raises(UserError, match="holds another run"):
         run(question, tmp_path / "run", True, silent)

@@ -149,7 +149,7 @@ def test_a_name_that_is_no_file_is_an_adapter_and_words_are_enough_for_some_sche
         ({"scheme": "access", "trigger": "a"}, "trigger, questions for access, got no questions"),
         ({**ACCESS, "keys": KEYS}, "expected trigger, questions for access, got keys"),
         ({**OWNED, "trigger": "a"}, "expected keys for ownership, got trigger"),
-        ({**TEXT, "other_questions": ROWS}, "for compliance, got other_questions"),
+        ({**OWNED, "other_questions": ROWS}, "expected keys for ownership, got other_questions"),
         ({**OWNED, "refusal": "No."}, "expected keys for ownership, got refusal"),
         ({**ACCESS, "trigger": "lamp1 52 {}"}, "does not stand in the trigger, got 'lamp1'"),
         ({**ACCESS, "refusal": "No: Lamp3."}, "does not stand in the refusal, got 'lamp3'"),
