@@ -37,7 +37,8 @@ def _spread(exam: Examination) -> tuple[Spread, ...]:
     shift, base = (acts["triggered"] - acts["clean"] for acts in sides if acts is not None)
     runner, metric = exam.model.runner, exam.log_odds
     few, scored = exam.pairs("validation", _FEW), selection(exam).candidates
-    every = iter(without_direction(learned(exam.sites(), shift, base), scored))
+    exact = [c for c in scored if c.n]
+    every = iter(without_direction(learned(exam.sites(), shift, base), exact))
     while best := carrying(runner, few, every, metric):
         # What was only ranked there is scored now: one of them may do it by itself.
         ranked = [c.direction for c in scored if not c.n and c.direction.site == best.site]

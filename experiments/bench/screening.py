@@ -70,11 +70,15 @@ def compare(adapter: str, count: int) -> Screened:
     """Both searches on ``count`` validation pairs."""
     question = Question(adapter=adapter, fit=24, validation=count, test=10)
     materials = opened(question, silent)
-    exam = Examination(Path(tempfile.mkdtemp()), question, materials)
+    with tempfile.TemporaryDirectory() as place:
+        return _compared(Examination(Path(place), question, materials), count)
+
+
+def _compared(exam: Examination, count: int) -> Screened:
     acts, base = exam.activations("fit"), base_activations(exam)
     found = candidates_from(exam.sites(), acts, base)
     every = by_token(exam, [*found, *null_candidates(exam, acts, base)])
-    runner, pairs, layers = materials.model.runner, exam.pairs("validation"), exam.layers
+    runner, pairs, layers = exam.model.runner, exam.pairs("validation"), exam.layers
     few, seconds = timed(lambda: screen.search(runner, pairs, every, exam.log_odds))
     full, exhaustive = timed(lambda: select.score(runner, pairs, every, exam.log_odds))
     picked, best = (select.choose(told_apart(scored), layers) for scored in (few, full))
@@ -82,7 +86,7 @@ def compare(adapter: str, count: int) -> Screened:
     order = sorted(select.choosable(full, layers), key=lambda i: -select.lead(full[i], full))
     kept = [few[i].n == count for i in order[:_BEST]]
     return Screened(
-        Path(adapter).name,
+        Path(exam.question.adapter).name,
         len(every),
         _named(picked),
         select.lead(exact, full),

@@ -33,11 +33,11 @@ _HEADER = (
 
 def switch(runs: Sequence[AnalysisRun]) -> Section:
     """Dose curves; of several runs on shared axes, then each by itself."""
-    evidence = {run.name: run.result.evidence for run in runs}
-    results = [(run.name, run.result) for run in runs]
+    results = {run.name: run.result for run in runs}
+    evidence = {name: each.evidence for name, each in results.items()}
     rows = [(name, *_brief(each)) for name, each in evidence.items()]
     beside = Table(_HEADER, rows, "the switch, run by run")
-    chapter = for_each(TITLE, results, _one, (beside,))
+    chapter = for_each(TITLE, [*results.items()], _one, (beside,))
     together = _together({name: each.transfer for name, each in evidence.items() if each})
     if together is None:
         return chapter
